@@ -1,0 +1,17 @@
+"""What does tracing cost a real checkout? A load-testing and tracing-overhead harness.
+
+Reading order, from the bottom up; imports only ever go downward in this list:
+
+1. `errors`, `model`: what can go wrong, and the vocabulary.
+2. `setups`, `plan`, `stats`, `ledger`: pure. What is compared, when each request is
+   sent, what the numbers may claim, where every span went.
+3. `gates`, then `overhead`: pure. Raw windows become figures with verdicts and caveats.
+4. `report`: pure. Figures become a terminal table and Markdown.
+5. `fleet`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a room each.
+6. `experiment`: carries out a plan.
+7. `cli`: parses, calls, prints.
+
+Rule 1: nothing up to `report` reads a clock, a file or a socket; randomness comes in as a seed.
+Rule 2: raw results are appended as they happen; everything else is derived from them.
+Rule 3: a figure that cannot be believed is marked invalid, never left out and never shown as cheap.
+"""

@@ -1,0 +1,364 @@
+"""`python -m bench`: parses, calls, prints. Results go to stdout, progress to stderr.
+
+Exit codes: 0 every figure counts; 2 the command line or a set-ups file is wrong;
+3 a process of the run failed; 4 the run is complete and must not be believed;
+5 a results folder cannot be written or read; 130 Ctrl-C.
+"""
+
+import argparse
+import contextlib
+import os
+import secrets
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bench import machine
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, UsageError
+from bench.experiment import Outcome, carry_out
+from bench.fleet import environ_of
+from bench.model import Plan, Setup, Summary
+from bench.overhead import summarise
+from bench.plan import BUDGETS, MAX_RATE_PER_S, UTILISATION, duration_s
+from bench.process import ROOT
+from bench.report import markdown, terminal
+from bench.rig import Rig
+from bench.setups import PRESETS, TABLE, choose, parse_toml
+from bench.store import Store, folder_name, pretty, read_plan, read_requests, read_summary, read_windows
+
+PIPE_WIDTH = 160
+"""Columns of a table that does not go to a terminal."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code."""
+    # Explicitly: a shell starts background jobs with SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
+    args = _parser().parse_args(argv)
+    try:
+        return int(args.call(args))
+    except BenchError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        return INTERRUPTED_EXIT_CODE
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _complain(error: BenchError) -> int:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text(f"error: {error}", "red"))
+    console.print(Text(f"hint: {error.hint}"))
+    return error.exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="What does tracing cost a real checkout?",
+        epilog=(__doc__ or "").partition("\n\n")[2],
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    run = commands.add_parser("run", help="measure, and report (the main job)")
+    run.set_defaults(call=_run)
+    _add_run_arguments(run)
+    setups = commands.add_parser("setups", help="list the tracing set-ups")
+    setups.set_defaults(call=_setups)
+    setups.add_argument("--setups-file", type=Path, metavar="F.toml", help="your own, too")
+    report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
+    report.set_defaults(call=_report)
+    report.add_argument("folder", type=Path)
+    doctor = commands.add_parser("doctor", help="is this machine fit to measure, and what to expect")
+    doctor.set_defaults(call=_doctor)
+    return parser
+
+
+def _add_run_arguments(run: argparse.ArgumentParser) -> None:
+    run.add_argument(
+        "--budget", choices=tuple(BUDGETS), default="default", help="how long it may take (default: default)"
+    )
+    run.add_argument("--setups", metavar="A,B", help="which set-ups; the baseline is always there")
+    run.add_argument("--preset", choices=tuple(PRESETS), help="a list of set-ups by name")
+    run.add_argument("--setups-file", type=Path, metavar="F.toml", help="add your own set-ups")
+    run.add_argument("--epochs", type=_positive, help="fresh processes so many times")
+    run.add_argument("--windows", type=_positive, help="windows in an epoch")
+    run.add_argument("--window", type=_seconds, metavar="S", help="length of a window in seconds")
+    run.add_argument("--warm-up", type=_seconds, metavar="S", help="load before the first window of an epoch")
+    run.add_argument(
+        "--utilisation", type=_share, default=UTILISATION, metavar="U",
+        help=f"how busy the services' CPU should be, 0.05 to 0.95 (default: {UTILISATION})",
+    )  # fmt: skip
+    run.add_argument("--rate", type=_rate, default=0.0, help="arrivals per second (default: calibrated)")
+    run.add_argument("--no-pin", action="store_true", help="do not pin the services to a CPU of their own")
+    run.add_argument("--seed", type=int, help="repeat the order and times of another run")
+    run.add_argument("--name", default="bench", help="part of the results folder's name")
+    run.add_argument("--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-<name>)")
+    run.add_argument("--dry-run", action="store_true", help="print the plan and its duration; measure nothing")
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0.5 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 3600 seconds")
+    return value
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0.05 <= value <= 0.95:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 0.95")
+    return value
+
+
+def _rate(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= MAX_RATE_PER_S:
+        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MAX_RATE_PER_S:g} per second")
+    return value
+
+
+# ---------------------------------------------------------------- run
+
+
+def _run(args: argparse.Namespace) -> int:
+    plan = _plan(args)
+    if args.dry_run:
+        _show_plan(plan, Console())
+        return 0
+    machine.require_linux()
+    now = datetime.now(UTC)
+    store = Store(args.out or ROOT / "results" / folder_name(now, plan.name))
+    stored = replace(plan, setups=machine.redact(plan.setups))
+    store.write_plan(stored)
+    rig = None
+    with _progress(duration_s(plan)) as shown:
+        try:
+            shown.say("starting the sink and the load generator")
+            rig = Rig(plan)
+            environs = {
+                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints) for setup in plan.setups
+            }
+            store.write("machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()}))
+            outcome = carry_out(plan, rig, _Redacting(store), shown)
+        finally:
+            with _uninterrupted():
+                if rig is not None:
+                    rig.close()
+    return _conclude(outcome, store)
+
+
+class _Redacting:
+    """A record that never stores a set-up's secrets."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.append_window = store.append_window
+        self.append_requests = store.append_requests
+
+    def write_plan(self, plan: Plan) -> None:
+        """The plan with secret values redacted."""
+        self._store.write_plan(replace(plan, setups=machine.redact(plan.setups)))
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    budget = BUDGETS[args.budget]
+    own = _read_own(args.setups_file)
+    names: Sequence[str] = () if own and not (args.setups or args.preset) else budget.setups
+    if args.preset:
+        names = PRESETS[args.preset]
+    if args.setups:
+        names = [name.strip() for name in args.setups.split(",") if name.strip()]
+    if own and not (args.setups or args.preset):
+        names = ("none", "none-again", "control")
+    if not args.name.replace("-", "").replace("_", "").isalnum():
+        raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
+    setups = choose(names, own)
+    if len(setups) < 2:
+        raise UsageError("there is nothing to compare the baseline with", "name a set-up with --setups")
+    cpus, services_cpus, other_cpus = machine.split_cpus(pinned=not args.no_pin)
+    return Plan(
+        name=args.name,
+        budget=budget.name,
+        seed=secrets.randbelow(2**32) if args.seed is None else args.seed,
+        setups=setups,
+        epochs=args.epochs or budget.epochs,
+        windows=args.windows or budget.windows,
+        window_s=args.window or budget.window_s,
+        warm_up_s=args.warm_up or budget.warm_up_s,
+        idle_s=budget.idle_s,
+        utilisation=args.utilisation,
+        rate_per_s=args.rate,
+        cpus=cpus,
+        services_cpus=services_cpus,
+        other_cpus=other_cpus,
+    )
+
+
+def _read_own(path: Path | None) -> tuple[Setup, ...]:
+    if path is None:
+        return ()
+    try:
+        return parse_toml(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {path}: {error}", "name a TOML file with --setups-file") from None
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
+    minutes, seconds = divmod(round(duration_s(plan)), 60)
+    pinned = f"services on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
+    console.print(f"budget {plan.budget}: about {minutes} min {seconds} s, seed {plan.seed}, {pinned}")
+    console.print(
+        f"{plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
+        f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each"
+    )
+    rate = f"{plan.rate_per_s:g} arrivals/s" if plan.rate_per_s else f"calibrated to {plan.utilisation:.0%} of the CPU"
+    console.print(f"arrival rate: {rate}, every cycle visits all {len(plan.setups)} set-ups once:")
+    for setup in plan.setups:
+        console.print(f"  {setup.name:<14} {setup.description}", highlight=False)
+
+
+def _conclude(outcome: Outcome, store: Store) -> int:
+    """The derived files, the report, and the exit code."""
+    summary = outcome.summary()
+    summary = replace(summary, plan=replace(summary.plan, setups=machine.redact(summary.plan.setups)))
+    try:
+        _write_derived(store.folder, summary)
+    except BenchError as error:
+        outcome.error = outcome.error or error
+    _print_report(summary)
+    sys.stdout.write(f"\nResults: {_relative(store.folder)}\n")
+    if outcome.error is not None:
+        return _complain(outcome.error)
+    if not outcome.complete:
+        return INTERRUPTED_EXIT_CODE
+    return 0 if summary.valid else MeasurementError.exit_code
+
+
+def _write_derived(folder: Path, summary: Summary) -> None:
+    """summary.json and report.md.
+
+    Raises:
+        ResultsError: the disk is full.
+    """
+    store = Store.reopen(folder)
+    store.write("summary.json", pretty(summary))
+    store.write("report.md", markdown.render(summary).encode())
+
+
+def _print_report(summary: Summary) -> None:
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    terminal.show(summary, console)
+
+
+def _relative(path: Path) -> str:
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+class _Shown:
+    """The live display: what is being done, how far it is, how long it will take."""
+
+    def __init__(self, progress: Progress, total_s: float) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total_s)
+        self._plain = not progress.console.is_terminal
+
+    def say(self, what: str) -> None:
+        """What begins now."""
+        self._progress.update(self._task, description=what)
+        if self._plain:
+            self._progress.console.print(what, highlight=False)
+
+    def advance(self, seconds: float) -> None:
+        """So much of the planned time is over."""
+        self._progress.advance(self._task, seconds)
+
+
+@contextlib.contextmanager
+def _progress(total_s: float) -> Iterator[_Shown]:
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("of about"),
+        TimeRemainingColumn(),
+    )  # fmt: skip
+    # Once a second: a display that redraws ten times a second is a load of its own.
+    with Progress(*columns, console=console, refresh_per_second=1, transient=True, disable=not console.is_terminal) as p:
+        yield _Shown(p, total_s)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not keep the processes from being stopped."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+# ---------------------------------------------------------------- the other commands
+
+
+def _setups(args: argparse.Namespace) -> int:
+    own = _read_own(args.setups_file)
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    table = Table(box=None, pad_edge=False)
+    for head in ("set-up", "lists", "what it is", "environment"):
+        table.add_column(head, overflow="fold")
+    for setup in (*TABLE, *own):
+        lists = ", ".join(name for name, names in PRESETS.items() if setup.name in names)
+        environment = "\n".join(f"{name}={value}" for name, value in setup.env.items())
+        table.add_row(Text(setup.name, "bold"), lists, Text(setup.description), Text(environment))
+    console.print(table)
+    return 0
+
+
+def _report(args: argparse.Namespace) -> int:
+    plan, windows, requests = read_plan(args.folder), read_windows(args.folder), read_requests(args.folder)
+    before = read_summary(args.folder)
+    failure = next((caveat.message for caveat in before.caveats if caveat.code == "failure"), None)
+    failure = failure.removeprefix("the run ended early: ") if failure else None
+    summary = summarise(plan, windows, requests, complete=before.complete, failure=failure)
+    _write_derived(args.folder, summary)
+    _print_report(summary)
+    return 0 if summary.valid else MeasurementError.exit_code
+
+
+def _doctor(_args: argparse.Namespace) -> int:
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    checks = machine.examine()
+    for check in checks:
+        mark = Text("fit   ", "green") if check.fit else Text("doubt ", "yellow")
+        console.print(mark + Text(f"{check.name}: {check.found}") + Text("" if check.fit else f" - {check.advice}"))
+    found = machine.noise()
+    console.print(
+        f"\nThe same {found.cpu_per_chunk_s * 1e3:.1f} ms of Python work varies by {found.chunk_sd:.1%} here "
+        f"from one time to the next, and by {found.pair_sd:.1%} between neighbours."
+    )
+    return 0 if all(check.fit for check in checks) else MeasurementError.exit_code

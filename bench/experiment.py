@@ -1,0 +1,169 @@
+"""Carries out a plan: calibrates the rate, then epoch by epoch, window by window, and keeps what it reads.
+
+Rule 1: nothing here measures or computes; the rig measures, `overhead` computes.
+Rule 2: a window is on disk before the next one begins; what ends a run early never
+takes with it what was measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
+from bench.model import Arrival, Kind, Memory, Plan, Request, Summary, Window
+from bench.overhead import summarise
+from bench.plan import CALIBRATION_RATE_PER_S, arrivals, rate_per_s
+
+CALIBRATION_S = 3.0
+"""Long enough for two checkouts a fleet; the processes are still cold in its first second."""
+EMPTY_FLUSHES = 3
+"""The cost of a flush with nothing to flush is read so often per epoch."""
+
+
+class Rig(Protocol):
+    """What a plan is carried out with; `bench.rig` is the real one."""
+
+    def start_epoch(self, epoch: int) -> None:
+        """Fresh processes for all fleets."""
+
+    def check_baseline(self) -> None:
+        """Nothing, if the baseline runs without OpenTelemetry."""
+
+    def measure(
+        self, kind: Kind, epoch: int, window: int, arrivals: Sequence[Arrival], idle_s: float = 0.0
+    ) -> tuple[Window, tuple[Request, ...]]:
+        """One stretch of time."""
+
+    def memory(self) -> tuple[Memory, ...]:
+        """Memory of all services."""
+
+    def check(self) -> None:
+        """Nothing, while all processes of the run live."""
+
+    def stop_epoch(self) -> None:
+        """No fleet runs any more."""
+
+
+class Record(Protocol):
+    """Where results go; `bench.store` is the real one."""
+
+    def write_plan(self, plan: Plan) -> None:
+        """The plan as it is carried out."""
+
+    def append_window(self, window: Window) -> None:
+        """A window as it was read."""
+
+    def append_requests(self, requests: Sequence[Request]) -> None:
+        """A window's rows."""
+
+
+class Progress(Protocol):
+    """Who is told what is going on."""
+
+    def say(self, what: str) -> None:
+        """What begins now."""
+
+    def advance(self, seconds: float) -> None:
+        """So much of the planned time is over."""
+
+
+class Outcome:
+    """What a run left: everything read, and how it ended.
+
+    Attributes:
+        plan: as it was carried out, with its rate.
+        windows: in order.
+        requests: of the work windows.
+        complete: whether the plan came to its end.
+        error: what ended it early, unless a person did.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.windows: list[Window] = []
+        self.requests: list[Request] = []
+        self.complete = False
+        self.error: BenchError | None = None
+
+    def summary(self) -> Summary:
+        """Everything that follows."""
+        return summarise(
+            self.plan,
+            self.windows,
+            self.requests,
+            complete=self.complete,
+            failure=str(self.error) if self.error else None,
+        )
+
+
+def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outcome:
+    """The outcome of a plan; never raises for what a run can meet.
+
+    A service that dies, a full disk or Ctrl-C ends the run early and stands in the outcome.
+    """
+    outcome = Outcome(plan)
+    try:
+        _calibrate(outcome, rig, progress)
+        record.write_plan(outcome.plan)
+        for epoch in range(plan.epochs):
+            _epoch(outcome, epoch, rig, record, progress)
+        outcome.complete = True
+    except KeyboardInterrupt:
+        progress.say("interrupted: stopping the services, keeping what was measured")
+    except (ServiceError, MeasurementError, ResultsError) as error:
+        outcome.error = error
+    return outcome
+
+
+def _calibrate(outcome: Outcome, rig: Rig, progress: Progress) -> None:
+    """Finds the arrival rate at which the services are busy as planned; starts epoch 0 for it."""
+    plan = outcome.plan
+    progress.say(f"starting {len(plan.setups)} fleets of four services")
+    rig.start_epoch(0)
+    rig.check_baseline()
+    if plan.rate_per_s > 0:
+        return
+    progress.say("calibrating the arrival rate")
+    slow = replace(plan, rate_per_s=CALIBRATION_RATE_PER_S)
+    # Twice: the first checkouts of a process cost several times as much as later ones.
+    for window in (-3, -2):
+        reading, _ = rig.measure(Kind.WARM_UP, 0, window, arrivals(slow, 0, window, CALIBRATION_S))
+    progress.advance(2 * CALIBRATION_S)
+    costs = []
+    for fleet in reading.fleets:
+        if fleet.completed == 0:
+            raise MeasurementError(
+                f"no checkout of {fleet.setup} was completed", "`python -m services all` shows whether the services work"
+            )
+        costs.append(sum(fleet.cpu_ns.values()) / 1e9 / fleet.completed)
+    outcome.plan = replace(plan, rate_per_s=round(rate_per_s(plan, costs), 2))
+
+
+def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Progress) -> None:
+    plan = outcome.plan
+    label = f"epoch {epoch + 1} of {plan.epochs}"
+    if epoch > 0:
+        progress.say(f"{label}: fresh processes")
+        rig.start_epoch(epoch)
+    progress.say(f"{label}: warming up")
+    for kind, sent, idle_s in (
+        (Kind.WARM_UP, arrivals(plan, epoch, -1, plan.warm_up_s), 0.0),
+        (Kind.IDLE, (), plan.idle_s),
+        *[(Kind.FLUSH, (), 0.0)] * EMPTY_FLUSHES,
+    ):
+        window, _ = rig.measure(kind, epoch, -1, sent, idle_s)
+        outcome.windows.append(window)
+        record.append_window(window)
+        progress.advance(window.duration_s)
+    for number in range(plan.windows):
+        progress.say(f"{label}: window {number + 1} of {plan.windows}")
+        window, requests = rig.measure(Kind.WORK, epoch, number, arrivals(plan, epoch, number))
+        if number == plan.windows - 1:
+            window = replace(window, memory=rig.memory())
+        record.append_window(window)
+        record.append_requests(requests)
+        outcome.windows.append(window)
+        outcome.requests += requests
+        progress.advance(window.duration_s)
+        rig.check()
+    rig.stop_epoch()

@@ -1,0 +1,174 @@
+"""Where every span went: what the checkouts must have made against what the sink received.
+
+Rule 1: nothing is believed but what arrived; an SDK's return values say True when
+everything was dropped.
+Rule 2: always-on must be exact, a ratio must lie in its binomial range with every trace
+whole, and a set-up that exports nothing must have sent nothing.
+Rule 3: a failed checkout explains at most one trace that is not whole.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from bench.model import Account, Ledger
+from bench.stats import binomial_range
+
+RANGE_CONFIDENCE = 0.999
+"""How sure the range of a sampled count is: one healthy run in a thousand falls out of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What the account needs of a received span; ids as bytes, `parent` empty for a root."""
+
+    service: str
+    trace: bytes
+    span: bytes
+    parent: bytes
+
+
+def account(
+    spans: Iterable[Span],
+    shape: Mapping[str, int],
+    *,
+    exports: int = 0,
+    size_bytes: int = 0,
+    undecodable: int = 0,
+) -> Account:
+    """The account of one set-up's spans in one window.
+
+    Args:
+        spans: as received, in any order.
+        shape: spans of one sampled checkout by service.
+        exports: export requests that carried them.
+        size_bytes: their bodies' bytes on the wire.
+        undecodable: bodies that could not be read.
+    """
+    received: Counter[str] = Counter()
+    traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)
+    duplicated = 0
+    for span in spans:
+        received[span.service] += 1
+        if span.span in traces[span.trace]:
+            duplicated += 1
+        else:
+            traces[span.trace][span.span] = span
+    orphaned = whole = missing = 0
+    for trace in traces.values():
+        lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
+        roots = sum(not span.parent for span in trace.values())
+        by_service = Counter(span.service for span in trace.values())
+        lacking = sum(max(count - by_service[service], 0) for service, count in shape.items())
+        orphaned += lost_parents
+        missing += lacking
+        whole += lost_parents == 0 and roots == 1 and by_service == Counter(shape)
+    return Account(
+        spans=dict(sorted(received.items())),
+        duplicated=duplicated,
+        orphaned=orphaned,
+        whole=whole,
+        broken=len(traces) - whole,
+        missing=missing,
+        exports=exports,
+        bytes=size_bytes,
+        undecodable=undecodable,
+    )
+
+
+def total(accounts: Iterable[Account]) -> Account:
+    """The sum of accounts; a trace never spans two windows, so traces add up too."""
+    accounts = tuple(accounts)
+    spans: Counter[str] = Counter()
+    for each in accounts:
+        spans.update(each.spans)
+    return Account(
+        spans=dict(sorted(spans.items())),
+        duplicated=sum(each.duplicated for each in accounts),
+        orphaned=sum(each.orphaned for each in accounts),
+        whole=sum(each.whole for each in accounts),
+        broken=sum(each.broken for each in accounts),
+        missing=sum(each.missing for each in accounts),
+        exports=sum(each.exports for each in accounts),
+        bytes=sum(each.bytes for each in accounts),
+        undecodable=sum(each.undecodable for each in accounts),
+    )
+
+
+def balance(
+    received: Account,
+    *,
+    checkouts: int,
+    failed: int,
+    ratio: float | None,
+    shape: Mapping[str, int],
+    confidence: float = RANGE_CONFIDENCE,
+) -> Ledger:
+    """Whether an account is what the checkouts must have made.
+
+    Args:
+        received: what the sink got.
+        checkouts: completed ones.
+        failed: ones that were sent and not completed; each may explain one trace.
+        ratio: share of checkouts that the sampler keeps; None: not known in advance.
+        shape: spans of one sampled checkout by service.
+        confidence: of the range of a sampled count.
+    """
+    low, high = _expected_traces(checkouts, ratio, confidence)
+    traces = received.whole + received.broken
+    # Of a sampled set-up only the traces that came can say how many there were to come.
+    expected_traces = low if low == high else max(low, traces)
+    unexplained = received.broken > failed
+    lost = (received.missing if unexplained else 0) + max(low - traces, 0) * sum(shape.values())
+    expected = {service: count * expected_traces for service, count in shape.items()}
+    problems = _problems(received, failed, low, high, lost)
+    return Ledger(
+        checkouts=checkouts,
+        spans_expected=sum(expected.values()),
+        spans_received=sum(received.spans.values()),
+        lost=lost,
+        duplicated=received.duplicated,
+        orphaned=received.orphaned,
+        traces_whole=received.whole,
+        traces_broken=received.broken,
+        traces_low=low,
+        traces_high=high,
+        bytes=received.bytes,
+        exports=received.exports,
+        services={
+            service: (expected.get(service, 0), received.spans.get(service, 0))
+            for service in dict.fromkeys([*shape, *received.spans])
+        },
+        balanced=not problems,
+        problems=problems,
+    )
+
+
+def _expected_traces(checkouts: int, ratio: float | None, confidence: float) -> tuple[int, int]:
+    if ratio is None:
+        return 0, checkouts
+    if ratio in {0.0, 1.0}:
+        return round(checkouts * ratio), round(checkouts * ratio)
+    return binomial_range(checkouts, ratio, confidence)
+
+
+def _problems(
+    received: Account, failed: int, low: int, high: int, lost: int
+) -> tuple[str, ...]:
+    """What does not balance, a sentence each."""
+    traces = received.whole + received.broken
+    problems = []
+    if received.undecodable:
+        problems.append(f"{received.undecodable} export bodies could not be decoded")
+    if received.duplicated:
+        problems.append(f"{received.duplicated} spans came more than once")
+    if received.broken > failed:
+        detail = f"{received.missing} spans missing, {received.orphaned} without their parent"
+        problems.append(f"{received.broken} of {traces} traces are not whole ({detail})")
+    if traces < low:
+        due = f"{low} were due" if low == high else f"at least {low} were due"
+        problems.append(f"{traces} traces came where {due} ({lost} spans lost)")
+    if traces > high + failed:
+        due = f"{high} were due" if low == high else f"at most {high} were due"
+        problems.append(f"{traces} traces came where {due}")
+    return tuple(problems)

@@ -1,0 +1,393 @@
+"""From raw windows to figures: overheads with verdicts, ledgers, and all that speaks against them.
+
+Rule 1: CPU per checkout = (clock after the flush - clock before - idle burn - an empty
+flush) / completed checkouts, summed over the four services.
+Rule 2: a figure and its doubts leave this module together.
+"""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench import gates
+from bench.ledger import RANGE_CONFIDENCE, balance, total
+from bench.model import (
+    BASELINE,
+    CONTROL,
+    DROPPED,
+    SCHEMA,
+    CREATED,
+    TWIN,
+    Caveat,
+    FleetReading,
+    Kind,
+    LatencySummary,
+    Ledger,
+    LoadSummary,
+    MemorySummary,
+    Overhead,
+    Plan,
+    Request,
+    Setup,
+    SetupSummary,
+    Severity,
+    Summary,
+    Window,
+)
+from bench.setups import sampling_ratio, shape
+from bench.stats import Estimate, contrasts, quantile
+
+Cells = dict[int, list[dict[str, float]]]
+"""CPU seconds per checkout by epoch, window and set-up."""
+
+
+def summarise(
+    plan: Plan,
+    windows: Sequence[Window],
+    requests: Sequence[Request],
+    *,
+    complete: bool = True,
+    failure: str | None = None,
+) -> Summary:
+    """Everything that follows from a run's raw records.
+
+    Args:
+        plan: as it was carried out.
+        windows: all of them, in order.
+        requests: all rows of the work windows.
+        complete: whether the plan was carried out to its end.
+        failure: what ended it early, in a sentence.
+    """
+    work = [window for window in windows if window.kind is Kind.WORK]
+    cells = cpu_cells(windows)
+    differences = paired(cells, plan)
+    estimates = _estimates(differences)
+    load = _load(plan, work, requests)
+    by_setup: defaultdict[str, list[Request]] = defaultdict(list)
+    for request in requests:
+        by_setup[request.setup].append(request)
+    ledgers = {setup.name: _ledger(setup, work) for setup in plan.setups}
+    base_latency = _latency(by_setup[BASELINE]).p50
+    caveats = (
+        *gates.progress(plan, len(cells), complete=complete, failure=failure),
+        *gates.generator(load, base_latency),
+        *gates.machine(load),
+        *gates.stray(work),
+        *_setup_caveats(plan, work, ledgers),
+        *gates.trends(differences),
+        *_twin_and_control(plan, cells, estimates),
+        *_too_short(plan, estimates),
+    )
+    return Summary(
+        schema=SCHEMA,
+        baseline=BASELINE,
+        valid=bool(estimates) and all(caveat.severity is not Severity.INVALID for caveat in caveats),
+        complete=complete,
+        plan=plan,
+        epochs=len(cells),
+        setups=tuple(
+            _setup_summary(setup, plan, cells, estimates, ledgers[setup.name], caveats, by_setup[setup.name], work)
+            for setup in plan.setups
+        ),
+        load=load,
+        noise_floor=_noise_floor(estimates, plan.confidence),
+        caveats=caveats,
+    )
+
+
+def cpu_cells(windows: Sequence[Window]) -> Cells:
+    """CPU per checkout of every complete window, idle burn and empty flush taken off.
+
+    Source: method, estimand 1. The idle rate comes from an epoch's quiet stretch, the
+    cost of the flush calls themselves from flushes with nothing to flush.
+    """
+    cells: Cells = {}
+    for epoch in sorted({window.epoch for window in windows}):
+        mine = [window for window in windows if window.epoch == epoch]
+        idle = [window for window in mine if window.kind is Kind.IDLE]
+        flush = [window for window in mine if window.kind is Kind.FLUSH]
+        for window in mine:
+            if window.kind is not Kind.WORK or any(fleet.completed == 0 for fleet in window.fleets):
+                continue
+            cell = {
+                fleet.setup: (
+                    _cpu_s(fleet) - _rate(idle, fleet.setup) * window.duration_s - _mean(flush, fleet.setup)
+                )
+                / fleet.completed
+                for fleet in window.fleets
+            }
+            if all(value > 0 for value in cell.values()):
+                cells.setdefault(epoch, []).append(cell)
+    return cells
+
+
+def _cpu_s(fleet: FleetReading) -> float:
+    return sum(fleet.cpu_ns.values()) / 1e9
+
+
+def _of(windows: Sequence[Window], setup: str) -> list[FleetReading]:
+    return [fleet for window in windows for fleet in window.fleets if fleet.setup == setup]
+
+
+def _rate(idle: Sequence[Window], setup: str) -> float:
+    """CPU seconds per second of a fleet at rest."""
+    length = sum(window.duration_s for window in idle)
+    return sum(map(_cpu_s, _of(idle, setup))) / length if length else 0.0
+
+
+def _mean(flush: Sequence[Window], setup: str) -> float:
+    """CPU seconds of one round of flush calls that have nothing to flush."""
+    return sum(map(_cpu_s, _of(flush, setup))) / len(flush) if flush else 0.0
+
+
+def paired(cells: Cells, plan: Plan) -> dict[str, list[list[float]]]:
+    """ln(set-up / baseline) by set-up, epoch and window."""
+    return {
+        setup.name: [
+            [math.log(cell[setup.name] / cell[BASELINE]) for cell in windows] for windows in cells.values()
+        ]
+        for setup in plan.setups
+        if setup.name != BASELINE
+    }
+
+
+def _estimates(differences: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Estimate]:
+    """The estimates, or none where there are too few windows for a variance."""
+    rows = next(iter(differences.values()), [])
+    if len(rows) < 2 and sum(map(len, rows)) < 2:
+        return {}
+    return contrasts(differences)
+
+
+def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> Estimate | None:
+    """ln(control / (baseline + known cost)): an A/A comparison if the cost was found.
+
+    Its standard error is that of the set-ups, pooled: the same paired log ratios.
+    """
+    known = next((setup.env.get("BENCH_CONTROL_CPU_US") for setup in plan.setups if setup.name == CONTROL), None)
+    if known is None or CONTROL not in estimates:
+        return None
+    known_s = float(known) * 1e-6
+    shifted = [
+        [math.log(cell[CONTROL] / (cell[BASELINE] + known_s)) for cell in windows] for windows in cells.values()
+    ]
+    found = estimates[CONTROL]
+    level = float(np.mean([np.mean(row) for row in shifted] if len(shifted) > 1 else shifted[0]))
+    return Estimate(
+        log_ratio=level, standard_error=found.standard_error, df=found.df, family=1, pooled=found.pooled
+    )
+
+
+def _twin_and_control(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple[Caveat, ...]:
+    if not estimates:
+        return ()
+    return (
+        *gates.twin(estimates.get(TWIN), plan.confidence),
+        *gates.control(_control_check(plan, cells, estimates)),
+    )
+
+
+def _too_short(plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[Caveat, ...]:
+    if estimates:
+        return ()
+    return (
+        Caveat(
+            code="too-short",
+            message=f"fewer than two complete windows of {plan.epochs * plan.windows}: no interval can be given",
+            advice="let the run go on for longer",
+            severity=Severity.INVALID,
+        ),
+    )
+
+
+def _setup_caveats(
+    plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Ledger]
+) -> tuple[Caveat, ...]:
+    caveats: list[Caveat] = []
+    for setup in plan.setups:
+        readings = _of(work, setup.name)
+        failed = sum(reading.failed for reading in readings)
+        requests = sum(reading.completed for reading in readings) + failed
+        caveats += gates.errors(setup.name, requests, failed)
+        caveats += gates.flushes(setup.name, work)
+        caveats += gates.ledger(setup.name, ledgers[setup.name], _window_problems(setup, work))
+    return tuple(caveats)
+
+
+def _ledger(setup: Setup, work: Sequence[Window]) -> Ledger:
+    """A set-up's account over all windows."""
+    readings = _of(work, setup.name)
+    return balance(
+        total(reading.account for reading in readings),
+        checkouts=sum(reading.completed for reading in readings),
+        failed=sum(reading.failed for reading in readings),
+        ratio=sampling_ratio(setup),
+        shape=shape(setup),
+    )
+
+
+def _window_problems(setup: Setup, work: Sequence[Window]) -> list[str]:
+    """What does not balance inside single windows.
+
+    A sampled count may leave its range by chance once in a thousand; over many windows
+    each gets its share of that chance only (Bonferroni).
+    """
+    confidence = 1 - (1 - RANGE_CONFIDENCE) / max(len(work), 1)
+    problems = []
+    for window in work:
+        for reading in window.fleets:
+            if reading.setup != setup.name:
+                continue
+            ledger = balance(
+                reading.account,
+                checkouts=reading.completed,
+                failed=reading.failed,
+                ratio=sampling_ratio(setup),
+                shape=shape(setup),
+                confidence=confidence,
+            )
+            problems += [
+                f"in window {window.window} of epoch {window.epoch} {problem}" for problem in ledger.problems
+            ]
+    return problems
+
+
+def _setup_summary(  # noqa: PLR0913 - a row of the table
+    setup: Setup,
+    plan: Plan,
+    cells: Cells,
+    estimates: Mapping[str, Estimate],
+    ledger: Ledger,
+    caveats: Sequence[Caveat],
+    requests: Sequence[Request],
+    work: Sequence[Window],
+) -> SetupSummary:
+    level = _level(cells, setup.name)
+    overhead = None
+    if setup.name in estimates:
+        overhead = _overhead(setup, plan, estimates, _level(cells, BASELINE) or 0.0, ledger)
+    gate = next(
+        (
+            caveat.code
+            for caveat in caveats
+            if caveat.severity is Severity.INVALID and caveat.setup in {None, setup.name, BASELINE}
+        ),
+        None,
+    )
+    return SetupSummary(
+        name=setup.name,
+        description=setup.description,
+        verdict=verdict(setup.name, overhead, estimates.get(setup.name), plan.delta, gate),
+        invalid=gate is not None,
+        cpu_per_checkout_s=level,
+        overhead=overhead,
+        latency_s=_latency(requests),
+        memory_bytes=_memory(setup.name, work),
+        ledger=ledger,
+    )
+
+
+def _level(cells: Cells, setup: str) -> float | None:
+    """CPU seconds per checkout: mean over epochs of the mean over windows."""
+    means = [float(np.mean([cell[setup] for cell in windows])) for windows in cells.values()]
+    return float(np.mean(means)) if means else None
+
+
+def _overhead(
+    setup: Setup, plan: Plan, estimates: Mapping[str, Estimate], base_s: float, ledger: Ledger
+) -> Overhead:
+    estimate = estimates[setup.name]
+    low, high = estimate.interval(plan.confidence)
+    claim_low, claim_high = estimate.claim(plan.confidence)
+    widening = 0.0 if setup.name == TWIN else _twin_bias(estimates, plan.confidence)
+    ratio = math.expm1(estimate.log_ratio)
+    sampled_all = sampling_ratio(setup) == 1.0
+    return Overhead(
+        ratio=ratio,
+        low=math.expm1(low),
+        high=math.expm1(high),
+        claim_low=math.expm1(claim_low - widening),
+        claim_high=math.expm1(claim_high + widening),
+        mde=math.expm1(estimate.mde(plan.confidence)),
+        cpu_s=ratio * base_s,
+        cpu_low_s=math.expm1(low) * base_s,
+        cpu_high_s=math.expm1(high) * base_s,
+        cpu_per_span_s=ratio * base_s / sum(shape(setup).values()) if sampled_all and ledger.balanced else None,
+    )
+
+
+def _twin_bias(estimates: Mapping[str, Estimate], confidence: float) -> float:
+    """What identical set-ups differ by, where their interval excludes 0; claims are widened by it."""
+    twin = estimates.get(TWIN)
+    if twin is None:
+        return 0.0
+    low, high = twin.interval(confidence)
+    return 0.0 if low <= 0.0 <= high else abs(twin.log_ratio)
+
+
+def _noise_floor(estimates: Mapping[str, Estimate], confidence: float) -> float | None:
+    twin = estimates.get(TWIN)
+    return max(abs(math.expm1(end)) for end in twin.interval(confidence)) if twin else None
+
+
+def verdict(
+    setup: str, overhead: Overhead | None, estimate: Estimate | None, delta: float, gate: str | None
+) -> str:
+    """The verdict in the method's words.
+
+    Args:
+        setup: whose.
+        overhead: its figures; absent for the baseline and where there are none.
+        estimate: what they came from.
+        delta: what counts as no overhead.
+        gate: code of the gate that failed, if one did.
+    """
+    if gate is not None:
+        return f"invalid ({gate})"
+    if setup == BASELINE:
+        return "baseline"
+    if overhead is None or estimate is None:
+        return "invalid (too-short)"
+    if not overhead.claim_low <= 0.0 <= overhead.claim_high:
+        return f"overhead {overhead.ratio:+.1%} [{overhead.low:+.1%}, {overhead.high:+.1%}]".replace("%", " %")
+    if estimate.within(delta):
+        return f"no overhead beyond {delta:.0%}".replace("%", " %")
+    return f"inconclusive (MDE {overhead.mde:.1%})".replace("%", " %")
+
+
+def _latency(requests: Sequence[Request]) -> LatencySummary:
+    values = [(row.done_ns - row.planned_ns) / 1e9 for row in requests if row.status == CREATED]
+    return LatencySummary(p50=quantile(values, 0.5), samples=len(values))
+
+
+def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
+    epochs = [
+        [reading for reading in window.memory if reading.setup == setup] for window in work if window.memory
+    ]
+    if not epochs:
+        return MemorySummary(pss=None, uss=None, peak_rss=None)
+    return MemorySummary(
+        pss=round(np.mean([sum(reading.pss_bytes for reading in epoch) for epoch in epochs])),
+        uss=round(np.mean([sum(reading.uss_bytes for reading in epoch) for epoch in epochs])),
+        peak_rss=round(np.mean([sum(reading.peak_rss_bytes for reading in epoch) for epoch in epochs])),
+    )
+
+
+def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request]) -> LoadSummary:
+    length = sum(window.duration_s for window in work) or 1.0
+    lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status != DROPPED]
+    services = sum(_cpu_s(fleet) for window in work for fleet in window.fleets)
+    return LoadSummary(
+        rate_per_s=plan.rate_per_s,
+        requests=len(requests),
+        dropped=sum(row.status == DROPPED for row in requests),
+        failed=sum(row.status not in {CREATED, DROPPED} for row in requests),
+        lag_p50_s=quantile(lags, 0.5),
+        lag_p99_s=quantile(lags, 0.99),
+        utilisation=services / length / plan.service_cpus,
+        load_utilisation=sum(window.machine.load_s for window in work) / length,
+        steal=sum(window.machine.steal_s for window in work) / length,
+        foreign=sum(window.machine.foreign_s for window in work) / length,
+    )

@@ -1,0 +1,69 @@
+"""The report as Markdown: `report.md`, to be sent to a colleague."""
+
+from tabulate import tabulate
+
+from bench.model import Severity, Summary
+from bench.report import words
+
+RED = "🔴"
+
+
+def render(summary: Summary) -> str:
+    """The whole report."""
+    parts = [
+        f"# What tracing costs: {summary.plan.name}",
+        (f"{RED} **{words.headline(summary)}**" if not summary.valid else words.headline(summary)),
+        "## CPU per checkout, four services together",
+        _table(words.overhead_table(summary)),
+        words.noise_floor(summary),
+        "Extra CPU is against `none`, paired inside windows; the intervals hold for each set-up alone, "
+        "the verdicts for all of them at once (Dunnett).",
+        "## Ledger: where every span went",
+        _table(words.ledger_table(summary)),
+        "## Latency at light load, and memory of the four services",
+        _table(words.memory_table(summary)),
+        words.load_line(summary),
+        "## Caveats",
+        _caveats(summary),
+        "## Set-ups",
+        "\n".join(f"- `{setup.name}`: {setup.description}" for setup in summary.setups),
+        "## How to repeat it",
+        _how(summary),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(table: words.Table) -> str:
+    rows = [
+        [f"{RED} {row[0]}" if at in table.red else row[0], *(_escape(cell) for cell in row[1:])]
+        for at, row in enumerate(table.rows)
+    ]
+    align = ["right" if right else "left" for right in table.right]
+    return str(tabulate(rows, headers=table.heads, tablefmt="github", colalign=align, disable_numparse=True))
+
+
+def _escape(cell: str) -> str:
+    return cell.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _caveats(summary: Summary) -> str:
+    if not summary.caveats:
+        return "None."
+    return "\n".join(
+        f"- {f'{RED} **INVALID** ' if caveat.severity is Severity.INVALID else ''}{_escape(words.caveat_line(caveat))}"
+        for caveat in summary.caveats
+    )
+
+
+def _how(summary: Summary) -> str:
+    plan = summary.plan
+    names = ",".join(setup.name for setup in plan.setups)
+    pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
+    return (
+        f"`python -m bench run --budget {plan.budget} --setups {names} --seed {plan.seed}`"
+        f" ({pinned if plan.services_cpus else 'not pinned'}). The machine and every version stand in `machine.json`."
+    )
+
+
+def _cpus(cpus: tuple[int, ...]) -> str:
+    return ", ".join(map(str, cpus))

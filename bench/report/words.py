@@ -1,0 +1,216 @@
+"""Numbers as people read them: one function a kind of figure, one row a set-up.
+
+Rule 1: no decimals that the interval does not support.
+"""
+
+from dataclasses import dataclass
+
+from bench.model import BASELINE, Caveat, Overhead, SetupSummary, Severity, Summary
+
+ABSENT = "-"
+MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus
+
+
+def microseconds(seconds: float | None, *, sign: bool = False) -> str:
+    """Microseconds, whole."""
+    if seconds is None:
+        return ABSENT
+    return _signed(seconds * 1e6, 0, sign=sign)
+
+
+def milliseconds(seconds: float | None) -> str:
+    """Milliseconds with two decimals."""
+    return ABSENT if seconds is None else f"{seconds * 1e3:.2f}"
+
+
+def percent(ratio: float | None, *, sign: bool = True, decimals: int = 1) -> str:
+    """A ratio in percent, with its sign."""
+    return ABSENT if ratio is None else _signed(ratio * 100, decimals, sign=sign)
+
+
+def _signed(value: float, decimals: int, *, sign: bool) -> str:
+    text = f"{value:+,.{decimals}f}" if sign else f"{value:,.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def megabytes(size: float | None) -> str:
+    """Megabytes, whole."""
+    return ABSENT if size is None else f"{size / 1e6:.0f}"
+
+
+def count(number: int) -> str:
+    """A count with thousands apart."""
+    return f"{number:,}"
+
+
+def interval(overhead: Overhead) -> str:
+    """The interval of an overhead in percent."""
+    return f"[{percent(overhead.low)}, {percent(overhead.high)}]"
+
+
+def interval_us(overhead: Overhead) -> str:
+    """The interval of an overhead in microseconds."""
+    low = microseconds(overhead.cpu_low_s, sign=True)
+    return f"[{low}, {microseconds(overhead.cpu_high_s, sign=True)}]"
+
+
+def span_cost(overhead: Overhead | None) -> str:
+    """Microseconds per span with one decimal."""
+    if overhead is None or overhead.cpu_per_span_s is None:
+        return ABSENT
+    return f"{overhead.cpu_per_span_s * 1e6:.1f}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table: its heads, which columns are numbers, and its rows.
+
+    Attributes:
+        heads: one a column.
+        right: whether a column is aligned to the right.
+        rows: cells as text.
+        red: numbers of the rows that must not be believed.
+    """
+
+    heads: tuple[str, ...]
+    right: tuple[bool, ...]
+    rows: tuple[tuple[str, ...], ...]
+    red: frozenset[int]
+
+
+def overhead_table(summary: Summary) -> Table:
+    """What each set-up costs."""
+    return Table(
+        heads=(
+            "set-up", "CPU us per checkout", "extra us", "95 % interval", "us per span",
+            "overhead %", "95 % interval %", "verdict",
+        ),
+        right=(False, True, True, True, True, True, True, False),
+        rows=tuple(_overhead_row(setup) for setup in summary.setups),
+        red=_red(summary),
+    )  # fmt: skip
+
+
+def _overhead_row(setup: SetupSummary) -> tuple[str, ...]:
+    overhead = setup.overhead
+    level = microseconds(setup.cpu_per_checkout_s)
+    if overhead is None:
+        return (setup.name, level, *([ABSENT] * 5), setup.verdict)
+    return (
+        setup.name,
+        level,
+        microseconds(overhead.cpu_s, sign=True),
+        interval_us(overhead),
+        span_cost(overhead),
+        percent(overhead.ratio),
+        interval(overhead),
+        setup.verdict,
+    )
+
+
+def ledger_table(summary: Summary) -> Table:
+    """Where the spans went."""
+    rows = []
+    for setup in summary.setups:
+        ledger = setup.ledger
+        rows.append(
+            (
+                setup.name,
+                count(ledger.checkouts),
+                count(ledger.spans_expected),
+                count(ledger.spans_received),
+                count(ledger.lost),
+                count(ledger.duplicated),
+                count(ledger.orphaned),
+                _traces(ledger.traces_whole, ledger.traces_broken, ledger.traces_low, ledger.traces_high),
+                count(ledger.exports),
+                count(round(ledger.bytes / max(ledger.checkouts, 1))),
+                "balanced" if ledger.balanced else "DOES NOT BALANCE",
+            )
+        )
+    return Table(
+        heads=(
+            "set-up", "checkouts", "spans expected", "received", "lost", "duplicated", "orphaned",
+            "whole traces (due)", "exports", "bytes per checkout", "ledger",
+        ),
+        right=(False, *([True] * 9), False),
+        rows=tuple(rows),
+        red=frozenset(at for at, setup in enumerate(summary.setups) if not setup.ledger.balanced),
+    )  # fmt: skip
+
+
+def _traces(whole: int, broken: int, low: int, high: int) -> str:
+    due = f"{low:,}" if low == high else f"{low:,}-{high:,}"
+    bad = f" + {broken:,} broken" if broken else ""
+    return f"{whole:,}{bad} ({due})"
+
+
+def memory_table(summary: Summary) -> Table:
+    """What else differs: median latency at light load, and memory."""
+    base = next(setup for setup in summary.setups if setup.name == BASELINE)
+    rows = []
+    for setup in summary.setups:
+        p50, reference = setup.latency_s.p50, base.latency_s.p50
+        delta = None if p50 is None or reference is None else p50 - reference
+        memory = setup.memory_bytes
+        rows.append(
+            (
+                setup.name,
+                milliseconds(p50),
+                ABSENT if delta is None or setup is base else _signed(delta * 1e3, 2, sign=True),
+                megabytes(memory.pss),
+                megabytes(memory.uss),
+                megabytes(memory.peak_rss),
+            )
+        )
+    return Table(
+        heads=("set-up", "p50 ms", "against none ms", "PSS MB", "USS MB", "peak RSS MB"),
+        right=(False, True, True, True, True, True),
+        rows=tuple(rows),
+        red=_red(summary),
+    )
+
+
+def _red(summary: Summary) -> frozenset[int]:
+    return frozenset(at for at, setup in enumerate(summary.setups) if setup.invalid)
+
+
+def headline(summary: Summary) -> str:
+    """Whether the run may be believed, in one sentence."""
+    if summary.valid:
+        return f"All gates passed: {_extent(summary)}."
+    reasons = sorted({caveat.code for caveat in summary.caveats if caveat.severity is Severity.INVALID})
+    return f"INVALID ({', '.join(reasons)}): figures marked invalid must not be used; {_extent(summary)}."
+
+
+def _extent(summary: Summary) -> str:
+    plan = summary.plan
+    done = f"{summary.epochs} epochs" if summary.complete else f"{summary.epochs} of {plan.epochs} epochs"
+    return f"{done} of {plan.windows} windows of {plan.window_s:g} s, {count(summary.load.requests)} checkouts"
+
+
+def noise_floor(summary: Summary) -> str:
+    """The noise floor in one sentence."""
+    if summary.noise_floor is None:
+        return "The noise floor is not known: the run has no twin of the baseline."
+    return (
+        "Noise floor: two identical set-ups cannot be told apart here below "
+        f"{summary.noise_floor * 100:.1f} % (the end of the twin's interval)."
+    )
+
+
+def load_line(summary: Summary) -> str:
+    """How the load went, in one sentence."""
+    load = summary.load
+    lag = f"lag p50 {milliseconds(load.lag_p50_s)} ms, p99 {milliseconds(load.lag_p99_s)} ms"
+    return (
+        f"Load: {load.rate_per_s:.1f} checkouts/s planned over all fleets, open loop; services' CPU "
+        f"{load.utilisation:.0%} busy, load generator {load.load_utilisation:.0%}; {lag}; "
+        f"{count(load.failed)} failed, {count(load.dropped)} dropped; "
+        f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core."
+    ).replace("%", " %")
+
+
+def caveat_line(caveat: Caveat) -> str:
+    """A caveat as one sentence and its advice."""
+    return f"{caveat.code}: {caveat.message} - {caveat.advice}."

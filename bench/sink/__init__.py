@@ -1,0 +1,84 @@
+"""The sink: our OTLP receiver, in its own process, as the harness sees it.
+
+Rule 1: it answers at once and keeps raw bodies; decoding waits until the window is over.
+Rule 2: a span belongs to the set-up that its resource names, whatever way it came.
+"""
+
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import msgspec
+
+
+from bench.model import Account
+from bench.process import Child, plain_environ
+
+DECODE_LIMIT_S = 60.0
+STOP_LIMIT_S = 3.0
+STRAY = ""
+"""The account of whatever names no set-up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """Where the sink answers: the first line that it prints."""
+
+    http: int
+    grpc: int
+
+
+class Sink:
+    """The running sink.
+
+    Attributes:
+        child: its process.
+        endpoints: its addresses by the name of the OTLP protocol.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        self.child = Child(
+            "the sink",
+            ["-m", "bench.sink"],
+            environ=plain_environ(),
+            log=logs / "sink.log",
+            stdout=subprocess.PIPE,
+        )
+        line = self.child.read_line()
+        if not line:
+            self.child.stop(STOP_LIMIT_S)
+            raise self.child.death()
+        ports = msgspec.json.decode(line, type=Ports)
+        self._url = f"http://127.0.0.1:{ports.http}"
+        self.endpoints = {"http/protobuf": self._url, "grpc": f"http://127.0.0.1:{ports.grpc}"}
+        self._client = httpx.Client(timeout=DECODE_LIMIT_S, trust_env=False)
+
+    def account(self, shapes: Mapping[str, Mapping[str, int]]) -> dict[str, Account]:
+        """What came since the last call, by set-up, and under '' what named none.
+
+        Args:
+            shapes: spans of one sampled checkout, by set-up and service.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        try:
+            response = self._client.post(f"{self._url}/account", content=msgspec.json.encode(shapes))
+            response.raise_for_status()
+        except httpx.HTTPError:
+            raise self.child.death() from None
+        return msgspec.json.decode(response.content, type=dict[str, Account])
+
+    def is_running(self) -> bool:
+        """Whether the sink has not ended."""
+        return self.child.is_running()
+
+    def stop(self) -> None:
+        """Stops the sink."""
+        self._client.close()
+        self.child.stop(STOP_LIMIT_S)
+
+
+

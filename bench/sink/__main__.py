@@ -1,0 +1,173 @@
+"""The sink's process: `python -m bench.sink` prints its ports, then receives until its input ends.
+
+Rule 1: during a window a body is only kept. What a set-up exports must not cost it a
+slow answer, and decoding on the same machine would be CPU that the window pays for.
+Rule 2: the only module of the harness that imports OpenTelemetry, and only its message types.
+"""
+
+import asyncio
+import gzip
+import socket
+import sys
+import zlib
+from collections import Counter, defaultdict
+from typing import Any
+
+import grpc
+import grpc.aio
+import msgspec
+import uvicorn
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bench.ledger import Span, account
+from bench.model import Account
+from bench.sink import STRAY, Ports
+
+EXPORT_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+SETUP_ATTRIBUTE = "bench.setup"
+SERVICE_ATTRIBUTE = "service.name"
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+
+
+class Bodies:
+    """What came in since the last account."""
+
+    def __init__(self) -> None:
+        self._kept: list[tuple[bytes, str]] = []
+
+    def keep(self, body: bytes, encoding: str = "") -> None:
+        """One export request's body, as it came."""
+        self._kept.append((body, encoding))
+
+    def close(self, shapes: dict[str, dict[str, int]]) -> dict[str, Account]:
+        """The accounts by set-up of everything kept, which is then forgotten."""
+        kept, self._kept = self._kept, []
+        spans: defaultdict[str, list[Span]] = defaultdict(list)
+        exports: Counter[str] = Counter()
+        sizes: Counter[str] = Counter()
+        undecodable: Counter[str] = Counter()
+        for body, encoding in kept:
+            try:
+                setup, decoded = decode(body, encoding)
+            except (DecodeError, OSError, EOFError, zlib.error):
+                undecodable[STRAY] += 1
+                setup, decoded = STRAY, []
+            exports[setup] += 1
+            sizes[setup] += len(body)
+            spans[setup] += decoded
+        return {
+            setup: account(
+                spans[setup],
+                shapes.get(setup, {}),
+                exports=exports[setup],
+                size_bytes=sizes[setup],
+                undecodable=undecodable[setup],
+            )
+            for setup in exports
+        }
+
+
+def decode(body: bytes, encoding: str) -> tuple[str, list[Span]]:
+    """The set-up that an export request names ('' for none) and its spans.
+
+    Raises:
+        DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
+    """
+    if encoding == "gzip":
+        body = gzip.decompress(body)
+    elif encoding == "deflate":
+        body = zlib.decompress(body)
+    request = ExportTraceServiceRequest.FromString(body)
+    setup, spans = STRAY, []
+    for resource_spans in request.resource_spans:
+        attributes = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
+        setup = attributes.get(SETUP_ATTRIBUTE, STRAY)
+        service = attributes.get(SERVICE_ATTRIBUTE, "")
+        spans += [
+            Span(service, span.trace_id, span.span_id, span.parent_span_id)
+            for scope_spans in resource_spans.scope_spans
+            for span in scope_spans.spans
+        ]
+    return setup, spans
+
+
+def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
+    """The receiver for OTLP over http, and the harness's own path."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
+        chunks, more = [], True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+        body = b"".join(chunks)
+        answer, status, kind = b"", 200, b"application/x-protobuf"
+        if scope["path"] == "/v1/traces":
+            encoding = dict(scope["headers"]).get(b"content-encoding", b"")
+            bodies.keep(body, encoding.decode("latin-1"))
+        elif scope["path"] == "/account":
+            shapes = msgspec.json.decode(body, type=dict[str, dict[str, int]])
+            answer, kind = msgspec.json.encode(bodies.close(shapes)), b"application/json"
+        else:
+            status = 404
+        # Without a length the answer would be chunked: two packets, and a client that waits
+        # 40 ms for the second because the kernel delays the first one's acknowledgement.
+        headers = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    return app
+
+
+def grpc_server(bodies: Bodies) -> tuple[grpc.aio.Server, int]:
+    """The receiver for OTLP over grpc on a free port; messages stay bytes."""
+
+    async def export(request: bytes, _context: object) -> bytes:
+        bodies.keep(request)
+        return b""
+
+    handler = grpc.unary_unary_rpc_method_handler(export)
+    service, _, method = EXPORT_METHOD.lstrip("/").partition("/")
+    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+    return server, server.add_insecure_port("127.0.0.1:0")
+
+
+async def main() -> None:
+    """Receives until standard input ends."""
+    bodies = Bodies()
+    config = uvicorn.Config(
+        http_app(bodies),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        timeout_keep_alive=600,
+        timeout_graceful_shutdown=1,
+    )
+    http = uvicorn.Server(config)
+    # With the protocol named: asyncio turns Nagle's algorithm off for such sockets only.
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.bind(("127.0.0.1", 0))
+    server, grpc_port = grpc_server(bodies)
+    await server.start()
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
+    serving = asyncio.create_task(http.serve(sockets=[listener]))
+    sys.stdout.buffer.write(
+        msgspec.json.encode(Ports(http=listener.getsockname()[1], grpc=grpc_port)) + b"\n"
+    )
+    sys.stdout.flush()
+    waiting = asyncio.create_task(ended.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    http.should_exit = True
+    await serving
+    await server.stop(None)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

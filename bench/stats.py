@@ -1,0 +1,246 @@
+"""What the numbers may claim: paired log ratios, pooled variance, t and Dunnett, equivalence, MDE.
+
+Rule 1: the unit of replication is the epoch, never the request: requests of one epoch
+share processes, memory layout and hash seed.
+Rule 2: the variance is pooled over set-ups, because few epochs say little about each alone.
+Rule 3: what is shown has an interval of its own; what is *claimed* holds for all set-ups at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+from scipy import stats as distributions
+
+Array = NDArray[np.float64]
+
+CONTRAST_CORRELATION = 0.5
+"""Two contrasts against one baseline share its noise: correlation 1/2."""
+OWN_VARIANCE_FACTOR = 4.0
+"""A set-up whose variance exceeds this many medians is not pooled with the others."""
+POWER = 0.80
+"""The MDE is what such a share of runs would find."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A paired contrast on the log scale.
+
+    Attributes:
+        log_ratio: mean over epochs of the mean over windows of ln(set-up / baseline).
+        standard_error: of it.
+        df: degrees of freedom of that standard error.
+        family: how many contrasts share the baseline.
+        pooled: whether the variance is the set-ups' common one.
+    """
+
+    log_ratio: float
+    standard_error: float
+    df: float
+    family: int
+    pooled: bool
+
+    @property
+    def t(self) -> float:
+        """The contrast in standard errors; 0 where both are 0."""
+        if self.standard_error == 0.0:
+            return 0.0 if self.log_ratio == 0.0 else float(np.copysign(np.inf, self.log_ratio))
+        return self.log_ratio / self.standard_error
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """The contrast's own interval on the log scale."""
+        half = t_quantile(0.5 + confidence / 2, self.df) * self.standard_error
+        return self.log_ratio - half, self.log_ratio + half
+
+    def claim(self, confidence: float) -> tuple[float, float]:
+        """The interval that holds for all contrasts of the family at once (Dunnett, 1955)."""
+        half = dunnett(self.family, self.df, confidence) * self.standard_error
+        return self.log_ratio - half, self.log_ratio + half
+
+    def mde(self, confidence: float) -> float:
+        """The smallest log ratio that such a run finds with 80 % power."""
+        return (
+            t_quantile(0.5 + confidence / 2, self.df) + t_quantile(POWER, self.df)
+        ) * self.standard_error
+
+    def within(self, delta: float) -> bool:
+        """Whether the 90 % interval of the ratio lies inside (-delta, delta).
+
+        Two one-sided tests at 5 % each (Schuirmann, 1987).
+        """
+        low, high = self.interval(0.90)
+        return float(np.expm1(low)) > -delta and float(np.expm1(high)) < delta
+
+
+def contrasts(epochs: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Estimate]:
+    """The estimates of all set-ups against one baseline.
+
+    Args:
+        epochs: by set-up, by epoch, by window: ln(cpu per checkout of the set-up)
+            minus the baseline's in the same window. Every set-up has the same epochs.
+
+    Returns:
+        An estimate a set-up. With one epoch its windows stand in for epochs, which
+        understates the noise between processes; the caller says so.
+
+    Raises:
+        ValueError: fewer than two windows in all.
+    """
+    if not epochs:
+        return {}
+    units = {name: [np.asarray(windows, float) for windows in rows] for name, rows in epochs.items()}
+    replicates = {name: _replicates(rows) for name, rows in units.items()}
+    count = len(next(iter(replicates.values())))
+    if count < 2:
+        raise ValueError("a variance needs at least two windows")
+    between = {name: float(np.var(values, ddof=1)) for name, values in replicates.items()}
+    own = _own_variance(between)
+    pooled_names = [name for name in between if name not in own]
+    pooled = float(np.mean([between[name] for name in pooled_names]))
+    within = _window_variance([units[name] for name in pooled_names])
+    family = len(between)
+    estimates = {}
+    for name, values in replicates.items():
+        is_pooled = name not in own
+        variance = max(pooled, within) if is_pooled else max(between[name], _window_variance([units[name]]))
+        estimates[name] = Estimate(
+            log_ratio=float(np.mean(values)),
+            standard_error=float(np.sqrt(variance / count)),
+            df=_pooled_df(count, len(pooled_names)) if is_pooled else count - 1.0,
+            family=family,
+            pooled=is_pooled,
+        )
+    return estimates
+
+
+def _replicates(rows: Sequence[Array]) -> Array:
+    """The independent values of a set-up: epoch means, or the windows of the only epoch."""
+    if len(rows) == 1:
+        return rows[0]
+    return np.array([float(np.mean(windows)) for windows in rows])
+
+
+def _own_variance(between: Mapping[str, float]) -> frozenset[str]:
+    """The set-ups that are too noisy to be pooled; none among fewer than three."""
+    if len(between) < 3:
+        return frozenset()
+    limit = OWN_VARIANCE_FACTOR * float(np.median(list(between.values())))
+    return frozenset(name for name, variance in between.items() if variance > limit > 0)
+
+
+def _window_variance(units: Sequence[Sequence[Array]]) -> float:
+    """Variance of an epoch's mean as its windows alone predict it; a floor for the one between epochs.
+
+    With few epochs the variance between them can come out too small by luck; it cannot
+    truly be smaller than what the windows inside them scatter.
+    """
+    if any(len(rows) == 1 for rows in units):
+        return 0.0
+    values = [
+        float(np.mean([np.var(windows, ddof=1) / len(windows) for windows in rows]))
+        for rows in units
+        if all(len(windows) > 1 for windows in rows)
+    ]
+    return float(np.mean(values)) if values else 0.0
+
+
+def _pooled_df(epochs: int, setups: int) -> float:
+    """Effective degrees of freedom of a variance pooled over contrasts that share a baseline.
+
+    The variance of a mean of S sample variances of normals that correlate by rho is
+    2 s^4 (1 + (S-1) rho^2) / (S (E-1)) (Satterthwaite, 1946, matched to a chi-square).
+    """
+    return (epochs - 1) * setups / (1 + (setups - 1) * CONTRAST_CORRELATION**2)
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Student's t."""
+    return float(distributions.t.ppf(probability, df))
+
+
+@cache
+def dunnett(family: int, df: float, confidence: float) -> float:
+    """Dunnett's two-sided critical value: the `confidence` quantile of max |T_i|.
+
+    T_i are `family` t variables that share one baseline and one variance (correlation 1/2).
+    P(max |T_i| <= c) = E_s E_z [Phi((rz + cs)/q) - Phi((rz - cs)/q)]^family with r^2 = q^2 = 1/2,
+    z normal and s = chi_df / sqrt(df) (Dunnett, 1955).
+    """
+    if family == 1:
+        return t_quantile(0.5 + confidence / 2, df)
+    z, z_weight = np.polynomial.hermite_e.hermegauss(64)
+    z_weight = z_weight / np.sqrt(2 * np.pi)
+    levels = (np.arange(200) + 0.5) / 200
+    s = np.sqrt(distributions.chi2.ppf(levels, df) / df)
+    r = np.sqrt(CONTRAST_CORRELATION)
+    q = np.sqrt(1 - CONTRAST_CORRELATION)
+
+    def shortfall(c: float) -> float:
+        upper = special.ndtr((r * z[None, :] + c * s[:, None]) / q)
+        lower = special.ndtr((r * z[None, :] - c * s[:, None]) / q)
+        inside = ((upper - lower) ** family) @ z_weight
+        return float(np.mean(inside)) - confidence
+
+    return float(optimize.brentq(shortfall, 0.5, 500.0, xtol=1e-6))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trend:
+    """The drift of a contrast from window to window inside epochs.
+
+    Attributes:
+        slope: change of the log ratio per window.
+        p: two-sided probability of such a slope without a drift.
+    """
+
+    slope: float
+    p: float
+
+
+def trend(rows: Sequence[Sequence[float]]) -> Trend | None:
+    """The common slope of a set-up's log ratios over the windows of its epochs.
+
+    Ordinary least squares with a level of its own for every epoch; None with too few windows.
+    """
+    x_all, y_all = [], []
+    for windows in rows:
+        if len(windows) < 2:
+            continue
+        x = np.arange(len(windows), dtype=float)
+        y = np.asarray(windows, float)
+        x_all.append(x - x.mean())
+        y_all.append(y - y.mean())
+    if not x_all:
+        return None
+    x, y = np.concatenate(x_all), np.concatenate(y_all)
+    df = len(x) - len(x_all) - 1
+    sxx = float(x @ x)
+    if df < 1:
+        return None
+    slope = float(x @ y) / sxx
+    residual = y - slope * x
+    standard_error = float(np.sqrt(float(residual @ residual) / df / sxx))
+    if standard_error == 0.0:
+        return Trend(slope=slope, p=1.0 if slope == 0.0 else 0.0)
+    return Trend(slope=slope, p=float(2 * distributions.t.sf(abs(slope) / standard_error, df)))
+
+
+def binomial_range(trials: int, ratio: float, confidence: float) -> tuple[int, int]:
+    """The central range of a binomial count that holds at least `confidence`."""
+    tail = (1 - confidence) / 2
+    low, high = distributions.binom.ppf([tail, 1 - tail], trials, ratio)
+    return max(int(low), 0), int(high)
+
+
+MIN_TAIL_SAMPLES = 20
+"""A quantile q is shown only where n (1 - q) reaches this."""
+
+
+def quantile(values: Sequence[float], q: float) -> float | None:
+    """The q quantile, or None where fewer than 20 values lie beyond it."""
+    if len(values) * min(q, 1 - q) < MIN_TAIL_SAMPLES:
+        return None
+    return float(np.quantile(np.asarray(values, float), q))

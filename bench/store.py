@@ -1,0 +1,192 @@
+"""The results folder: raw records appended as they happen, derived files written at the end.
+
+Rule 1: what was measured is on disk before the next window begins.
+Rule 2: raw files are only ever appended to; a last line cut short by a full disk or a
+crash is left out when reading, and the windows before it count.
+Rule 3: no host name, no secret.
+"""
+
+import csv
+import gzip
+import io
+import shutil
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bench.errors import ResultsError
+from bench.model import SCHEMA, Plan, Request, Summary, Window
+
+T = TypeVar("T")
+MIN_FREE_BYTES = 50 * 1024 * 1024
+REQUEST_COLUMNS = ("epoch", "window", "setup", "planned_ns", "sent_ns", "done_ns", "status")
+
+
+def folder_name(now: datetime, name: str) -> str:
+    """`<UTC>-<name>`: sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{name}"
+
+
+def pretty(record: object) -> bytes:
+    """A record as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+class Store:
+    """One results folder, open for writing.
+
+    Args:
+        folder: made if it is not there; must be empty.
+
+    Raises:
+        ResultsError: it cannot be made, is not empty, or the disk is full.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ResultsError(f"{folder} is not empty", "name another folder with --out")
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            raise _cannot("make", folder, error) from None
+        if free < MIN_FREE_BYTES:
+            raise ResultsError(
+                f"the disk of {folder} has only {free // 2**20} MiB left", "free some, or name another with --out"
+            )
+
+    @classmethod
+    def reopen(cls, folder: Path) -> "Store":
+        """A folder that exists, to write derived files again."""
+        store = object.__new__(cls)
+        store.folder = folder
+        return store
+
+    def write(self, name: str, content: bytes) -> None:
+        """A whole file."""
+        path = self.folder / name
+        try:
+            path.write_bytes(content)
+        except OSError as error:
+            raise _cannot("write", path, error) from None
+
+    def write_plan(self, plan: Plan) -> None:
+        """plan.json."""
+        self.write("plan.json", pretty(plan))
+
+    def append_window(self, window: Window) -> None:
+        """One record to windows.jsonl."""
+        self._append("windows.jsonl", msgspec.json.encode(window) + b"\n")
+
+    def append_requests(self, requests: Iterable[Request]) -> None:
+        """A window's rows to requests.csv.gz, as a gzip member of their own."""
+        path = self.folder / "requests.csv.gz"
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
+        if not path.exists():
+            rows.writerow(REQUEST_COLUMNS)
+        rows.writerows([getattr(request, column) for column in REQUEST_COLUMNS] for request in requests)
+        self._append(path.name, gzip.compress(text.getvalue().encode(), mtime=0))
+
+    def _append(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        try:
+            with path.open("ab") as file:
+                file.write(content)
+        except OSError as error:
+            raise _cannot("write", path, error) from None
+
+
+def _cannot(what: str, path: Path, error: OSError) -> ResultsError:
+    return ResultsError(
+        f"cannot {what} {path}: {error.strerror or error}",
+        "what was measured so far is kept; make room or check the permissions",
+    )
+
+
+def read_plan(folder: Path) -> Plan:
+    """A folder's plan.
+
+    Raises:
+        ResultsError: there is none, or of another schema.
+    """
+    path = folder / "plan.json"
+    raw = _read(path)
+    schema = msgspec.json.decode(raw, type=dict[str, object]).get("schema") if raw.strip() else None
+    if schema != SCHEMA:
+        raise ResultsError(f"{path} has schema {schema}, not {SCHEMA}", "read it with the version that wrote it")
+    return _decode(raw, Plan, path)
+
+
+def read_summary(folder: Path) -> Summary:
+    """A folder's summary.
+
+    Raises:
+        ResultsError: there is none, or it cannot be read.
+    """
+    path = folder / "summary.json"
+    return _decode(_read(path), Summary, path)
+
+
+def read_windows(folder: Path) -> tuple[Window, ...]:
+    """A folder's windows, without a last line that was cut short.
+
+    Raises:
+        ResultsError: a line before the last cannot be read.
+    """
+    path = folder / "windows.jsonl"
+    if not path.exists():
+        return ()
+    lines = _read(path).split(b"\n")
+    return tuple(_decode(line, Window, path) for line in lines[:-1])
+
+
+def read_requests(folder: Path) -> tuple[Request, ...]:
+    """A folder's requests, without a last window that was cut short."""
+    path = folder / "requests.csv.gz"
+    if not path.exists():
+        return ()
+    text = io.StringIO()
+    try:
+        with gzip.open(path, "rt", encoding="ascii") as file:
+            for line in file:
+                text.write(line)
+    except EOFError:
+        pass  # the last member was cut short: its rows belong to no complete window
+    except OSError as error:
+        raise _cannot("read", path, error) from None
+    text.seek(0)
+    rows: Sequence[dict[str, str]] = list(csv.DictReader(text))
+    return tuple(
+        Request(
+            epoch=int(row["epoch"]),
+            window=int(row["window"]),
+            setup=row["setup"],
+            planned_ns=int(row["planned_ns"]),
+            sent_ns=int(row["sent_ns"]),
+            done_ns=int(row["done_ns"]),
+            status=int(row["status"]),
+        )
+        for row in rows
+        if row["status"]
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(
+            f"cannot read {path}: {error.strerror or error}", "is it the folder of a run?"
+        ) from None
+
+
+def _decode(raw: bytes, kind: type[T], path: Path) -> T:
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except msgspec.DecodeError as error:
+        raise ResultsError(f"{path} cannot be read: {error}", "it was changed, or written by another version") from None

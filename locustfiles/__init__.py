@@ -1,0 +1,1 @@
+"""Locust files: `planned` drives measured runs, `checkout` is a person's load."""

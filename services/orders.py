@@ -1,0 +1,137 @@
+"""order-service: charges the customer, reserves the stock, and undoes the one if the other fails.
+
+Rule 1: payment first; a failed payment reserves no stock.
+Rule 2: a failed reservation voids the payment, and so does a payment that timed out:
+it may have gone through.
+"""
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from services.checkout import Charge, Charged, Checkout, Confirmation, Reservation, Reserved
+from services.telemetry import Tracing
+from services.web import Failure, Upstream, answer, application, new_client, read
+
+import httpx  # isort: skip - after services.web, which keeps httpx's import small
+
+SERVICE = "order-service"
+
+_CHECKOUT = msgspec.json.Decoder(Checkout)
+_CHARGED = msgspec.json.Decoder(Charged)
+_RESERVED = msgspec.json.Decoder(Reserved)
+
+
+def build(  # noqa: PLR0913 - each is a fact of the deployment
+    tracing: Tracing,
+    *,
+    payment_url: str,
+    inventory_url: str,
+    upstream_timeout_s: float = 2.0,
+    control_cpu_s: float = 0.0,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> ASGIApp:
+    """The service; `control_cpu_s` is CPU time burnt per order by the positive control."""
+    client = new_client(transport)
+    payments = Upstream("payment-service", payment_url, client, upstream_timeout_s)
+    inventory = Upstream("inventory-service", inventory_url, client, upstream_timeout_s)
+    control_cpu_ns = round(control_cpu_s * 1e9)
+
+    async def order(request: Request) -> Response:
+        with tracing.serve("create-order", request.headers) as span:
+            message = await read(request, _CHECKOUT)
+            order_id = str(uuid.uuid4())
+            _burn(control_cpu_ns)
+            charged = await charge(order_id, message)
+            reserved = await reserve(order_id, message)
+            span.succeed()
+            confirmation = Confirmation(
+                order_id=order_id,
+                transaction_id=charged.transaction_id,
+                inventory_status=reserved.inventory_status,
+                timestamp=datetime.now(UTC).isoformat(),
+            )
+            return answer(201, confirmation)
+
+    async def charge(order_id: str, message: Checkout) -> Charged:
+        asked = Charge(order_id, message.amount, message.currency, message.payment_token)
+        try:
+            with tracing.step("process-payment") as span:
+                response = await payments.post("/payments", asked, span.headers)
+                _expect(response, "payment-service", 201)
+                span.event("payment.charged", amount=message.amount, currency=message.currency)
+                span.succeed()
+        except Failure as failure:
+            if failure.status == 504:
+                await void(order_id)
+            raise
+        return _CHARGED.decode(response.content)
+
+    async def reserve(order_id: str, message: Checkout) -> Reserved:
+        asked = Reservation(order_id, message.items)
+        try:
+            with tracing.step("update-inventory") as span:
+                response = await inventory.post("/reservations", asked, span.headers)
+                _expect(response, "inventory-service", 201)
+                span.event("stock.reserved", items=len(message.items))
+                span.succeed()
+        except Failure:
+            await void(order_id)
+            raise
+        return _RESERVED.decode(response.content)
+
+    async def void(order_id: str) -> None:
+        """The order's payment undone, as far as payment-service can be reached."""
+        try:
+            with tracing.step("void-payment") as span:
+                await payments.post(f"/payments/{order_id}/void", None, span.headers)
+                span.succeed()
+        except Failure:
+            return  # the customer's answer is the first failure; this one is in the trace
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        await client.aclose()
+        tracing.shutdown()
+
+    routes = [Route("/orders", order, methods=["POST"])]
+    return application(SERVICE, tracing, routes, lifespan)
+
+
+def _expect(response: httpx.Response, upstream: str, status: int) -> None:
+    """Nothing, where the upstream did as asked.
+
+    Raises:
+        Failure: the upstream's own refusal, passed on (4xx as it is, anything else as 502).
+    """
+    if response.status_code == status:
+        return
+    try:
+        body = msgspec.json.decode(response.content, type=dict[str, object])
+    except msgspec.DecodeError:
+        body = {}
+    error = str(body.get("error", "refused"))
+    message = str(body.get("message", f"{upstream} answered {response.status_code}."))
+    passed_on = response.status_code if 400 <= response.status_code < 500 else 502
+    raise Failure(passed_on, error, message, upstream=upstream)
+
+
+def _burn(cpu_ns: int) -> None:
+    """CPU time of this thread, spent to the nanosecond whatever the machine's speed.
+
+    Counted by the same clock that the harness reads, so the amount is known and not estimated.
+    """
+    if cpu_ns:
+        until = time.thread_time_ns() + cpu_ns
+        while time.thread_time_ns() < until:
+            pass

@@ -1,0 +1,88 @@
+"""Serves one application with uvicorn: uvloop, httptools, one worker, no access log, 127.0.0.1 only.
+
+Rule 1: an idle service burns nothing. uvicorn wakes ten times a second to renew the
+Date header and to look whether it should stop; four of them cost 9 ms of CPU a second,
+a quarter of what a lightly loaded baseline needs. Here it sleeps until it is told to stop,
+and sends no Date header.
+Rule 2: SIGTERM, SIGINT and (with `stop_on_eof`) the end of standard input stop it in order,
+through the lifespan. The last one lets a service end with the program that started it,
+however that program ended.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import sys
+from types import FrameType
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from services.web import KEEP_ALIVE_S
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server without its ten wake-ups a second."""
+
+    def __init__(self, config: uvicorn.Config, *, stop_on_eof: bool) -> None:
+        super().__init__(config)
+        self._stop_on_eof = stop_on_eof
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stop = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if self._stop_on_eof:
+            self._loop.add_reader(sys.stdin.fileno(), self._read_stdin)
+        if not self.should_exit:
+            await self._stop.wait()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._stop.set)
+
+    def _read_stdin(self) -> None:
+        if not sys.stdin.buffer.raw.read(4096) and self._loop is not None:  # type: ignore[attr-defined]
+            self._loop.remove_reader(sys.stdin.fileno())
+            self.should_exit = True
+            self._stop.set()
+
+
+def bind(port: int) -> socket.socket:
+    """A listening socket on 127.0.0.1; port 0 picks a free one.
+
+    Raises:
+        OSError: the port is in use.
+    """
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError:
+        listener.close()
+        raise
+    listener.listen(1024)
+    return listener
+
+
+def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -> None:
+    """The application served until it is told to stop."""
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+    config = uvicorn.Config(
+        app,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        date_header=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=5,
+    )
+    # uvicorn raises the signal again after an orderly shutdown; the orderly part is done.
+    with contextlib.suppress(KeyboardInterrupt):
+        _Server(config, stop_on_eof=stop_on_eof).run(sockets=[listener])

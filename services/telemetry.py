@@ -1,0 +1,327 @@
+"""How a service is traced: the only module of the services that imports OpenTelemetry.
+
+Configured by OpenTelemetry's own `OTEL_*` variables, and by two of ours where the SDK has none:
+
+- `BENCH_TRACING`: none (OpenTelemetry is not even imported), api (instrumented, no SDK),
+  simple or batch (the SDK with that span processor).
+- `BENCH_SPANS`: auto (the contrib instrumentations of Starlette, httpx and sqlite3),
+  lean (the same without ASGI receive/send spans), native (Starlette's own middleware
+  for the servers), manual (the checkout story, written by hand).
+
+Rule 1: imports of OpenTelemetry stand inside functions; the baseline never reaches them.
+Rule 2: one process is one set-up; a provider is made once and shut down in the lifespan,
+because uvicorn re-raises SIGTERM and `atexit` never runs.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.trace import Span, Tracer
+    from starlette.applications import Starlette
+    from starlette.types import ASGIApp
+
+E = TypeVar("E", bound=StrEnum)
+
+
+class Mode(StrEnum):
+    """`BENCH_TRACING`: how much of OpenTelemetry there is."""
+
+    NONE = "none"
+    API = "api"
+    SIMPLE = "simple"
+    BATCH = "batch"
+
+
+class Spans(StrEnum):
+    """`BENCH_SPANS`: who writes the spans."""
+
+    AUTO = "auto"
+    LEAN = "lean"
+    NATIVE = "native"
+    MANUAL = "manual"
+
+
+class ConfigurationError(Exception):
+    """A tracing variable that has no such value; the message names it."""
+
+
+class Step(Protocol):
+    """A part of a checkout that a hand-written span may cover."""
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What to send along so that the next service continues this step's trace."""
+
+    def event(self, name: str, **attributes: str | int) -> None:
+        """Something happened."""
+
+    def succeed(self) -> None:
+        """The step reached its end (status OK)."""
+
+    def fail(self, reason: str) -> None:
+        """The step failed in an expected way (status ERROR, no exception)."""
+
+
+class Tracing(Protocol):
+    """What a service needs to know of tracing: almost nothing."""
+
+    def instrument(self, app: "Starlette") -> "ASGIApp":
+        """The application as it is to be served."""
+
+    def connect(self, path: str) -> sqlite3.Connection:
+        """A SQLite connection, traced where the set-up traces databases."""
+
+    def serve(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[Step]:
+        """A SERVER span that continues the caller's trace, made current."""
+
+    def step(self, name: str) -> AbstractContextManager[Step]:
+        """A CLIENT span below the current one, made current."""
+
+    def detached(self, name: str) -> AbstractContextManager[Step]:
+        """A CLIENT span that is *not* made current: its context travels by hand."""
+
+    def flush(self) -> None:
+        """Everything recorded so far leaves the process."""
+
+    def shutdown(self) -> None:
+        """Flush, and let go of threads and sockets."""
+
+
+class NoTracing:
+    """Tracing that does nothing: the baseline, and all set-ups whose spans are not hand-written.
+
+    It is its own span: entering, leaving and naming it cost one method call, in every set-up alike.
+    """
+
+    headers: dict[str, str] = {}  # noqa: RUF012 - read-only by contract; a fresh dict per call would be a cost
+
+    def instrument(self, app: "Starlette") -> "ASGIApp":
+        return app
+
+    def connect(self, path: str) -> sqlite3.Connection:
+        return sqlite3.connect(path)
+
+    def serve(self, _name: str, _headers: Mapping[str, str]) -> "NoTracing":
+        return self
+
+    def step(self, _name: str) -> "NoTracing":
+        return self
+
+    def detached(self, _name: str) -> "NoTracing":
+        return self
+
+    def event(self, _name: str, **_attributes: str | int) -> None:
+        return None
+
+    def succeed(self) -> None:
+        return None
+
+    def fail(self, _reason: str) -> None:
+        return None
+
+    def flush(self) -> None:
+        return None
+
+    def shutdown(self) -> None:
+        return None
+
+    def __enter__(self) -> "NoTracing":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        return None
+
+
+class InstrumentedTracing(NoTracing):
+    """Spans made by instrumentation libraries; without a provider they are no-ops (`api`)."""
+
+    def __init__(self, spans: Spans, provider: "TracerProvider | None") -> None:
+        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+        from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+
+        self._spans = spans
+        self._provider = provider
+        HTTPXClientInstrumentor().instrument()
+        SQLite3Instrumentor().instrument()
+
+    def instrument(self, app: "Starlette") -> "ASGIApp":
+        if self._spans is Spans.NATIVE:
+            from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as Native
+
+            app.add_middleware(Native)
+            return app
+        from opentelemetry.instrumentation.asgi import OpenTelemetryMiddleware
+        from opentelemetry.instrumentation.starlette import StarletteInstrumentor
+
+        StarletteInstrumentor.instrument_app(app)
+        if self._spans is Spans.LEAN:
+            # The instrumentor has no argument for this; its middleware has. Everything
+            # else stays as the instrumentor chose it.
+            for middleware in app.user_middleware:
+                if middleware.cls is OpenTelemetryMiddleware:
+                    middleware.kwargs["exclude_spans"] = ["receive", "send"]
+        return app
+
+    def flush(self) -> None:
+        # The return value says True even when every span was dropped: the sink counts.
+        if self._provider is not None:
+            self._provider.force_flush()
+
+    def shutdown(self) -> None:
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+class ManualTracing(NoTracing):
+    """The checkout story written by hand: context extracted, spans made, context injected."""
+
+    def __init__(self, provider: "TracerProvider | None") -> None:
+        from opentelemetry import trace
+
+        self._provider = provider
+        self._tracer: Tracer = trace.get_tracer("services.checkout")
+
+    @contextmanager
+    def serve(self, name: str, headers: Mapping[str, str]) -> "Iterator[Step]":  # type: ignore[override]
+        from opentelemetry import propagate, trace
+
+        with self._tracer.start_as_current_span(
+            name, context=propagate.extract(headers), kind=trace.SpanKind.SERVER
+        ) as span:
+            yield _Written(span)
+
+    @contextmanager
+    def step(self, name: str) -> "Iterator[Step]":  # type: ignore[override]
+        from opentelemetry import trace
+
+        # On an exception OpenTelemetry records it and sets the status to ERROR itself.
+        with self._tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT) as span:
+            yield _Written(span)
+
+    @contextmanager
+    def detached(self, name: str) -> "Iterator[Step]":  # type: ignore[override]
+        from opentelemetry import trace
+
+        span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT)
+        try:
+            yield _Written(span)
+        except Exception as error:
+            # Nobody does this for a span that is not current.
+            span.record_exception(error)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            raise
+        finally:
+            span.end()
+
+    def flush(self) -> None:
+        if self._provider is not None:
+            self._provider.force_flush()
+
+    def shutdown(self) -> None:
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+class _Written:
+    """A hand-written span."""
+
+    def __init__(self, span: "Span") -> None:
+        self._span = span
+
+    @property
+    def headers(self) -> dict[str, str]:
+        from opentelemetry import propagate, trace
+
+        carrier: dict[str, str] = {}
+        propagate.inject(carrier, context=trace.set_span_in_context(self._span))
+        return carrier
+
+    def event(self, name: str, **attributes: str | int) -> None:
+        self._span.add_event(name, attributes)
+
+    def succeed(self) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        self._span.set_status(Status(StatusCode.OK))
+
+    def fail(self, reason: str) -> None:
+        from opentelemetry.trace import Status, StatusCode
+
+        self._span.set_status(Status(StatusCode.ERROR, reason))
+
+
+def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
+    """The tracing that the environment asks for.
+
+    Raises:
+        ConfigurationError: a variable has a value that does not exist.
+    """
+    mode = _choice("BENCH_TRACING", Mode, environ.get("BENCH_TRACING", Mode.NONE))
+    spans = _choice("BENCH_SPANS", Spans, environ.get("BENCH_SPANS", Spans.AUTO))
+    if mode is Mode.NONE:
+        return NoTracing()
+    provider = None if mode is Mode.API else _provider(service, mode, environ)
+    return ManualTracing(provider) if spans is Spans.MANUAL else InstrumentedTracing(spans, provider)
+
+
+def _choice(variable: str, kind: type[E], value: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        raise ConfigurationError(f"{variable}={value!r} is not one of {', '.join(kind)}") from None
+
+
+def _provider(service: str, mode: Mode, environ: Mapping[str, str]) -> "TracerProvider":
+    """The SDK's provider, made global, with one processor; sampler and limits come from `OTEL_*`."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
+
+    # shutdown_on_exit would register an atexit hook that never runs under uvicorn's SIGTERM.
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service}), shutdown_on_exit=False
+    )
+    exporter = _exporter(environ)
+    if exporter is not None:
+        kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
+        provider.add_span_processor(kind(exporter))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def _exporter(environ: Mapping[str, str]) -> "SpanExporter | None":
+    """The exporter of `OTEL_TRACES_EXPORTER` (otlp, console, none) and the OTLP protocol variables."""
+    name = environ.get("OTEL_TRACES_EXPORTER", "otlp")
+    if name == "none":
+        return None
+    if name == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    if name != "otlp":
+        raise ConfigurationError(f"OTEL_TRACES_EXPORTER={name!r} is not one of otlp, console, none")
+    protocol = environ.get(
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+        environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+    )
+    if protocol == "http/protobuf":
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+        return OTLPSpanExporter()
+    if protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
+            OTLPSpanExporter as GrpcSpanExporter,
+        )
+
+        return GrpcSpanExporter()
+    raise ConfigurationError(
+        f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not one of http/protobuf, grpc"
+    )
