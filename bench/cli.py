@@ -22,7 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bench import machine
+from bench import doctor, machine
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, UsageError
 from bench.experiment import Outcome, carry_out
 from bench.fleet import environ_of
@@ -110,8 +110,12 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument("--no-pin", action="store_true", help="do not pin the services to a CPU of their own")
     run.add_argument("--seed", type=int, help="repeat the order and times of another run")
     run.add_argument("--name", default="bench", help="part of the results folder's name")
-    run.add_argument("--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-<name>)")
-    run.add_argument("--dry-run", action="store_true", help="print the plan and its duration; measure nothing")
+    run.add_argument(
+        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-<name>)"
+    )
+    run.add_argument(
+        "--dry-run", action="store_true", help="print the plan and its duration; measure nothing"
+    )
 
 
 def _positive(text: str) -> int:
@@ -161,9 +165,12 @@ def _run(args: argparse.Namespace) -> int:
             shown.say("starting the sink and the load generator")
             rig = Rig(plan)
             environs = {
-                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints) for setup in plan.setups
+                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
+                for setup in plan.setups
             }
-            store.write("machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()}))
+            store.write(
+                "machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()})
+            )
             outcome = carry_out(plan, rig, _Redacting(store), shown)
         finally:
             with _uninterrupted():
@@ -208,6 +215,7 @@ def _plan(args: argparse.Namespace) -> Plan:
         setups=setups,
         epochs=args.epochs or budget.epochs,
         windows=args.windows or budget.windows,
+        spare=budget.spare,
         window_s=args.window or budget.window_s,
         warm_up_s=args.warm_up or budget.warm_up_s,
         idle_s=budget.idle_s,
@@ -234,9 +242,14 @@ def _show_plan(plan: Plan, console: Console) -> None:
     console.print(f"budget {plan.budget}: about {minutes} min {seconds} s, seed {plan.seed}, {pinned}")
     console.print(
         f"{plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
-        f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each"
+        f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
+        f"up to {plan.spare} windows are repeated if the host takes CPU away"
     )
-    rate = f"{plan.rate_per_s:g} arrivals/s" if plan.rate_per_s else f"calibrated to {plan.utilisation:.0%} of the CPU"
+    rate = (
+        f"{plan.rate_per_s:g} arrivals/s"
+        if plan.rate_per_s
+        else f"calibrated to {plan.utilisation:.0%} of the CPU"
+    )
     console.print(f"arrival rate: {rate}, every cycle visits all {len(plan.setups)} set-ups once:")
     for setup in plan.setups:
         console.print(f"  {setup.name:<14} {setup.description}", highlight=False)
@@ -308,7 +321,9 @@ def _progress(total_s: float) -> Iterator[_Shown]:
         TimeRemainingColumn(),
     )  # fmt: skip
     # Once a second: a display that redraws ten times a second is a load of its own.
-    with Progress(*columns, console=console, refresh_per_second=1, transient=True, disable=not console.is_terminal) as p:
+    with Progress(
+        *columns, console=console, refresh_per_second=1, transient=True, disable=not console.is_terminal
+    ) as p:
         yield _Shown(p, total_s)
 
 
@@ -350,15 +365,32 @@ def _report(args: argparse.Namespace) -> int:
     return 0 if summary.valid else MeasurementError.exit_code
 
 
+def _trial(plan: Plan, shown: "_Shown") -> doctor.Trial:
+    rig = Rig(plan)
+    try:
+        return doctor.trial(plan, rig, shown)
+    finally:
+        with _uninterrupted():
+            rig.close()
+
+
 def _doctor(_args: argparse.Namespace) -> int:
     console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     checks = machine.examine()
     for check in checks:
         mark = Text("fit   ", "green") if check.fit else Text("doubt ", "yellow")
-        console.print(mark + Text(f"{check.name}: {check.found}") + Text("" if check.fit else f" - {check.advice}"))
-    found = machine.noise()
-    console.print(
-        f"\nThe same {found.cpu_per_chunk_s * 1e3:.1f} ms of Python work varies by {found.chunk_sd:.1%} here "
-        f"from one time to the next, and by {found.pair_sd:.1%} between neighbours."
-    )
+        console.print(
+            mark + Text(f"{check.name}: {check.found}") + Text("" if check.fit else f" - {check.advice}")
+        )
+    if all(check.fit for check in checks[:1]):
+        with _progress(doctor.TRIAL_S) as shown:
+            found = _trial(doctor.plan(machine.split_cpus(pinned=True)), shown)
+        console.print(
+            f"\nA trial of {doctor.TRIAL_S} s with two identical fleets: {found.cpu_per_checkout_s * 1e3:.1f} ms of CPU "
+            f"per checkout, varying by {found.request_sd:.0%} from one request to the next."
+        )
+        console.print("What to expect here (the smallest overhead that 80 % of runs find):")
+        for budget in BUDGETS.values():
+            mde = doctor.expected_mde(budget, found)
+            console.print(f"  {budget.name:<8} {mde:6.1%}", highlight=False)
     return 0 if all(check.fit for check in checks) else MeasurementError.exit_code

@@ -88,7 +88,8 @@ class Fleet:
         self.setup = setup
         listeners = {service: _listener() for service in SERVICES}
         self._urls = {
-            service: f"http://127.0.0.1:{listener.getsockname()[1]}" for service, listener in listeners.items()
+            service: f"http://127.0.0.1:{listener.getsockname()[1]}"
+            for service, listener in listeners.items()
         }
         self.url = self._urls[SERVICES[0]] + "/checkout"
         self._client = httpx.Client(timeout=START_LIMIT_S, trust_env=False)
@@ -151,9 +152,7 @@ class Fleet:
 
     def _ask(self, method: str, service: str, what: str, timeout_s: float) -> httpx.Response:
         try:
-            response = self._client.request(
-                method, f"{self._urls[service]}/admin/{what}", timeout=timeout_s
-            )
+            response = self._client.request(method, f"{self._urls[service]}/admin/{what}", timeout=timeout_s)
             response.raise_for_status()
         except httpx.HTTPError:
             raise self.children[service].death() from None

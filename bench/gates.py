@@ -259,5 +259,3 @@ def progress(plan: Plan, epochs: int, *, complete: bool, failure: str | None) ->
             )
         )
     return tuple(caveats)
-
-

@@ -152,9 +152,7 @@ def _expected_traces(checkouts: int, ratio: float | None, confidence: float) -> 
     return binomial_range(checkouts, ratio, confidence)
 
 
-def _problems(
-    received: Account, failed: int, low: int, high: int, lost: int
-) -> tuple[str, ...]:
+def _problems(received: Account, failed: int, low: int, high: int, lost: int) -> tuple[str, ...]:
     """What does not balance, a sentence each."""
     traces = received.whole + received.broken
     problems = []

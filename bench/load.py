@@ -5,7 +5,6 @@ Rule 2: the harness says *when* on the monotonic clock, which all processes of a
 share; the process answers with the raw nanoseconds of every arrival.
 """
 
-
 import socket
 import time
 from collections.abc import Mapping, Sequence
@@ -154,5 +153,3 @@ class Load:
         self._file.close()
         self._socket.close()
         self.child.stop(STOP_LIMIT_S)
-
-

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import numpy as np
 import psutil
 
 from bench.errors import UsageError
@@ -22,8 +21,6 @@ from bench.model import Plan, Setup
 
 SECRET = re.compile(r"HEADERS|TOKEN|SECRET|PASSWORD|API_?KEY|CERTIFICATE|CLIENT_KEY", re.IGNORECASE)
 REDACTED = "(redacted)"
-PROBE_CHUNK_S = 0.006
-"""About the CPU of one checkout: what varies from one such chunk to the next varies from request to request."""
 
 
 def describe(plan: Plan, environs: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
@@ -55,9 +52,7 @@ def describe(plan: Plan, environs: Mapping[str, Mapping[str, str]]) -> dict[str,
 
 def packages() -> dict[str, str]:
     """Every installed package and its version."""
-    return dict(
-        sorted((dist.metadata["Name"].lower(), dist.version) for dist in metadata.distributions())
-    )
+    return dict(sorted((dist.metadata["Name"].lower(), dist.version) for dist in metadata.distributions()))
 
 
 def effective(environ: Mapping[str, str]) -> dict[str, str]:
@@ -142,21 +137,6 @@ class Check:
     advice: str = ""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Noise:
-    """What the same work costs from one moment to the next.
-
-    Attributes:
-        chunk_sd: standard deviation of ln(CPU time) of chunks as long as a checkout.
-        pair_sd: the same of the difference between neighbours, over root 2: what pairing leaves.
-        cpu_per_chunk_s: their mean.
-    """
-
-    chunk_sd: float
-    pair_sd: float
-    cpu_per_chunk_s: float
-
-
 def examine(seconds: float = 1.0) -> tuple[Check, ...]:
     """Whether this machine is fit to measure, question by question."""
     cpus = len(os.sched_getaffinity(0))
@@ -210,40 +190,3 @@ def _stolen_and_busy(seconds: float) -> tuple[float, float]:
     fields = ("user", "nice", "system", "irq", "softirq")
     busy = sum(getattr(after, field) - getattr(before, field) for field in fields)
     return (after.steal - before.steal) / seconds, max(busy - (time.process_time() - own), 0.0) / seconds
-
-
-def noise(seconds: float = 5.0) -> Noise:
-    """How much the CPU time of one fixed piece of Python work varies here."""
-    work = _piece_of_work()
-    times: list[float] = []
-    until = time.monotonic() + seconds
-    while time.monotonic() < until or len(times) < 20:
-        start = time.process_time_ns()
-        work()
-        times.append((time.process_time_ns() - start) / 1e9)
-    logs = np.log(times)
-    return Noise(
-        chunk_sd=float(np.std(logs, ddof=1)),
-        pair_sd=float(np.std(np.diff(logs), ddof=1) / np.sqrt(2)),
-        cpu_per_chunk_s=float(np.mean(times)),
-    )
-
-
-def _piece_of_work():  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """A loop of ordinary Python, as long as `PROBE_CHUNK_S`."""
-
-    def loop(rounds: int) -> None:
-        table: dict[str, int] = {}
-        for number in range(rounds):
-            table[str(number % 512)] = table.get(str(number % 511), 0) + number
-
-    rounds = 1000
-    while True:
-        start = time.process_time()
-        loop(rounds)
-        spent = time.process_time() - start
-        if spent > PROBE_CHUNK_S / 2:
-            break
-        rounds *= 2
-    fitting = max(int(rounds * PROBE_CHUNK_S / spent), 1)
-    return lambda: loop(fitting)

@@ -52,7 +52,8 @@ class Plan:
         seed: source of all randomness.
         setups: what is compared, baseline first.
         epochs: how often all processes are started afresh.
-        windows: windows in an epoch.
+        windows: windows of an epoch that count.
+        spare: windows that the run may repeat because the host took the CPU away meanwhile.
         window_s: planned length of a window.
         warm_up_s: load before the first window of an epoch, measured by nobody.
         idle_s: quiet stretch of an epoch in which the idle burn is read.
@@ -78,6 +79,7 @@ class Plan:
     warm_up_s: float
     idle_s: float
     utilisation: float
+    spare: int = 0
     rate_per_s: float = 0.0
     cpus: int = 1
     services_cpus: tuple[int, ...] = ()
@@ -401,6 +403,8 @@ class LoadSummary:
         load_utilisation: the generator's share of its CPU.
         steal: share of a core that the host took.
         foreign: share of a core that other programs took.
+        set_aside: windows that were repeated because the host took the CPU away; the shares
+            above are those of the windows that count.
     """
 
     rate_per_s: float
@@ -413,6 +417,7 @@ class LoadSummary:
     load_utilisation: float
     steal: float
     foreign: float
+    set_aside: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,6 +39,11 @@ from bench.model import (
 from bench.setups import sampling_ratio, shape
 from bench.stats import Estimate, contrasts, quantile
 
+SPOILED_STEAL = 0.01
+"""A window in which the host took more than this share of a core away is repeated while there
+are spare ones. A single preemption of 40 ms is 8 % of what a fleet uses in a window, and the
+CPU clocks of a virtual machine count much of it as the process's own."""
+
 Cells = dict[int, list[dict[str, float]]]
 """CPU seconds per checkout by epoch, window and set-up."""
 
@@ -61,12 +66,15 @@ def summarise(
         failure: what ended it early, in a sentence.
     """
     work = [window for window in windows if window.kind is Kind.WORK]
-    cells = cpu_cells(windows)
+    counting = counting_windows(work, plan.windows)
+    cells = cpu_cells(windows, counting)
     differences = paired(cells, plan)
     estimates = _estimates(differences)
-    load = _load(plan, work, requests)
+    numbers = {(window.epoch, window.window) for window in counting}
+    counted = [request for request in requests if (request.epoch, request.window) in numbers]
+    load = _load(plan, counting, counted, set_aside=len(work) - len(counting))
     by_setup: defaultdict[str, list[Request]] = defaultdict(list)
-    for request in requests:
+    for request in counted:
         by_setup[request.setup].append(request)
     ledgers = {setup.name: _ledger(setup, work) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
@@ -88,7 +96,9 @@ def summarise(
         plan=plan,
         epochs=len(cells),
         setups=tuple(
-            _setup_summary(setup, plan, cells, estimates, ledgers[setup.name], caveats, by_setup[setup.name], work)
+            _setup_summary(
+                setup, plan, cells, estimates, ledgers[setup.name], caveats, by_setup[setup.name], work
+            )
             for setup in plan.setups
         ),
         load=load,
@@ -97,19 +107,42 @@ def summarise(
     )
 
 
-def cpu_cells(windows: Sequence[Window]) -> Cells:
-    """CPU per checkout of every complete window, idle burn and empty flush taken off.
+def is_spoiled(window: Window) -> bool:
+    """Whether the host took too much of the CPU away for the window to count, if there is a better one."""
+    return window.machine.steal_s > SPOILED_STEAL * window.duration_s
+
+
+def counting_windows(work: Sequence[Window], per_epoch: int) -> tuple[Window, ...]:
+    """The windows that figures rest on: of every epoch those with the least steal, in their order.
+
+    Chosen by what the host did and never by what was measured, and the same number in
+    every epoch, so that repeating a window favours no set-up.
+    """
+    chosen: list[Window] = []
+    for epoch in sorted({window.epoch for window in work}):
+        mine = [window for window in work if window.epoch == epoch]
+        calm = sorted(mine, key=lambda window: window.machine.steal_s / window.duration_s)[:per_epoch]
+        chosen += [window for window in mine if window in calm]
+    return tuple(chosen)
+
+
+def cpu_cells(windows: Sequence[Window], counting: Sequence[Window]) -> Cells:
+    """CPU per checkout of every window that counts, idle burn and empty flush taken off.
 
     Source: method, estimand 1. The idle rate comes from an epoch's quiet stretch, the
     cost of the flush calls themselves from flushes with nothing to flush.
+
+    Args:
+        windows: all of them.
+        counting: the work windows among them that count.
     """
     cells: Cells = {}
     for epoch in sorted({window.epoch for window in windows}):
         mine = [window for window in windows if window.epoch == epoch]
         idle = [window for window in mine if window.kind is Kind.IDLE]
         flush = [window for window in mine if window.kind is Kind.FLUSH]
-        for window in mine:
-            if window.kind is not Kind.WORK or any(fleet.completed == 0 for fleet in window.fleets):
+        for window in counting:
+            if window.epoch != epoch or any(fleet.completed == 0 for fleet in window.fleets):
                 continue
             cell = {
                 fleet.setup: (
@@ -166,12 +199,15 @@ def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) 
 
     Its standard error is that of the set-ups, pooled: the same paired log ratios.
     """
-    known = next((setup.env.get("BENCH_CONTROL_CPU_US") for setup in plan.setups if setup.name == CONTROL), None)
+    known = next(
+        (setup.env.get("BENCH_CONTROL_CPU_US") for setup in plan.setups if setup.name == CONTROL), None
+    )
     if known is None or CONTROL not in estimates:
         return None
     known_s = float(known) * 1e-6
     shifted = [
-        [math.log(cell[CONTROL] / (cell[BASELINE] + known_s)) for cell in windows] for windows in cells.values()
+        [math.log(cell[CONTROL] / (cell[BASELINE] + known_s)) for cell in windows]
+        for windows in cells.values()
     ]
     found = estimates[CONTROL]
     level = float(np.mean([np.mean(row) for row in shifted] if len(shifted) > 1 else shifted[0]))
@@ -202,9 +238,7 @@ def _too_short(plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[Caveat, .
     )
 
 
-def _setup_caveats(
-    plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Ledger]
-) -> tuple[Caveat, ...]:
+def _setup_caveats(plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Ledger]) -> tuple[Caveat, ...]:
     caveats: list[Caveat] = []
     for setup in plan.setups:
         readings = _of(work, setup.name)
@@ -314,7 +348,9 @@ def _overhead(
         cpu_s=ratio * base_s,
         cpu_low_s=math.expm1(low) * base_s,
         cpu_high_s=math.expm1(high) * base_s,
-        cpu_per_span_s=ratio * base_s / sum(shape(setup).values()) if sampled_all and ledger.balanced else None,
+        cpu_per_span_s=ratio * base_s / sum(shape(setup).values())
+        if sampled_all and ledger.balanced
+        else None,
     )
 
 
@@ -351,7 +387,9 @@ def verdict(
     if overhead is None or estimate is None:
         return "invalid (too-short)"
     if not overhead.claim_low <= 0.0 <= overhead.claim_high:
-        return f"overhead {overhead.ratio:+.1%} [{overhead.low:+.1%}, {overhead.high:+.1%}]".replace("%", " %")
+        return f"overhead {overhead.ratio:+.1%} [{overhead.low:+.1%}, {overhead.high:+.1%}]".replace(
+            "%", " %"
+        )
     if estimate.within(delta):
         return f"no overhead beyond {delta:.0%}".replace("%", " %")
     return f"inconclusive (MDE {overhead.mde:.1%})".replace("%", " %")
@@ -375,7 +413,7 @@ def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
     )
 
 
-def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request]) -> LoadSummary:
+def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request], *, set_aside: int) -> LoadSummary:
     length = sum(window.duration_s for window in work) or 1.0
     lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status != DROPPED]
     services = sum(_cpu_s(fleet) for window in work for fleet in window.fleets)
@@ -390,4 +428,5 @@ def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request]) -> Lo
         load_utilisation=sum(window.machine.load_s for window in work) / length,
         steal=sum(window.machine.steal_s for window in work) / length,
         foreign=sum(window.machine.foreign_s for window in work) / length,
+        set_aside=set_aside,
     )

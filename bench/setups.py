@@ -126,7 +126,10 @@ def sampling_ratio(setup: Setup) -> float | None:
     env = setup.env
     if env.get("BENCH_TRACING", "none") in {"none", "api"}:
         return 0.0
-    if env.get("OTEL_SDK_DISABLED", "").lower() == "true" or env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+    if (
+        env.get("OTEL_SDK_DISABLED", "").lower() == "true"
+        or env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
+    ):
         return 0.0
     sampler = env.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
     match sampler.removeprefix("parentbased_"):
@@ -211,7 +214,9 @@ def _parse_table(text: str, source: str, number: int, table: Mapping[str, object
     if not isinstance(description, str):
         raise _bad(text, source, number, "description", "has to be a sentence in quotes")
     if not isinstance(env, dict):
-        raise _bad(text, source, number, "env", 'has to be a table such as { OTEL_BSP_SCHEDULE_DELAY = "1000" }')
+        raise _bad(
+            text, source, number, "env", 'has to be a table such as { OTEL_BSP_SCHEDULE_DELAY = "1000" }'
+        )
     for variable, value in env.items():
         _check_variable(text, source, number, variable, value)
     _check_ratio(text, source, number, env)
@@ -229,7 +234,9 @@ def _is_counts(value: object) -> bool:
 
 def _check_variable(text: str, source: str, number: int, variable: str, value: object) -> None:
     if not isinstance(value, str):
-        raise _bad(text, source, number, variable, "has to be a string in quotes, as environments hold strings")
+        raise _bad(
+            text, source, number, variable, "has to be a string in quotes, as environments hold strings"
+        )
     if not _VARIABLE.fullmatch(variable) or "\0" in value:
         raise _bad(text, source, number, variable, "is not a possible environment variable")
     choices = _CHOICES.get(variable)
@@ -269,7 +276,9 @@ def _line_of(text: str, number: int | None, key: str) -> int:
     else:
         first = heads[number]
         last = heads[number + 1] - 1 if number + 1 < len(heads) else len(lines)
-    pattern = re.compile(rf"(^|[\s{{,.\"'])[\"']?{re.escape(key)}[\"']?\s*=|^\s*\[+[^\]]*\b{re.escape(key)}\s*\]")
+    pattern = re.compile(
+        rf"(^|[\s{{,.\"'])[\"']?{re.escape(key)}[\"']?\s*=|^\s*\[+[^\]]*\b{re.escape(key)}\s*\]"
+    )
     for at in range(first, last + 1):
         if pattern.search(lines[at - 1]):
             return at

@@ -19,8 +19,11 @@ Array = NDArray[np.float64]
 
 CONTRAST_CORRELATION = 0.5
 """Two contrasts against one baseline share its noise: correlation 1/2."""
-OWN_VARIANCE_FACTOR = 4.0
-"""A set-up whose variance exceeds this many medians is not pooled with the others."""
+OWN_VARIANCE_FACTOR = 2.5
+"""A set-up whose variance exceeds this many medians is not pooled with the others. Simulated
+with heavy tails, six set-ups and four to seven epochs: with 4 the interval of a set-up whose
+variance is truly eight times the others' covers 89 to 92 %, with 2.5 it covers 91 to 94 %;
+where all are alike both cover 95 %."""
 POWER = 0.80
 """The MDE is what such a share of runs would find."""
 
@@ -62,9 +65,7 @@ class Estimate:
 
     def mde(self, confidence: float) -> float:
         """The smallest log ratio that such a run finds with 80 % power."""
-        return (
-            t_quantile(0.5 + confidence / 2, self.df) + t_quantile(POWER, self.df)
-        ) * self.standard_error
+        return (t_quantile(0.5 + confidence / 2, self.df) + t_quantile(POWER, self.df)) * self.standard_error
 
     def within(self, delta: float) -> bool:
         """Whether the 90 % interval of the ratio lies inside (-delta, delta).
@@ -109,7 +110,7 @@ def contrasts(epochs: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Esti
         estimates[name] = Estimate(
             log_ratio=float(np.mean(values)),
             standard_error=float(np.sqrt(variance / count)),
-            df=_pooled_df(count, len(pooled_names)) if is_pooled else count - 1.0,
+            df=pooled_df(count, len(pooled_names)) if is_pooled else count - 1.0,
             family=family,
             pooled=is_pooled,
         )
@@ -147,7 +148,7 @@ def _window_variance(units: Sequence[Sequence[Array]]) -> float:
     return float(np.mean(values)) if values else 0.0
 
 
-def _pooled_df(epochs: int, setups: int) -> float:
+def pooled_df(epochs: int, setups: int) -> float:
     """Effective degrees of freedom of a variance pooled over contrasts that share a baseline.
 
     The variance of a mean of S sample variances of normals that correlate by rho is

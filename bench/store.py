@@ -56,7 +56,8 @@ class Store:
             raise _cannot("make", folder, error) from None
         if free < MIN_FREE_BYTES:
             raise ResultsError(
-                f"the disk of {folder} has only {free // 2**20} MiB left", "free some, or name another with --out"
+                f"the disk of {folder} has only {free // 2**20} MiB left",
+                "free some, or name another with --out",
             )
 
     @classmethod
@@ -118,7 +119,9 @@ def read_plan(folder: Path) -> Plan:
     raw = _read(path)
     schema = msgspec.json.decode(raw, type=dict[str, object]).get("schema") if raw.strip() else None
     if schema != SCHEMA:
-        raise ResultsError(f"{path} has schema {schema}, not {SCHEMA}", "read it with the version that wrote it")
+        raise ResultsError(
+            f"{path} has schema {schema}, not {SCHEMA}", "read it with the version that wrote it"
+        )
     return _decode(raw, Plan, path)
 
 
@@ -189,4 +192,6 @@ def _decode(raw: bytes, kind: type[T], path: Path) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
-        raise ResultsError(f"{path} cannot be read: {error}", "it was changed, or written by another version") from None
+        raise ResultsError(
+            f"{path} cannot be read: {error}", "it was changed, or written by another version"
+        ) from None

@@ -170,9 +170,7 @@ def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], port: int)
     limit = time.monotonic() + START_LIMIT_S
     while time.monotonic() < limit:
         if child.poll() is not None:
-            raise StartError(
-                f"{service} ended with code {child.returncode}", "its message stands above"
-            )
+            raise StartError(f"{service} ended with code {child.returncode}", "its message stands above")
         with (
             contextlib.suppress(urllib.error.URLError, ConnectionError),
             urllib.request.urlopen(f"http://127.0.0.1:{port}/admin/health", timeout=1),

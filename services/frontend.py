@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from services.checkout import Checkout
 from services.telemetry import Tracing
-from services.web import Upstream, application, new_client, read
+from services.web import Upstream, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small
 
@@ -27,12 +27,9 @@ ORDER_TIMEOUT_S = 10.0
 _CHECKOUT = msgspec.json.Decoder(Checkout)
 
 
-def build(
-    tracing: Tracing, *, order_url: str, transport: httpx.AsyncBaseTransport | None = None
-) -> ASGIApp:
+def build(tracing: Tracing, *, order_url: str, transport: httpx.AsyncBaseTransport | None = None) -> ASGIApp:
     """The service; `transport` replaces the network in tests that stay in process."""
-    client = new_client(transport)
-    orders = Upstream("order-service", order_url, client, ORDER_TIMEOUT_S)
+    orders = Upstream("order-service", order_url, ORDER_TIMEOUT_S, transport)
 
     async def checkout(request: Request) -> Response:
         with tracing.serve("checkout-process", request.headers) as span:
@@ -51,7 +48,7 @@ def build(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         yield
-        await client.aclose()
+        await orders.aclose()
         tracing.shutdown()
 
     routes = [Route("/checkout", checkout, methods=["POST"])]

@@ -45,8 +45,6 @@ _RECORD = "INSERT OR REPLACE INTO reservations (slot, order_id, items) VALUES (?
 
 def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
     """The service; `delay_s` is how long the warehouse takes to answer."""
-    directory = tempfile.TemporaryDirectory(prefix="inventory-")
-    database = _open(tracing, Path(directory.name) / "stock.sqlite3")
     taken = 0
 
     async def reserve(request: Request) -> Response:
@@ -55,7 +53,7 @@ def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
             message = await read(request, _RESERVATION)
             if delay_s:
                 await asyncio.sleep(delay_s)
-            missing = _reserve(database, message, taken % REMEMBERED_RESERVATIONS)
+            missing = _reserve(request.state.database, message, taken % REMEMBERED_RESERVATIONS)
             if missing is not None:
                 span.event("stock.missing", sku=missing)
                 raise Failure(409, "out_of_stock", f"{missing} is out of stock.")
@@ -68,10 +66,11 @@ def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
         return answer(200, {"reservations": taken})
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        yield
-        database.close()
-        directory.cleanup()
+    async def lifespan(_app: Starlette) -> AsyncIterator[dict[str, object]]:
+        with tempfile.TemporaryDirectory(prefix="inventory-") as directory:
+            database = _open(tracing, Path(directory) / "stock.sqlite3")
+            yield {"database": database}
+            database.close()
         tracing.shutdown()
 
     routes = [

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from services.checkout import Charge, Charged, Checkout, Confirmation, Reservation, Reserved
 from services.telemetry import Tracing
-from services.web import Failure, Upstream, answer, application, new_client, read
+from services.web import Failure, Upstream, answer, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small
 
@@ -41,18 +41,35 @@ def build(  # noqa: PLR0913 - each is a fact of the deployment
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> ASGIApp:
     """The service; `control_cpu_s` is CPU time burnt per order by the positive control."""
-    client = new_client(transport)
-    payments = Upstream("payment-service", payment_url, client, upstream_timeout_s)
-    inventory = Upstream("inventory-service", inventory_url, client, upstream_timeout_s)
-    control_cpu_ns = round(control_cpu_s * 1e9)
+    orders = _Orders(
+        tracing,
+        payments=Upstream("payment-service", payment_url, upstream_timeout_s, transport),
+        inventory=Upstream("inventory-service", inventory_url, upstream_timeout_s, transport),
+        control_cpu_ns=round(control_cpu_s * 1e9),
+    )
+    routes = [Route("/orders", orders.order, methods=["POST"])]
+    return application(SERVICE, tracing, routes, orders.lifespan)
 
-    async def order(request: Request) -> Response:
-        with tracing.serve("create-order", request.headers) as span:
+
+class _Orders:
+    """The steps of an order."""
+
+    def __init__(
+        self, tracing: Tracing, *, payments: Upstream, inventory: Upstream, control_cpu_ns: int
+    ) -> None:
+        self._tracing = tracing
+        self._payments = payments
+        self._inventory = inventory
+        self._control_cpu_ns = control_cpu_ns
+
+    async def order(self, request: Request) -> Response:
+        """The whole order: charged, reserved, confirmed."""
+        with self._tracing.serve("create-order", request.headers) as span:
             message = await read(request, _CHECKOUT)
             order_id = str(uuid.uuid4())
-            _burn(control_cpu_ns)
-            charged = await charge(order_id, message)
-            reserved = await reserve(order_id, message)
+            _burn(self._control_cpu_ns)
+            charged = await self._charge(order_id, message)
+            reserved = await self._reserve(order_id, message)
             span.succeed()
             confirmation = Confirmation(
                 order_id=order_id,
@@ -62,50 +79,49 @@ def build(  # noqa: PLR0913 - each is a fact of the deployment
             )
             return answer(201, confirmation)
 
-    async def charge(order_id: str, message: Checkout) -> Charged:
+    async def _charge(self, order_id: str, message: Checkout) -> Charged:
         asked = Charge(order_id, message.amount, message.currency, message.payment_token)
         try:
-            with tracing.step("process-payment") as span:
-                response = await payments.post("/payments", asked, span.headers)
+            with self._tracing.step("process-payment") as span:
+                response = await self._payments.post("/payments", asked, span.headers)
                 _expect(response, "payment-service", 201)
                 span.event("payment.charged", amount=message.amount, currency=message.currency)
                 span.succeed()
         except Failure as failure:
             if failure.status == 504:
-                await void(order_id)
+                await self._void(order_id)
             raise
         return _CHARGED.decode(response.content)
 
-    async def reserve(order_id: str, message: Checkout) -> Reserved:
+    async def _reserve(self, order_id: str, message: Checkout) -> Reserved:
         asked = Reservation(order_id, message.items)
         try:
-            with tracing.step("update-inventory") as span:
-                response = await inventory.post("/reservations", asked, span.headers)
+            with self._tracing.step("update-inventory") as span:
+                response = await self._inventory.post("/reservations", asked, span.headers)
                 _expect(response, "inventory-service", 201)
                 span.event("stock.reserved", items=len(message.items))
                 span.succeed()
         except Failure:
-            await void(order_id)
+            await self._void(order_id)
             raise
         return _RESERVED.decode(response.content)
 
-    async def void(order_id: str) -> None:
+    async def _void(self, order_id: str) -> None:
         """The order's payment undone, as far as payment-service can be reached."""
         try:
-            with tracing.step("void-payment") as span:
-                await payments.post(f"/payments/{order_id}/void", None, span.headers)
+            with self._tracing.step("void-payment") as span:
+                await self._payments.post(f"/payments/{order_id}/void", None, span.headers)
                 span.succeed()
         except Failure:
             return  # the customer's answer is the first failure; this one is in the trace
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Lets go of connections and spans at the end."""
         yield
-        await client.aclose()
-        tracing.shutdown()
-
-    routes = [Route("/orders", order, methods=["POST"])]
-    return application(SERVICE, tracing, routes, lifespan)
+        await self._payments.aclose()
+        await self._inventory.aclose()
+        self._tracing.shutdown()
 
 
 def _expect(response: httpx.Response, upstream: str, status: int) -> None:

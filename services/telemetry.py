@@ -285,11 +285,9 @@ def _provider(service: str, mode: Mode, environ: Mapping[str, str]) -> "TracerPr
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
-    # shutdown_on_exit would register an atexit hook that never runs under uvicorn's SIGTERM.
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service}), shutdown_on_exit=False
-    )
     exporter = _exporter(environ)
+    # shutdown_on_exit would register an atexit hook that never runs under uvicorn's SIGTERM.
+    provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
     if exporter is not None:
         kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
         provider.add_span_processor(kind(exporter))
@@ -322,6 +320,4 @@ def _exporter(environ: Mapping[str, str]) -> "SpanExporter | None":
         )
 
         return GrpcSpanExporter()
-    raise ConfigurationError(
-        f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not one of http/protobuf, grpc"
-    )
+    raise ConfigurationError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not one of http/protobuf, grpc")

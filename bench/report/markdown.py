@@ -26,7 +26,7 @@ def render(summary: Summary) -> str:
         "## Caveats",
         _caveats(summary),
         "## Set-ups",
-        "\n".join(f"- `{setup.name}`: {setup.description}" for setup in summary.setups),
+        "\n".join(f"- `{_escape(setup.name)}`: {_escape(setup.description)}" for setup in summary.setups),
         "## How to repeat it",
         _how(summary),
     ]
@@ -35,7 +35,10 @@ def render(summary: Summary) -> str:
 
 def _table(table: words.Table) -> str:
     rows = [
-        [f"{RED} {row[0]}" if at in table.red else row[0], *(_escape(cell) for cell in row[1:])]
+        [
+            f"{RED} {cell}" if at in table.red and number == 0 else cell
+            for number, cell in enumerate(map(_escape, row))
+        ]
         for at, row in enumerate(table.rows)
     ]
     align = ["right" if right else "left" for right in table.right]
@@ -57,7 +60,7 @@ def _caveats(summary: Summary) -> str:
 
 def _how(summary: Summary) -> str:
     plan = summary.plan
-    names = ",".join(setup.name for setup in plan.setups)
+    names = _escape(",".join(setup.name for setup in plan.setups))
     pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
     return (
         f"`python -m bench run --budget {plan.budget} --setups {names} --seed {plan.seed}`"

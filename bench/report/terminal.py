@@ -12,26 +12,40 @@ from bench.report import words
 def show(summary: Summary, console: Console) -> None:
     """The whole report on a console."""
     console.print()
-    console.print(_table(words.overhead_table(summary), "What tracing costs: CPU per checkout, four services together"))
+    console.print(
+        _table(words.overhead_table(summary), "What tracing costs: CPU per checkout, four services together")
+    )
     console.print(Text(words.noise_floor(summary)))
     console.print()
     console.print(_table(words.ledger_table(summary), "Ledger: where every span went"))
     console.print()
-    console.print(_table(words.memory_table(summary), "Latency at light load, and memory of the four services"))
+    console.print(
+        _table(words.memory_table(summary), "Latency at light load, and memory of the four services")
+    )
     console.print(Text(words.load_line(summary)))
     console.print()
     for caveat in summary.caveats:
         invalid = caveat.severity is Severity.INVALID
-        console.print(Text(("INVALID " if invalid else "caveat ") + words.caveat_line(caveat), "bold red" if invalid else "yellow"))
+        console.print(
+            Text(
+                ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
+                "bold red" if invalid else "yellow",
+            )
+        )
     console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
 
 
 def _table(table: words.Table, title: str) -> RichTable:
-    rich = RichTable(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    rich = RichTable(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
     last = len(table.heads) - 1
     for number, (head, right) in enumerate(zip(table.heads, table.right, strict=True)):
         rich.add_column(
-            Text(head), justify="right" if right else "left", overflow="fold", no_wrap=number in {0, last} or right
+            Text(head),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=number in {0, last} or right,
         )
     for number, row in enumerate(table.rows):
         rich.add_row(*(Text(cell) for cell in row), style="red" if number in table.red else None)

@@ -186,7 +186,9 @@ def headline(summary: Summary) -> str:
 def _extent(summary: Summary) -> str:
     plan = summary.plan
     done = f"{summary.epochs} epochs" if summary.complete else f"{summary.epochs} of {plan.epochs} epochs"
-    return f"{done} of {plan.windows} windows of {plan.window_s:g} s, {count(summary.load.requests)} checkouts"
+    return (
+        f"{done} of {plan.windows} windows of {plan.window_s:g} s, {count(summary.load.requests)} checkouts"
+    )
 
 
 def noise_floor(summary: Summary) -> str:
@@ -207,7 +209,8 @@ def load_line(summary: Summary) -> str:
         f"Load: {load.rate_per_s:.1f} checkouts/s planned over all fleets, open loop; services' CPU "
         f"{load.utilisation:.0%} busy, load generator {load.load_utilisation:.0%}; {lag}; "
         f"{count(load.failed)} failed, {count(load.dropped)} dropped; "
-        f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core."
+        f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core; "
+        f"{load.set_aside} windows repeated because of steal."
     ).replace("%", " %")
 
 

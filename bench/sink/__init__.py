@@ -79,6 +79,3 @@ class Sink:
         """Stops the sink."""
         self._client.close()
         self.child.stop(STOP_LIMIT_S)
-
-
-

@@ -1,0 +1,90 @@
+"""Every command of the project; `nox -l` lists them. What follows `--` goes to the program behind."""
+
+import nox
+
+nox.needs_version = ">=2025.10.14"
+nox.options.default_venv_backend = "uv|virtualenv"
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["tests", "lint", "types"]
+
+PATIENCE_S = 60
+"""After Ctrl-C: the harness stops dozens of processes and writes what it measured."""
+
+
+def _install(session: nox.Session, *groups: str) -> None:
+    """The project with pinned dependencies."""
+    chosen = [part for group in groups for part in ("--group", group)]
+    # Compiled once here, instead of by the first of dozens of processes while they start.
+    session.env["UV_COMPILE_BYTECODE"] = "1"
+    session.install("-c", "constraints.txt", "-e", ".", *chosen)
+
+
+def _bench(session: nox.Session, command: str) -> None:
+    _install(session)
+    session.run(
+        "python", "-m", "bench", command, *session.posargs,
+        interrupt_timeout=PATIENCE_S, terminate_timeout=PATIENCE_S,
+    )  # fmt: skip
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """The main job: what does tracing cost a checkout? (`-- --budget quick` for a first answer)."""
+    _bench(session, "run")
+
+
+@nox.session
+def doctor(session: nox.Session) -> None:
+    """Is this machine fit to measure, and what to expect of it."""
+    _bench(session, "doctor")
+
+
+@nox.session
+def setups(session: nox.Session) -> None:
+    """List the tracing set-ups."""
+    _bench(session, "setups")
+
+
+@nox.session
+def report(session: nox.Session) -> None:
+    """Make the report of a results folder again (`-- DIR`)."""
+    _bench(session, "report")
+
+
+@nox.session
+def services(session: nox.Session) -> None:
+    """Run the four services for a person, until Ctrl-C."""
+    _install(session)
+    session.run(
+        "python", "-m", "services", "all", *session.posargs,
+        interrupt_timeout=PATIENCE_S, terminate_timeout=PATIENCE_S,
+    )  # fmt: skip
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """All fast tests."""
+    _install(session, "dev")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def e2e(session: nox.Session) -> None:
+    """Whole runs with real processes: minutes."""
+    _install(session, "dev")
+    session.run("pytest", "-o", "addopts=", "tests/e2e", "-v", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Ruff: rules and format."""
+    _install(session, "dev")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Mypy, strict."""
+    _install(session, "dev")
+    session.run("mypy")

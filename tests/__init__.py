@@ -1,0 +1,1 @@
+"""Fast tests; `e2e` holds the slow ones with whole runs."""

@@ -1,0 +1,130 @@
+"""Records for tests, each with a plain value for whatever a test does not care about."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.model import (
+    SERVICES,
+    Account,
+    Caveat,
+    FleetReading,
+    Kind,
+    MachineReading,
+    Memory,
+    Plan,
+    Request,
+    Setup,
+    Severity,
+    Window,
+)
+from bench.setups import BY_NAME, shape
+
+
+def plan(
+    names: Sequence[str] = ("none", "none-again", "control", "batch"),
+    *,
+    epochs: int = 2,
+    windows: int = 2,
+    rate_per_s: float = 40.0,
+    own: Sequence[Setup] = (),
+) -> Plan:
+    """A plan of two epochs of two windows."""
+    return Plan(
+        name="test",
+        budget="smoke",
+        seed=1,
+        setups=(*(BY_NAME[name] for name in names), *own),
+        epochs=epochs,
+        windows=windows,
+        window_s=4.0,
+        warm_up_s=1.0,
+        idle_s=1.0,
+        utilisation=0.5,
+        rate_per_s=rate_per_s,
+    )
+
+
+def machine(*, steal_s: float = 0.0, foreign_s: float = 0.0, load_s: float = 0.1) -> MachineReading:
+    """A quiet machine."""
+    return MachineReading(steal_s=steal_s, foreign_s=foreign_s, load_s=load_s, sink_s=0.0, harness_s=0.0)
+
+
+def whole(setup: Setup, traces: int) -> Account:
+    """An account of complete traces."""
+    spans = {service: count * traces for service, count in shape(setup).items()}
+    return Account(spans=spans if traces else {}, whole=traces, exports=traces, bytes=1000 * traces)
+
+
+def fleet(name: str, cpu_s: float, *, completed: int = 10, account: Account | None = None) -> FleetReading:
+    """A fleet that used so much CPU in all, a quarter in each service."""
+    each = round(cpu_s * 1e9 / len(SERVICES))
+    return FleetReading(
+        setup=name,
+        cpu_ns=dict.fromkeys(SERVICES, each),
+        completed=completed,
+        account=account or Account(),
+    )
+
+
+def memory(name: str) -> tuple[Memory, ...]:
+    """10 MB in every service."""
+    return tuple(
+        Memory(setup=name, service=service, pss_bytes=10**7, uss_bytes=9 * 10**6, peak_rss_bytes=2 * 10**7)
+        for service in SERVICES
+    )
+
+
+def work(plan_: Plan, costs: Mapping[str, float], epoch: int, window: int, *, completed: int = 10) -> Window:
+    """A window in which each set-up's checkouts cost so many CPU seconds, ledgers balanced."""
+    fleets = []
+    for setup in plan_.setups:
+        sampled = setup.env.get("OTEL_TRACES_SAMPLER") == "parentbased_always_on"
+        fleets.append(
+            fleet(
+                setup.name,
+                costs[setup.name] * completed,
+                completed=completed,
+                account=whole(setup, completed if sampled else 0),
+            )
+        )
+    last = window == plan_.windows - 1
+    return Window(
+        epoch=epoch,
+        window=window,
+        kind=Kind.WORK,
+        duration_s=plan_.window_s,
+        fleets=tuple(fleets),
+        machine=machine(),
+        memory=tuple(reading for setup in plan_.setups for reading in memory(setup.name)) if last else (),
+    )
+
+
+def quiet(plan_: Plan, kind: Kind, epoch: int, cpu_s: float = 0.0, duration_s: float = 1.0) -> Window:
+    """A stretch without load in which every fleet used so much CPU."""
+    return Window(
+        epoch=epoch,
+        window=-1,
+        kind=kind,
+        duration_s=duration_s,
+        fleets=tuple(fleet(setup.name, cpu_s, completed=0) for setup in plan_.setups),
+        machine=machine(),
+    )
+
+
+def request(
+    setup: str = "none", *, latency_s: float = 0.01, lag_s: float = 0.0002, status: int = 201
+) -> Request:
+    """One row."""
+    return Request(
+        epoch=0,
+        window=0,
+        setup=setup,
+        planned_ns=10**9,
+        sent_ns=10**9 + round(lag_s * 1e9),
+        done_ns=10**9 + round(latency_s * 1e9),
+        status=status,
+    )
+
+
+def invalid(code: str = "ledger", setup: str | None = None) -> Caveat:
+    """A failed gate."""
+    return Caveat(code=code, message="it failed", advice="mend it", severity=Severity.INVALID, setup=setup)

@@ -1,0 +1,157 @@
+"""The rooms and what they may import: broken rules are found in the syntax trees."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = (
+    ("errors", "model"),
+    ("stats",),
+    ("setups", "ledger"),
+    ("plan", "gates"),
+    ("overhead", "process"),
+    ("report", "meter", "machine", "store", "sink"),
+    ("fleet", "load"),
+    ("rig", "experiment"),
+    ("doctor",),
+    ("cli",),
+    ("__main__",),
+)
+"""From the bottom up; a module imports only from layers below its own."""
+PURE = ("errors", "model", "stats", "setups", "ledger", "plan", "gates", "overhead", "report")
+IMPURE = {
+    "os",
+    "time",
+    "random",
+    "socket",
+    "subprocess",
+    "datetime",
+    "pathlib",
+    "tempfile",
+    "psutil",
+    "httpx",
+    "sys",
+}
+
+
+def modules(package: str) -> list[Path]:
+    return sorted(
+        path
+        for path in (ROOT / package).rglob("*.py")
+        if path.name != "__init__.py" or path.parent != ROOT / package
+    )
+
+
+def room(path: Path) -> str:
+    """The name of a module's room: its file, or the folder it stands in."""
+    relative = path.relative_to(ROOT / "bench")
+    return relative.parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
+    """Every import: its statement, the imported module, and whether it stands inside a function."""
+    tree = ast.parse(path.read_text("utf-8"))
+    inside = {
+        id(node)
+        for function in ast.walk(tree)
+        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
+        for node in ast.walk(function)
+    }
+    checked = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node, alias.name, id(node) in inside or id(node) in checked
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            for alias in node.names:
+                yield node, f"{node.module}.{alias.name}", id(node) in inside or id(node) in checked
+
+
+def everything(*packages: str) -> list[Path]:
+    return [path for package in packages for path in modules(package)]
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", modules("bench"), ids=name)
+def test_imports_only_go_down(path: Path) -> None:
+    level = {each: number for number, layer in enumerate(LAYERS) for each in layer}
+    mine = room(path)
+    for _, imported, _ in imports(path):
+        parts = imported.split(".")
+        if parts[0] != "bench" or len(parts) < 2 or parts[1] == mine:
+            continue
+        assert level[parts[1]] < level[mine], f"{mine} imports {imported}"
+
+
+def test_every_room_has_a_layer() -> None:
+    assert {room(path) for path in modules("bench")} <= {each for layer in LAYERS for each in layer}
+
+
+@pytest.mark.parametrize("path", [path for path in modules("bench") if room(path) in PURE], ids=name)
+def test_pure_rooms_know_no_clock_no_file_and_no_socket(path: Path) -> None:
+    assert not {imported.split(".")[0] for _, imported, _ in imports(path)} & IMPURE
+    calls = {
+        ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
+    }
+    assert not calls & {"open", "print", "input"}
+
+
+@pytest.mark.parametrize(("package", "other"), [("bench", "services"), ("services", "bench")])
+def test_harness_and_services_do_not_know_each_other(package: str, other: str) -> None:
+    for path in everything(package):
+        assert all(imported.split(".")[0] != other for _, imported, _ in imports(path)), name(path)
+
+
+def test_only_telemetry_imports_opentelemetry_and_only_inside_functions() -> None:
+    for path in everything("services"):
+        for _, imported, deferred in imports(path):
+            if imported.split(".")[0] == "opentelemetry":
+                assert path.name == "telemetry.py", name(path)
+                assert deferred, f"{imported} at the top of {name(path)}"
+
+
+def test_of_the_harness_only_the_sinks_process_imports_opentelemetrys_messages() -> None:
+    for path in everything("bench", "locustfiles"):
+        for _, imported, _ in imports(path):
+            if imported.split(".")[0] == "opentelemetry":
+                assert name(path) == "bench/sink/__main__.py"
+                assert imported.startswith("opentelemetry.proto.")
+
+
+def test_only_locustfiles_import_locust() -> None:
+    for path in everything("bench", "services"):
+        assert not {imported.split(".")[0] for _, imported, _ in imports(path)} & {"locust", "gevent"}, name(
+            path
+        )
+
+
+@pytest.mark.parametrize("path", everything("bench", "services", "locustfiles"), ids=name)
+def test_no_error_is_swallowed_whole(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if not isinstance(node, ast.ExceptHandler):
+            continue
+        caught = ast.unparse(node.type) if node.type else "everything"
+        swallows = not any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+        assert not (caught in {"everything", "Exception", "BaseException"} and swallows), (
+            f"{name(path)}:{node.lineno}"
+        )
+
+
+@pytest.mark.parametrize("path", everything("bench", "services", "locustfiles"), ids=name)
+def test_rooms_do_not_get_crowded(path: Path) -> None:
+    tree = ast.parse(path.read_text("utf-8"))
+    assert len(path.read_text("utf-8").splitlines()) <= 450
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            assert (node.end_lineno or 0) - node.lineno <= 60, f"{name(path)}: {node.name}"

@@ -1,0 +1,107 @@
+"""The command line: what a user types wrong, and what it answers."""
+
+from pathlib import Path
+
+import pytest
+
+from bench import cli, machine
+from bench.model import Setup
+from bench.overhead import summarise
+from bench.store import Store, pretty
+from tests import make
+from tests.test_overhead import requests, windows
+
+
+def test_a_dry_run_prints_the_plan_and_measures_nothing(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert (
+        cli.main(["run", "--dry-run", "--budget", "quick", "--seed", "5", "--out", str(tmp_path / "x")]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "about 2 min" in printed
+    assert "seed 5" in printed
+    assert "always-off" in printed
+    assert not (tmp_path / "x").exists()
+
+
+def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["setups"]) == 0
+    printed = capsys.readouterr().out
+    assert "batch-manual" in printed
+    assert "OTEL_TRACES_SAMPLER_ARG=0.1" in printed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run", "--setups", "btach"], 2, "no set-up named 'btach'"),
+        (["run", "--setups", "none"], 2, "nothing to compare"),
+        (["run", "--setups-file", "nowhere.toml"], 2, "cannot read nowhere.toml"),
+        (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
+        (["report", "nowhere"], 5, "cannot read nowhere"),
+    ],
+)
+def test_a_users_mistake_ends_in_a_sentence_and_a_hint(
+    arguments: list[str], code: int, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(arguments) == code
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "hint: " in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run", "--utilisation", "2"], ["run", "--epochs", "0"], ["run", "--rate", "1e9"], ["fly"]]
+)
+def test_a_number_out_of_range_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        cli.main(arguments)
+    assert caught.value.code == 2
+    assert "error" in capsys.readouterr().err
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "plan.json").touch()
+    assert cli.main(["run", "--out", str(tmp_path)]) == 5
+    assert "is not empty" in capsys.readouterr().err
+
+
+def stored(folder: Path) -> None:
+    """A folder as a run leaves it."""
+    plan = make.plan(epochs=4)
+    store = Store(folder)
+    store.write_plan(plan)
+    read, rows = windows(plan), requests(plan)
+    for window in read:
+        store.append_window(window)
+    store.append_requests(rows)
+    store.write("summary.json", pretty(summarise(plan, read, rows)))
+
+
+def test_a_report_is_made_again_from_the_raw_records(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(tmp_path / "run")
+    before = (tmp_path / "run" / "summary.json").read_bytes()
+    assert cli.main(["report", str(tmp_path / "run")]) == 0
+    assert (tmp_path / "run" / "summary.json").read_bytes() == before
+    assert (tmp_path / "run" / "report.md").read_text().startswith("# What tracing costs: test")
+    assert "batch" in capsys.readouterr().out
+
+
+def test_secrets_are_not_stored() -> None:
+    env = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=hush", "OTEL_BSP_SCHEDULE_DELAY": "100", "MY_TOKEN": "hush"}
+    setup = Setup(name="x", description="", env=env)
+    assert "hush" not in str(machine.redact([setup]))
+    assert "hush" not in str(machine.effective(env))
+    assert machine.effective(env)["OTEL_BSP_SCHEDULE_DELAY"] == "100"
+
+
+def test_the_machine_is_described_without_its_name() -> None:
+    import platform
+
+    described = str(machine.describe(make.plan(), {}))
+    assert platform.node() not in described.replace("'vm'", "") or len(platform.node()) < 4
+    assert "opentelemetry-sdk" in described

@@ -1,0 +1,191 @@
+"""The ledger against known losses: each is found."""
+
+import gzip
+import zlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bench.ledger import Span, account, balance, total
+from bench.model import Account, Ledger
+from bench.sink.__main__ import Bodies, decode
+
+SHAPE = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}
+PER_TRACE = 7
+
+
+def trace(number: int) -> list[Span]:
+    """A complete checkout: each service's spans hang in a chain below the one before."""
+    services = [service for service, count in SHAPE.items() for _ in range(count)]
+    trace_id = number.to_bytes(16)
+    ids = [(number * 100 + at + 1).to_bytes(8) for at in range(PER_TRACE)]
+    return [
+        Span(service, trace_id, ids[at], ids[at - 1] if at else b"") for at, service in enumerate(services)
+    ]
+
+
+def traces(count: int) -> list[Span]:
+    return [span for number in range(count) for span in trace(number)]
+
+
+def books(spans: Sequence[Span], checkouts: int, ratio: float | None = 1.0, failed: int = 0) -> Ledger:
+    return balance(account(spans, SHAPE), checkouts=checkouts, failed=failed, ratio=ratio, shape=SHAPE)
+
+
+def test_complete_traces_balance() -> None:
+    ledger = books(traces(5), 5)
+    assert ledger.balanced
+    assert (ledger.spans_expected, ledger.spans_received, ledger.lost) == (35, 35, 0)
+    assert ledger.traces_whole == 5
+    assert ledger.services["order-service"] == (15, 15)
+
+
+@given(st.sets(st.integers(0, 5 * PER_TRACE - 1), min_size=1))
+def test_any_lost_span_is_found_and_counted(lost: set[int]) -> None:
+    spans = [span for at, span in enumerate(traces(5)) if at not in lost]
+    ledger = books(spans, 5)
+    assert not ledger.balanced
+    assert ledger.lost == len(lost)
+
+
+@given(st.lists(st.integers(0, 5 * PER_TRACE - 1), min_size=1, max_size=20))
+def test_any_duplicated_span_is_found_and_counted(again: list[int]) -> None:
+    spans = traces(5)
+    ledger = books([*spans, *(spans[at] for at in again)], 5)
+    assert not ledger.balanced
+    assert ledger.duplicated == len(again)
+    assert ledger.lost == 0
+
+
+def test_a_trace_cut_in_two_is_found() -> None:
+    cut = [span for span in traces(3) if span.span != (1 * 100 + 4).to_bytes(8)]
+    ledger = books(cut, 3)
+    assert (ledger.orphaned, ledger.traces_broken, ledger.lost) == (1, 1, 1)
+    assert not ledger.balanced
+
+
+def test_a_service_that_starts_its_own_trace_is_found() -> None:
+    alone = [
+        Span(span.service, b"other".ljust(16), span.span, b"")
+        if span.service == "inventory-service"
+        else span
+        for span in trace(0)
+    ]
+    assert not books(alone, 1).balanced
+
+
+def test_a_checkout_too_many_is_found() -> None:
+    assert "where 4 were due" in books(traces(5), 4).problems[0]
+
+
+def test_the_baseline_must_be_silent() -> None:
+    assert books([], 5, ratio=0.0).balanced
+    assert not books(trace(0), 5, ratio=0.0).balanced
+
+
+def test_a_ratio_must_lie_in_its_range() -> None:
+    # 1,000 checkouts at 10 %: 70 to 132 traces in 99.9 % of healthy runs.
+    assert books(traces(70), 1000, ratio=0.1).balanced
+    assert books(traces(132), 1000, ratio=0.1).balanced
+    few = books(traces(69), 1000, ratio=0.1)
+    assert not few.balanced
+    assert few.lost == PER_TRACE
+    assert not books(traces(133), 1000, ratio=0.1).balanced
+
+
+def test_a_sampled_trace_must_be_whole() -> None:
+    ledger = books(traces(100)[:-1], 1000, ratio=0.1)
+    assert not ledger.balanced
+    assert ledger.lost == 1
+
+
+def test_an_unknown_sampler_is_held_to_whole_traces_only() -> None:
+    assert books(traces(3), 1000, ratio=None).balanced
+    assert not books(traces(3)[:-1], 1000, ratio=None).balanced
+
+
+def test_a_failed_checkout_explains_one_broken_trace_and_no_more() -> None:
+    spans = traces(4) + trace(4)[:3]
+    assert books(spans, 4, failed=1).balanced
+    assert not books(spans + trace(5)[:3], 4, failed=1).balanced
+
+
+def test_accounts_add_up() -> None:
+    one, other = (
+        account(traces(2), SHAPE, exports=1, size_bytes=10),
+        account(traces(3), SHAPE, exports=2, size_bytes=5),
+    )
+    both = total([one, other])
+    assert (both.whole, both.exports, both.bytes) == (5, 3, 15)
+    assert both.spans["order-service"] == 15
+
+
+def body(setup: str, spans: Sequence[Span]) -> bytes:
+    """An export request as OpenTelemetry sends it, one service at a time."""
+    message = ExportTraceServiceRequest()
+    for service in dict.fromkeys(span.service for span in spans):
+        resource_spans = message.resource_spans.add()
+        for key, value in (("service.name", service), ("bench.setup", setup)):
+            attribute = resource_spans.resource.attributes.add()
+            attribute.key, attribute.value.string_value = key, value
+        scope_spans = resource_spans.scope_spans.add()
+        for span in spans:
+            if span.service == service:
+                sent = scope_spans.spans.add()
+                sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
+    return message.SerializeToString()
+
+
+def received(bodies: Sequence[tuple[bytes, str]]) -> dict[str, Account]:
+    sink = Bodies()
+    for content, encoding in bodies:
+        sink.keep(content, encoding)
+    return sink.close({"batch": SHAPE})
+
+
+def test_the_sink_reads_what_it_kept_compressed_or_not() -> None:
+    plain = body("batch", trace(0))
+    accounts = received(
+        [
+            (plain, ""),
+            (gzip.compress(body("batch", trace(1))), "gzip"),
+            (zlib.compress(body("batch", trace(2))), "deflate"),
+        ]
+    )
+    assert accounts["batch"].whole == 3
+    assert accounts["batch"].exports == 3
+    assert accounts["batch"].bytes > 0
+    assert accounts["batch"].undecodable == 0
+
+
+def test_the_sink_forgets_a_window_once_it_is_closed() -> None:
+    sink = Bodies()
+    sink.keep(body("batch", trace(0)))
+    assert sink.close({"batch": SHAPE})
+    assert sink.close({"batch": SHAPE}) == {}
+
+
+@pytest.mark.parametrize("damage", ["drop", "twice", "cut"])
+def test_a_dropped_a_doubled_and_a_cut_body_do_not_balance(damage: str) -> None:
+    bodies = [(body("batch", trace(number)), "") for number in range(4)]
+    if damage == "drop":
+        del bodies[2]
+    elif damage == "twice":
+        bodies.append(bodies[2])
+    else:
+        bodies[2] = (body("batch", trace(2)[:4]), "")
+    accounts = received(bodies)
+    assert not balance(accounts["batch"], checkouts=4, failed=0, ratio=1.0, shape=SHAPE).balanced
+
+
+def test_garbage_is_counted_and_belongs_to_nobody() -> None:
+    accounts = received([(b"\xff\xff\xff", ""), (b"not gzip", "gzip")])
+    assert accounts[""].undecodable == 2
+    assert accounts[""].exports == 2
+
+
+def test_a_span_belongs_to_the_setup_that_its_resource_names() -> None:
+    assert decode(body("mine", trace(0)), "")[0] == "mine"

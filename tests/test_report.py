@@ -1,0 +1,88 @@
+"""The report: absolute first, nothing hidden, nothing hostile."""
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.console import Console
+
+from bench.model import Setup, Summary
+from bench.overhead import summarise
+from bench.report import markdown, terminal, words
+from tests import make
+from tests.test_overhead import lose, requests, windows
+
+
+def summary(*, lossy: bool = False) -> Summary:
+    plan = make.plan(epochs=6)
+    read = windows(plan)
+    if lossy:
+        read = lose(read, "batch", make.whole(plan.setups[3], 9))
+    return summarise(plan, read, requests(plan))
+
+
+def printed(shown: Summary, *, colour: bool = False) -> str:
+    stream = io.StringIO()
+    terminal.show(
+        shown,
+        Console(file=stream, width=160, force_terminal=colour, color_system="standard" if colour else None),
+    )
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (words.microseconds(0.0012345, sign=True), "+1,234"),
+        (words.microseconds(-0.0000506, sign=True), "−51"),
+        (words.percent(0.3349), "+33.5"),
+        (words.percent(-0.002), "−0.2"),
+        (words.milliseconds(0.01234), "12.34"),
+        (words.megabytes(36_700_000), "37"),
+        (words.count(61440), "61,440"),
+        (words.microseconds(None), "-"),
+    ],
+)
+def test_numbers_are_readable(text: str, expected: str) -> None:
+    assert text == expected
+
+
+def test_absolute_comes_before_relative() -> None:
+    heads = words.overhead_table(summary()).heads
+    assert heads.index("extra us") < heads.index("overhead %")
+
+
+def test_both_outputs_have_every_setup_and_every_verdict() -> None:
+    shown = summary()
+    for text in (printed(shown), markdown.render(shown)):
+        for setup in shown.setups:
+            assert setup.name in text
+            assert setup.verdict in text
+        assert "Noise floor" in text
+
+
+def test_a_valid_report_is_not_red() -> None:
+    assert markdown.RED not in markdown.render(summary())
+    assert "\x1b[31m" not in printed(summary(), colour=True)
+
+
+def test_an_unbalanced_ledger_turns_the_report_red() -> None:
+    lossy = summary(lossy=True)
+    text = markdown.render(lossy)
+    assert text.splitlines()[2].startswith(f"{markdown.RED} **INVALID (ledger)")
+    assert f"{markdown.RED} batch" in text
+    assert "\x1b[31mbatch" in printed(lossy, colour=True)
+    assert "DOES NOT BALANCE" in printed(lossy)
+
+
+def test_a_hostile_sentence_stays_text() -> None:
+    shown = summary()
+    hostile = Setup(name="x", description="[red]a | b[/red]", env={})
+    setups = (*shown.setups[:-1], replace(shown.setups[-1], name="a|b<script>"))
+    shown = replace(shown, setups=setups, plan=replace(shown.plan, setups=(*shown.plan.setups, hostile)))
+    assert "<script>" not in markdown.render(shown)
+    assert "a|b<script>" in printed(shown)
+
+
+def test_no_colour_reaches_what_is_not_a_terminal() -> None:
+    assert "\x1b[" not in printed(summary(lossy=True))
