@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -156,7 +156,7 @@ def _run(args: argparse.Namespace) -> int:
         return 0
     machine.require_linux()
     now = datetime.now(UTC)
-    store = Store(args.out or ROOT / "results" / folder_name(now, plan.name))
+    store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
     stored = replace(plan, setups=machine.redact(plan.setups))
     store.write_plan(stored)
     rig = None
@@ -236,10 +236,14 @@ def _read_own(path: Path | None) -> tuple[Setup, ...]:
         raise UsageError(f"cannot read {path}: {error}", "name a TOML file with --setups-file") from None
 
 
-def _show_plan(plan: Plan, console: Console) -> None:
+def _minutes(plan: Plan) -> str:
     minutes, seconds = divmod(round(duration_s(plan)), 60)
+    return f"{minutes} min {seconds} s"
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
     pinned = f"services on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
-    console.print(f"budget {plan.budget}: about {minutes} min {seconds} s, seed {plan.seed}, {pinned}")
+    console.print(f"budget {plan.budget}: about {_minutes(plan)}, seed {plan.seed}, {pinned}")
     console.print(
         f"{plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
         f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
@@ -278,7 +282,7 @@ def _write_derived(folder: Path, summary: Summary) -> None:
     Raises:
         ResultsError: the disk is full.
     """
-    store = Store.reopen(folder)
+    store = Store(folder)
     store.write("summary.json", pretty(summary))
     store.write("report.md", markdown.render(summary).encode())
 
@@ -294,6 +298,15 @@ def _relative(path: Path) -> str:
     return str(path)
 
 
+class _TimeLeft(ProgressColumn):
+    """The planned duration less what has passed: a run takes what its plan says, not what it did so far."""
+
+    def render(self, task: Task) -> Text:
+        """Minutes and seconds."""
+        left = max((task.total or 0.0) - (task.elapsed or 0.0), 0.0)
+        return Text(f"about {left // 60:.0f}:{left % 60:02.0f} left", "cyan")
+
+
 class _Shown:
     """The live display: what is being done, how far it is, how long it will take."""
 
@@ -304,37 +317,38 @@ class _Shown:
 
     def say(self, what: str) -> None:
         """What begins now."""
-        self._progress.update(self._task, description=what)
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        self._progress.update(self._task, description=what, completed=elapsed)
         if self._plain:
             self._progress.console.print(what, highlight=False)
-
-    def advance(self, seconds: float) -> None:
-        """So much of the planned time is over."""
-        self._progress.advance(self._task, seconds)
 
 
 @contextlib.contextmanager
 def _progress(total_s: float) -> Iterator[_Shown]:
     console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("of about"),
-        TimeRemainingColumn(),
-    )  # fmt: skip
     # Once a second: a display that redraws ten times a second is a load of its own.
     with Progress(
-        *columns, console=console, refresh_per_second=1, transient=True, disable=not console.is_terminal
-    ) as p:
-        yield _Shown(p, total_s)
+        TextColumn("{task.description}"),
+        BarColumn(),
+        _TimeLeft(),
+        console=console,
+        refresh_per_second=1,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        yield _Shown(progress, total_s)
 
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
     """A second Ctrl-C does not keep the processes from being stopped."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
 
 
 # ---------------------------------------------------------------- the other commands
@@ -382,15 +396,16 @@ def _doctor(_args: argparse.Namespace) -> int:
         console.print(
             mark + Text(f"{check.name}: {check.found}") + Text("" if check.fit else f" - {check.advice}")
         )
-    if all(check.fit for check in checks[:1]):
-        with _progress(doctor.TRIAL_S) as shown:
-            found = _trial(doctor.plan(machine.split_cpus(pinned=True)), shown)
-        console.print(
-            f"\nA trial of {doctor.TRIAL_S} s with two identical fleets: {found.cpu_per_checkout_s * 1e3:.1f} ms of CPU "
-            f"per checkout, varying by {found.request_sd:.0%} from one request to the next."
-        )
-        console.print("What to expect here (the smallest overhead that 80 % of runs find):")
-        for budget in BUDGETS.values():
-            mde = doctor.expected_mde(budget, found)
-            console.print(f"  {budget.name:<8} {mde:6.1%}", highlight=False)
+    machine.require_linux()
+    with _progress(doctor.TRIAL_S) as shown:
+        found = _trial(doctor.plan(machine.split_cpus(pinned=True)), shown)
+    console.print(
+        f"\nA trial of {doctor.TRIAL_S} s with two identical fleets: {found.cpu_per_checkout_s * 1e3:.1f} ms "
+        f"of CPU per checkout, varying by {found.request_sd:.0%} from one request to the next."
+    )
+    console.print("What to expect here (the smallest overhead that 80 % of runs find):")
+    for budget in BUDGETS.values():
+        planned = _plan(_parser().parse_args(["run", "--budget", budget.name]))
+        expected = f"{doctor.expected_mde(budget, found):6.1%} in about {_minutes(planned)}"
+        console.print(f"  {budget.name:<8} {expected}", highlight=False)
     return 0 if all(check.fit for check in checks) else MeasurementError.exit_code

@@ -64,9 +64,6 @@ class Progress(Protocol):
     def say(self, what: str) -> None:
         """What begins now."""
 
-    def advance(self, seconds: float) -> None:
-        """So much of the planned time is over."""
-
 
 class Outcome:
     """What a run left: everything read, and how it ended.
@@ -128,10 +125,10 @@ def _calibrate(outcome: Outcome, rig: Rig, progress: Progress) -> None:
         return
     progress.say("calibrating the arrival rate")
     slow = replace(plan, rate_per_s=CALIBRATION_RATE_PER_S)
-    readings = []
-    for window in range(-CALIBRATION_WINDOWS - 1, -1):
-        readings.append(rig.measure(Kind.WARM_UP, 0, window, arrivals(slow, 0, window, CALIBRATION_S))[0])
-        progress.advance(readings[-1].duration_s)
+    readings = [
+        rig.measure(Kind.WARM_UP, 0, window, arrivals(slow, 0, window, CALIBRATION_S))[0]
+        for window in range(-CALIBRATION_WINDOWS - 1, -1)
+    ]
     # The first checkouts of a process cost several times as much as later ones, and what
     # the host takes away makes them dearer still: the cheapest reading is the truest.
     cost = min(_mean_cost(reading) for reading in readings[1:])
@@ -169,7 +166,6 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         window, _ = rig.measure(kind, epoch, -1, sent, idle_s)
         outcome.windows.append(window)
         record.append_window(window)
-        progress.advance(window.duration_s)
     wanted, number = plan.windows, 0
     while number < wanted:
         progress.say(f"{label}: window {number + 1} of {wanted}")
@@ -185,6 +181,5 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         record.append_requests(requests)
         outcome.windows.append(window)
         outcome.requests += requests
-        progress.advance(window.duration_s)
         rig.check()
     rig.stop_epoch()

@@ -12,6 +12,7 @@ Rule 3: services start on all CPUs and are pinned once they answer.
 import fcntl
 import os
 import socket
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -25,7 +26,6 @@ from bench.process import Child, plain_environ
 START_LIMIT_S = 60.0
 FLUSH_LIMIT_S = 5.0
 """An exporter whose sink is gone retries for many seconds; its window is invalid anyway."""
-STOP_LIMIT_S = 3.0
 FIRST_FD = 100
 """Inherited sockets get numbers from here, so that all have three digits."""
 PADDED_BYTES = 4096
@@ -99,6 +99,9 @@ class Fleet:
                 self.children[service] = self._spawn(service, listener.fileno(), environ, logs)
                 # The harness may be pinned; a service is not, until it answers.
                 os.sched_setaffinity(self.children[service].pid, range(os.cpu_count() or 1))
+        except BaseException:
+            self.stop(time.monotonic())
+            raise
         finally:
             for listener in listeners.values():
                 listener.close()
@@ -192,11 +195,11 @@ class Fleet:
         for child in self.children.values():
             child.ask_to_stop()
 
-    def stop(self) -> None:
-        """Stops all services, by force where they take too long."""
+    def stop(self, deadline: float) -> None:
+        """Stops all services, by force at `deadline` on the monotonic clock."""
         self.ask_to_stop()
         for child in self.children.values():
-            child.stop(STOP_LIMIT_S)
+            child.stop(max(deadline - time.monotonic(), 0.1))
         self._client.close()
 
 

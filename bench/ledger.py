@@ -95,7 +95,7 @@ def total(accounts: Iterable[Account]) -> Account:
     )
 
 
-def balance(
+def balance(  # noqa: PLR0913 - what an account is held against
     received: Account,
     *,
     checkouts: int,

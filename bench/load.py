@@ -88,7 +88,7 @@ class Load:
         self._file = ours.makefile("rb")
         self._read(START_LIMIT_S)
 
-    def run(
+    def run(  # noqa: PLR0913 - what a window is
         self,
         arrivals: Sequence[Arrival],
         targets: Mapping[str, str],

@@ -154,7 +154,7 @@ def examine(seconds: float = 1.0) -> tuple[Check, ...]:
             name="CPUs",
             found=f"{cpus} usable",
             fit=cpus >= 2,
-            advice="with one CPU the load shares it with the services: nothing is pinned, latency means little",
+            advice="with one, load and services share it: nothing is pinned, latency means little",
         ),
         Check(
             name="memory",

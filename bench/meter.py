@@ -59,8 +59,8 @@ def pin(pid: int, cpus: Iterable[int]) -> None:
     `sched_setaffinity` of a process id moves its main thread alone; a batch processor's
     thread would stay where it was.
     """
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        os.sched_setaffinity(int(thread), cpus)
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), cpus)
 
 
 class MachineMeter:

@@ -16,9 +16,9 @@ from bench.ledger import RANGE_CONFIDENCE, balance, total
 from bench.model import (
     BASELINE,
     CONTROL,
+    CREATED,
     DROPPED,
     SCHEMA,
-    CREATED,
     TWIN,
     Caveat,
     FleetReading,
@@ -231,7 +231,7 @@ def _too_short(plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[Caveat, .
     return (
         Caveat(
             code="too-short",
-            message=f"fewer than two complete windows of {plan.epochs * plan.windows}: no interval can be given",
+            message=f"of {plan.epochs * plan.windows} windows fewer than two are complete: no interval",
             advice="let the run go on for longer",
             severity=Severity.INVALID,
         ),
@@ -288,7 +288,7 @@ def _window_problems(setup: Setup, work: Sequence[Window]) -> list[str]:
     return problems
 
 
-def _setup_summary(  # noqa: PLR0913 - a row of the table
+def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     setup: Setup,
     plan: Plan,
     cells: Cells,

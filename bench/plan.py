@@ -44,17 +44,31 @@ BUDGETS = {
     budget.name: budget
     for budget in (
         Budget(
-            name="smoke", setups=QUICK, epochs=2, windows=2, spare=0, window_s=4.0, warm_up_s=2.0, idle_s=1.0
+            name="smoke",
+            setups=QUICK,
+            epochs=2,
+            windows=2,
+            spare=0,
+            window_s=4.0,
+            warm_up_s=2.0,
+            idle_s=1.0,
         ),
         Budget(
-            name="quick", setups=QUICK, epochs=4, windows=3, spare=3, window_s=7.0, warm_up_s=2.5, idle_s=1.0
+            name="quick",
+            setups=QUICK,
+            epochs=3,
+            windows=3,
+            spare=3,
+            window_s=7.0,
+            warm_up_s=2.5,
+            idle_s=1.0,
         ),
         Budget(
             name="default",
             setups=DEFAULT,
-            epochs=7,
-            windows=4,
-            spare=6,
+            epochs=5,
+            windows=5,
+            spare=5,
             window_s=8.0,
             warm_up_s=2.5,
             idle_s=1.0,
@@ -77,7 +91,7 @@ FIRST_WINDOW = 16
 START_S_PER_FLEET = 1.1
 OVERHEAD_S_PER_WINDOW = 0.6
 STOP_S_PER_EPOCH = 1.0
-PREFLIGHT_S = 6.0
+PREFLIGHT_S = 12.0
 """Estimates of what is not load, seen on two cores; used for the expected duration only."""
 
 

@@ -41,7 +41,7 @@ class Child:
         self.name = name
         self._log = log
         with log.open("ab") as output:
-            self._popen = subprocess.Popen(  # noqa: S603 - our own modules
+            self._popen = subprocess.Popen(
                 [sys.executable, *arguments],
                 cwd=ROOT,
                 env=dict(environ),

@@ -5,6 +5,7 @@ Rule 2: a window is read, loaded, drained, flushed and read again, in this order
 it owns the exports that its requests caused.
 """
 
+import contextlib
 import os
 import tempfile
 import time
@@ -31,6 +32,9 @@ from bench.plan import hash_seed, start_order
 from bench.setups import shape
 from bench.sink import STRAY, Sink
 
+STOP_LIMIT_S = 3.0
+"""How long the services may take to stop in order: their spans were flushed, nothing is left to do."""
+
 Reading = dict[str, dict[str, int]]
 
 
@@ -44,20 +48,18 @@ class Rig:
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._shapes = {setup.name: shape(setup) for setup in plan.setups}
-        self._logs = tempfile.TemporaryDirectory(prefix="bench-")
         self._fleets: dict[str, Fleet] = {}
-        self._affinity = os.sched_getaffinity(0)
-        self._sink: Sink | None = None
-        self._load: Load | None = None
-        try:
+        with contextlib.ExitStack() as stack:
+            self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             if plan.other_cpus:
                 pin(os.getpid(), plan.other_cpus)
-            self._sink = Sink(Path(self._logs.name))
-            self._load = Load(Path(self._logs.name))
-        except BaseException:
-            self.close()
-            raise
-        self.sink, self.load = self._sink, self._load
+            self.sink = Sink(self._logs)
+            stack.callback(self.sink.stop)
+            self.load = Load(self._logs)
+            stack.callback(self.load.stop)
+            stack.callback(self.stop_epoch)
+            self._parts = stack.pop_all()
         self._machine = MachineMeter(self.load.child.pid, self.sink.child.pid)
 
     @property
@@ -76,7 +78,7 @@ class Rig:
         seed = hash_seed(self._plan, epoch)
         for name in start_order(self._plan, epoch):
             environ = environ_of(setups[name], hash_seed=seed, endpoints=self.sink.endpoints)
-            self._fleets[name] = Fleet(setups[name], environ, Path(self._logs.name))
+            self._fleets[name] = Fleet(setups[name], environ, self._logs)
         for fleet in self._fleets.values():
             fleet.wait_until_ready()
             if self._plan.services_cpus:
@@ -115,8 +117,9 @@ class Rig:
         fleets, self._fleets = self._fleets, {}
         for fleet in fleets.values():
             fleet.ask_to_stop()
+        deadline = time.monotonic() + STOP_LIMIT_S
         for fleet in fleets.values():
-            fleet.stop()
+            fleet.stop(deadline)
 
     def measure(
         self, kind: Kind, epoch: int, window: int, arrivals: Sequence[Arrival], idle_s: float = 0.0
@@ -190,12 +193,7 @@ class Rig:
 
     def close(self) -> None:
         """No process of the run is left, and the harness may use all its CPUs again."""
-        self.stop_epoch()
-        for part in (self._load, self._sink):
-            if part is not None:
-                part.stop()
-        os.sched_setaffinity(0, self._affinity)
-        self._logs.cleanup()
+        self._parts.close()
 
 
 def _reading(

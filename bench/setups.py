@@ -223,7 +223,7 @@ def _parse_table(text: str, source: str, number: int, table: Mapping[str, object
     if spans is not None and not _is_counts(spans):
         raise _bad(
             text, source, number, "spans_per_checkout",
-            'has to be a table of services and counts such as { frontend-app = 2, order-service = 3 }',
+            "has to be a table of services and counts such as { frontend-app = 2, order-service = 3 }",
         )  # fmt: skip
     return Setup(name=name, description=description, env=env, spans_per_checkout=spans)  # type: ignore[arg-type]
 

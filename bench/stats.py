@@ -232,7 +232,7 @@ def trend(rows: Sequence[Sequence[float]]) -> Trend | None:
 def binomial_range(trials: int, ratio: float, confidence: float) -> tuple[int, int]:
     """The central range of a binomial count that holds at least `confidence`."""
     tail = (1 - confidence) / 2
-    low, high = distributions.binom.ppf([tail, 1 - tail], trials, ratio)
+    low, high = (float(distributions.binom.ppf(level, trials, ratio)) for level in (tail, 1 - tail))
     return max(int(low), 0), int(high)
 
 

@@ -36,17 +36,18 @@ def pretty(record: object) -> bytes:
 
 
 class Store:
-    """One results folder, open for writing.
-
-    Args:
-        folder: made if it is not there; must be empty.
-
-    Raises:
-        ResultsError: it cannot be made, is not empty, or the disk is full.
-    """
+    """One results folder, to be written to."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> "Store":
+        """A new folder, or an empty one.
+
+        Raises:
+            ResultsError: it cannot be made, is not empty, or the disk is full.
+        """
         try:
             folder.mkdir(parents=True, exist_ok=True)
             if any(folder.iterdir()):
@@ -59,13 +60,7 @@ class Store:
                 f"the disk of {folder} has only {free // 2**20} MiB left",
                 "free some, or name another with --out",
             )
-
-    @classmethod
-    def reopen(cls, folder: Path) -> "Store":
-        """A folder that exists, to write derived files again."""
-        store = object.__new__(cls)
-        store.folder = folder
-        return store
+        return cls(folder)
 
     def write(self, name: str, content: bytes) -> None:
         """A whole file."""

@@ -1,4 +1,4 @@
-"""Runs one service, or all four for a person: `python -m services NAME --port N`, `python -m services all`."""
+"""Runs one service (`python -m services NAME --port N`), or all four for a person (`... all`)."""
 
 import argparse
 import contextlib
@@ -73,7 +73,7 @@ def _seconds(text: str) -> float:
     """Seconds from `0.15`, `0.15s` or `150ms`."""
     number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
     value = float(number) * scale
-    if not 0 <= value <= 3600:  # noqa: PLR2004 - an hour is no delay any more
+    if not 0 <= value <= 3600:  # an hour is no delay any more
         raise ValueError(text)
     return value
 

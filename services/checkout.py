@@ -17,9 +17,9 @@ Currency = Annotated[str, Meta(pattern="^[A-Z]{3}$")]
 Token = Annotated[str, Meta(min_length=1, max_length=128)]
 Identifier = Annotated[str, Meta(min_length=1, max_length=64)]
 
-TOKEN_DECLINED = "tok_declined"  # noqa: S105 - a test card, not a secret
-TOKEN_TIMEOUT = "tok_timeout"  # noqa: S105
-TOKEN_BROKEN = "tok_broken"  # noqa: S105
+TOKEN_DECLINED = "tok_declined"
+TOKEN_TIMEOUT = "tok_timeout"
+TOKEN_BROKEN = "tok_broken"
 """Payment tokens with a fixed outcome, as payment providers offer for tests:
 declined (402), an answer that comes too late (504), a provider that fails (502).
 Every other token is accepted."""

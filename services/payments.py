@@ -40,53 +40,68 @@ _CHARGED, _VOIDED = "charged", "voided"
 
 def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
     """The service; `delay_s` is how long the card network takes for a charge."""
-    orders: OrderedDict[str, str] = OrderedDict()
+    payments = _Payments(tracing, delay_s)
+    routes = [
+        Route("/payments", payments.charge, methods=["POST"]),
+        Route("/payments/{order_id}", payments.state),
+        Route("/payments/{order_id}/void", payments.void, methods=["POST"]),
+    ]
+    return application(SERVICE, tracing, routes, payments.lifespan)
 
-    def remember(order_id: str, state: str) -> None:
-        orders[order_id] = state
-        if len(orders) > REMEMBERED_ORDERS:
-            orders.popitem(last=False)
 
-    async def charge(request: Request) -> Response:
-        with tracing.serve("charge-card", request.headers) as span:
+class _Payments:
+    """The charges of the last orders."""
+
+    def __init__(self, tracing: Tracing, delay_s: float) -> None:
+        self._tracing = tracing
+        self._delay_s = delay_s
+        self._states: OrderedDict[str, str] = OrderedDict()
+
+    def _remember(self, order_id: str, state: str) -> None:
+        self._states[order_id] = state
+        if len(self._states) > REMEMBERED_ORDERS:
+            self._states.popitem(last=False)
+
+    async def charge(self, request: Request) -> Response:
+        """A card charged, unless its token says otherwise."""
+        with self._tracing.serve("charge-card", request.headers) as span:
             message = await read(request, _CHARGE)
-            if message.payment_token == TOKEN_BROKEN:
-                raise Failure(500, "provider_failed", "The card network failed.")
-            wait_s = TOO_LATE_S if message.payment_token == TOKEN_TIMEOUT else delay_s
-            if wait_s:
-                await asyncio.sleep(wait_s)
+            await self._ask_card_network(message.payment_token)
             if message.payment_token == TOKEN_DECLINED:
                 span.event("card.declined", order_id=message.order_id)
                 raise Failure(402, "payment_declined", "The card was declined.")
-            if orders.get(message.order_id) == _VOIDED:
+            if self._states.get(message.order_id) == _VOIDED:
                 raise Failure(409, "payment_voided", "The order was voided meanwhile.")
-            remember(message.order_id, _CHARGED)
+            self._remember(message.order_id, _CHARGED)
             span.event("card.charged", amount=message.amount, currency=message.currency)
             span.succeed()
             return answer(201, Charged(transaction_id=str(uuid.uuid4())))
 
-    async def void(request: Request) -> Response:
-        with tracing.serve("void-charge", request.headers) as span:
+    async def _ask_card_network(self, token: str) -> None:
+        if token == TOKEN_BROKEN:
+            raise Failure(500, "provider_failed", "The card network failed.")
+        wait_s = TOO_LATE_S if token == TOKEN_TIMEOUT else self._delay_s
+        if wait_s:
+            await asyncio.sleep(wait_s)
+
+    async def void(self, request: Request) -> Response:
+        """An order's charge undone, or prevented if it has not ended yet."""
+        with self._tracing.serve("void-charge", request.headers) as span:
             order_id = request.path_params["order_id"]
-            before = orders.get(order_id)
-            remember(order_id, _VOIDED)
+            before = self._states.get(order_id)
+            self._remember(order_id, _VOIDED)
             span.succeed()
             return answer(200, {"order_id": order_id, "was": before, "now": _VOIDED})
 
-    async def payment(request: Request) -> Response:
+    async def state(self, request: Request) -> Response:
+        """What became of an order's payment."""
         order_id = request.path_params["order_id"]
-        if order_id not in orders:
+        if order_id not in self._states:
             raise Failure(404, "unknown_order", f"No payment for order {order_id}.")
-        return answer(200, {"order_id": order_id, "state": orders[order_id]})
+        return answer(200, {"order_id": order_id, "state": self._states[order_id]})
 
     @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        """Lets go of the spans at the end."""
         yield
-        tracing.shutdown()
-
-    routes = [
-        Route("/payments", charge, methods=["POST"]),
-        Route("/payments/{order_id}", payment),
-        Route("/payments/{order_id}/void", void, methods=["POST"]),
-    ]
-    return application(SERVICE, tracing, routes, lifespan)
+        self._tracing.shutdown()

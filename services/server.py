@@ -12,6 +12,7 @@ however that program ended.
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import sys
 from types import FrameType
@@ -44,7 +45,7 @@ class _Server(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._stop.set)
 
     def _read_stdin(self) -> None:
-        if not sys.stdin.buffer.raw.read(4096) and self._loop is not None:  # type: ignore[attr-defined]
+        if not os.read(sys.stdin.fileno(), 4096) and self._loop is not None:
             self._loop.remove_reader(sys.stdin.fileno())
             self.should_exit = True
             self._stop.set()

@@ -18,7 +18,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -56,35 +57,35 @@ class Step(Protocol):
     """A part of a checkout that a hand-written span may cover."""
 
     @property
-    def headers(self) -> dict[str, str]:
+    def headers(self) -> Mapping[str, str]:
         """What to send along so that the next service continues this step's trace."""
 
-    def event(self, name: str, **attributes: str | int) -> None:
+    def event(self, name: str, /, **attributes: str | int) -> None:
         """Something happened."""
 
     def succeed(self) -> None:
         """The step reached its end (status OK)."""
 
-    def fail(self, reason: str) -> None:
+    def fail(self, reason: str, /) -> None:
         """The step failed in an expected way (status ERROR, no exception)."""
 
 
 class Tracing(Protocol):
     """What a service needs to know of tracing: almost nothing."""
 
-    def instrument(self, app: "Starlette") -> "ASGIApp":
+    def instrument(self, app: "Starlette", /) -> "ASGIApp":
         """The application as it is to be served."""
 
-    def connect(self, path: str) -> sqlite3.Connection:
+    def connect(self, path: str, /) -> sqlite3.Connection:
         """A SQLite connection, traced where the set-up traces databases."""
 
-    def serve(self, name: str, headers: Mapping[str, str]) -> AbstractContextManager[Step]:
+    def serve(self, name: str, headers: Mapping[str, str], /) -> AbstractContextManager[Step]:
         """A SERVER span that continues the caller's trace, made current."""
 
-    def step(self, name: str) -> AbstractContextManager[Step]:
+    def step(self, name: str, /) -> AbstractContextManager[Step]:
         """A CLIENT span below the current one, made current."""
 
-    def detached(self, name: str) -> AbstractContextManager[Step]:
+    def detached(self, name: str, /) -> AbstractContextManager[Step]:
         """A CLIENT span that is *not* made current: its context travels by hand."""
 
     def flush(self) -> None:
@@ -100,7 +101,7 @@ class NoTracing:
     It is its own span: entering, leaving and naming it cost one method call, in every set-up alike.
     """
 
-    headers: dict[str, str] = {}  # noqa: RUF012 - read-only by contract; a fresh dict per call would be a cost
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def instrument(self, app: "Starlette") -> "ASGIApp":
         return app
@@ -108,22 +109,22 @@ class NoTracing:
     def connect(self, path: str) -> sqlite3.Connection:
         return sqlite3.connect(path)
 
-    def serve(self, _name: str, _headers: Mapping[str, str]) -> "NoTracing":
+    def serve(self, _name: str, _headers: Mapping[str, str], /) -> AbstractContextManager[Step]:
         return self
 
-    def step(self, _name: str) -> "NoTracing":
+    def step(self, _name: str, /) -> AbstractContextManager[Step]:
         return self
 
-    def detached(self, _name: str) -> "NoTracing":
+    def detached(self, _name: str, /) -> AbstractContextManager[Step]:
         return self
 
-    def event(self, _name: str, **_attributes: str | int) -> None:
+    def event(self, _name: str, /, **_attributes: str | int) -> None:
         return None
 
     def succeed(self) -> None:
         return None
 
-    def fail(self, _reason: str) -> None:
+    def fail(self, _reason: str, /) -> None:
         return None
 
     def flush(self) -> None:
@@ -132,7 +133,7 @@ class NoTracing:
     def shutdown(self) -> None:
         return None
 
-    def __enter__(self) -> "NoTracing":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_exc: object) -> None:
@@ -165,7 +166,8 @@ class InstrumentedTracing(NoTracing):
             # The instrumentor has no argument for this; its middleware has. Everything
             # else stays as the instrumentor chose it.
             for middleware in app.user_middleware:
-                if middleware.cls is OpenTelemetryMiddleware:
+                kind: object = middleware.cls
+                if kind is OpenTelemetryMiddleware:
                     middleware.kwargs["exclude_spans"] = ["receive", "send"]
         return app
 
@@ -189,7 +191,7 @@ class ManualTracing(NoTracing):
         self._tracer: Tracer = trace.get_tracer("services.checkout")
 
     @contextmanager
-    def serve(self, name: str, headers: Mapping[str, str]) -> "Iterator[Step]":  # type: ignore[override]
+    def serve(self, name: str, headers: Mapping[str, str]) -> Iterator[Step]:
         from opentelemetry import propagate, trace
 
         with self._tracer.start_as_current_span(
@@ -198,7 +200,7 @@ class ManualTracing(NoTracing):
             yield _Written(span)
 
     @contextmanager
-    def step(self, name: str) -> "Iterator[Step]":  # type: ignore[override]
+    def step(self, name: str) -> Iterator[Step]:
         from opentelemetry import trace
 
         # On an exception OpenTelemetry records it and sets the status to ERROR itself.
@@ -206,7 +208,7 @@ class ManualTracing(NoTracing):
             yield _Written(span)
 
     @contextmanager
-    def detached(self, name: str) -> "Iterator[Step]":  # type: ignore[override]
+    def detached(self, name: str) -> Iterator[Step]:
         from opentelemetry import trace
 
         span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT)
@@ -243,7 +245,7 @@ class _Written:
         propagate.inject(carrier, context=trace.set_span_in_context(self._span))
         return carrier
 
-    def event(self, name: str, **attributes: str | int) -> None:
+    def event(self, name: str, /, **attributes: str | int) -> None:
         self._span.add_event(name, attributes)
 
     def succeed(self) -> None:

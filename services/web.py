@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -101,7 +101,7 @@ def _too_large() -> Failure:
 
 
 def _explain(text: str) -> tuple[str, str]:
-    """msgspec's message split into the sentence and the field that it is about."""
+    """A message of msgspec's split into the sentence and the field that it is about."""
     match = _WHERE.match(text)
     what, where = (match["what"], match["where"] or "") if match else (text, "")
     named = _NAMED.search(what)
@@ -135,7 +135,7 @@ class Upstream:
         """Lets go of the connections."""
         await self._client.aclose()
 
-    async def post(self, path: str, message: object, headers: dict[str, str]) -> httpx.Response:
+    async def post(self, path: str, message: object, headers: Mapping[str, str]) -> httpx.Response:
         """The upstream's answer, whatever its status below 500.
 
         Raises:
@@ -159,7 +159,7 @@ class Upstream:
             raise Failure(
                 502,
                 "upstream_unreachable",
-                f"{self.name} could not be reached: {error or type(error).__name__}.",
+                f"{self.name} could not be reached: {str(error) or type(error).__name__}.",
                 upstream=self.name,
             ) from None
         if response.status_code in {502, 504}:

@@ -84,10 +84,6 @@ class FakeProgress:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.seconds = 0.0
 
     def say(self, what: str) -> None:
         self.said.append(what)
-
-    def advance(self, seconds: float) -> None:
-        self.seconds += seconds

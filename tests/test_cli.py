@@ -19,7 +19,7 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(
         cli.main(["run", "--dry-run", "--budget", "quick", "--seed", "5", "--out", str(tmp_path / "x")]) == 0
     )
     printed = capsys.readouterr().out
-    assert "about 2 min" in printed
+    assert "about 1 min" in printed
     assert "seed 5" in printed
     assert "always-off" in printed
     assert not (tmp_path / "x").exists()
@@ -71,7 +71,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixtur
 def stored(folder: Path) -> None:
     """A folder as a run leaves it."""
     plan = make.plan(epochs=4)
-    store = Store(folder)
+    store = Store.create(folder)
     store.write_plan(plan)
     read, rows = windows(plan), requests(plan)
     for window in read:

@@ -136,7 +136,7 @@ def body(setup: str, spans: Sequence[Span]) -> bytes:
             if span.service == service:
                 sent = scope_spans.spans.add()
                 sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
-    return message.SerializeToString()
+    return bytes(message.SerializeToString())
 
 
 def received(bodies: Sequence[tuple[bytes, str]]) -> dict[str, Account]:

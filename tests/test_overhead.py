@@ -7,8 +7,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.model import Account, Caveat, Kind, Plan, Request, SetupSummary, Severity, Summary, Window
-from bench.overhead import counting_windows, cpu_cells, is_spoiled, summarise
+from bench.model import (
+    Account,
+    Caveat,
+    Kind,
+    MachineReading,
+    Plan,
+    Request,
+    SetupSummary,
+    Severity,
+    Summary,
+    Window,
+)
+from bench.overhead import cpu_cells, is_spoiled, summarise
 from tests import make
 
 COSTS = {"none": 0.010, "none-again": 0.010, "control": 0.0106, "batch": 0.015}
@@ -194,7 +205,7 @@ def test_the_generators_health_is_judged(
         (make.machine(load_s=3.5), "generator-busy", Severity.INVALID),
     ],
 )
-def test_the_machine_is_judged(machine: object, code: str, severity: Severity) -> None:
+def test_the_machine_is_judged(machine: MachineReading, code: str, severity: Severity) -> None:
     plan = make.plan(epochs=6)
     read = [replace(window, machine=machine) for window in windows(plan)]
     assert caveat(run(plan, read), code).severity is severity

@@ -76,5 +76,6 @@ def test_budgets_keep_their_promises() -> None:
 
     assert BUDGETS["default"].setups == DEFAULT
     assert BUDGETS["smoke"].epochs * BUDGETS["smoke"].windows * BUDGETS["smoke"].window_s < 60
-    assert planned("quick") < 150
-    assert planned("default") < 360
+    # Even if every spare window is needed.
+    assert planned("quick") + 3 * 7.6 < 150
+    assert planned("default") + 5 * 8.6 < 360

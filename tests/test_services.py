@@ -57,7 +57,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
         yield running
         running.client.close()
     finally:
-        fleet.stop()
+        fleet.stop(time.monotonic() + 5)
 
 
 def test_a_checkout_is_confirmed(shop: Shop) -> None:
@@ -302,6 +302,6 @@ def test_a_service_stops_with_the_program_that_started_it() -> None:
 
 
 def test_all_services_are_named_as_the_harness_names_them() -> None:
-    from bench.model import SERVICES as KNOWN  # noqa: N811
+    from bench.model import SERVICES as KNOWN
 
     assert KNOWN == SERVICES

@@ -30,6 +30,13 @@ BENCH_TRACING = "batch"
 OTEL_PROPAGATORS = "b3"
 """
 
+RATIO_OUT_OF_RANGE = """[[setup]]
+name = "x"
+[setup.env]
+OTEL_TRACES_SAMPLER_ARG = "10"
+OTEL_TRACES_SAMPLER = "traceidratio"
+"""
+
 
 def test_names_are_unique_and_sentences_end() -> None:
     assert len(BY_NAME) == len(TABLE)
@@ -98,8 +105,8 @@ def test_a_user_may_say_which_spans_a_checkout_makes() -> None:
         ('[[setup]]\nname = "batch"\n', 2, "name"),
         ('[[setup]]\nname = "x"\n\n[other]\na = 1\n', 4, "other"),
         (
-            '[[setup]]\nname = "x"\n[setup.env]\nOTEL_TRACES_SAMPLER = "traceidratio"\nOTEL_TRACES_SAMPLER_ARG = "10"\n',
-            5,
+            RATIO_OUT_OF_RANGE,
+            4,
             "OTEL_TRACES_SAMPLER_ARG",
         ),
         ('[[setup]]\nname = "x"\nspans_per_checkout = 5\n', 3, "spans_per_checkout"),

@@ -1,6 +1,7 @@
 """Span trees of a checkout across four real processes, for every way of making spans."""
 
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -88,7 +89,7 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trees]:
         for fleet in fleets:
             fleet.ask_to_stop()
         for fleet in fleets:
-            fleet.stop()
+            fleet.stop(time.monotonic() + 5)
         collector.shutdown()
         collector.server_close()
 

@@ -29,7 +29,7 @@ def test_the_variance_is_pooled_over_setups() -> None:
     found = contrasts({"a": [[0.0], [0.02]], "b": [[0.0], [0.06]]})
     assert found["a"].standard_error == pytest.approx(math.sqrt(0.0010 / 2))
     assert found["b"].standard_error == pytest.approx(math.sqrt(0.0010 / 2))
-    # df = (2-1) * 2 / (1 + (2-1) / 4)
+    # Two epochs, two set-ups: 1 * 2 degrees, shared, so divided by 1 + 1/4.
     assert found["a"].df == pytest.approx(1.6)
 
 

@@ -21,7 +21,7 @@ def two_windows() -> tuple[Window, Window]:
 
 
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
-    store = Store(tmp_path / "run")
+    store = Store.create(tmp_path / "run")
     first, second = two_windows()
     rows = (make.request(), make.request("batch", status=0))
     store.write_plan(make.plan())
@@ -48,7 +48,7 @@ def test_any_request_survives_json(request: Request) -> None:
 
 
 def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
-    store = Store(tmp_path / "run")
+    store = Store.create(tmp_path / "run")
     first, second = two_windows()
     store.append_window(first)
     store.append_window(second)
@@ -58,7 +58,7 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
 
 
 def test_rows_that_were_cut_short_are_left_out(tmp_path: Path) -> None:
-    store = Store(tmp_path / "run")
+    store = Store.create(tmp_path / "run")
     store.append_requests([make.request()] * 100)
     whole = (store.folder / "requests.csv.gz").stat().st_size
     store.append_requests([make.request("batch")] * 100)
@@ -70,17 +70,17 @@ def test_rows_that_were_cut_short_are_left_out(tmp_path: Path) -> None:
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     (tmp_path / "something").touch()
     with pytest.raises(ResultsError, match="not empty"):
-        Store(tmp_path)
+        Store.create(tmp_path)
 
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ResultsError, match="cannot make"):
-        Store(tmp_path / "file" / "run")
+        Store.create(tmp_path / "file" / "run")
 
 
 def test_a_full_disk_is_said_and_what_was_written_stays() -> None:
-    store = Store.reopen(Path("/dev"))
+    store = Store(Path("/dev"))
     with pytest.raises(ResultsError, match="No space left") as caught:
         store.write("full", b"x")
     assert "kept" in caught.value.hint

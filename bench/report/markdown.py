@@ -2,10 +2,14 @@
 
 from tabulate import tabulate
 
-from bench.model import Severity, Summary
+from bench.model import Caveat, Severity, Summary
 from bench.report import words
 
 RED = "🔴"
+HOW_TO_READ = (
+    "Extra CPU is against `none`, paired inside windows; the intervals hold for each set-up alone, "
+    "the verdicts for all of them at once (Dunnett)."
+)
 
 
 def render(summary: Summary) -> str:
@@ -16,8 +20,7 @@ def render(summary: Summary) -> str:
         "## CPU per checkout, four services together",
         _table(words.overhead_table(summary)),
         words.noise_floor(summary),
-        "Extra CPU is against `none`, paired inside windows; the intervals hold for each set-up alone, "
-        "the verdicts for all of them at once (Dunnett).",
+        HOW_TO_READ,
         "## Ledger: where every span went",
         _table(words.ledger_table(summary)),
         "## Latency at light load, and memory of the four services",
@@ -52,10 +55,12 @@ def _escape(cell: str) -> str:
 def _caveats(summary: Summary) -> str:
     if not summary.caveats:
         return "None."
-    return "\n".join(
-        f"- {f'{RED} **INVALID** ' if caveat.severity is Severity.INVALID else ''}{_escape(words.caveat_line(caveat))}"
-        for caveat in summary.caveats
-    )
+    return "\n".join(map(_caveat, summary.caveats))
+
+
+def _caveat(caveat: Caveat) -> str:
+    mark = f"{RED} **INVALID** " if caveat.severity is Severity.INVALID else ""
+    return f"- {mark}{_escape(words.caveat_line(caveat))}"
 
 
 def _how(summary: Summary) -> str:
@@ -64,7 +69,8 @@ def _how(summary: Summary) -> str:
     pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
     return (
         f"`python -m bench run --budget {plan.budget} --setups {names} --seed {plan.seed}`"
-        f" ({pinned if plan.services_cpus else 'not pinned'}). The machine and every version stand in `machine.json`."
+        f" ({pinned if plan.services_cpus else 'not pinned'}). "
+        "The machine and every version stand in `machine.json`."
     )
 
 

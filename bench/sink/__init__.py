@@ -12,7 +12,6 @@ from pathlib import Path
 import httpx
 import msgspec
 
-
 from bench.model import Account
 from bench.process import Child, plain_environ
 

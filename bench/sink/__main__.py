@@ -129,7 +129,7 @@ def grpc_server(bodies: Bodies) -> tuple[grpc.aio.Server, int]:
         bodies.keep(request)
         return b""
 
-    handler = grpc.unary_unary_rpc_method_handler(export)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
     service, _, method = EXPORT_METHOD.lstrip("/").partition("/")
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])

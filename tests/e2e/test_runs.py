@@ -104,7 +104,10 @@ def invalid(summary: dict[str, Any]) -> set[str]:
 
 
 def test_a_smoke_run_balances_over_http_and_grpc_for_every_kind_of_span(start: Callable[..., Run]) -> None:
-    names = "none-again,control,api-only,always-off,ratio-50,batch,batch-lean,batch-manual,batch-native,batch-grpc,batch-gzip,simple,simple-grpc"
+    names = (
+        "none-again,control,api-only,always-off,ratio-50,batch,batch-lean,batch-manual,batch-native,"
+        "batch-grpc,batch-gzip,simple,simple-grpc"
+    )
     run = start("--epochs", "1", "--windows", "2", "--window", "4", "--setups", names)
     run.wait_for_window()
     load, sink = run.child("locust"), run.child("bench.sink")
