@@ -121,7 +121,7 @@ def balance(  # noqa: PLR0913 - what an account is held against
     unexplained = received.broken > failed
     lost = (received.missing if unexplained else 0) + max(low - traces, 0) * sum(shape.values())
     expected = {service: count * expected_traces for service, count in shape.items()}
-    problems = _problems(received, failed, low, high, lost)
+    problems = _problems(received, failed, low, high, lost, expected)
     return Ledger(
         checkouts=checkouts,
         spans_expected=sum(expected.values()),
@@ -152,7 +152,9 @@ def _expected_traces(checkouts: int, ratio: float | None, confidence: float) -> 
     return binomial_range(checkouts, ratio, confidence)
 
 
-def _problems(received: Account, failed: int, low: int, high: int, lost: int) -> tuple[str, ...]:
+def _problems(  # noqa: PLR0913, PLR0917 - both sides of the account
+    received: Account, failed: int, low: int, high: int, lost: int, expected: Mapping[str, int]
+) -> tuple[str, ...]:
     """What does not balance, a sentence each."""
     traces = received.whole + received.broken
     problems = []
@@ -161,7 +163,9 @@ def _problems(received: Account, failed: int, low: int, high: int, lost: int) ->
     if received.duplicated:
         problems.append(f"{received.duplicated} spans came more than once")
     if received.broken > failed:
-        detail = f"{received.missing} spans missing, {received.orphaned} without their parent"
+        short = [name for name, due in expected.items() if received.spans.get(name, 0) < due]
+        where = f" in {', '.join(short)}" if short else ""
+        detail = f"{received.missing} spans missing{where}, {received.orphaned} without their parent"
         problems.append(f"{received.broken} of {traces} traces are not whole ({detail})")
     if traces < low:
         due = f"{low} were due" if low == high else f"at least {low} were due"

@@ -20,6 +20,7 @@ from bench.errors import UsageError
 from bench.model import Plan, Setup
 
 SECRET = re.compile(r"HEADERS|TOKEN|SECRET|PASSWORD|API_?KEY|CERTIFICATE|CLIENT_KEY", re.IGNORECASE)
+CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REDACTED = "(redacted)"
 
 
@@ -58,10 +59,15 @@ def packages() -> dict[str, str]:
 def effective(environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that configure tracing, with whatever may be secret redacted."""
     return {
-        name: REDACTED if SECRET.search(name) else value
+        name: _redacted(name, value)
         for name, value in sorted(environ.items())
         if name.startswith(("OTEL_", "BENCH_")) and name != "BENCH_PADDING"
     }
+
+
+def _redacted(name: str, value: str) -> str:
+    """A variable's value, without what may be secret: by its name, or a password in a URL."""
+    return REDACTED if SECRET.search(name) else CREDENTIALS.sub(f"//{REDACTED}@", value)
 
 
 def redact(setups: Sequence[Setup]) -> tuple[Setup, ...]:
@@ -70,7 +76,7 @@ def redact(setups: Sequence[Setup]) -> tuple[Setup, ...]:
         Setup(
             name=setup.name,
             description=setup.description,
-            env={name: REDACTED if SECRET.search(name) else value for name, value in setup.env.items()},
+            env={name: _redacted(name, value) for name, value in setup.env.items()},
             spans_per_checkout=setup.spans_per_checkout,
         )
         for setup in setups

@@ -389,6 +389,27 @@ class SetupSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two set-ups against each other, paired inside windows like everything else.
+
+    Attributes:
+        setup: the dearer one.
+        against: the next cheaper one.
+        ratio: extra CPU per checkout of the first over the second.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        cpu_s: extra CPU seconds per checkout.
+    """
+
+    setup: str
+    against: str
+    ratio: float
+    low: float
+    high: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoadSummary:
     """How the load went.
 
@@ -432,6 +453,7 @@ class Summary:
         plan: as it was carried out.
         epochs: complete epochs that the figures rest on.
         setups: a summary each, in the plan's order.
+        pairs: each set-up that is neither twin nor control against the next cheaper one.
         load: how the load went.
         noise_floor: largest difference that identical set-ups still show: the twin's interval
             away from 0; absent without a twin.
@@ -445,6 +467,7 @@ class Summary:
     plan: Plan
     epochs: int
     setups: tuple[SetupSummary, ...]
+    pairs: tuple[Pair, ...]
     load: LoadSummary
     noise_floor: float | None
     caveats: tuple[Caveat, ...]

@@ -5,6 +5,7 @@ flush) / completed checkouts, summed over the four services.
 Rule 2: a figure and its doubts leave this module together.
 """
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from bench.model import (
     LoadSummary,
     MemorySummary,
     Overhead,
+    Pair,
     Plan,
     Request,
     Setup,
@@ -101,6 +103,7 @@ def summarise(
             )
             for setup in plan.setups
         ),
+        pairs=_pairs(plan, cells),
         load=load,
         noise_floor=_noise_floor(estimates, plan.confidence),
         caveats=caveats,
@@ -175,15 +178,41 @@ def _mean(flush: Sequence[Window], setup: str) -> float:
     return sum(map(_cpu_s, _of(flush, setup))) / len(flush) if flush else 0.0
 
 
-def paired(cells: Cells, plan: Plan) -> dict[str, list[list[float]]]:
-    """ln(set-up / baseline) by set-up, epoch and window."""
+def paired(cells: Cells, plan: Plan, reference: str = BASELINE) -> dict[str, list[list[float]]]:
+    """ln(set-up / reference) by set-up, epoch and window."""
     return {
         setup.name: [
-            [math.log(cell[setup.name] / cell[BASELINE]) for cell in windows] for windows in cells.values()
+            [math.log(cell[setup.name] / cell[reference]) for cell in windows] for windows in cells.values()
         ]
         for setup in plan.setups
-        if setup.name != BASELINE
+        if setup.name != reference
     }
+
+
+def _pairs(plan: Plan, cells: Cells) -> tuple[Pair, ...]:
+    """Each set-up against the next cheaper one: never by subtracting two intervals."""
+    levels = {
+        setup.name: _level(cells, setup.name) or 0.0
+        for setup in plan.setups
+        if setup.name not in {TWIN, CONTROL}
+    }
+    pairs = []
+    for against, setup in itertools.pairwise(sorted(levels, key=levels.__getitem__)):
+        estimates = _estimates(paired(cells, plan, against))
+        if setup in estimates:
+            estimate = estimates[setup]
+            low, high = estimate.interval(plan.confidence)
+            pairs.append(
+                Pair(
+                    setup=setup,
+                    against=against,
+                    ratio=math.expm1(estimate.log_ratio),
+                    low=math.expm1(low),
+                    high=math.expm1(high),
+                    cpu_s=math.expm1(estimate.log_ratio) * levels[against],
+                )
+            )
+    return tuple(pairs)
 
 
 def _estimates(differences: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Estimate]:

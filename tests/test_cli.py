@@ -92,7 +92,12 @@ def test_a_report_is_made_again_from_the_raw_records(
 
 
 def test_secrets_are_not_stored() -> None:
-    env = {"OTEL_EXPORTER_OTLP_HEADERS": "api-key=hush", "OTEL_BSP_SCHEDULE_DELAY": "100", "MY_TOKEN": "hush"}
+    env = {
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=hush",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://me:hush@127.0.0.1:4318",
+        "OTEL_BSP_SCHEDULE_DELAY": "100",
+        "MY_TOKEN": "hush",
+    }
     setup = Setup(name="x", description="", env=env)
     assert "hush" not in str(machine.redact([setup]))
     assert "hush" not in str(machine.effective(env))

@@ -64,6 +64,7 @@ def test_a_trace_cut_in_two_is_found() -> None:
     cut = [span for span in traces(3) if span.span != (1 * 100 + 4).to_bytes(8)]
     ledger = books(cut, 3)
     assert (ledger.orphaned, ledger.traces_broken, ledger.lost) == (1, 1, 1)
+    assert "1 spans missing in order-service" in ledger.problems[0]
     assert not ledger.balanced
 
 

@@ -70,6 +70,16 @@ def test_an_exact_overhead_is_found_exactly() -> None:
     assert of(summary, "none").cpu_per_checkout_s == pytest.approx(0.010)
 
 
+def test_setups_are_compared_with_the_next_cheaper_one_window_by_window() -> None:
+    plan = make.plan(("none", "none-again", "batch-lean", "batch"), epochs=4)
+    costs = {"none": 0.010, "none-again": 0.010, "batch-lean": 0.012, "batch": 0.015}
+    found = run(plan, windows(plan, costs, noise=0.0)).pairs
+    assert [(pair.setup, pair.against) for pair in found] == [("batch-lean", "none"), ("batch", "batch-lean")]
+    assert found[1].ratio == pytest.approx(0.25)
+    assert found[1].cpu_s == pytest.approx(0.003)
+    assert found[1].low == pytest.approx(0.25)
+
+
 def test_a_healthy_run_is_valid_and_its_words_are_the_methods() -> None:
     plan = make.plan(epochs=6)
     summary = run(plan, windows(plan))

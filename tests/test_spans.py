@@ -221,3 +221,20 @@ def test_kinds_and_status_of_instrumented_spans(trees: Trees) -> None:
     # 4xx is the client's error and no server's (semantic conventions for HTTP spans).
     assert declined["payment-service", SERVER] == UNSET
     assert declined["order-service", CLIENT] == ERROR
+
+
+def test_a_service_told_to_stop_loses_no_span(tmp_path: Path) -> None:
+    collector = Collector()
+    setup = Setup(name="stopped", description="", env={"BENCH_TRACING": "batch", "BENCH_SPANS": "lean"})
+    endpoints = {"http/protobuf": f"http://127.0.0.1:{collector.server_port}"}
+    fleet = Fleet(setup, environ_of(setup, hash_seed=1, endpoints=endpoints), tmp_path)
+    try:
+        fleet.wait_until_ready()
+        for _ in range(5):
+            assert httpx.post(fleet.url, json=CHECKOUT, timeout=20, trust_env=False).status_code == 201
+    finally:
+        # SIGTERM, long before the batch processor's five seconds are over.
+        fleet.stop(time.monotonic() + 10)
+    assert len(collector.nodes["stopped"]) == 5 * sum(SHAPES["lean"].values())
+    collector.shutdown()
+    collector.server_close()

@@ -21,6 +21,8 @@ def render(summary: Summary) -> str:
         _table(words.overhead_table(summary)),
         words.noise_floor(summary),
         HOW_TO_READ,
+        "### Each set-up against the next cheaper one",
+        _table(words.pair_table(summary)),
         "## Ledger: where every span went",
         _table(words.ledger_table(summary)),
         "## Latency at light load, and memory of the four services",

@@ -108,6 +108,26 @@ def _overhead_row(setup: SetupSummary) -> tuple[str, ...]:
     )
 
 
+def pair_table(summary: Summary) -> Table:
+    """Each set-up against the next cheaper one."""
+    red = {setup.name for setup in summary.setups if setup.invalid}
+    return Table(
+        heads=("set-up", "against", "extra us", "difference %", "95 % interval %"),
+        right=(False, False, True, True, True),
+        rows=tuple(
+            (
+                pair.setup,
+                pair.against,
+                microseconds(pair.cpu_s, sign=True),
+                percent(pair.ratio),
+                f"[{percent(pair.low)}, {percent(pair.high)}]",
+            )
+            for pair in summary.pairs
+        ),
+        red=frozenset(at for at, pair in enumerate(summary.pairs) if {pair.setup, pair.against} & red),
+    )
+
+
 def ledger_table(summary: Summary) -> Table:
     """Where the spans went."""
     rows = []
