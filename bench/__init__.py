@@ -2,14 +2,14 @@
 
 Reading order, from the bottom up; imports only ever go downward in this list:
 
-1. `errors`, `model`: what can go wrong, and the vocabulary.
-2. `setups`, `plan`, `stats`, `ledger`: pure. What is compared, when each request is
-   sent, what the numbers may claim, where every span went.
+1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
+2. `setups`, `plan`, `stats`, `cells`, `ledger`: pure. What is compared, when each request is
+   sent, what the numbers may claim, CPU per checkout, where every span went.
 3. `gates`, then `overhead`: pure. Raw windows become figures with verdicts and caveats.
 4. `report`: pure. Figures become a terminal table and Markdown.
-5. `fleet`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a room each.
-6. `experiment`: carries out a plan.
-7. `cli`: parses, calls, prints.
+5. `process`, `fleet`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a room each.
+6. `rig` puts them together, `experiment` carries out a plan with it, `doctor` a small one.
+7. `display`, `cli`: parse, call, print.
 
 Rule 1: nothing up to `report` reads a clock, a file or a socket; randomness comes in as a seed.
 Rule 2: raw results are appended as they happen; everything else is derived from them.

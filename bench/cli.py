@@ -18,25 +18,25 @@ from pathlib import Path
 from types import FrameType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from bench import doctor, machine
-from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, UsageError
+from bench import display, doctor, machine
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError, UsageError
 from bench.experiment import Outcome, carry_out
+from bench.findings import Summary
 from bench.fleet import environ_of
-from bench.model import Plan, Setup, Summary
+from bench.model import BASELINE, CONTROL, TWIN, Ending, Plan, Request, Setup, Window
 from bench.overhead import summarise
 from bench.plan import BUDGETS, MAX_RATE_PER_S, UTILISATION, duration_s
 from bench.process import ROOT
 from bench.report import markdown, terminal
 from bench.rig import Rig
 from bench.setups import PRESETS, TABLE, choose, parse_toml
-from bench.store import Store, folder_name, pretty, read_plan, read_requests, read_summary, read_windows
+from bench.store import Store, folder_name, pretty, read_ending, read_plan, read_requests, read_windows
 
-PIPE_WIDTH = 160
-"""Columns of a table that does not go to a terminal."""
+COMPANIONS = (BASELINE, TWIN, CONTROL)
+"""What a user's own set-ups are compared with unless told otherwise."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -152,15 +152,15 @@ def _rate(text: str) -> float:
 def _run(args: argparse.Namespace) -> int:
     plan = _plan(args)
     if args.dry_run:
-        _show_plan(plan, Console())
+        _show_plan(plan, display.console())
         return 0
     machine.require_linux()
     now = datetime.now(UTC)
     store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
-    stored = replace(plan, setups=machine.redact(plan.setups))
-    store.write_plan(stored)
+    record = _Redacting(store)
+    record.write_plan(plan)
     rig = None
-    with _progress(duration_s(plan)) as shown:
+    with display.progress(duration_s(plan)) as shown:
         try:
             shown.say("starting the sink and the load generator")
             rig = Rig(plan)
@@ -171,7 +171,7 @@ def _run(args: argparse.Namespace) -> int:
             store.write(
                 "machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()})
             )
-            outcome = carry_out(plan, rig, _Redacting(store), shown)
+            outcome = carry_out(plan, rig, record, shown)
         finally:
             with _uninterrupted():
                 if rig is not None:
@@ -195,13 +195,12 @@ class _Redacting:
 def _plan(args: argparse.Namespace) -> Plan:
     budget = BUDGETS[args.budget]
     own = _read_own(args.setups_file)
-    names: Sequence[str] = () if own and not (args.setups or args.preset) else budget.setups
-    if args.preset:
-        names = PRESETS[args.preset]
     if args.setups:
-        names = [name.strip() for name in args.setups.split(",") if name.strip()]
-    if own and not (args.setups or args.preset):
-        names = ("none", "none-again", "control")
+        names: Sequence[str] = [name.strip() for name in args.setups.split(",") if name.strip()]
+    elif args.preset:
+        names = PRESETS[args.preset]
+    else:
+        names = COMPANIONS if own else budget.setups
     if not args.name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
     setups = choose(names, own)
@@ -261,13 +260,14 @@ def _show_plan(plan: Plan, console: Console) -> None:
 
 def _conclude(outcome: Outcome, store: Store) -> int:
     """The derived files, the report, and the exit code."""
-    summary = outcome.summary()
-    summary = replace(summary, plan=replace(summary.plan, setups=machine.redact(summary.plan.setups)))
     try:
-        _write_derived(store.folder, summary)
-    except BenchError as error:
+        store.write("ending.json", pretty(outcome.ending))
+        summary = _derive(store, outcome.plan, outcome.windows, outcome.requests, outcome.ending)
+    except ResultsError as error:
+        # The disk is full: what is on it stays, and the report is shown at least here.
         outcome.error = outcome.error or error
-    _print_report(summary)
+        summary = summarise(outcome.plan, outcome.windows, outcome.requests, outcome.ending)
+    terminal.show(summary, display.console())
     sys.stdout.write(f"\nResults: {_relative(store.folder)}\n")
     if outcome.error is not None:
         return _complain(outcome.error)
@@ -276,67 +276,24 @@ def _conclude(outcome: Outcome, store: Store) -> int:
     return 0 if summary.valid else MeasurementError.exit_code
 
 
-def _write_derived(folder: Path, summary: Summary) -> None:
-    """summary.json and report.md.
+def _derive(
+    store: Store, plan: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending
+) -> Summary:
+    """The summary of raw records, written to summary.json and report.md.
 
     Raises:
         ResultsError: the disk is full.
     """
-    store = Store(folder)
+    summary = summarise(replace(plan, setups=machine.redact(plan.setups)), windows, requests, ending)
     store.write("summary.json", pretty(summary))
     store.write("report.md", markdown.render(summary).encode())
-
-
-def _print_report(summary: Summary) -> None:
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
-    terminal.show(summary, console)
+    return summary
 
 
 def _relative(path: Path) -> str:
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
-
-
-class _TimeLeft(ProgressColumn):
-    """The planned duration less what has passed: a run takes what its plan says, not what it did so far."""
-
-    def render(self, task: Task) -> Text:
-        """Minutes and seconds."""
-        left = max((task.total or 0.0) - (task.elapsed or 0.0), 0.0)
-        return Text(f"about {left // 60:.0f}:{left % 60:02.0f} left", "cyan")
-
-
-class _Shown:
-    """The live display: what is being done, how far it is, how long it will take."""
-
-    def __init__(self, progress: Progress, total_s: float) -> None:
-        self._progress = progress
-        self._task = progress.add_task("", total=total_s)
-        self._plain = not progress.console.is_terminal
-
-    def say(self, what: str) -> None:
-        """What begins now."""
-        elapsed = self._progress.tasks[0].elapsed or 0.0
-        self._progress.update(self._task, description=what, completed=elapsed)
-        if self._plain:
-            self._progress.console.print(what, highlight=False)
-
-
-@contextlib.contextmanager
-def _progress(total_s: float) -> Iterator[_Shown]:
-    console = Console(stderr=True)
-    # Once a second: a display that redraws ten times a second is a load of its own.
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        _TimeLeft(),
-        console=console,
-        refresh_per_second=1,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as progress:
-        yield _Shown(progress, total_s)
 
 
 @contextlib.contextmanager
@@ -356,7 +313,7 @@ def _uninterrupted() -> Iterator[None]:
 
 def _setups(args: argparse.Namespace) -> int:
     own = _read_own(args.setups_file)
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console = display.console()
     table = Table(box=None, pad_edge=False)
     for head in ("set-up", "lists", "what it is", "environment"):
         table.add_column(head, overflow="fold")
@@ -369,17 +326,14 @@ def _setups(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    plan, windows, requests = read_plan(args.folder), read_windows(args.folder), read_requests(args.folder)
-    before = read_summary(args.folder)
-    failure = next((caveat.message for caveat in before.caveats if caveat.code == "failure"), None)
-    failure = failure.removeprefix("the run ended early: ") if failure else None
-    summary = summarise(plan, windows, requests, complete=before.complete, failure=failure)
-    _write_derived(args.folder, summary)
-    _print_report(summary)
+    store, plan = Store(args.folder), read_plan(args.folder)
+    windows, requests = read_windows(args.folder), read_requests(args.folder)
+    summary = _derive(store, plan, windows, requests, read_ending(args.folder))
+    terminal.show(summary, display.console())
     return 0 if summary.valid else MeasurementError.exit_code
 
 
-def _trial(plan: Plan, shown: "_Shown") -> doctor.Trial:
+def _trial(plan: Plan, shown: display.Shown) -> doctor.Trial:
     rig = Rig(plan)
     try:
         return doctor.trial(plan, rig, shown)
@@ -389,7 +343,7 @@ def _trial(plan: Plan, shown: "_Shown") -> doctor.Trial:
 
 
 def _doctor(_args: argparse.Namespace) -> int:
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console = display.console()
     checks = machine.examine()
     for check in checks:
         mark = Text("fit   ", "green") if check.fit else Text("doubt ", "yellow")
@@ -397,7 +351,7 @@ def _doctor(_args: argparse.Namespace) -> int:
             mark + Text(f"{check.name}: {check.found}") + Text("" if check.fit else f" - {check.advice}")
         )
     machine.require_linux()
-    with _progress(doctor.TRIAL_S) as shown:
+    with display.progress(doctor.TRIAL_S) as shown:
         found = _trial(doctor.plan(machine.split_cpus(pinned=True)), shown)
     console.print(
         f"\nA trial of {doctor.TRIAL_S} s with two identical fleets: {found.cpu_per_checkout_s * 1e3:.1f} ms "

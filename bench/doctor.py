@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.cells import cpu_cells
 from bench.errors import MeasurementError
 from bench.experiment import Progress, Rig, carry_out
 from bench.model import BASELINE, TWIN, Kind, Plan, Request, Window
-from bench.overhead import cpu_cells
 from bench.plan import UTILISATION, Budget
 from bench.setups import choose
 from bench.stats import Estimate, pooled_df

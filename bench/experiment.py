@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
+from bench.cells import is_spoiled
 from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
-from bench.model import Arrival, Kind, Memory, Plan, Request, Summary, Window
-from bench.overhead import is_spoiled, summarise
+from bench.model import Arrival, Ending, Kind, Memory, Plan, Request, Window
 from bench.plan import CALIBRATION_RATE_PER_S, arrivals, rate_per_s
 
 CALIBRATION_S = 1.5
@@ -85,15 +85,10 @@ class Outcome:
         self.complete = False
         self.error: BenchError | None = None
 
-    def summary(self) -> Summary:
-        """Everything that follows."""
-        return summarise(
-            self.plan,
-            self.windows,
-            self.requests,
-            complete=self.complete,
-            failure=str(self.error) if self.error else None,
-        )
+    @property
+    def ending(self) -> Ending:
+        """How it ended, as it is stored."""
+        return Ending(complete=self.complete, failure=str(self.error) if self.error else None)
 
 
 def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outcome:

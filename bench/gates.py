@@ -9,16 +9,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.model import (
-    CONTROL,
-    TWIN,
-    Caveat,
-    Ledger,
-    LoadSummary,
-    Plan,
-    Severity,
-    Window,
-)
+from bench.findings import Caveat, Ledger, LoadSummary, Severity
+from bench.model import CONTROL, TWIN, Ending, Plan, Window
 from bench.stats import Estimate, trend
 
 TREND_SIGNIFICANCE = 0.01
@@ -229,19 +221,19 @@ def control(estimate: Estimate | None) -> tuple[Caveat, ...]:
     )
 
 
-def progress(plan: Plan, epochs: int, *, complete: bool, failure: str | None) -> tuple[Caveat, ...]:
+def progress(plan: Plan, epochs: int, ending: Ending) -> tuple[Caveat, ...]:
     """Whether the plan was carried out to its end."""
     caveats = []
-    if failure is not None:
+    if ending.failure is not None:
         caveats.append(
             Caveat(
                 code="failure",
-                message=f"the run ended early: {failure}",
+                message=f"the run ended early: {ending.failure}",
                 advice="mend the cause and measure again",
                 severity=Severity.INVALID,
             )
         )
-    elif not complete:
+    elif not ending.complete:
         caveats.append(
             Caveat(
                 code="interrupted",

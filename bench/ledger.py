@@ -11,7 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from bench.model import Account, Ledger
+from bench.findings import Ledger
+from bench.model import Account
 from bench.stats import binomial_range
 
 RANGE_CONFIDENCE = 0.999

@@ -1,8 +1,7 @@
 """From raw windows to figures: overheads with verdicts, ledgers, and all that speaks against them.
 
-Rule 1: CPU per checkout = (clock after the flush - clock before - idle burn - an empty
-flush) / completed checkouts, summed over the four services.
-Rule 2: a figure and its doubts leave this module together.
+Rule 1: a figure and its doubts leave this module together.
+Rule 2: a figure that a gate forbids is kept and marked, never left out.
 """
 
 import itertools
@@ -13,6 +12,19 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench import gates
+from bench.cells import Cells, counting_windows, cpu_cells, cpu_s, level, paired, readings_of
+from bench.findings import (
+    Caveat,
+    LatencySummary,
+    Ledger,
+    LoadSummary,
+    MemorySummary,
+    Overhead,
+    Pair,
+    SetupSummary,
+    Severity,
+    Summary,
+)
 from bench.ledger import RANGE_CONFIDENCE, balance, total
 from bench.model import (
     BASELINE,
@@ -21,51 +33,25 @@ from bench.model import (
     DROPPED,
     SCHEMA,
     TWIN,
-    Caveat,
-    FleetReading,
+    Ending,
     Kind,
-    LatencySummary,
-    Ledger,
-    LoadSummary,
-    MemorySummary,
-    Overhead,
-    Pair,
     Plan,
     Request,
     Setup,
-    SetupSummary,
-    Severity,
-    Summary,
     Window,
 )
 from bench.setups import sampling_ratio, shape
 from bench.stats import Estimate, contrasts, quantile
 
-SPOILED_STEAL = 0.01
-"""A window in which the host took more than this share of a core away is repeated while there
-are spare ones. A single preemption of 40 ms is 8 % of what a fleet uses in a window, and the
-CPU clocks of a virtual machine count much of it as the process's own."""
 
-Cells = dict[int, list[dict[str, float]]]
-"""CPU seconds per checkout by epoch, window and set-up."""
-
-
-def summarise(
-    plan: Plan,
-    windows: Sequence[Window],
-    requests: Sequence[Request],
-    *,
-    complete: bool = True,
-    failure: str | None = None,
-) -> Summary:
+def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending) -> Summary:
     """Everything that follows from a run's raw records.
 
     Args:
         plan: as it was carried out.
         windows: all of them, in order.
         requests: all rows of the work windows.
-        complete: whether the plan was carried out to its end.
-        failure: what ended it early, in a sentence.
+        ending: how the run ended.
     """
     work = [window for window in windows if window.kind is Kind.WORK]
     counting = counting_windows(work, plan.windows)
@@ -81,7 +67,7 @@ def summarise(
     ledgers = {setup.name: _ledger(setup, work) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
     caveats = (
-        *gates.progress(plan, len(cells), complete=complete, failure=failure),
+        *gates.progress(plan, len(cells), ending),
         *gates.generator(load, base_latency),
         *gates.machine(load),
         *gates.stray(work),
@@ -94,7 +80,7 @@ def summarise(
         schema=SCHEMA,
         baseline=BASELINE,
         valid=bool(estimates) and all(caveat.severity is not Severity.INVALID for caveat in caveats),
-        complete=complete,
+        complete=ending.complete,
         plan=plan,
         epochs=len(cells),
         setups=tuple(
@@ -110,89 +96,10 @@ def summarise(
     )
 
 
-def is_spoiled(window: Window) -> bool:
-    """Whether the host took too much of the CPU away for the window to count, if there is a better one."""
-    return window.machine.steal_s > SPOILED_STEAL * window.duration_s
-
-
-def counting_windows(work: Sequence[Window], per_epoch: int) -> tuple[Window, ...]:
-    """The windows that figures rest on: of every epoch those with the least steal, in their order.
-
-    Chosen by what the host did and never by what was measured, and the same number in
-    every epoch, so that repeating a window favours no set-up.
-    """
-    chosen: list[Window] = []
-    for epoch in sorted({window.epoch for window in work}):
-        mine = [window for window in work if window.epoch == epoch]
-        calm = sorted(mine, key=lambda window: window.machine.steal_s / window.duration_s)[:per_epoch]
-        chosen += [window for window in mine if window in calm]
-    return tuple(chosen)
-
-
-def cpu_cells(windows: Sequence[Window], counting: Sequence[Window]) -> Cells:
-    """CPU per checkout of every window that counts, idle burn and empty flush taken off.
-
-    Source: method, estimand 1. The idle rate comes from an epoch's quiet stretch, the
-    cost of the flush calls themselves from flushes with nothing to flush.
-
-    Args:
-        windows: all of them.
-        counting: the work windows among them that count.
-    """
-    cells: Cells = {}
-    for epoch in sorted({window.epoch for window in windows}):
-        mine = [window for window in windows if window.epoch == epoch]
-        idle = [window for window in mine if window.kind is Kind.IDLE]
-        flush = [window for window in mine if window.kind is Kind.FLUSH]
-        for window in counting:
-            if window.epoch != epoch or any(fleet.completed == 0 for fleet in window.fleets):
-                continue
-            cell = {
-                fleet.setup: (
-                    _cpu_s(fleet) - _rate(idle, fleet.setup) * window.duration_s - _mean(flush, fleet.setup)
-                )
-                / fleet.completed
-                for fleet in window.fleets
-            }
-            if all(value > 0 for value in cell.values()):
-                cells.setdefault(epoch, []).append(cell)
-    return cells
-
-
-def _cpu_s(fleet: FleetReading) -> float:
-    return sum(fleet.cpu_ns.values()) / 1e9
-
-
-def _of(windows: Sequence[Window], setup: str) -> list[FleetReading]:
-    return [fleet for window in windows for fleet in window.fleets if fleet.setup == setup]
-
-
-def _rate(idle: Sequence[Window], setup: str) -> float:
-    """CPU seconds per second of a fleet at rest."""
-    length = sum(window.duration_s for window in idle)
-    return sum(map(_cpu_s, _of(idle, setup))) / length if length else 0.0
-
-
-def _mean(flush: Sequence[Window], setup: str) -> float:
-    """CPU seconds of one round of flush calls that have nothing to flush."""
-    return sum(map(_cpu_s, _of(flush, setup))) / len(flush) if flush else 0.0
-
-
-def paired(cells: Cells, plan: Plan, reference: str = BASELINE) -> dict[str, list[list[float]]]:
-    """ln(set-up / reference) by set-up, epoch and window."""
-    return {
-        setup.name: [
-            [math.log(cell[setup.name] / cell[reference]) for cell in windows] for windows in cells.values()
-        ]
-        for setup in plan.setups
-        if setup.name != reference
-    }
-
-
 def _pairs(plan: Plan, cells: Cells) -> tuple[Pair, ...]:
     """Each set-up against the next cheaper one: never by subtracting two intervals."""
     levels = {
-        setup.name: _level(cells, setup.name) or 0.0
+        setup.name: level(cells, setup.name) or 0.0
         for setup in plan.setups
         if setup.name not in {TWIN, CONTROL}
     }
@@ -270,7 +177,7 @@ def _too_short(plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[Caveat, .
 def _setup_caveats(plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Ledger]) -> tuple[Caveat, ...]:
     caveats: list[Caveat] = []
     for setup in plan.setups:
-        readings = _of(work, setup.name)
+        readings = readings_of(work, setup.name)
         failed = sum(reading.failed for reading in readings)
         requests = sum(reading.completed for reading in readings) + failed
         caveats += gates.errors(setup.name, requests, failed)
@@ -281,7 +188,7 @@ def _setup_caveats(plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Led
 
 def _ledger(setup: Setup, work: Sequence[Window]) -> Ledger:
     """A set-up's account over all windows."""
-    readings = _of(work, setup.name)
+    readings = readings_of(work, setup.name)
     return balance(
         total(reading.account for reading in readings),
         checkouts=sum(reading.completed for reading in readings),
@@ -327,10 +234,10 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     requests: Sequence[Request],
     work: Sequence[Window],
 ) -> SetupSummary:
-    level = _level(cells, setup.name)
+    cpu_per_checkout_s = level(cells, setup.name)
     overhead = None
     if setup.name in estimates:
-        overhead = _overhead(setup, plan, estimates, _level(cells, BASELINE) or 0.0, ledger)
+        overhead = _overhead(setup, plan, estimates, level(cells, BASELINE) or 0.0, ledger)
     gate = next(
         (
             caveat.code
@@ -344,18 +251,12 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
         description=setup.description,
         verdict=verdict(setup.name, overhead, estimates.get(setup.name), plan.delta, gate),
         invalid=gate is not None,
-        cpu_per_checkout_s=level,
+        cpu_per_checkout_s=cpu_per_checkout_s,
         overhead=overhead,
         latency_s=_latency(requests),
         memory_bytes=_memory(setup.name, work),
         ledger=ledger,
     )
-
-
-def _level(cells: Cells, setup: str) -> float | None:
-    """CPU seconds per checkout: mean over epochs of the mean over windows."""
-    means = [float(np.mean([cell[setup] for cell in windows])) for windows in cells.values()]
-    return float(np.mean(means)) if means else None
 
 
 def _overhead(
@@ -445,7 +346,7 @@ def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
 def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request], *, set_aside: int) -> LoadSummary:
     length = sum(window.duration_s for window in work) or 1.0
     lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status != DROPPED]
-    services = sum(_cpu_s(fleet) for window in work for fleet in window.fleets)
+    services = sum(cpu_s(fleet) for window in work for fleet in window.fleets)
     return LoadSummary(
         rate_per_s=plan.rate_per_s,
         requests=len(requests),

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
-from bench.model import SCHEMA, Plan, Request, Summary, Window
+from bench.model import SCHEMA, Ending, Plan, Request, Window
 
 T = TypeVar("T")
 MIN_FREE_BYTES = 50 * 1024 * 1024
@@ -120,14 +120,16 @@ def read_plan(folder: Path) -> Plan:
     return _decode(raw, Plan, path)
 
 
-def read_summary(folder: Path) -> Summary:
-    """A folder's summary.
+def read_ending(folder: Path) -> Ending:
+    """How a folder's run ended; a run that left no word of it was killed.
 
     Raises:
-        ResultsError: there is none, or it cannot be read.
+        ResultsError: it cannot be read.
     """
-    path = folder / "summary.json"
-    return _decode(_read(path), Summary, path)
+    path = folder / "ending.json"
+    if not path.exists():
+        return Ending(complete=False, failure="the harness itself was killed")
+    return _decode(_read(path), Ending, path)
 
 
 def read_windows(folder: Path) -> tuple[Window, ...]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
+from bench.findings import Caveat, Severity
 from bench.model import (
     SERVICES,
     Account,
-    Caveat,
+    Ending,
     FleetReading,
     Kind,
     MachineReading,
@@ -13,10 +14,11 @@ from bench.model import (
     Plan,
     Request,
     Setup,
-    Severity,
     Window,
 )
 from bench.setups import BY_NAME, shape
+
+COMPLETE = Ending(complete=True)
 
 
 def plan(

@@ -9,11 +9,11 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
-    ("stats",),
+    ("findings", "stats", "cells"),
     ("setups", "ledger"),
     ("plan", "gates"),
     ("overhead", "process"),
-    ("report", "meter", "machine", "store", "sink"),
+    ("report", "meter", "machine", "store", "sink", "display"),
     ("fleet", "load"),
     ("rig", "experiment"),
     ("doctor",),
@@ -21,7 +21,19 @@ LAYERS = (
     ("__main__",),
 )
 """From the bottom up; a module imports only from layers below its own."""
-PURE = ("errors", "model", "stats", "setups", "ledger", "plan", "gates", "overhead", "report")
+PURE = (
+    "errors",
+    "model",
+    "findings",
+    "stats",
+    "cells",
+    "setups",
+    "ledger",
+    "plan",
+    "gates",
+    "overhead",
+    "report",
+)
 IMPURE = {
     "os",
     "time",

@@ -77,7 +77,8 @@ def stored(folder: Path) -> None:
     for window in read:
         store.append_window(window)
     store.append_requests(rows)
-    store.write("summary.json", pretty(summarise(plan, read, rows)))
+    store.write("ending.json", pretty(make.COMPLETE))
+    store.write("summary.json", pretty(summarise(plan, read, rows, make.COMPLETE)))
 
 
 def test_a_report_is_made_again_from_the_raw_records(
@@ -89,6 +90,14 @@ def test_a_report_is_made_again_from_the_raw_records(
     assert (tmp_path / "run" / "summary.json").read_bytes() == before
     assert (tmp_path / "run" / "report.md").read_text().startswith("# What tracing costs: test")
     assert "batch" in capsys.readouterr().out
+
+
+def test_a_run_that_was_killed_can_still_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(tmp_path / "run")
+    for name in ("ending.json", "summary.json"):
+        (tmp_path / "run" / name).unlink()
+    assert cli.main(["report", str(tmp_path / "run")]) == 4
+    assert "the harness itself was killed" in capsys.readouterr().out
 
 
 def test_secrets_are_not_stored() -> None:

@@ -6,7 +6,9 @@ import pytest
 
 from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.experiment import Outcome, carry_out
+from bench.findings import Summary
 from bench.model import Kind, Plan
+from bench.overhead import summarise
 from tests import make
 from tests.fakes import FakeProgress, FakeRecord, FakeRig
 
@@ -18,6 +20,10 @@ WORK = ["work {0}.0", "check", "work {0}.1", "memory", "check", "stop"]
 def carried_out(plan: Plan, rig: FakeRig | None = None) -> tuple[Outcome, FakeRig, FakeRecord]:
     rig, record = rig or FakeRig(plan), FakeRecord()
     return carry_out(plan, rig, record, FakeProgress()), rig, record
+
+
+def summary(outcome: Outcome) -> Summary:
+    return summarise(outcome.plan, outcome.windows, outcome.requests, outcome.ending)
 
 
 def expected(epoch: int) -> list[str]:
@@ -61,10 +67,10 @@ def test_a_failure_in_the_middle_keeps_what_was_measured(error: ServiceError) ->
     assert outcome.error is error
     assert not outcome.complete
     assert sum(window.kind is Kind.WORK for window in record.windows) == 3
-    summary = outcome.summary()
-    assert not summary.valid
-    assert summary.epochs == 2
-    assert any(str(error) in caveat.message for caveat in summary.caveats)
+    found = summary(outcome)
+    assert not found.valid
+    assert found.epochs == 2
+    assert any(str(error) in caveat.message for caveat in found.caveats)
 
 
 def test_ctrl_c_keeps_what_was_measured_and_blames_nobody() -> None:
@@ -76,7 +82,7 @@ def test_ctrl_c_keeps_what_was_measured_and_blames_nobody() -> None:
     assert outcome.error is None
     assert not outcome.complete
     assert sum(window.kind is Kind.WORK for window in record.windows) == 2
-    assert "interrupted" in {caveat.code for caveat in outcome.summary().caveats}
+    assert "interrupted" in {caveat.code for caveat in summary(outcome).caveats}
 
 
 def test_a_failure_before_the_first_window_has_a_summary_too() -> None:
@@ -85,7 +91,7 @@ def test_a_failure_before_the_first_window_has_a_summary_too() -> None:
             raise ServiceError(f"nothing starts in epoch {epoch}", "look")
 
     outcome, _, _ = carried_out(PLAN, Broken(PLAN))
-    assert not outcome.summary().valid
+    assert not summary(outcome).valid
 
 
 def test_a_window_that_the_host_spoiled_is_repeated_while_there_are_spare_ones() -> None:
@@ -98,4 +104,4 @@ def test_a_window_that_the_host_spoiled_is_repeated_while_there_are_spare_ones()
     assert works == [*(f"work 0.{number}" for number in range(5)), "work 1.0", "work 1.1"]
     assert outcome.spare == 0
     assert [bool(window.memory) for window in outcome.windows if window.kind is Kind.WORK].count(True) == 2
-    assert outcome.summary().load.set_aside == 3
+    assert summary(outcome).load.set_aside == 3

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from bench.findings import Ledger
 from bench.ledger import Span, account, balance, total
-from bench.model import Account, Ledger
+from bench.model import Account
 from bench.sink.__main__ import Bodies, decode
 
 SHAPE = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}

@@ -7,19 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.model import (
-    Account,
-    Caveat,
-    Kind,
-    MachineReading,
-    Plan,
-    Request,
-    SetupSummary,
-    Severity,
-    Summary,
-    Window,
-)
-from bench.overhead import cpu_cells, is_spoiled, summarise
+from bench.cells import cpu_cells, is_spoiled
+from bench.findings import Caveat, SetupSummary, Severity, Summary
+from bench.model import Account, Ending, Kind, MachineReading, Plan, Request, Window
+from bench.overhead import summarise
 from tests import make
 
 COSTS = {"none": 0.010, "none-again": 0.010, "control": 0.0106, "batch": 0.015}
@@ -44,7 +35,7 @@ def requests(plan: Plan, count: int = 60) -> list[Request]:
 
 
 def run(plan: Plan, read: list[Window], rows: list[Request] | None = None) -> Summary:
-    return summarise(plan, read, requests(plan) if rows is None else rows)
+    return summarise(plan, read, requests(plan) if rows is None else rows, make.COMPLETE)
 
 
 def of(summary: Summary, name: str) -> SetupSummary:
@@ -259,7 +250,7 @@ def test_a_drift_inside_epochs_is_found() -> None:
 
 def test_an_interrupted_run_says_so_and_keeps_its_figures() -> None:
     plan = make.plan(epochs=6)
-    summary = summarise(plan, windows(plan)[:7], requests(plan), complete=False)
+    summary = summarise(plan, windows(plan)[:7], requests(plan), Ending(complete=False))
     assert not summary.complete
     assert "interrupted" in codes(summary)
     assert of(summary, "batch").verdict.startswith("overhead")
@@ -267,7 +258,9 @@ def test_an_interrupted_run_says_so_and_keeps_its_figures() -> None:
 
 def test_a_failure_invalidates_the_run() -> None:
     plan = make.plan(epochs=6)
-    summary = summarise(plan, windows(plan)[:7], requests(plan), complete=False, failure="a service died")
+    summary = summarise(
+        plan, windows(plan)[:7], requests(plan), Ending(complete=False, failure="a service died")
+    )
     assert not summary.valid
     assert "a service died" in caveat(summary, "failure").message
 
@@ -275,7 +268,7 @@ def test_a_failure_invalidates_the_run() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_run_without_windows_has_no_figures_and_is_invalid(count: int) -> None:
     plan = make.plan()
-    summary = summarise(plan, windows(plan)[:count], [], complete=False)
+    summary = summarise(plan, windows(plan)[:count], [], Ending(complete=False))
     assert not summary.valid
     assert "too-short" in codes(summary, Severity.INVALID)
     assert of(summary, "batch").overhead is None

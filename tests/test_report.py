@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from bench.model import Setup, Summary
+from bench.findings import Summary
+from bench.model import Setup
 from bench.overhead import summarise
 from bench.report import markdown, terminal, words
 from tests import make
@@ -18,7 +19,7 @@ def summary(*, lossy: bool = False) -> Summary:
     read = windows(plan)
     if lossy:
         read = lose(read, "batch", make.whole(plan.setups[3], 9))
-    return summarise(plan, read, requests(plan))
+    return summarise(plan, read, requests(plan), make.COMPLETE)
 
 
 def printed(shown: Summary, *, colour: bool = False) -> str:

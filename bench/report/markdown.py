@@ -2,7 +2,7 @@
 
 from tabulate import tabulate
 
-from bench.model import Caveat, Severity, Summary
+from bench.findings import Caveat, Severity, Summary
 from bench.report import words
 
 RED = "🔴"

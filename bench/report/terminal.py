@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.model import Severity, Summary
+from bench.findings import Severity, Summary
 from bench.report import words
 
 

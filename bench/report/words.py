@@ -5,7 +5,8 @@ Rule 1: no decimals that the interval does not support.
 
 from dataclasses import dataclass
 
-from bench.model import BASELINE, Caveat, Overhead, SetupSummary, Severity, Summary
+from bench.findings import Caveat, Overhead, SetupSummary, Severity, Summary
+from bench.model import BASELINE
 
 ABSENT = "-"
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus

@@ -128,7 +128,15 @@ def test_a_smoke_run_balances_over_http_and_grpc_for_every_kind_of_span(start: C
         if setup["name"].startswith(("batch", "simple")):
             assert ledger["spans_received"] == ledger["spans_expected"] > 0
             assert ledger["traces_whole"] == ledger["checkouts"]
-    files = {"plan.json", "machine.json", "windows.jsonl", "requests.csv.gz", "summary.json", "report.md"}
+    files = {
+        "plan.json",
+        "machine.json",
+        "windows.jsonl",
+        "requests.csv.gz",
+        "ending.json",
+        "summary.json",
+        "report.md",
+    }
     assert {path.name for path in run.out.iterdir()} == files
     assert run.survivors() == []
 

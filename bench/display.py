@@ -1,0 +1,63 @@
+"""What a person sees while a run goes on: what is being done, and how long it will take.
+
+Rule 1: results go to stdout, progress to stderr.
+Rule 2: colour and redrawing only on a terminal; elsewhere a line for each thing that begins.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
+from rich.text import Text
+
+PIPE_WIDTH = 160
+"""Columns of a table that does not go to a terminal."""
+
+
+def console() -> Console:
+    """Where results are printed."""
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+
+
+class _TimeLeft(ProgressColumn):
+    """The planned duration less what has passed: a run takes what its plan says, not what it did so far."""
+
+    def render(self, task: Task) -> Text:
+        """Minutes and seconds."""
+        left = max((task.total or 0.0) - (task.elapsed or 0.0), 0.0)
+        return Text(f"about {left // 60:.0f}:{left % 60:02.0f} left", "cyan")
+
+
+class Shown:
+    """The live display: what is being done, how far it is, how long it will take."""
+
+    def __init__(self, progress: Progress, total_s: float) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=total_s)
+        self._plain = not progress.console.is_terminal
+
+    def say(self, what: str) -> None:
+        """What begins now."""
+        elapsed = self._progress.tasks[0].elapsed or 0.0
+        self._progress.update(self._task, description=what, completed=elapsed)
+        if self._plain:
+            self._progress.console.print(what, highlight=False)
+
+
+@contextlib.contextmanager
+def progress(total_s: float) -> Iterator[Shown]:
+    """A live display for a run that takes about so long."""
+    stderr = Console(stderr=True)
+    # Once a second: a display that redraws ten times a second is a load of its own.
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        _TimeLeft(),
+        console=stderr,
+        refresh_per_second=1,
+        transient=True,
+        disable=not stderr.is_terminal,
+    ) as bar:
+        yield Shown(bar, total_s)

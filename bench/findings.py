@@ -1,0 +1,233 @@
+"""What a run found, as frozen records: figures, verdicts, ledgers and caveats.
+
+Rule 1: all of it is derived from raw records and can be made again from them.
+Rule 2: what is not known is None, never 0.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.model import Plan
+
+
+class Severity(StrEnum):
+    """How much a caveat weighs."""
+
+    CAVEAT = "caveat"
+    INVALID = "invalid"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Caveat:
+    """A measured reason to doubt a figure, stored beside it.
+
+    Attributes:
+        code: one word for programs; the gate's name.
+        message: one sentence with the value.
+        advice: what to do about it.
+        severity: whether the figure still counts.
+        setup: whose figure; absent: the whole run's.
+    """
+
+    code: str
+    message: str
+    advice: str
+    severity: Severity = Severity.CAVEAT
+    setup: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overhead:
+    """A set-up against the baseline, paired inside windows.
+
+    Attributes:
+        ratio: extra CPU per checkout over the baseline's (0.33 is +33 %).
+        low: lower end of the shown interval.
+        high: upper end of the shown interval.
+        claim_low: lower end of the simultaneous interval that the verdict rests on.
+        claim_high: upper end of it.
+        mde: smallest overhead that this run would have found with 80 % power.
+        cpu_s: extra CPU seconds per checkout.
+        cpu_low_s: lower end of its interval.
+        cpu_high_s: upper end of its interval.
+        cpu_per_span_s: extra CPU seconds per span; absent unless every checkout is sampled.
+    """
+
+    ratio: float
+    low: float
+    high: float
+    claim_low: float
+    claim_high: float
+    mde: float
+    cpu_s: float
+    cpu_low_s: float
+    cpu_high_s: float
+    cpu_per_span_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LatencySummary:
+    """Latency at light load over all windows; absent where samples are too few."""
+
+    p50: float | None
+    samples: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemorySummary:
+    """Memory of the four services together, mean over epochs; absent where an epoch was cut short."""
+
+    pss: int | None
+    uss: int | None
+    peak_rss: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ledger:
+    """The account of a set-up's spans over all windows.
+
+    Attributes:
+        checkouts: completed checkouts.
+        spans_expected: what they must have made; for a ratio, what the sampled traces must hold.
+        spans_received: at the sink, duplicates included.
+        lost: expected and not received.
+        duplicated: received more than once.
+        orphaned: received without their parent.
+        traces_whole: traces that are one complete tree.
+        traces_broken: all others.
+        traces_low: fewest traces that the sampler can have kept (99.9 %).
+        traces_high: most of them.
+        bytes: over the wire.
+        exports: export requests.
+        services: spans expected and received by service.
+        balanced: whether nothing is unexplained.
+        problems: what does not balance, a sentence each.
+    """
+
+    checkouts: int
+    spans_expected: int
+    spans_received: int
+    lost: int
+    duplicated: int
+    orphaned: int
+    traces_whole: int
+    traces_broken: int
+    traces_low: int
+    traces_high: int
+    bytes: int
+    exports: int
+    services: dict[str, tuple[int, int]]
+    balanced: bool
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SetupSummary:
+    """Everything that the run says about one set-up.
+
+    Attributes:
+        name: of the set-up.
+        description: its sentence.
+        verdict: in the words of the method, and no others.
+        invalid: whether a gate failed.
+        cpu_per_checkout_s: mean over windows; absent without a complete window.
+        overhead: against the baseline; absent for the baseline itself.
+        latency_s: at light load.
+        memory_bytes: after the work.
+        ledger: where its spans went.
+    """
+
+    name: str
+    description: str
+    verdict: str
+    invalid: bool
+    cpu_per_checkout_s: float | None
+    overhead: Overhead | None
+    latency_s: LatencySummary
+    memory_bytes: MemorySummary
+    ledger: Ledger
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """Two set-ups against each other, paired inside windows like everything else.
+
+    Attributes:
+        setup: the dearer one.
+        against: the next cheaper one.
+        ratio: extra CPU per checkout of the first over the second.
+        low: lower end of its interval.
+        high: upper end of its interval.
+        cpu_s: extra CPU seconds per checkout.
+    """
+
+    setup: str
+    against: str
+    ratio: float
+    low: float
+    high: float
+    cpu_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LoadSummary:
+    """How the load went.
+
+    Attributes:
+        rate_per_s: planned arrivals per second over all fleets.
+        requests: arrivals planned in the windows.
+        dropped: of those, not sent.
+        failed: of those, not answered 201.
+        lag_p50_s: median of actual minus planned send.
+        lag_p99_s: its 99th percentile.
+        utilisation: busy share of the services' CPUs.
+        load_utilisation: the generator's share of its CPU.
+        steal: share of a core that the host took.
+        foreign: share of a core that other programs took.
+        set_aside: windows that were repeated because the host took the CPU away; the shares
+            above are those of the windows that count.
+    """
+
+    rate_per_s: float
+    requests: int
+    dropped: int
+    failed: int
+    lag_p50_s: float | None
+    lag_p99_s: float | None
+    utilisation: float
+    load_utilisation: float
+    steal: float
+    foreign: float
+    set_aside: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """What a run found; `summary.json`.
+
+    Attributes:
+        schema: format of the folder.
+        baseline: the set-up that the others are compared with.
+        valid: whether every figure counts.
+        complete: whether the plan was carried out to its end.
+        plan: as it was carried out.
+        epochs: complete epochs that the figures rest on.
+        setups: a summary each, in the plan's order.
+        pairs: each set-up that is neither twin nor control against the next cheaper one.
+        load: how the load went.
+        noise_floor: largest difference that identical set-ups still show: the twin's interval
+            away from 0; absent without a twin.
+        caveats: everything measured that speaks against a figure.
+    """
+
+    schema: int
+    baseline: str
+    valid: bool
+    complete: bool
+    plan: Plan
+    epochs: int
+    setups: tuple[SetupSummary, ...]
+    pairs: tuple[Pair, ...]
+    load: LoadSummary
+    noise_floor: float | None
+    caveats: tuple[Caveat, ...]
