@@ -12,6 +12,7 @@ Rule 3: no `traceparent` is sent: a parent would decide the sampling.
 
 import ctypes
 import gc
+import logging
 import os
 import socket
 import struct
@@ -71,12 +72,15 @@ class PlannedCheckouts(FastHttpUser):
     def work(self) -> None:
         """Carries out orders until the harness closes the control socket."""
         control = socket.socket(fileno=int(os.environ[CONTROL_FD_VARIABLE]))
-        lines = control.makefile("rb")
         clock = Clock()
-        control.sendall(b"ready\n")
-        for line in lines:
-            order = msgspec.json.decode(line, type=Order)
-            control.sendall(msgspec.json.encode(self.carry_out(order, clock)) + b"\n")
+        try:
+            control.sendall(b"ready\n")
+            for line in control.makefile("rb"):
+                order = msgspec.json.decode(line, type=Order)
+                control.sendall(msgspec.json.encode(self.carry_out(order, clock)) + b"\n")
+        except OSError:
+            # The harness is gone. Locust would call this task again and again.
+            logging.getLogger(__name__).warning("the harness closed the control socket")
         self.environment.runner.quit()
 
     def carry_out(self, order: Order, clock: Clock) -> Rows:

@@ -109,7 +109,7 @@ def _visit(fleet: Fleet, collector: Collector) -> tuple[str, dict[str, list[Node
 
 
 def _stop_early(fleet: Fleet, collector: Collector) -> list[Node]:
-    """What arrives of some checkouts if SIGTERM comes long before the batch processor's five seconds are over."""
+    """What arrives if SIGTERM comes long before the batch processor's five seconds are over."""
     for _ in range(CHECKOUTS_BEFORE_STOP):
         assert httpx.post(fleet.url, json=CHECKOUT, timeout=20, trust_env=False).status_code == 201
     fleet.stop(time.monotonic() + 10)
