@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.model import BASELINE, FleetReading, Kind, Plan, Window
+from bench.model import FleetReading, Kind, Plan, Window
 
 SPOILED_STEAL = 0.01
 """A window in which the host took more than this share of a core away is repeated while there
@@ -91,14 +91,11 @@ def _mean(flush: Sequence[Window], setup: str) -> float:
     return sum(map(cpu_s, readings_of(flush, setup))) / len(flush) if flush else 0.0
 
 
-def paired(cells: Cells, plan: Plan, reference: str = BASELINE) -> dict[str, list[list[float]]]:
-    """ln(set-up / reference) by set-up, epoch and window."""
+def logs(cells: Cells, plan: Plan) -> dict[str, list[list[float]]]:
+    """ln(CPU seconds per checkout) by set-up, epoch and window."""
     return {
-        setup.name: [
-            [math.log(cell[setup.name] / cell[reference]) for cell in windows] for windows in cells.values()
-        ]
+        setup.name: [[math.log(cell[setup.name]) for cell in windows] for windows in cells.values()]
         for setup in plan.setups
-        if setup.name != reference
     }
 
 

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench import stats
 from bench.cells import cpu_cells
 from bench.errors import MeasurementError
 from bench.experiment import Progress, Rig, carry_out
 from bench.model import BASELINE, TWIN, Kind, Plan, Request, Window
 from bench.plan import UTILISATION, Budget
 from bench.setups import choose
-from bench.stats import Estimate, pooled_df
 
 TRIAL_S = 25
 """About how long a trial takes, start included."""
-PROCESS_SD = 0.01
+PROCESS_SD = 0.005
 """What identical fleets of one epoch differ by although they get the same requests: memory
 layout and whatever else a process keeps for its life. Seen on two virtual CPUs; the trial is
 too short to see it."""
@@ -101,17 +101,22 @@ def trial(plan_: Plan, rig: Rig, progress: Progress) -> Trial:
 def expected_mde(budget: Budget, found: Trial) -> float:
     """The smallest overhead that 80 % of runs of a budget would find here.
 
-    A contrast's variance: twice (what processes differ by + what requests scatter), over epochs.
+    A contrast's variance: 3/2 (one fleet against the mean of two) of what processes differ by
+    and requests scatter, over epochs.
     """
     setups = len(budget.setups)
     rate = UTILISATION / (MEAN_COST * found.cpu_per_checkout_s)
     requests = rate * budget.windows * budget.window_s / setups
-    variance = 2 * (PROCESS_SD**2 + found.request_sd**2 / requests) / budget.epochs
-    estimate = Estimate(
+    fleet = PROCESS_SD**2 + found.request_sd**2 / requests
+    weights = [
+        stats.against(name, (BASELINE, TWIN)) for name in budget.setups if name not in {BASELINE, TWIN}
+    ]
+    estimate = stats.Estimate(
         log_ratio=0.0,
-        standard_error=math.sqrt(variance),
-        df=pooled_df(budget.epochs, setups - 1),
-        family=setups - 1,
+        standard_error=math.sqrt(1.5 * fleet / budget.epochs),
+        df=stats.pooled_df(budget.epochs, stats.correlations(weights)),
+        family=len(weights),
+        correlation=0.0,
         pooled=True,
     )
     return math.expm1(estimate.mde(0.95))

@@ -15,8 +15,10 @@ from bench.model import Arrival, Ending, Kind, Memory, Plan, Request, Window
 from bench.plan import CALIBRATION_RATE_PER_S, arrivals, rate_per_s
 
 CALIBRATION_S = 1.5
-CALIBRATION_WINDOWS = 4
-"""Short windows in which the cost of a checkout is read before the rate is known."""
+CALIBRATION_WINDOWS = 2
+"""Short windows, twice, in which the cost of a checkout is read before the rate is known."""
+FIRST_CALIBRATION = -5
+"""Calibration windows are numbered from here, below the warm-up's -1."""
 EMPTY_FLUSHES = 3
 """The cost of a flush with nothing to flush is read so often per epoch."""
 
@@ -119,15 +121,18 @@ def _calibrate(outcome: Outcome, rig: Rig, progress: Progress) -> None:
     if plan.rate_per_s > 0:
         return
     progress.say("calibrating the arrival rate")
-    slow = replace(plan, rate_per_s=CALIBRATION_RATE_PER_S)
-    readings = [
-        rig.measure(Kind.WARM_UP, 0, window, arrivals(slow, 0, window, CALIBRATION_S))[0]
-        for window in range(-CALIBRATION_WINDOWS - 1, -1)
-    ]
-    # The first checkouts of a process cost several times as much as later ones, and what
-    # the host takes away makes them dearer still: the cheapest reading is the truest.
-    cost = min(_mean_cost(reading) for reading in readings[1:])
-    outcome.plan = replace(plan, rate_per_s=round(rate_per_s(plan, cost), 2))
+    # The first checkouts of a process cost several times as much as later ones, and checkouts
+    # that come seldom more than those that come often: so first roughly, then at that rate.
+    number = FIRST_CALIBRATION
+    for _ in range(2):
+        rough = replace(plan, rate_per_s=outcome.plan.rate_per_s or CALIBRATION_RATE_PER_S)
+        costs = []
+        for _ in range(CALIBRATION_WINDOWS):
+            sent = arrivals(rough, 0, number, CALIBRATION_S)
+            costs.append(_mean_cost(rig.measure(Kind.WARM_UP, 0, number, sent)[0]))
+            number += 1
+        # What the host takes away makes checkouts dearer: the cheapest reading is the truest.
+        outcome.plan = replace(plan, rate_per_s=round(rate_per_s(plan, min(costs)), 2))
 
 
 def _mean_cost(window: Window) -> float:

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.findings import Caveat, Ledger, LoadSummary, Severity
 from bench.model import CONTROL, TWIN, Ending, Plan, Window
-from bench.stats import Estimate, trend
+from bench.stats import Array, Estimate, trend
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
@@ -144,7 +144,7 @@ def machine(load: LoadSummary) -> tuple[Caveat, ...]:
     )  # fmt: skip
 
 
-def trends(differences: Mapping[str, Sequence[Sequence[float]]]) -> tuple[Caveat, ...]:
+def trends(differences: Mapping[str, Sequence[Array]]) -> tuple[Caveat, ...]:
     """Whether an overhead drifts from window to window, so that its mean depends on the run's length.
 
     Tested at 1 % over all set-ups together (Bonferroni): one healthy run in a hundred

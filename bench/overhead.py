@@ -8,11 +8,12 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from bench import gates
-from bench.cells import Cells, counting_windows, cpu_cells, cpu_s, level, paired, readings_of
+from bench.cells import Cells, counting_windows, cpu_cells, cpu_s, level, logs, readings_of
 from bench.findings import (
     Caveat,
     LatencySummary,
@@ -41,7 +42,7 @@ from bench.model import (
     Window,
 )
 from bench.setups import sampling_ratio, shape
-from bench.stats import Estimate, contrasts, quantile
+from bench.stats import Array, Estimate, against, contrasts, differences, quantile
 
 
 def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending) -> Summary:
@@ -56,8 +57,7 @@ def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request]
     work = [window for window in windows if window.kind is Kind.WORK]
     counting = counting_windows(work, plan.windows)
     cells = cpu_cells(windows, counting)
-    differences = paired(cells, plan)
-    estimates = _estimates(differences)
+    estimates = _estimates(plan, cells)
     numbers = {(window.epoch, window.window) for window in counting}
     counted = [request for request in requests if (request.epoch, request.window) in numbers]
     load = _load(plan, counting, counted, set_aside=len(work) - len(counting))
@@ -72,7 +72,7 @@ def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request]
         *gates.machine(load),
         *gates.stray(work),
         *_setup_caveats(plan, work, ledgers),
-        *gates.trends(differences),
+        *gates.trends(_differences(plan, cells)),
         *_twin_and_control(plan, cells, estimates),
         *_too_short(plan, estimates),
     )
@@ -89,45 +89,78 @@ def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request]
             )
             for setup in plan.setups
         ),
-        pairs=_pairs(plan, cells),
+        pairs=_pairs(plan, cells, estimates),
         load=load,
         noise_floor=_noise_floor(estimates, plan.confidence),
         caveats=caveats,
     )
 
 
-def _pairs(plan: Plan, cells: Cells) -> tuple[Pair, ...]:
+def references(plan: Plan) -> tuple[str, ...]:
+    """The fleets that together are the baseline: itself, and its twin where there is one.
+
+    They are the same set-up, so their mean is the baseline with half the variance; the
+    twin's own difference from it is uncorrelated with what is found of the others.
+    """
+    names = {setup.name for setup in plan.setups}
+    return (BASELINE, TWIN) if TWIN in names else (BASELINE,)
+
+
+def design(plan: Plan) -> dict[str, dict[str, float]]:
+    """What is compared with what: set-ups with the baseline's fleets, the twin with the baseline."""
+    return {
+        setup.name: against(setup.name, (BASELINE,) if setup.name == TWIN else references(plan))
+        for setup in plan.setups
+        if setup.name != BASELINE
+    }
+
+
+def _differences(plan: Plan, cells: Cells) -> dict[str, list[Array]]:
+    """Each contrast's values by epoch and window."""
+    values = logs(cells, plan)
+    return {name: differences(values, weights) for name, weights in design(plan).items()}
+
+
+def _estimates(plan: Plan, cells: Cells) -> dict[str, Estimate]:
+    """The estimates, or none where there are too few windows for a variance."""
+    if len(cells) < 2 and sum(map(len, cells.values())) < 2:
+        return {}
+    return contrasts(logs(cells, plan), design(plan))
+
+
+def _pairs(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple[Pair, ...]:
     """Each set-up against the next cheaper one: never by subtracting two intervals."""
+    if not estimates:
+        return ()
     levels = {
         setup.name: level(cells, setup.name) or 0.0
         for setup in plan.setups
         if setup.name not in {TWIN, CONTROL}
     }
+    neighbours = list(itertools.pairwise(sorted(levels, key=levels.__getitem__)))
+    weights = {
+        setup: against(setup, references(plan) if cheaper == BASELINE else (cheaper,))
+        for cheaper, setup in neighbours
+        if setup != BASELINE
+    }
+    found = contrasts(logs(cells, plan), weights)
     pairs = []
-    for against, setup in itertools.pairwise(sorted(levels, key=levels.__getitem__)):
-        estimates = _estimates(paired(cells, plan, against))
-        if setup in estimates:
-            estimate = estimates[setup]
-            low, high = estimate.interval(plan.confidence)
-            pairs.append(
-                Pair(
-                    setup=setup,
-                    against=against,
-                    ratio=math.expm1(estimate.log_ratio),
-                    low=math.expm1(low),
-                    high=math.expm1(high),
-                    cpu_s=math.expm1(estimate.log_ratio) * levels[against],
-                )
+    for cheaper, setup in neighbours:
+        if setup not in found:
+            continue
+        low, high = found[setup].interval(plan.confidence)
+        ratio = math.expm1(found[setup].log_ratio)
+        pairs.append(
+            Pair(
+                setup=setup,
+                against=cheaper,
+                ratio=ratio,
+                low=math.expm1(low),
+                high=math.expm1(high),
+                cpu_s=ratio * levels[cheaper],
             )
+        )
     return tuple(pairs)
-
-
-def _estimates(differences: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Estimate]:
-    """The estimates, or none where there are too few windows for a variance."""
-    rows = next(iter(differences.values()), [])
-    if len(rows) < 2 and sum(map(len, rows)) < 2:
-        return {}
-    return contrasts(differences)
 
 
 def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> Estimate | None:
@@ -141,15 +174,16 @@ def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) 
     if known is None or CONTROL not in estimates:
         return None
     known_s = float(known) * 1e-6
-    shifted = [
-        [math.log(cell[CONTROL] / (cell[BASELINE] + known_s)) for cell in windows]
-        for windows in cells.values()
-    ]
-    found = estimates[CONTROL]
-    level = float(np.mean([np.mean(row) for row in shifted] if len(shifted) > 1 else shifted[0]))
-    return Estimate(
-        log_ratio=level, standard_error=found.standard_error, df=found.df, family=1, pooled=found.pooled
-    )
+    shifted = {
+        epoch: [
+            {name: cpu + known_s if name in references(plan) else cpu for name, cpu in cell.items()}
+            for cell in windows
+        ]
+        for epoch, windows in cells.items()
+    }
+    rows = differences(logs(shifted, plan), design(plan)[CONTROL])
+    residual = np.mean([np.mean(row) for row in rows]) if len(rows) > 1 else np.mean(rows[0])
+    return replace(estimates[CONTROL], log_ratio=float(residual))
 
 
 def _twin_and_control(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple[Caveat, ...]:
@@ -237,7 +271,7 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     cpu_per_checkout_s = level(cells, setup.name)
     overhead = None
     if setup.name in estimates:
-        overhead = _overhead(setup, plan, estimates, level(cells, BASELINE) or 0.0, ledger)
+        overhead = _overhead(setup, plan, estimates, _base_level(plan, cells), ledger)
     gate = next(
         (
             caveat.code
@@ -257,6 +291,11 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
         memory_bytes=_memory(setup.name, work),
         ledger=ledger,
     )
+
+
+def _base_level(plan: Plan, cells: Cells) -> float:
+    """CPU seconds per checkout of the baseline, mean over its fleets."""
+    return float(np.mean([level(cells, name) or 0.0 for name in references(plan)]))
 
 
 def _overhead(

@@ -2,7 +2,7 @@
 
 Rule 1: the unit of replication is the epoch, never the request: requests of one epoch
 share processes, memory layout and hash seed.
-Rule 2: the variance is pooled over set-ups, because few epochs say little about each alone.
+Rule 2: the variance is pooled over contrasts, because few epochs say little about each alone.
 Rule 3: what is shown has an interval of its own; what is *claimed* holds for all set-ups at once.
 """
 
@@ -17,8 +17,11 @@ from scipy import stats as distributions
 
 Array = NDArray[np.float64]
 
-CONTRAST_CORRELATION = 0.5
-"""Two contrasts against one baseline share its noise: correlation 1/2."""
+Rows = Sequence[Sequence[float]]
+"""Values by epoch, by window."""
+Weights = Mapping[str, float]
+"""A contrast: how much each fleet counts in it."""
+
 OWN_VARIANCE_FACTOR = 2.5
 """A set-up whose variance exceeds this many medians is not pooled with the others. Simulated
 with heavy tails, six set-ups and four to seven epochs: with 4 the interval of a set-up whose
@@ -36,7 +39,8 @@ class Estimate:
         log_ratio: mean over epochs of the mean over windows of ln(set-up / baseline).
         standard_error: of it.
         df: degrees of freedom of that standard error.
-        family: how many contrasts share the baseline.
+        family: how many contrasts are looked at together.
+        correlation: the lowest one between two of them.
         pooled: whether the variance is the set-ups' common one.
     """
 
@@ -44,6 +48,7 @@ class Estimate:
     standard_error: float
     df: float
     family: int
+    correlation: float
     pooled: bool
 
     @property
@@ -60,7 +65,7 @@ class Estimate:
 
     def claim(self, confidence: float) -> tuple[float, float]:
         """The interval that holds for all contrasts of the family at once (Dunnett, 1955)."""
-        half = dunnett(self.family, self.df, confidence) * self.standard_error
+        half = dunnett(self.family, self.df, confidence, self.correlation) * self.standard_error
         return self.log_ratio - half, self.log_ratio + half
 
     def mde(self, confidence: float) -> float:
@@ -76,45 +81,76 @@ class Estimate:
         return float(np.expm1(low)) > -delta and float(np.expm1(high)) < delta
 
 
-def contrasts(epochs: Mapping[str, Sequence[Sequence[float]]]) -> dict[str, Estimate]:
-    """The estimates of all set-ups against one baseline.
+def against(setup: str, references: Sequence[str]) -> dict[str, float]:
+    """The weights of a set-up against the mean of one or more identical fleets."""
+    return {setup: 1.0, **dict.fromkeys(references, -1.0 / len(references))}
+
+
+def differences(logs: Mapping[str, Rows], weights: Weights) -> list[Array]:
+    """A contrast's values by epoch and window."""
+    terms = [(weight, logs[fleet]) for fleet, weight in weights.items()]
+    count = len(terms[0][1])
+    return [
+        np.sum([weight * np.asarray(rows[epoch], float) for weight, rows in terms], axis=0)
+        for epoch in range(count)
+    ]
+
+
+def contrasts(logs: Mapping[str, Rows], weights: Mapping[str, Weights]) -> dict[str, Estimate]:
+    """The estimates of some contrasts between fleets, paired inside windows.
+
+    All fleets are taken to scatter alike, so every contrast says something about the same
+    variance: that of a fleet is the contrast's over the sum of its squared weights.
 
     Args:
-        epochs: by set-up, by epoch, by window: ln(cpu per checkout of the set-up)
-            minus the baseline's in the same window. Every set-up has the same epochs.
+        logs: ln(cpu per checkout) by fleet, by epoch, by window; every fleet has the same windows.
+        weights: of the fleets in each contrast, summing to 0.
 
     Returns:
-        An estimate a set-up. With one epoch its windows stand in for epochs, which
+        An estimate a contrast. With one epoch its windows stand in for epochs, which
         understates the noise between processes; the caller says so.
 
     Raises:
         ValueError: fewer than two windows in all.
     """
-    if not epochs:
+    if not weights:
         return {}
-    units = {name: [np.asarray(windows, float) for windows in rows] for name, rows in epochs.items()}
+    units = {name: differences(logs, each) for name, each in weights.items()}
     replicates = {name: _replicates(rows) for name, rows in units.items()}
-    count = len(next(iter(replicates.values())))
+    count = min(len(values) for values in replicates.values())
     if count < 2:
         raise ValueError("a variance needs at least two windows")
-    between = {name: float(np.var(values, ddof=1)) for name, values in replicates.items()}
+    factor = {name: sum(weight**2 for weight in each.values()) for name, each in weights.items()}
+    between = {name: float(np.var(values, ddof=1)) / factor[name] for name, values in replicates.items()}
+    within = {name: _window_variance(rows) / factor[name] for name, rows in units.items()}
     own = _own_variance(between)
-    pooled_names = [name for name in between if name not in own]
-    pooled = float(np.mean([between[name] for name in pooled_names]))
-    within = _window_variance([units[name] for name in pooled_names])
-    family = len(between)
-    estimates = {}
-    for name, values in replicates.items():
-        is_pooled = name not in own
-        variance = max(pooled, within) if is_pooled else max(between[name], _window_variance([units[name]]))
-        estimates[name] = Estimate(
+    shared = [name for name in weights if name not in own]
+    pooled = (
+        max(float(np.mean([side[name] for name in shared])) for side in (between, within)) if shared else 0.0
+    )
+    df = pooled_df(count, correlations([weights[name] for name in shared]))
+    claims = correlations(list(weights.values()))
+    return {
+        name: Estimate(
             log_ratio=float(np.mean(values)),
-            standard_error=float(np.sqrt(variance / count)),
-            df=pooled_df(count, len(pooled_names)) if is_pooled else count - 1.0,
-            family=family,
-            pooled=is_pooled,
+            standard_error=float(
+                np.sqrt((max(between[name], within[name]) if name in own else pooled) * factor[name] / count)
+            ),
+            df=count - 1.0 if name in own else df,
+            family=len(weights),
+            correlation=max(float(claims.min()), 0.0),
+            pooled=name not in own,
         )
-    return estimates
+        for name, values in replicates.items()
+    }
+
+
+def correlations(weights: Sequence[Weights]) -> Array:
+    """How contrasts correlate because they share fleets, all fleets scattering alike."""
+    fleets = sorted({fleet for each in weights for fleet in each})
+    rows = np.array([[each.get(fleet, 0.0) for fleet in fleets] for each in weights])
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows @ rows.T, float)
 
 
 def _replicates(rows: Sequence[Array]) -> Array:
@@ -132,29 +168,24 @@ def _own_variance(between: Mapping[str, float]) -> frozenset[str]:
     return frozenset(name for name, variance in between.items() if variance > limit > 0)
 
 
-def _window_variance(units: Sequence[Sequence[Array]]) -> float:
+def _window_variance(rows: Sequence[Array]) -> float:
     """Variance of an epoch's mean as its windows alone predict it; a floor for the one between epochs.
 
     With few epochs the variance between them can come out too small by luck; it cannot
     truly be smaller than what the windows inside them scatter.
     """
-    if any(len(rows) == 1 for rows in units):
+    if len(rows) == 1 or any(len(windows) < 2 for windows in rows):
         return 0.0
-    values = [
-        float(np.mean([np.var(windows, ddof=1) / len(windows) for windows in rows]))
-        for rows in units
-        if all(len(windows) > 1 for windows in rows)
-    ]
-    return float(np.mean(values)) if values else 0.0
+    return float(np.mean([np.var(windows, ddof=1) / len(windows) for windows in rows]))
 
 
-def pooled_df(epochs: int, setups: int) -> float:
-    """Effective degrees of freedom of a variance pooled over contrasts that share a baseline.
+def pooled_df(epochs: int, correlation: Array) -> float:
+    """Effective degrees of freedom of a variance pooled over contrasts that correlate.
 
-    The variance of a mean of S sample variances of normals that correlate by rho is
-    2 s^4 (1 + (S-1) rho^2) / (S (E-1)) (Satterthwaite, 1946, matched to a chi-square).
+    The variance of a mean of S sample variances of normals is 2 s^4 sum(rho_ij^2) / (S^2 (E-1))
+    (matched to a chi-square as Satterthwaite, 1946, does).
     """
-    return (epochs - 1) * setups / (1 + (setups - 1) * CONTRAST_CORRELATION**2)
+    return (epochs - 1) * len(correlation) ** 2 / float(np.sum(correlation**2))
 
 
 def t_quantile(probability: float, df: float) -> float:
@@ -163,12 +194,15 @@ def t_quantile(probability: float, df: float) -> float:
 
 
 @cache
-def dunnett(family: int, df: float, confidence: float) -> float:
+def dunnett(family: int, df: float, confidence: float, correlation: float = 0.5) -> float:
     """Dunnett's two-sided critical value: the `confidence` quantile of max |T_i|.
 
-    T_i are `family` t variables that share one baseline and one variance (correlation 1/2).
-    P(max |T_i| <= c) = E_s E_z [Phi((rz + cs)/q) - Phi((rz - cs)/q)]^family with r^2 = q^2 = 1/2,
-    z normal and s = chi_df / sqrt(df) (Dunnett, 1955).
+    T_i are `family` t variables with one variance that correlate by `correlation` (1/2 where
+    each is a difference from one shared baseline). With r^2 that correlation, q^2 = 1 - r^2,
+    z normal and s = chi_df / sqrt(df),
+    P(max |T_i| <= c) = E_s E_z [Phi((rz + cs)/q) - Phi((rz - cs)/q)]^family (Dunnett, 1955).
+    Where contrasts correlate unequally the lowest correlation gives a value that is too large
+    and never one that is too small (Slepian's inequality).
     """
     if family == 1:
         return t_quantile(0.5 + confidence / 2, df)
@@ -176,8 +210,7 @@ def dunnett(family: int, df: float, confidence: float) -> float:
     z_weight = z_weight / np.sqrt(2 * np.pi)
     levels = (np.arange(200) + 0.5) / 200
     s = np.sqrt(distributions.chi2.ppf(levels, df) / df)
-    r = np.sqrt(CONTRAST_CORRELATION)
-    q = np.sqrt(1 - CONTRAST_CORRELATION)
+    r, q = np.sqrt(correlation), np.sqrt(1 - correlation)
 
     def shortfall(c: float) -> float:
         upper = special.ndtr((r * z[None, :] + c * s[:, None]) / q)
@@ -201,7 +234,7 @@ class Trend:
     p: float
 
 
-def trend(rows: Sequence[Sequence[float]]) -> Trend | None:
+def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
     """The common slope of a set-up's log ratios over the windows of its epochs.
 
     Ordinary least squares with a level of its own for every epoch; None with too few windows.

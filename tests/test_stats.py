@@ -7,57 +7,103 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.stats import Estimate, binomial_range, contrasts, dunnett, quantile, t_quantile, trend
+from bench.stats import (
+    Estimate,
+    against,
+    binomial_range,
+    contrasts,
+    correlations,
+    dunnett,
+    pooled_df,
+    quantile,
+    t_quantile,
+    trend,
+)
 
 SIMULATIONS = 600
 
 
 def estimate(log_ratio: float = 0.0, standard_error: float = 0.01, df: float = 10.0) -> Estimate:
-    return Estimate(log_ratio=log_ratio, standard_error=standard_error, df=df, family=1, pooled=True)
+    return Estimate(
+        log_ratio=log_ratio, standard_error=standard_error, df=df, family=1, correlation=0.5, pooled=True
+    )
+
+
+def of_one(rows: list[list[float]]) -> Estimate:
+    """The estimate of one set-up against a baseline that never changes."""
+    logs = {"base": [[0.0] * len(row) for row in rows], "a": rows}
+    return contrasts(logs, {"a": against("a", ["base"])})["a"]
 
 
 def test_a_contrast_is_the_mean_of_epoch_means() -> None:
     # Epoch means 0.10 and 0.14; their variance 0.0008, so SE = sqrt(0.0008 / 2) = 0.02.
-    found = contrasts({"a": [[0.09, 0.11], [0.13, 0.15]]})["a"]
+    found = of_one([[0.09, 0.11], [0.13, 0.15]])
     assert found.log_ratio == pytest.approx(0.12)
     assert found.standard_error == pytest.approx(0.02)
-    assert found.df == 1.0
+    assert found.df == pytest.approx(1.0)
+
+
+def test_what_all_fleets_share_in_a_window_cancels() -> None:
+    logs = {"base": [[1.0, 5.0], [9.0, 2.0]], "a": [[1.1, 5.1], [9.1, 2.1]]}
+    found = contrasts(logs, {"a": against("a", ["base"])})["a"]
+    assert found.log_ratio == pytest.approx(0.1)
+    assert found.standard_error == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_variance_is_pooled_over_setups() -> None:
     # Variances between epochs 0.0002 (a) and 0.0018 (b): pooled 0.0010, SE = sqrt(0.0010 / 2).
-    found = contrasts({"a": [[0.0], [0.02]], "b": [[0.0], [0.06]]})
+    logs = {"base": [[0.0], [0.0]], "a": [[0.0], [0.02]], "b": [[0.0], [0.06]]}
+    found = contrasts(logs, {name: against(name, ["base"]) for name in "ab"})
     assert found["a"].standard_error == pytest.approx(math.sqrt(0.0010 / 2))
     assert found["b"].standard_error == pytest.approx(math.sqrt(0.0010 / 2))
-    # Two epochs, two set-ups: 1 * 2 degrees, shared, so divided by 1 + 1/4.
+    # Two epochs, two set-ups that correlate by a half: 1 * 2^2 / (1 + 1 + 2/4).
     assert found["a"].df == pytest.approx(1.6)
+
+
+def test_a_contrast_against_two_fleets_has_three_quarters_of_the_variance() -> None:
+    # A fleet's variance v: against one fleet 2 v, against the mean of two 1.5 v.
+    logs = {"base": [[0.0], [0.0]], "twin": [[0.0], [0.0]], "a": [[0.0], [0.06]]}
+    one = contrasts(logs, {"twin": against("twin", ["base"]), "a": against("a", ["base"])})
+    two = contrasts(logs, {"twin": against("twin", ["base"]), "a": against("a", ["base", "twin"])})
+    # One: (0 + 0.0018 / 2) / 2 a fleet; two: (0 + 0.0018 / 1.5) / 2.
+    assert one["a"].standard_error == pytest.approx(math.sqrt(0.00045 * 2 / 2))
+    assert two["a"].standard_error == pytest.approx(math.sqrt(0.00060 * 1.5 / 2))
+    assert two["twin"].standard_error == pytest.approx(math.sqrt(0.00060 * 2 / 2))
+
+
+def test_the_twin_is_uncorrelated_with_what_is_found_of_the_others() -> None:
+    found = correlations([against("twin", ["base"]), *(against(name, ["base", "twin"]) for name in "abc")])
+    assert found[0, 1:] == pytest.approx([0.0] * 3)
+    assert found[1, 2] == pytest.approx(1 / 3)
+    # Three epochs: 2 * 4^2 / (4 + 6 / 9).
+    assert pooled_df(3, found) == pytest.approx(32 / (4 + 6 / 9))
 
 
 def test_windows_that_scatter_are_a_floor_for_the_variance_between_epochs() -> None:
     # Epoch means are equal by luck; windows +-0.1 around them: var 0.02, of a mean of two 0.01.
-    found = contrasts({"a": [[-0.1, 0.1], [-0.1, 0.1]]})["a"]
-    assert found.standard_error == pytest.approx(math.sqrt(0.01 / 2))
+    assert of_one([[-0.1, 0.1], [-0.1, 0.1]]).standard_error == pytest.approx(math.sqrt(0.01 / 2))
 
 
 def test_one_epoch_is_judged_by_its_windows() -> None:
-    found = contrasts({"a": [[0.1, 0.2, 0.3]]})["a"]
+    found = of_one([[0.1, 0.2, 0.3]])
     assert found.log_ratio == pytest.approx(0.2)
     assert found.standard_error == pytest.approx(0.1 / math.sqrt(3))
 
 
 def test_a_single_window_has_no_variance() -> None:
     with pytest.raises(ValueError, match="two windows"):
-        contrasts({"a": [[0.1]]})
+        of_one([[0.1]])
 
 
 def test_a_setup_that_is_far_noisier_than_the_others_keeps_its_noise_to_itself() -> None:
     rng = np.random.default_rng(1)
-    quiet = {f"q{number}": rng.normal(0, 0.01, (8, 3)).tolist() for number in range(6)}
-    found = contrasts({**quiet, "loud": rng.normal(0, 1.0, (8, 3)).tolist()})
+    logs = {name: rng.normal(0, 0.01, (8, 3)).tolist() for name in ("base", *"abcdef")}
+    logs["loud"] = rng.normal(0, 1.0, (8, 3)).tolist()
+    found = contrasts(logs, {name: against(name, ["base"]) for name in (*"abcdef", "loud")})
     assert not found["loud"].pooled
-    assert found["loud"].df == 7.0
-    assert found["q0"].pooled
-    assert found["q0"].standard_error < 0.01
+    assert found["loud"].df == 7
+    assert found["a"].pooled
+    assert found["a"].standard_error < 0.01
 
 
 @pytest.mark.parametrize(
@@ -120,40 +166,40 @@ def test_a_quantile_without_enough_samples_is_absent() -> None:
     assert quantile(range(39), 0.5) is None
 
 
-def simulate(
-    rng: np.random.Generator,
-    truth: np.ndarray,
-    epochs: int,
-    windows: int,
-    *,
-    sd_epoch: float,
-    sd_window: float,
-) -> dict[str, list[list[float]]]:
-    """Contrasts of set-ups that share a baseline, with heavy tails (t, 4 df) in both layers."""
+NAMES = ("base", "twin", "a", "b", "c", "d", "e")
+DESIGN = {
+    "twin": against("twin", ["base"]),
+    **{name: against(name, ["base", "twin"]) for name in NAMES[2:]},
+}
+TRUTH = {"base": 0.0, "twin": 0.0, "a": 0.07, "b": 0.3, "c": 0.4, "d": 0.5, "e": 1.8}
+
+
+def simulate(rng: np.random.Generator, epochs: int, windows: int) -> dict[str, list[list[float]]]:
+    """Fleets with heavy tails (t, 4 df) between epochs and windows, and a drift that all of them share."""
     heavy = math.sqrt(2.0)  # the standard deviation of a t with 4 degrees of freedom
-    count = len(truth) + 1
-    layout = rng.standard_t(4, (epochs, 1, count)) / heavy * sd_epoch
-    scatter = rng.standard_t(4, (epochs, windows, count)) / heavy * sd_window
-    level = layout + scatter + np.concatenate([[0.0], truth])
-    return {f"s{at}": (level[..., at] - level[..., 0]).tolist() for at in range(1, count)}
+    drift = rng.normal(0, 0.2, (epochs, windows))
+    logs = {}
+    for name in NAMES:
+        layout = rng.standard_t(4, (epochs, 1)) / heavy * 0.008
+        scatter = rng.standard_t(4, (epochs, windows)) / heavy * 0.015
+        logs[name] = (TRUTH[name] + drift + layout + scatter).tolist()
+    return logs
 
 
-@pytest.mark.parametrize(("epochs", "windows"), [(4, 3), (7, 4)])
+def holds(interval: tuple[float, float], truth: float) -> bool:
+    return interval[0] <= truth <= interval[1]
+
+
+@pytest.mark.parametrize(("epochs", "windows"), [(3, 3), (5, 5)])
 def test_intervals_cover_and_false_positives_are_rare(epochs: int, windows: int) -> None:
     rng = np.random.default_rng(20)
-    truth = np.array([0.0, 0.07, 0.3, 0.4, 0.5, 1.8])
     covered = positives = families = 0
     for _ in range(SIMULATIONS):
-        found = contrasts(simulate(rng, truth, epochs, windows, sd_epoch=0.008, sd_window=0.015))
-        for at, true in enumerate(truth, 1):
-            low, high = found[f"s{at}"].interval(0.95)
-            covered += low <= true <= high
-        twin = found["s1"]
-        low, high = twin.interval(0.95)
-        positives += not low <= 0 <= high
-        claims = [found[f"s{at}"].claim(0.95) for at in range(1, len(truth) + 1)]
-        families += all(low <= true <= high for (low, high), true in zip(claims, truth, strict=True))
-    assert 0.93 <= covered / SIMULATIONS / len(truth) <= 0.97
+        found = contrasts(simulate(rng, epochs, windows), DESIGN)
+        covered += sum(holds(found[name].interval(0.95), TRUTH[name]) for name in DESIGN)
+        positives += not holds(found["twin"].interval(0.95), 0.0)
+        families += all(holds(found[name].claim(0.95), TRUTH[name]) for name in DESIGN)
+    assert 0.93 <= covered / SIMULATIONS / len(DESIGN) <= 0.97
     assert 0.03 <= positives / SIMULATIONS <= 0.07
     assert 0.93 <= families / SIMULATIONS <= 0.975
 
@@ -162,13 +208,11 @@ def test_a_setup_that_is_noisier_than_the_rest_is_still_covered() -> None:
     rng = np.random.default_rng(21)
     covered = others = 0
     for _ in range(SIMULATIONS):
-        rows = simulate(rng, np.zeros(6), 7, 4, sd_epoch=0.008, sd_window=0.015)
+        logs = simulate(rng, 7, 4)
         shifts = rng.normal(0, 0.04, 7)
-        rows["s6"] = [[value + shift for value in row] for row, shift in zip(rows["s6"], shifts, strict=True)]
-        found = contrasts(rows)
-        low, high = found["s6"].interval(0.95)
-        covered += low <= 0 <= high
-        low, high = found["s1"].interval(0.95)
-        others += low <= 0 <= high
+        logs["e"] = [[value + shift for value in row] for row, shift in zip(logs["e"], shifts, strict=True)]
+        found = contrasts(logs, DESIGN)
+        covered += holds(found["e"].interval(0.95), TRUTH["e"])
+        others += holds(found["a"].interval(0.95), TRUTH["a"])
     assert covered / SIMULATIONS >= 0.91
     assert 0.93 <= others / SIMULATIONS <= 0.97

@@ -7,7 +7,8 @@ from bench.report import words
 
 RED = "🔴"
 HOW_TO_READ = (
-    "Extra CPU is against `none`, paired inside windows; the intervals hold for each set-up alone, "
+    "Extra CPU is against the mean of `none` and its twin `none-again`, paired inside windows; "
+    "the twin itself is against `none`. The intervals hold for each set-up alone, "
     "the verdicts for all of them at once (Dunnett)."
 )
 
