@@ -46,7 +46,8 @@ class Overhead:
         high: upper end of the shown interval.
         claim_low: lower end of the simultaneous interval that the verdict rests on.
         claim_high: upper end of it.
-        mde: smallest overhead that this run would have found with 80 % power.
+        mde: smallest overhead that this run would have claimed with 80 % power.
+        negligible: whether its 90 % interval lies inside the bounds of no overhead.
         cpu_s: extra CPU seconds per checkout.
         cpu_low_s: lower end of its interval.
         cpu_high_s: upper end of its interval.
@@ -59,6 +60,7 @@ class Overhead:
     claim_low: float
     claim_high: float
     mde: float
+    negligible: bool
     cpu_s: float
     cpu_low_s: float
     cpu_high_s: float

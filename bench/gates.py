@@ -91,6 +91,23 @@ def ledger(setup: str, account: Ledger, windows: Sequence[str]) -> tuple[Caveat,
     )
 
 
+def blind(setup: str, account: Ledger, ratio: float) -> tuple[Caveat, ...]:
+    """Whether a loss of everything would be seen."""
+    if ratio == 0.0 or account.traces_low > 0:
+        return ()
+    return (
+        Caveat(
+            code="ledger-blind",
+            message=(
+                f"of {account.checkouts} checkouts {setup} may sample none, "
+                "so a loss of all its traces would not be seen"
+            ),
+            advice="measure for longer, or with a larger ratio",
+            setup=setup,
+        ),
+    )
+
+
 def stray(windows: Sequence[Window]) -> tuple[Caveat, ...]:
     """Whether the sink got something that belongs to no set-up."""
     exports = sum(window.stray.exports for window in windows)
@@ -191,11 +208,12 @@ def twin(estimate: Estimate | None, confidence: float) -> tuple[Caveat, ...]:
     )
 
 
-def control(estimate: Estimate | None) -> tuple[Caveat, ...]:
-    """Whether the known cost was found.
+def control(estimate: Estimate | None, known: float) -> tuple[Caveat, ...]:
+    """Whether the known cost was found, and whether the run could have missed it.
 
     Args:
         estimate: ln(control / (baseline + known cost)), which is 0 if the cost was found.
+        known: ln((baseline + known cost) / baseline); minus that is where no cost at all would be.
     """
     if estimate is None:
         return (
@@ -207,7 +225,15 @@ def control(estimate: Estimate | None) -> tuple[Caveat, ...]:
         )
     low, high = estimate.interval(CONTROL_CONFIDENCE)
     if low <= 0.0 <= high:
-        return ()
+        if low > -known:
+            return ()
+        return (
+            Caveat(
+                code="control-weak",
+                message="the run is too noisy to tell the control's known cost from none at all",
+                advice="measure with more epochs or a longer budget before trusting small differences",
+            ),
+        )
     return (
         Caveat(
             code="control",
@@ -245,8 +271,9 @@ def progress(plan: Plan, epochs: int, ending: Ending) -> tuple[Caveat, ...]:
         caveats.append(
             Caveat(
                 code="one-epoch",
-                message="all windows come from the same processes; their differences are not seen",
+                message="all windows come from the same processes, so their differences are in no interval",
                 advice="measure with two epochs or more",
+                severity=Severity.INVALID,
             )
         )
     return tuple(caveats)

@@ -101,7 +101,7 @@ def balance(  # noqa: PLR0913 - what an account is held against
     *,
     checkouts: int,
     failed: int,
-    ratio: float | None,
+    ratio: float,
     shape: Mapping[str, int],
     confidence: float = RANGE_CONFIDENCE,
 ) -> Ledger:
@@ -111,7 +111,7 @@ def balance(  # noqa: PLR0913 - what an account is held against
         received: what the sink got.
         checkouts: completed ones.
         failed: ones that were sent and not completed; each may explain one trace.
-        ratio: share of checkouts that the sampler keeps; None: not known in advance.
+        ratio: share of checkouts that the sampler keeps.
         shape: spans of one sampled checkout by service.
         confidence: of the range of a sampled count.
     """
@@ -145,9 +145,7 @@ def balance(  # noqa: PLR0913 - what an account is held against
     )
 
 
-def _expected_traces(checkouts: int, ratio: float | None, confidence: float) -> tuple[int, int]:
-    if ratio is None:
-        return 0, checkouts
+def _expected_traces(checkouts: int, ratio: float, confidence: float) -> tuple[int, int]:
     if ratio in {0.0, 1.0}:
         return round(checkouts * ratio), round(checkouts * ratio)
     return binomial_range(checkouts, ratio, confidence)

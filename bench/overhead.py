@@ -163,17 +163,25 @@ def _pairs(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple
     return tuple(pairs)
 
 
+def _known_s(plan: Plan) -> float:
+    """CPU seconds per checkout that the control is known to cost more than the baseline."""
+    env = next((setup.env for setup in plan.setups if setup.name == CONTROL), {})
+    return float(env.get("BENCH_CONTROL_CPU_US", "0")) * 1e-6
+
+
+def _known_log_ratio(plan: Plan, cells: Cells) -> float:
+    """ln((baseline + known cost) / baseline): how far off a control would be that costs nothing."""
+    return math.log1p(_known_s(plan) / _base_level(plan, cells))
+
+
 def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> Estimate | None:
     """ln(control / (baseline + known cost)): an A/A comparison if the cost was found.
 
     Its standard error is that of the set-ups, pooled: the same paired log ratios.
     """
-    known = next(
-        (setup.env.get("BENCH_CONTROL_CPU_US") for setup in plan.setups if setup.name == CONTROL), None
-    )
-    if known is None or CONTROL not in estimates:
+    known_s = _known_s(plan)
+    if CONTROL not in estimates:
         return None
-    known_s = float(known) * 1e-6
     shifted = {
         epoch: [
             {name: cpu + known_s if name in references(plan) else cpu for name, cpu in cell.items()}
@@ -191,7 +199,7 @@ def _twin_and_control(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate
         return ()
     return (
         *gates.twin(estimates.get(TWIN), plan.confidence),
-        *gates.control(_control_check(plan, cells, estimates)),
+        *gates.control(_control_check(plan, cells, estimates), _known_log_ratio(plan, cells)),
     )
 
 
@@ -217,6 +225,7 @@ def _setup_caveats(plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Led
         caveats += gates.errors(setup.name, requests, failed)
         caveats += gates.flushes(setup.name, work)
         caveats += gates.ledger(setup.name, ledgers[setup.name], _window_problems(setup, work))
+        caveats += gates.blind(setup.name, ledgers[setup.name], sampling_ratio(setup))
     return tuple(caveats)
 
 
@@ -276,14 +285,14 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
         (
             caveat.code
             for caveat in caveats
-            if caveat.severity is Severity.INVALID and caveat.setup in {None, setup.name, BASELINE}
+            if caveat.severity is Severity.INVALID and caveat.setup in {None, setup.name, *references(plan)}
         ),
         None,
     )
     return SetupSummary(
         name=setup.name,
         description=setup.description,
-        verdict=verdict(setup.name, overhead, estimates.get(setup.name), plan.delta, gate),
+        verdict=verdict(setup.name, overhead, gate, plan.delta),
         invalid=gate is not None,
         cpu_per_checkout_s=cpu_per_checkout_s,
         overhead=overhead,
@@ -313,7 +322,8 @@ def _overhead(
         high=math.expm1(high),
         claim_low=math.expm1(claim_low - widening),
         claim_high=math.expm1(claim_high + widening),
-        mde=math.expm1(estimate.mde(plan.confidence)),
+        mde=math.expm1(estimate.mde(plan.confidence) + widening),
+        negligible=estimate.within(plan.delta, widening),
         cpu_s=ratio * base_s,
         cpu_low_s=math.expm1(low) * base_s,
         cpu_high_s=math.expm1(high) * base_s,
@@ -337,31 +347,28 @@ def _noise_floor(estimates: Mapping[str, Estimate], confidence: float) -> float 
     return max(abs(math.expm1(end)) for end in twin.interval(confidence)) if twin else None
 
 
-def verdict(
-    setup: str, overhead: Overhead | None, estimate: Estimate | None, delta: float, gate: str | None
-) -> str:
+def verdict(setup: str, overhead: Overhead | None, gate: str | None, delta: float) -> str:
     """The verdict in the method's words.
 
     Args:
         setup: whose.
         overhead: its figures; absent for the baseline and where there are none.
-        estimate: what they came from.
-        delta: what counts as no overhead.
         gate: code of the gate that failed, if one did.
+        delta: what counts as no overhead.
     """
     if gate is not None:
         return f"invalid ({gate})"
     if setup == BASELINE:
         return "baseline"
-    if overhead is None or estimate is None:
+    if overhead is None:
         return "invalid (too-short)"
     if not overhead.claim_low <= 0.0 <= overhead.claim_high:
-        return f"overhead {overhead.ratio:+.1%} [{overhead.low:+.1%}, {overhead.high:+.1%}]".replace(
-            "%", " %"
-        )
-    if estimate.within(delta):
-        return f"no overhead beyond {delta:.0%}".replace("%", " %")
-    return f"inconclusive (MDE {overhead.mde:.1%})".replace("%", " %")
+        shown = f"overhead {overhead.ratio:+.1%} [{overhead.low:+.1%}, {overhead.high:+.1%}]"
+    elif overhead.negligible:
+        shown = f"no overhead beyond {delta:.0%}"
+    else:
+        shown = f"inconclusive (MDE {overhead.mde:.1%})"
+    return shown.replace("%", " %")
 
 
 def _latency(requests: Sequence[Request]) -> LatencySummary:

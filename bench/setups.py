@@ -121,26 +121,24 @@ SHAPES: dict[str, dict[str, int]] = {
 a test counts them again in real processes."""
 
 
-def sampling_ratio(setup: Setup) -> float | None:
-    """The share of checkouts whose trace must arrive; None where only a run can tell."""
+def sampling_ratio(setup: Setup) -> float:
+    """The share of checkouts whose trace must arrive."""
     env = setup.env
     if env.get("BENCH_TRACING", "none") in {"none", "api"}:
         return 0.0
-    if (
-        env.get("OTEL_SDK_DISABLED", "").lower() == "true"
-        or env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp"
-    ):
+    if env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return 0.0
-    sampler = env.get("OTEL_TRACES_SAMPLER", "parentbased_always_on")
+    if env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp":
+        return 0.0
+    sampler = env.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
     match sampler.removeprefix("parentbased_"):
-        case "always_on":
-            return 1.0
         case "always_off":
             return 0.0
         case "traceidratio":
             return float(env.get("OTEL_TRACES_SAMPLER_ARG", "1.0"))
         case _:
-            return None
+            # Also for a name that it does not know the SDK samples everything, with a warning.
+            return 1.0
 
 
 def shape(setup: Setup) -> dict[str, int]:
@@ -168,7 +166,9 @@ def choose(names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[Setup, ...]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,39}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SAMPLERS = ("always_on", "always_off", "traceidratio")
 _CHOICES = {
+    "OTEL_TRACES_SAMPLER": (*_SAMPLERS, *(f"parentbased_{name}" for name in _SAMPLERS)),
     "BENCH_TRACING": ("none", "api", "simple", "batch"),
     "BENCH_SPANS": tuple(SHAPES),
 }
@@ -240,13 +240,13 @@ def _check_variable(text: str, source: str, number: int, variable: str, value: o
     if not _VARIABLE.fullmatch(variable) or "\0" in value:
         raise _bad(text, source, number, variable, "is not a possible environment variable")
     choices = _CHOICES.get(variable)
-    if choices and value not in choices:
+    if choices and value.strip().lower() not in choices:
         raise _bad(text, source, number, variable, f"is {value!r}; it has to be one of {', '.join(choices)}")
 
 
 def _check_ratio(text: str, source: str, number: int, env: Mapping[str, str]) -> None:
     argument = env.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
-    if not env.get("OTEL_TRACES_SAMPLER", "").endswith("traceidratio"):
+    if not env.get("OTEL_TRACES_SAMPLER", "").strip().lower().endswith("traceidratio"):
         return
     try:
         valid = 0.0 <= float(argument) <= 1.0

@@ -32,7 +32,7 @@ def traces(count: int) -> list[Span]:
     return [span for number in range(count) for span in trace(number)]
 
 
-def books(spans: Sequence[Span], checkouts: int, ratio: float | None = 1.0, failed: int = 0) -> Ledger:
+def books(spans: Sequence[Span], checkouts: int, ratio: float = 1.0, failed: int = 0) -> Ledger:
     return balance(account(spans, SHAPE), checkouts=checkouts, failed=failed, ratio=ratio, shape=SHAPE)
 
 
@@ -102,11 +102,6 @@ def test_a_sampled_trace_must_be_whole() -> None:
     ledger = books(traces(100)[:-1], 1000, ratio=0.1)
     assert not ledger.balanced
     assert ledger.lost == 1
-
-
-def test_an_unknown_sampler_is_held_to_whole_traces_only() -> None:
-    assert books(traces(3), 1000, ratio=None).balanced
-    assert not books(traces(3)[:-1], 1000, ratio=None).balanced
 
 
 def test_a_failed_checkout_explains_one_broken_trace_and_no_more() -> None:

@@ -169,6 +169,28 @@ def test_a_baseline_that_exports_is_invalid() -> None:
     assert of(summary, "batch").verdict == "invalid (ledger)"
 
 
+def test_a_twin_that_exports_invalidates_what_rests_on_it() -> None:
+    plan = make.plan(epochs=6)
+    summary = run(plan, lose(windows(plan), "none-again", Account(spans={"frontend-app": 1}, broken=1)))
+    assert of(summary, "batch").verdict == "invalid (ledger)"
+
+
+def test_a_run_that_could_not_see_the_control_says_so() -> None:
+    plan = make.plan(epochs=3)
+    assert "control-weak" in codes(run(plan, windows(plan, noise=0.05)))
+
+
+def test_a_ratio_that_may_sample_nothing_says_that_a_loss_would_not_be_seen() -> None:
+    plan = make.plan(("none", "none-again", "control", "ratio-1"), epochs=6)
+    costs = {"none": 0.010, "none-again": 0.010, "control": 0.0106, "ratio-1": 0.012}
+    assert caveat(run(plan, windows(plan, costs)), "ledger-blind").setup == "ratio-1"
+
+
+def test_one_epoch_is_not_enough_for_a_verdict() -> None:
+    plan = make.plan(epochs=1, windows=6)
+    assert caveat(run(plan, windows(plan)), "one-epoch").severity is Severity.INVALID
+
+
 def test_strays_at_the_sink_invalidate_the_run() -> None:
     plan = make.plan(epochs=6)
     first, *rest = windows(plan)

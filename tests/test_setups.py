@@ -71,10 +71,12 @@ def test_the_baseline_declares_nothing() -> None:
         ),
         ({"BENCH_TRACING": "batch", "OTEL_SDK_DISABLED": "true"}, 0.0),
         ({"BENCH_TRACING": "batch", "OTEL_TRACES_EXPORTER": "none"}, 0.0),
-        ({"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "my_own"}, None),
+        ({"BENCH_TRACING": "batch", "OTEL_SDK_DISABLED": " True "}, 0.0),
+        ({"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "ALWAYS_OFF"}, 0.0),
+        ({"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "unheard_of"}, 1.0),
     ],
 )
-def test_the_sampled_share_is_read_from_the_environment(env: dict[str, str], ratio: float | None) -> None:
+def test_the_sampled_share_is_read_from_the_environment(env: dict[str, str], ratio: float) -> None:
     assert sampling_ratio(Setup(name="x", description="", env=env)) == ratio
 
 
@@ -101,6 +103,7 @@ def test_a_user_may_say_which_spans_a_checkout_makes() -> None:
         ('[[setup]]\nname = "x"\nenv = { OTEL_BSP_SCHEDULE_DELAY = 1000 }\n', 3, "OTEL_BSP_SCHEDULE_DELAY"),
         ('[[setup]]\nname = "x"\n[setup.env]\n"A=B" = "1"\n', 4, "A=B"),
         ('[[setup]]\nname = "x"\n\n[setup.env]\nBENCH_TRACING = "fast"\n', 5, "BENCH_TRACING"),
+        ('[[setup]]\nname = "x"\nenv = { OTEL_TRACES_SAMPLER = "allways_on" }\n', 3, "OTEL_TRACES_SAMPLER"),
         ('[[setup]]\nname = "x"\n[[setup]]\nname = "x"\n', 4, "name"),
         ('[[setup]]\nname = "batch"\n', 2, "name"),
         ('[[setup]]\nname = "x"\n\n[other]\na = 1\n', 4, "other"),
