@@ -7,8 +7,11 @@ nox.options.default_venv_backend = "uv|virtualenv"
 nox.options.reuse_venv = "yes"
 nox.options.sessions = ["tests", "lint", "types"]
 
+INTERRUPT_S = 5
+"""A terminal's Ctrl-C reaches the program behind by itself; where nox alone got the signal, it passes
+it on after so long."""
 PATIENCE_S = 60
-"""After Ctrl-C: the harness stops dozens of processes and writes what it measured."""
+"""Until the program behind is killed: the harness stops dozens of processes and writes what it measured."""
 
 
 def _install(session: nox.Session, *groups: str) -> None:
@@ -23,7 +26,7 @@ def _bench(session: nox.Session, command: str) -> None:
     _install(session)
     session.run(
         "python", "-m", "bench", command, *session.posargs,
-        interrupt_timeout=PATIENCE_S, terminate_timeout=PATIENCE_S,
+        interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
     )  # fmt: skip
 
 
@@ -57,7 +60,7 @@ def services(session: nox.Session) -> None:
     _install(session)
     session.run(
         "python", "-m", "services", "all", *session.posargs,
-        interrupt_timeout=PATIENCE_S, terminate_timeout=PATIENCE_S,
+        interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
     )  # fmt: skip
 
 

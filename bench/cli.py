@@ -11,7 +11,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,8 @@ from bench.rig import Rig
 from bench.setups import PRESETS, TABLE, choose, parse_toml
 from bench.store import Store, folder_name, pretty, read_ending, read_plan, read_requests, read_windows
 
-COMPANIONS = (BASELINE, TWIN, CONTROL)
-"""What a user's own set-ups are compared with unless told otherwise."""
+ALWAYS = (BASELINE, TWIN, CONTROL)
+"""What every run has: a baseline, a noise floor, and a cost that it has to find."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -76,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=(__doc__ or "").partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=machine.version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="measure, and report (the main job)")
     run.set_defaults(call=_run)
@@ -85,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
     setups.add_argument("--setups-file", type=Path, metavar="F.toml", help="your own, too")
     report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
     report.set_defaults(call=_report)
-    report.add_argument("folder", type=Path)
+    report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
     doctor = commands.add_parser("doctor", help="is this machine fit to measure, and what to expect")
     doctor.set_defaults(call=_doctor)
     return parser
@@ -95,18 +96,35 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--budget", choices=tuple(BUDGETS), default="default", help="how long it may take (default: default)"
     )
-    run.add_argument("--setups", metavar="A,B", help="which set-ups; the baseline is always there")
-    run.add_argument("--preset", choices=tuple(PRESETS), help="a list of set-ups by name")
+    which = run.add_mutually_exclusive_group()
+    which.add_argument(
+        "--setups",
+        metavar="A,B",
+        help="which set-ups; the baseline, its twin and the control are always there",
+    )
+    which.add_argument("--preset", choices=tuple(PRESETS), help="a list of set-ups by name")
     run.add_argument("--setups-file", type=Path, metavar="F.toml", help="add your own set-ups")
-    run.add_argument("--epochs", type=_positive, help="fresh processes so many times")
-    run.add_argument("--windows", type=_positive, help="windows in an epoch")
-    run.add_argument("--window", type=_seconds, metavar="S", help="length of a window in seconds")
-    run.add_argument("--warm-up", type=_seconds, metavar="S", help="load before the first window of an epoch")
+    run.add_argument("--epochs", type=_count, help="fresh processes so many times")
+    run.add_argument("--windows", type=_count, help="windows in an epoch")
     run.add_argument(
-        "--utilisation", type=_share, default=UTILISATION, metavar="U",
+        "--window", type=_between(0.5, 3600, " seconds"), metavar="S", help="length of a window in seconds"
+    )
+    run.add_argument(
+        "--warm-up",
+        type=_between(0.5, 3600, " seconds"),
+        metavar="S",
+        help="load before the first window of an epoch",
+    )
+    run.add_argument(
+        "--utilisation", type=_between(0.05, 0.95), default=UTILISATION, metavar="U",
         help=f"how busy the services' CPU should be, 0.05 to 0.95 (default: {UTILISATION})",
     )  # fmt: skip
-    run.add_argument("--rate", type=_rate, default=0.0, help="arrivals per second (default: calibrated)")
+    run.add_argument(
+        "--rate",
+        type=_between(1, MAX_RATE_PER_S, " per second"),
+        default=0.0,
+        help="arrivals per second (default: calibrated)",
+    )
     run.add_argument("--no-pin", action="store_true", help="do not pin the services to a CPU of their own")
     run.add_argument("--seed", type=int, help="repeat the order and times of another run")
     run.add_argument("--name", default="bench", help="part of the results folder's name")
@@ -118,32 +136,26 @@ def _add_run_arguments(run: argparse.ArgumentParser) -> None:
     )
 
 
-def _positive(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and 1000")
-    return value
+def _between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
+    """A parser of numbers in a range."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}{unit}")
+        return value
+
+    return parse
 
 
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0.5 <= value <= 3600:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 3600 seconds")
-    return value
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0.05 <= value <= 0.95:
-        raise argparse.ArgumentTypeError(f"{text} is not between 0.05 and 0.95")
-    return value
-
-
-def _rate(text: str) -> float:
-    value = float(text)
-    if not 1 <= value <= MAX_RATE_PER_S:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 and {MAX_RATE_PER_S:g} per second")
-    return value
+def _count(text: str) -> int:
+    value = _between(1, 1000)(text)
+    if value != int(value):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number")
+    return int(value)
 
 
 # ---------------------------------------------------------------- run
@@ -176,7 +188,8 @@ def _run(args: argparse.Namespace) -> int:
             with _uninterrupted():
                 if rig is not None:
                     rig.close()
-    return _conclude(outcome, store)
+    with _uninterrupted():
+        return _conclude(outcome, store)
 
 
 class _Redacting:
@@ -195,17 +208,16 @@ class _Redacting:
 def _plan(args: argparse.Namespace) -> Plan:
     budget = BUDGETS[args.budget]
     own = _read_own(args.setups_file)
-    if args.setups:
-        names: Sequence[str] = [name.strip() for name in args.setups.split(",") if name.strip()]
-    elif args.preset:
+    names: Sequence[str] = budget.setups if not own else ()
+    if args.preset:
         names = PRESETS[args.preset]
-    else:
-        names = COMPANIONS if own else budget.setups
+    elif args.setups is not None:
+        names = [name.strip() for name in args.setups.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--setups names no set-up", "`python -m bench setups` lists those that exist")
     if not args.name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
-    setups = choose(names, own)
-    if len(setups) < 2:
-        raise UsageError("there is nothing to compare the baseline with", "name a set-up with --setups")
+    setups = choose([*ALWAYS, *names], own)
     cpus, services_cpus, other_cpus = machine.split_cpus(pinned=not args.no_pin)
     return Plan(
         name=args.name,
@@ -236,13 +248,18 @@ def _read_own(path: Path | None) -> tuple[Setup, ...]:
 
 
 def _minutes(plan: Plan) -> str:
-    minutes, seconds = divmod(round(duration_s(plan)), 60)
-    return f"{minutes} min {seconds} s"
+    """How long a run takes, without and with all the windows that it may repeat."""
+    least, most = duration_s(plan), duration_s(plan, repeated=plan.spare)
+    return f"about {_clock(least)}, at most {_clock(most)}" if plan.spare else f"about {_clock(least)}"
+
+
+def _clock(seconds: float) -> str:
+    return f"{round(seconds) // 60} min {round(seconds) % 60} s"
 
 
 def _show_plan(plan: Plan, console: Console) -> None:
     pinned = f"services on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
-    console.print(f"budget {plan.budget}: about {_minutes(plan)}, seed {plan.seed}, {pinned}")
+    console.print(f"budget {plan.budget}: {_minutes(plan)}, seed {plan.seed}, {pinned}")
     console.print(
         f"{plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
         f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
@@ -360,6 +377,11 @@ def _doctor(_args: argparse.Namespace) -> int:
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
     for budget in BUDGETS.values():
         planned = _plan(_parser().parse_args(["run", "--budget", budget.name]))
-        expected = f"{doctor.expected_mde(budget, found):6.1%} in about {_minutes(planned)}"
+        expected = f"{doctor.expected_mde(budget, found) * 100:6.1f} % in {_minutes(planned)}"
         console.print(f"  {budget.name:<8} {expected}", highlight=False)
-    return 0 if all(check.fit for check in checks) else MeasurementError.exit_code
+    doubts = [check.name for check in checks if not check.fit]
+    if doubts:
+        console.print(Text(f"Not fit to measure: {', '.join(doubts)}.", "yellow"))
+        return MeasurementError.exit_code
+    console.print(Text("Fit to measure.", "green"))
+    return 0

@@ -215,7 +215,7 @@ class Summary:
         plan: as it was carried out.
         epochs: complete epochs that the figures rest on.
         setups: a summary each, in the plan's order.
-        pairs: each set-up that is neither twin nor control against the next cheaper one.
+        pairs: each tracing set-up against the next cheaper one.
         load: how the load went.
         noise_floor: largest difference that identical set-ups still show: the twin's interval
             away from 0; absent without a twin.

@@ -51,6 +51,11 @@ def describe(plan: Plan, environs: Mapping[str, Mapping[str, str]]) -> dict[str,
     }
 
 
+def version() -> str:
+    """This project's version."""
+    return metadata.version("tracing-overhead-bench")
+
+
 def packages() -> dict[str, str]:
     """Every installed package and its version."""
     return dict(sorted((dist.metadata["Name"].lower(), dist.version) for dist in metadata.distributions()))

@@ -135,19 +135,12 @@ def _pairs(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple
     levels = {
         setup.name: level(cells, setup.name) or 0.0
         for setup in plan.setups
-        if setup.name not in {TWIN, CONTROL}
+        if setup.name not in {BASELINE, TWIN, CONTROL}
     }
     neighbours = list(itertools.pairwise(sorted(levels, key=levels.__getitem__)))
-    weights = {
-        setup: against(setup, references(plan) if cheaper == BASELINE else (cheaper,))
-        for cheaper, setup in neighbours
-        if setup != BASELINE
-    }
-    found = contrasts(logs(cells, plan), weights)
+    found = contrasts(logs(cells, plan), {setup: against(setup, (cheaper,)) for cheaper, setup in neighbours})
     pairs = []
     for cheaper, setup in neighbours:
-        if setup not in found:
-            continue
         low, high = found[setup].interval(plan.confidence)
         ratio = math.expm1(found[setup].log_ratio)
         pairs.append(
@@ -171,7 +164,7 @@ def _known_s(plan: Plan) -> float:
 
 def _known_log_ratio(plan: Plan, cells: Cells) -> float:
     """ln((baseline + known cost) / baseline): how far off a control would be that costs nothing."""
-    return math.log1p(_known_s(plan) / _base_level(plan, cells))
+    return math.log1p(_known_s(plan) / _mean_level(cells, references(plan)))
 
 
 def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> Estimate | None:
@@ -280,7 +273,8 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     cpu_per_checkout_s = level(cells, setup.name)
     overhead = None
     if setup.name in estimates:
-        overhead = _overhead(setup, plan, estimates, _base_level(plan, cells), ledger)
+        fleets = (BASELINE,) if setup.name == TWIN else references(plan)
+        overhead = _overhead(setup, plan, estimates, _mean_level(cells, fleets), ledger)
     gate = next(
         (
             caveat.code
@@ -302,9 +296,9 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     )
 
 
-def _base_level(plan: Plan, cells: Cells) -> float:
-    """CPU seconds per checkout of the baseline, mean over its fleets."""
-    return float(np.mean([level(cells, name) or 0.0 for name in references(plan)]))
+def _mean_level(cells: Cells, fleets: Sequence[str]) -> float:
+    """CPU seconds per checkout, mean over some fleets."""
+    return float(np.mean([level(cells, name) or 0.0 for name in fleets]))
 
 
 def _overhead(

@@ -95,12 +95,12 @@ PREFLIGHT_S = 12.0
 """Estimates of what is not load, seen on two cores; used for the expected duration only."""
 
 
-def duration_s(plan: Plan) -> float:
-    """How long a run will take, roughly, if no window has to be repeated."""
+def duration_s(plan: Plan, repeated: int = 0) -> float:
+    """How long a run will take, roughly, if so many windows have to be repeated."""
     start = START_S_PER_FLEET * len(plan.setups)
     epoch = start + plan.warm_up_s + plan.idle_s + STOP_S_PER_EPOCH
     epoch += plan.windows * (plan.window_s + OVERHEAD_S_PER_WINDOW)
-    return PREFLIGHT_S + plan.epochs * epoch
+    return PREFLIGHT_S + plan.epochs * epoch + repeated * (plan.window_s + OVERHEAD_S_PER_WINDOW)
 
 
 def rate_per_s(plan: Plan, cpu_per_checkout_s: float) -> float:

@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 
 from bench.errors import UsageError
-from bench.model import BASELINE, CONTROL, TWIN, Setup
+from bench.model import BASELINE, CONTROL, SERVICES, TWIN, Setup
 
 CONTROL_CPU_US = 600
 """CPU that the positive control burns per checkout: small against the effects that people
@@ -223,13 +223,15 @@ def _parse_table(text: str, source: str, number: int, table: Mapping[str, object
     if spans is not None and not _is_counts(spans):
         raise _bad(
             text, source, number, "spans_per_checkout",
-            "has to be a table of services and counts such as { frontend-app = 2, order-service = 3 }",
+            f"has to be a table of counts for {', '.join(SERVICES)}",
         )  # fmt: skip
     return Setup(name=name, description=description, env=env, spans_per_checkout=spans)  # type: ignore[arg-type]
 
 
 def _is_counts(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(count, int) and count > 0 for count in value.values())
+    return isinstance(value, dict) and all(
+        service in SERVICES and isinstance(count, int) and count > 0 for service, count in value.items()
+    )
 
 
 def _check_variable(text: str, source: str, number: int, variable: str, value: object) -> None:

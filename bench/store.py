@@ -54,7 +54,9 @@ class Store:
                 raise ResultsError(f"{folder} is not empty", "name another folder with --out")
             free = shutil.disk_usage(folder).free
         except OSError as error:
-            raise _cannot("make", folder, error) from None
+            raise ResultsError(
+                f"cannot make {folder}: {error.strerror or error}", "name another folder with --out"
+            ) from None
         if free < MIN_FREE_BYTES:
             raise ResultsError(
                 f"the disk of {folder} has only {free // 2**20} MiB left",

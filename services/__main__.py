@@ -2,13 +2,13 @@
 
 import argparse
 import contextlib
+import http.client
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from services import frontend, inventory, orders, payments
 from services.server import bind, serve
-from services.telemetry import ConfigurationError, configure
+from services.telemetry import ConfigurationError, check, configure
 
 SERVICES = (frontend.SERVICE, orders.SERVICE, payments.SERVICE, inventory.SERVICE)
 FIRST_PORT = 8000
@@ -54,16 +54,24 @@ def _parser() -> argparse.ArgumentParser:
     for upstream in SERVICES[1:]:
         parser.add_argument(f"--{upstream}-url", help=f"where {upstream} answers")
     parser.add_argument(
-        "--payment-delay", type=_seconds, default=0.0, metavar="S", help="the card network's delay"
+        "--payment-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="TIME",
+        help="the card network's delay, such as 150ms",
     )
     parser.add_argument(
-        "--inventory-delay", type=_seconds, default=0.0, metavar="S", help="the warehouse's delay"
+        "--inventory-delay",
+        type=_seconds,
+        default=0.0,
+        metavar="TIME",
+        help="the warehouse's delay, such as 50ms",
     )
     parser.add_argument(
         "--upstream-timeout",
         type=_seconds,
         default=2.0,
-        metavar="S",
+        metavar="TIME",
         help="how long order-service waits for an upstream (default: 2)",
     )
     return parser
@@ -72,9 +80,12 @@ def _parser() -> argparse.ArgumentParser:
 def _seconds(text: str) -> float:
     """Seconds from `0.15`, `0.15s` or `150ms`."""
     number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
-    value = float(number) * scale
-    if not 0 <= value <= 3600:  # an hour is no delay any more
-        raise ValueError(text)
+    try:
+        value = float(number) * scale
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 0.15, 0.15s or 150ms") from None
+    if not 0 <= value <= 3600:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and an hour")
     return value
 
 
@@ -88,24 +99,23 @@ def _url(args: argparse.Namespace, upstream: str) -> str:
 
 
 def _run_one(args: argparse.Namespace) -> int:
-    listener = _listen(args)
-    try:
-        app = _build(args)
-    except ConfigurationError as error:
-        raise StartError(str(error), "set the variable to one of these values, or unset it") from None
-    serve(app, listener, stop_on_eof=args.stop_on_eof)
+    _check_tracing()
+    serve(_build(args), _listen(args), stop_on_eof=args.stop_on_eof)
     return 0
 
 
 def _listen(args: argparse.Namespace) -> socket.socket:
     if args.fd is not None:
         return socket.socket(fileno=args.fd)
-    port = _port(args.service, FIRST_PORT) if args.port is None else args.port
+    return _bind(args.service, _port(args.service, FIRST_PORT) if args.port is None else args.port)
+
+
+def _bind(service: str, port: int) -> socket.socket:
     try:
         return bind(port)
     except OSError as error:
         raise StartError(
-            f"{args.service} cannot listen on port {port}: {error.strerror or error}",
+            f"{service} cannot listen on port {port}: {error.strerror or error}",
             "stop the program that uses the port, or choose another with --port",
         ) from None
     except OverflowError:
@@ -132,38 +142,55 @@ def _build(args: argparse.Namespace) -> ASGIApp:
 def _run_all(args: argparse.Namespace) -> int:
     """The four services as four processes, until Ctrl-C or SIGTERM."""
     first = FIRST_PORT if args.port is None else args.port
+    _check_tracing()
     # Explicitly, also for SIGINT: a shell starts background jobs with it ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     children: dict[str, subprocess.Popen[bytes]] = {}
+    with contextlib.ExitStack() as stack:
+        # All ports are taken here, before anything starts, and handed down.
+        listeners = {
+            service: stack.enter_context(_bind(service, _port(service, first))) for service in SERVICES
+        }
+        stack.callback(_stop, children)
+        try:
+            for service, listener in listeners.items():
+                children[service] = _spawn(service, listener, first, args)
+                listener.close()
+            for service, child in children.items():
+                _wait_until_healthy(service, child, _port(service, first))
+            sys.stdout.write(_greeting(first))
+            sys.stdout.flush()
+            return _watch(children)
+        except KeyboardInterrupt:
+            sys.stderr.write("stopping\n")
+            return 0
+
+
+def _check_tracing() -> None:
     try:
-        for service in reversed(SERVICES):
-            children[service] = _spawn(service, first, args)
-        for service in reversed(SERVICES):
-            _wait_until_healthy(service, children[service], _port(service, first))
-        sys.stdout.write(_greeting(first))
-        sys.stdout.flush()
-        return _watch(children)
-    except KeyboardInterrupt:
-        sys.stderr.write("stopping\n")
-        return 0
-    finally:
-        _stop(children)
+        check(os.environ)
+    except ConfigurationError as error:
+        raise StartError(str(error), "set the variable to one of these values, or unset it") from None
 
 
 def _interrupt(_signal: int, _frame: object) -> None:
     raise KeyboardInterrupt
 
 
-def _spawn(service: str, first: int, args: argparse.Namespace) -> subprocess.Popen[bytes]:
-    command = [sys.executable, "-m", "services", service, "--port", str(_port(service, first))]
+def _spawn(
+    service: str, listener: socket.socket, first: int, args: argparse.Namespace
+) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-m", "services", service, "--fd", str(listener.fileno()), "--stop-on-eof"]
     for upstream in SERVICES[1:]:
         command += [f"--{upstream}-url", f"http://127.0.0.1:{_port(upstream, first)}"]
     command += ["--payment-delay", str(args.payment_delay)]
     command += ["--inventory-delay", str(args.inventory_delay)]
-    command += ["--upstream-timeout", str(args.upstream_timeout), "--stop-on-eof"]
+    command += ["--upstream-timeout", str(args.upstream_timeout)]
     # A session of its own: Ctrl-C reaches this program alone, which then stops them in order.
-    return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+    return subprocess.Popen(
+        command, stdin=subprocess.PIPE, pass_fds=(listener.fileno(),), start_new_session=True
+    )
 
 
 def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], port: int) -> None:
@@ -172,7 +199,7 @@ def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], port: int)
         if child.poll() is not None:
             raise StartError(f"{service} ended with code {child.returncode}", "its message stands above")
         with (
-            contextlib.suppress(urllib.error.URLError, ConnectionError),
+            contextlib.suppress(OSError, http.client.HTTPException),
             urllib.request.urlopen(f"http://127.0.0.1:{port}/admin/health", timeout=1),
         ):
             return

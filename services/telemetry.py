@@ -15,11 +15,11 @@ because uvicorn re-raises SIGTERM and `atexit` never runs.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from enum import StrEnum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
-
-E = TypeVar("E", bound=StrEnum)
 
 
 class Mode(StrEnum):
@@ -140,15 +138,31 @@ class NoTracing:
         return None
 
 
-class InstrumentedTracing(NoTracing):
+class ProvidedTracing(NoTracing):
+    """Tracing with the SDK's provider behind it, or with none (`api`)."""
+
+    def __init__(self, provider: "TracerProvider | None") -> None:
+        self._provider = provider
+
+    def flush(self) -> None:
+        # The return value says True even when every span was dropped: the sink counts.
+        if self._provider is not None:
+            self._provider.force_flush()
+
+    def shutdown(self) -> None:
+        if self._provider is not None:
+            self._provider.shutdown()
+
+
+class InstrumentedTracing(ProvidedTracing):
     """Spans made by instrumentation libraries; without a provider they are no-ops (`api`)."""
 
     def __init__(self, spans: Spans, provider: "TracerProvider | None") -> None:
         from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
         from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 
+        super().__init__(provider)
         self._spans = spans
-        self._provider = provider
         HTTPXClientInstrumentor().instrument()
         SQLite3Instrumentor().instrument()
 
@@ -171,92 +185,92 @@ class InstrumentedTracing(NoTracing):
                     middleware.kwargs["exclude_spans"] = ["receive", "send"]
         return app
 
-    def flush(self) -> None:
-        # The return value says True even when every span was dropped: the sink counts.
-        if self._provider is not None:
-            self._provider.force_flush()
 
-    def shutdown(self) -> None:
-        if self._provider is not None:
-            self._provider.shutdown()
-
-
-class ManualTracing(NoTracing):
+class ManualTracing(ProvidedTracing):
     """The checkout story written by hand: context extracted, spans made, context injected."""
 
     def __init__(self, provider: "TracerProvider | None") -> None:
-        from opentelemetry import trace
+        # Kept, not imported again in every step: an import statement costs a microsecond.
+        from opentelemetry import propagate, trace
 
-        self._provider = provider
+        super().__init__(provider)
+        self._propagate = propagate
+        self._trace = trace
         self._tracer: Tracer = trace.get_tracer("services.checkout")
 
     @contextmanager
     def serve(self, name: str, headers: Mapping[str, str]) -> Iterator[Step]:
-        from opentelemetry import propagate, trace
-
-        with self._tracer.start_as_current_span(
-            name, context=propagate.extract(headers), kind=trace.SpanKind.SERVER
-        ) as span:
-            yield _Written(span)
+        parent = self._propagate.extract(headers)
+        kind = self._trace.SpanKind.SERVER
+        with self._tracer.start_as_current_span(name, context=parent, kind=kind) as span:
+            yield _Written(self, span)
 
     @contextmanager
     def step(self, name: str) -> Iterator[Step]:
-        from opentelemetry import trace
-
         # On an exception OpenTelemetry records it and sets the status to ERROR itself.
-        with self._tracer.start_as_current_span(name, kind=trace.SpanKind.CLIENT) as span:
-            yield _Written(span)
+        with self._tracer.start_as_current_span(name, kind=self._trace.SpanKind.CLIENT) as span:
+            yield _Written(self, span)
 
     @contextmanager
     def detached(self, name: str) -> Iterator[Step]:
-        from opentelemetry import trace
-
-        span = self._tracer.start_span(name, kind=trace.SpanKind.CLIENT)
+        span = self._tracer.start_span(name, kind=self._trace.SpanKind.CLIENT)
         try:
-            yield _Written(span)
+            yield _Written(self, span)
         except Exception as error:
             # Nobody does this for a span that is not current.
             span.record_exception(error)
-            span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+            self.set_status(span, "ERROR", f"{type(error).__name__}: {error}")
             raise
         finally:
             span.end()
 
-    def flush(self) -> None:
-        if self._provider is not None:
-            self._provider.force_flush()
+    def inject(self, span: "Span") -> dict[str, str]:
+        """The headers that continue a span's trace, whichever span is current."""
+        carrier: dict[str, str] = {}
+        self._propagate.inject(carrier, context=self._trace.set_span_in_context(span))
+        return carrier
 
-    def shutdown(self) -> None:
-        if self._provider is not None:
-            self._provider.shutdown()
+    def set_status(self, span: "Span", code: str, description: str | None = None) -> None:
+        """The span's status: OK (1) or ERROR (2)."""
+        span.set_status(self._trace.Status(self._trace.StatusCode[code], description))
 
 
 class _Written:
     """A hand-written span."""
 
-    def __init__(self, span: "Span") -> None:
+    def __init__(self, tracing: ManualTracing, span: "Span") -> None:
+        self._tracing = tracing
         self._span = span
 
     @property
     def headers(self) -> dict[str, str]:
-        from opentelemetry import propagate, trace
-
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier, context=trace.set_span_in_context(self._span))
-        return carrier
+        return self._tracing.inject(self._span)
 
     def event(self, name: str, /, **attributes: str | int) -> None:
         self._span.add_event(name, attributes)
 
     def succeed(self) -> None:
-        from opentelemetry.trace import Status, StatusCode
+        self._tracing.set_status(self._span, "OK")
 
-        self._span.set_status(Status(StatusCode.OK))
+    def fail(self, reason: str, /) -> None:
+        self._tracing.set_status(self._span, "ERROR", reason)
 
-    def fail(self, reason: str) -> None:
-        from opentelemetry.trace import Status, StatusCode
 
-        self._span.set_status(Status(StatusCode.ERROR, reason))
+PROTOCOLS = ("http/protobuf", "grpc")
+EXPORTERS = ("otlp", "console", "none")
+
+
+def check(environ: Mapping[str, str]) -> tuple[Mode, Spans]:
+    """What the environment asks for, without importing anything for it.
+
+    Raises:
+        ConfigurationError: a variable has a value that does not exist.
+    """
+    mode = Mode(_choice("BENCH_TRACING", tuple(Mode), environ.get("BENCH_TRACING", Mode.NONE)))
+    spans = Spans(_choice("BENCH_SPANS", tuple(Spans), environ.get("BENCH_SPANS", Spans.AUTO)))
+    _choice("OTEL_TRACES_EXPORTER", EXPORTERS, environ.get("OTEL_TRACES_EXPORTER", "otlp"))
+    _choice("OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, _protocol(environ))
+    return mode, spans
 
 
 def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
@@ -265,19 +279,22 @@ def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
     Raises:
         ConfigurationError: a variable has a value that does not exist.
     """
-    mode = _choice("BENCH_TRACING", Mode, environ.get("BENCH_TRACING", Mode.NONE))
-    spans = _choice("BENCH_SPANS", Spans, environ.get("BENCH_SPANS", Spans.AUTO))
+    mode, spans = check(environ)
     if mode is Mode.NONE:
         return NoTracing()
     provider = None if mode is Mode.API else _provider(service, mode, environ)
     return ManualTracing(provider) if spans is Spans.MANUAL else InstrumentedTracing(spans, provider)
 
 
-def _choice(variable: str, kind: type[E], value: str) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        raise ConfigurationError(f"{variable}={value!r} is not one of {', '.join(kind)}") from None
+def _choice(variable: str, choices: Sequence[str], value: str) -> str:
+    if value not in choices:
+        raise ConfigurationError(f"{variable}={value!r} is not one of {', '.join(choices)}")
+    return value
+
+
+def _protocol(environ: Mapping[str, str]) -> str:
+    common = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    return environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", common)
 
 
 def _provider(service: str, mode: Mode, environ: Mapping[str, str]) -> "TracerProvider":
@@ -306,20 +323,12 @@ def _exporter(environ: Mapping[str, str]) -> "SpanExporter | None":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
         return ConsoleSpanExporter()
-    if name != "otlp":
-        raise ConfigurationError(f"OTEL_TRACES_EXPORTER={name!r} is not one of otlp, console, none")
-    protocol = environ.get(
-        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-        environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
-    )
-    if protocol == "http/protobuf":
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-        return OTLPSpanExporter()
-    if protocol == "grpc":
+    if _protocol(environ) == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
             OTLPSpanExporter as GrpcSpanExporter,
         )
 
         return GrpcSpanExporter()
-    raise ConfigurationError(f"OTEL_EXPORTER_OTLP_PROTOCOL={protocol!r} is not one of http/protobuf, grpc")
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    return OTLPSpanExporter()

@@ -25,6 +25,12 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(
     assert not (tmp_path / "x").exists()
 
 
+def test_every_run_has_a_twin_and_a_control(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["run", "--dry-run", "--setups", "batch"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in ("none-again", "control", "batch"))
+
+
 def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["setups"]) == 0
     printed = capsys.readouterr().out
@@ -36,7 +42,7 @@ def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     ("arguments", "code", "message"),
     [
         (["run", "--setups", "btach"], 2, "no set-up named 'btach'"),
-        (["run", "--setups", "none"], 2, "nothing to compare"),
+        (["run", "--setups", ""], 2, "names no set-up"),
         (["run", "--setups-file", "nowhere.toml"], 2, "cannot read nowhere.toml"),
         (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
         (["report", "nowhere"], 5, "cannot read nowhere"),
@@ -53,7 +59,16 @@ def test_a_users_mistake_ends_in_a_sentence_and_a_hint(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["run", "--utilisation", "2"], ["run", "--epochs", "0"], ["run", "--rate", "1e9"], ["fly"]]
+    "arguments",
+    [
+        ["run", "--utilisation", "2"],
+        ["run", "--epochs", "0"],
+        ["run", "--epochs", "1.5"],
+        ["run", "--window", "fast"],
+        ["run", "--rate", "1e9"],
+        ["run", "--preset", "dapper", "--setups", "batch"],
+        ["fly"],
+    ],
 )
 def test_a_number_out_of_range_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

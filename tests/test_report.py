@@ -85,5 +85,14 @@ def test_a_hostile_sentence_stays_text() -> None:
     assert "a|b<script>" in printed(shown)
 
 
+def test_an_own_setup_can_be_repeated_from_the_report() -> None:
+    shown = summary()
+    own = Setup(name="mine", description="Mine.", env={"OTEL_BSP_SCHEDULE_DELAY": "1000"})
+    shown = replace(shown, plan=replace(shown.plan, setups=(*shown.plan.setups, own)))
+    text = markdown.render(shown)
+    assert "--setups none,none-again,control,batch --setups-file FILE --seed 1" in text
+    assert "`mine`: Mine. `OTEL_BSP_SCHEDULE_DELAY=1000`" in text
+
+
 def test_no_colour_reaches_what_is_not_a_terminal() -> None:
     assert "\x1b[" not in printed(summary(lossy=True))

@@ -278,6 +278,15 @@ def test_a_port_in_use_is_said_with_a_hint(capsys: pytest.CaptureFixture[str]) -
     assert "hint: stop the program" in message
 
 
+def test_all_four_start_only_where_all_four_ports_are_free(capsys: pytest.CaptureFixture[str]) -> None:
+    with bind(0) as taken:
+        port = taken.getsockname()[1]
+        assert services_main(["all", "--port", str(port - 2)]) == 3
+    printed = capsys.readouterr()
+    assert f"payment-service cannot listen on port {port}" in printed.err
+    assert printed.out == ""
+
+
 def test_a_service_stops_with_the_program_that_started_it() -> None:
     with bind(0) as listener:
         child = subprocess.Popen(

@@ -113,6 +113,7 @@ def test_a_user_may_say_which_spans_a_checkout_makes() -> None:
             "OTEL_TRACES_SAMPLER_ARG",
         ),
         ('[[setup]]\nname = "x"\nspans_per_checkout = 5\n', 3, "spans_per_checkout"),
+        ('[[setup]]\nname = "x"\nspans_per_checkout = { frontend = 5 }\n', 3, "spans_per_checkout"),
     ],
 )
 def test_a_bad_file_names_the_line_and_the_key(text: str, line: int, key: str) -> None:

@@ -3,7 +3,9 @@
 from tabulate import tabulate
 
 from bench.findings import Caveat, Severity, Summary
+from bench.model import Setup
 from bench.report import words
+from bench.setups import BY_NAME
 
 RED = "🔴"
 HOW_TO_READ = (
@@ -32,7 +34,7 @@ def render(summary: Summary) -> str:
         "## Caveats",
         _caveats(summary),
         "## Set-ups",
-        "\n".join(f"- `{_escape(setup.name)}`: {_escape(setup.description)}" for setup in summary.setups),
+        "\n".join(map(_setup, summary.plan.setups)),
         "## How to repeat it",
         _how(summary),
     ]
@@ -66,15 +68,27 @@ def _caveat(caveat: Caveat) -> str:
     return f"- {mark}{_escape(words.caveat_line(caveat))}"
 
 
+def _setup(setup: Setup) -> str:
+    env = " ".join(f"{name}={value}" for name, value in setup.env.items())
+    return f"- `{_escape(setup.name)}`: {_escape(setup.description)}" + (f" `{_escape(env)}`" if env else "")
+
+
 def _how(summary: Summary) -> str:
     plan = summary.plan
-    names = _escape(",".join(setup.name for setup in plan.setups))
-    pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
-    return (
-        f"`python -m bench run --budget {plan.budget} --setups {names} --seed {plan.seed}`"
-        f" ({pinned if plan.services_cpus else 'not pinned'}). "
-        "The machine and every version stand in `machine.json`."
+    own = [setup.name for setup in plan.setups if setup.name not in BY_NAME]
+    names = ",".join(setup.name for setup in plan.setups if setup.name not in own)
+    command = (
+        f"python -m bench run --setups {names}{' --setups-file FILE' if own else ''} --seed {plan.seed} "
+        f"--epochs {plan.epochs} --windows {plan.windows} --window {plan.window_s:g} "
+        f"--warm-up {plan.warm_up_s:g} --rate {plan.rate_per_s:g}{'' if plan.services_cpus else ' --no-pin'}"
     )
+    pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
+    parts = [
+        f"`{command}` ({pinned if plan.services_cpus else 'not pinned'}).",
+        f"`FILE` holds {', '.join(f'`{_escape(name)}`' for name in own)} as listed above." if own else "",
+        "The machine and every version stand in `machine.json`.",
+    ]
+    return " ".join(filter(None, parts))
 
 
 def _cpus(cpus: tuple[int, ...]) -> str:

@@ -3,6 +3,7 @@
 Rule 1: no decimals that the interval does not support.
 """
 
+import re
 from dataclasses import dataclass
 
 from bench.findings import Caveat, Overhead, SetupSummary, Severity, Summary
@@ -206,10 +207,15 @@ def headline(summary: Summary) -> str:
 
 def _extent(summary: Summary) -> str:
     plan = summary.plan
-    done = f"{summary.epochs} epochs" if summary.complete else f"{summary.epochs} of {plan.epochs} epochs"
-    return (
-        f"{done} of {plan.windows} windows of {plan.window_s:g} s, {count(summary.load.requests)} checkouts"
-    )
+    done = _plural(summary.epochs, "epoch")
+    if not summary.complete:
+        done = f"{summary.epochs} of {_plural(plan.epochs, 'epoch')}"
+    windows = f"{_plural(plan.windows, 'window')} of {plan.window_s:g} s"
+    return f"{done} of {windows}, {count(summary.load.requests)} checkouts"
+
+
+def _plural(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
 
 
 def noise_floor(summary: Summary) -> str:
@@ -218,23 +224,29 @@ def noise_floor(summary: Summary) -> str:
         return "The noise floor is not known: the run has no twin of the baseline."
     return (
         "Noise floor: two identical set-ups cannot be told apart here below "
-        f"{summary.noise_floor * 100:.1f} % (the end of the twin's interval)."
+        f"{percent(summary.noise_floor, sign=False)} % (the end of the twin's interval)."
     )
 
 
 def load_line(summary: Summary) -> str:
     """How the load went, in one sentence."""
     load = summary.load
-    lag = f"lag p50 {milliseconds(load.lag_p50_s)} ms, p99 {milliseconds(load.lag_p99_s)} ms"
-    return (
+    p99 = "not known (too few requests)" if load.lag_p99_s is None else f"{milliseconds(load.lag_p99_s)} ms"
+    lag = f"lag p50 {milliseconds(load.lag_p50_s)} ms, p99 {p99}"
+    return _spaced(
         f"Load: {load.rate_per_s:.1f} checkouts/s planned over all fleets, open loop; services' CPU "
         f"{load.utilisation:.0%} busy, load generator {load.load_utilisation:.0%}; {lag}; "
         f"{count(load.failed)} failed, {count(load.dropped)} dropped; "
         f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core; "
-        f"{load.set_aside} windows repeated because of steal."
-    ).replace("%", " %")
+        f"{load.set_aside} of {_plural(summary.plan.spare, 'spare window')} used because of steal."
+    )
+
+
+def _spaced(text: str) -> str:
+    """A space before every percent sign."""
+    return re.sub(r"(?<=\d)%", " %", text)
 
 
 def caveat_line(caveat: Caveat) -> str:
     """A caveat as one sentence and its advice."""
-    return f"{caveat.code}: {caveat.message} - {caveat.advice}."
+    return _spaced(f"{caveat.code}: {caveat.message} - {caveat.advice}.")
