@@ -1,0 +1,65 @@
+"""The committed reference run: what is shown of it follows from its raw records."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from bench.findings import Summary
+from bench.overhead import summarise
+from bench.report import markdown, words
+from bench.store import read_ending, read_plan, read_requests, read_windows
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "results" / "reference"
+
+
+def summary() -> Summary:
+    return msgspec.json.decode((REFERENCE / "summary.json").read_bytes(), type=Summary)
+
+
+def leaves(value: object) -> Iterator[object]:
+    if isinstance(value, dict):
+        for key in sorted(value):
+            yield from leaves(value[key])
+    elif isinstance(value, (list, tuple)):
+        for each in value:
+            yield from leaves(each)
+    else:
+        yield value
+
+
+def figures(of: Summary) -> Iterator[float]:
+    """All numbers of a summary; another processor may round the last digit of one differently."""
+    return (value for value in leaves(msgspec.to_builtins(of)) if isinstance(value, float))
+
+
+def words_of(of: Summary) -> list[object]:
+    """Everything else."""
+    return [value for value in leaves(msgspec.to_builtins(of)) if not isinstance(value, float)]
+
+
+def test_the_reference_follows_from_its_raw_records() -> None:
+    again = summarise(
+        read_plan(REFERENCE), read_windows(REFERENCE), read_requests(REFERENCE), read_ending(REFERENCE)
+    )
+    assert list(figures(again)) == pytest.approx(list(figures(summary())), rel=1e-9)
+    assert words_of(again) == words_of(summary())
+    assert markdown.render(again) == (REFERENCE / "report.md").read_text("utf-8")
+
+
+def test_the_readme_shows_the_reference_and_nothing_else() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    for table in (words.overhead_table(summary()), words.ledger_table(summary())):
+        for row in table.rows:
+            assert any(all(cell in line for cell in row) for line in readme.splitlines() if row[0] in line), (
+                row
+            )
+    assert words.noise_floor(summary()) in readme
+    assert words.load_line(summary()) in readme
+
+
+def test_the_reference_is_valid_and_balances() -> None:
+    assert summary().valid
+    assert all(setup.ledger.balanced for setup in summary().setups)
