@@ -187,7 +187,7 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing_behind(
 
 def test_ctrl_c_while_fleets_start_leaves_nothing_behind(start: Callable[..., Run]) -> None:
     run = start(*SHORT)
-    run.wait_for(lambda: "starting 4 fleets" in run.text())
+    run.wait_for(lambda: "fleets of four services" in run.text())
     run.children |= set(psutil.Process(run.process.pid).children(recursive=True))
     run.process.send_signal(signal.SIGINT)
     assert run.end() == 130
