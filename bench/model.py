@@ -115,9 +115,11 @@ class Request:
         window: number of the window in its epoch.
         setup: the fleet that it went to.
         planned_ns: when it was to be sent.
-        sent_ns: when it was sent; equal to `done_ns` where it was dropped.
+        sent_ns: when it was sent; equal to `done_ns` where it was not.
         done_ns: when the last byte had arrived.
-        status: HTTP status; 0 for no answer, -1 for dropped (too many in flight).
+        status: HTTP status; 0 for no answer, -1 for dropped (it waited too long for its turn),
+            -2 for lost (its load worker died; whether it was sent is not known).
+        worker: which load worker sent it.
     """
 
     epoch: int
@@ -127,9 +129,11 @@ class Request:
     sent_ns: int
     done_ns: int
     status: int
+    worker: int = 0
 
 
 DROPPED = -1
+LOST = -2
 CREATED = 201
 
 
