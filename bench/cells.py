@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.model import FleetReading, Kind, Plan, Window
+from bench.model import BASELINE, TWIN, FleetReading, Kind, Plan, Window
+from bench.stats import against
 
 SPOILED_STEAL = 0.01
 """A window in which the host took more than this share of a core away is repeated while there
@@ -22,19 +23,20 @@ Cells = dict[int, list[dict[str, float]]]
 
 
 def is_spoiled(window: Window) -> bool:
-    """Whether the host took too much of the CPU away for the window to count, if there is a better one."""
-    return window.machine.steal_s > SPOILED_STEAL * window.duration_s
+    """Whether another window should count instead: the host took too much of the CPU, or a worker died."""
+    return window.lost_workers > 0 or window.machine.steal_s > SPOILED_STEAL * window.duration_s
 
 
 def counting_windows(work: Sequence[Window], per_epoch: int) -> tuple[Window, ...]:
     """The windows that figures rest on: of every epoch those with the least steal, in their order.
 
     Chosen by what the host did and never by what was measured, and the same number in
-    every epoch, so that repeating a window favours no set-up.
+    every epoch, so that repeating a window favours no set-up. A window in which a load
+    worker died never counts.
     """
     chosen: list[Window] = []
     for epoch in sorted({window.epoch for window in work}):
-        mine = [window for window in work if window.epoch == epoch]
+        mine = [window for window in work if window.epoch == epoch and not window.lost_workers]
         calm = sorted(mine, key=lambda window: window.machine.steal_s / window.duration_s)[:per_epoch]
         chosen += [window for window in mine if window in calm]
     return tuple(chosen)
@@ -89,6 +91,24 @@ def _rate(idle: Sequence[Window], setup: str) -> float:
 def _mean(flush: Sequence[Window], setup: str) -> float:
     """CPU seconds of one round of flush calls that have nothing to flush."""
     return sum(map(cpu_s, readings_of(flush, setup))) / len(flush) if flush else 0.0
+
+
+def references(names: Sequence[str]) -> tuple[str, ...]:
+    """The fleets that together are the baseline: itself, and its twin where there is one.
+
+    They are the same set-up, so their mean is the baseline with half the variance; the
+    twin's own difference from it is uncorrelated with what is found of the others.
+    """
+    return (BASELINE, TWIN) if TWIN in names else (BASELINE,)
+
+
+def design(names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """What is compared with what: set-ups with the baseline's fleets, the twin with the baseline."""
+    return {
+        name: against(name, (BASELINE,) if name == TWIN else references(names))
+        for name in names
+        if name != BASELINE
+    }
 
 
 def logs(cells: Cells, plan: Plan) -> dict[str, list[list[float]]]:

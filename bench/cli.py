@@ -8,10 +8,9 @@ Exit codes: 0 every figure counts; 2 the command line or a set-ups file is wrong
 import argparse
 import contextlib
 import os
-import secrets
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,21 +21,19 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import display, doctor, machine
-from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError, UsageError
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
 from bench.fleet import environ_of
-from bench.model import BASELINE, CONTROL, TWIN, Ending, Plan, Request, Setup, Window
+from bench.model import Plan, Raw
+from bench.options import add_run_arguments, crew_of, defaults, plan_of, read_own
 from bench.overhead import summarise
-from bench.plan import BUDGETS, MAX_RATE_PER_S, UTILISATION, duration_s
+from bench.plan import BUDGETS, duration_s
 from bench.process import ROOT
-from bench.report import markdown, terminal
+from bench.report import histograms, markdown, terminal
 from bench.rig import Rig
-from bench.setups import PRESETS, TABLE, choose, parse_toml
-from bench.store import Store, folder_name, pretty, read_ending, read_plan, read_requests, read_windows
-
-ALWAYS = (BASELINE, TWIN, CONTROL)
-"""What every run has: a baseline, a noise floor, and a cost that it has to find."""
+from bench.setups import PRESETS, TABLE
+from bench.store import Store, folder_name, pretty, read_raw
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     run = commands.add_parser("run", help="measure, and report (the main job)")
     run.set_defaults(call=_run)
-    _add_run_arguments(run)
+    add_run_arguments(run)
     setups = commands.add_parser("setups", help="list the tracing set-ups")
     setups.set_defaults(call=_setups)
     setups.add_argument("--setups-file", type=Path, metavar="F.toml", help="your own, too")
@@ -92,77 +89,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_run_arguments(run: argparse.ArgumentParser) -> None:
-    run.add_argument(
-        "--budget", choices=tuple(BUDGETS), default="default", help="how long it may take (default: default)"
-    )
-    which = run.add_mutually_exclusive_group()
-    which.add_argument(
-        "--setups",
-        metavar="A,B",
-        help="which set-ups; the baseline, its twin and the control are always there",
-    )
-    which.add_argument("--preset", choices=tuple(PRESETS), help="a list of set-ups by name")
-    run.add_argument("--setups-file", type=Path, metavar="F.toml", help="add your own set-ups")
-    run.add_argument("--epochs", type=_count, help="fresh processes so many times")
-    run.add_argument("--windows", type=_count, help="windows in an epoch")
-    run.add_argument(
-        "--window", type=_between(0.5, 3600, " seconds"), metavar="S", help="length of a window in seconds"
-    )
-    run.add_argument(
-        "--warm-up",
-        type=_between(0.5, 3600, " seconds"),
-        metavar="S",
-        help="load before the first window of an epoch",
-    )
-    run.add_argument(
-        "--utilisation", type=_between(0.05, 0.95), default=UTILISATION, metavar="U",
-        help=f"how busy the services' CPU should be, 0.05 to 0.95 (default: {UTILISATION})",
-    )  # fmt: skip
-    run.add_argument(
-        "--rate",
-        type=_between(1, MAX_RATE_PER_S, " per second"),
-        default=0.0,
-        help="arrivals per second (default: calibrated)",
-    )
-    run.add_argument("--no-pin", action="store_true", help="do not pin the services to a CPU of their own")
-    run.add_argument("--seed", type=int, help="repeat the order and times of another run")
-    run.add_argument("--name", default="bench", help="part of the results folder's name")
-    run.add_argument(
-        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-<name>)"
-    )
-    run.add_argument(
-        "--dry-run", action="store_true", help="print the plan and its duration; measure nothing"
-    )
-
-
-def _between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
-    """A parser of numbers in a range."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}{unit}")
-        return value
-
-    return parse
-
-
-def _count(text: str) -> int:
-    value = _between(1, 1000)(text)
-    if value != int(value):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number")
-    return int(value)
-
-
 # ---------------------------------------------------------------- run
 
 
 def _run(args: argparse.Namespace) -> int:
-    plan = _plan(args)
+    plan = plan_of(args)
     if args.dry_run:
         _show_plan(plan, display.console())
         return 0
@@ -175,7 +106,7 @@ def _run(args: argparse.Namespace) -> int:
     with display.progress(duration_s(plan)) as shown:
         try:
             shown.say("starting the sink and the load generator")
-            rig = Rig(plan)
+            rig = _rig(plan, args)
             environs = {
                 setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
                 for setup in plan.setups
@@ -192,6 +123,16 @@ def _run(args: argparse.Namespace) -> int:
         return _conclude(outcome, store)
 
 
+OTLP_PORTS = (4318, 4317)
+"""OTLP's own, http and grpc: where fleets that run elsewhere send unless told otherwise."""
+
+
+def _rig(plan: Plan, args: argparse.Namespace) -> Rig:
+    if not plan.targets:
+        return Rig(plan, crew_of(args))
+    return Rig(plan, crew_of(args), OTLP_PORTS, args.sink_host)
+
+
 class _Redacting:
     """A record that never stores a set-up's secrets."""
 
@@ -199,52 +140,11 @@ class _Redacting:
         self._store = store
         self.append_window = store.append_window
         self.append_requests = store.append_requests
+        self.append_slice = store.append_slice
 
     def write_plan(self, plan: Plan) -> None:
         """The plan with secret values redacted."""
         self._store.write_plan(replace(plan, setups=machine.redact(plan.setups)))
-
-
-def _plan(args: argparse.Namespace) -> Plan:
-    budget = BUDGETS[args.budget]
-    own = _read_own(args.setups_file)
-    names: Sequence[str] = budget.setups if not own else ()
-    if args.preset:
-        names = PRESETS[args.preset]
-    elif args.setups is not None:
-        names = [name.strip() for name in args.setups.split(",") if name.strip()]
-        if not names:
-            raise UsageError("--setups names no set-up", "`python -m bench setups` lists those that exist")
-    if not args.name.replace("-", "").replace("_", "").isalnum():
-        raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
-    setups = choose([*ALWAYS, *names], own)
-    cpus, services_cpus, other_cpus = machine.split_cpus(pinned=not args.no_pin)
-    return Plan(
-        name=args.name,
-        budget=budget.name,
-        seed=secrets.randbelow(2**32) if args.seed is None else args.seed,
-        setups=setups,
-        epochs=args.epochs or budget.epochs,
-        windows=args.windows or budget.windows,
-        spare=budget.spare,
-        window_s=args.window or budget.window_s,
-        warm_up_s=args.warm_up or budget.warm_up_s,
-        idle_s=budget.idle_s,
-        utilisation=args.utilisation,
-        rate_per_s=args.rate,
-        cpus=cpus,
-        services_cpus=services_cpus,
-        other_cpus=other_cpus,
-    )
-
-
-def _read_own(path: Path | None) -> tuple[Setup, ...]:
-    if path is None:
-        return ()
-    try:
-        return parse_toml(path.read_text("utf-8"), str(path))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read {path}: {error}", "name a TOML file with --setups-file") from None
 
 
 def _minutes(plan: Plan) -> str:
@@ -278,12 +178,12 @@ def _show_plan(plan: Plan, console: Console) -> None:
 def _conclude(outcome: Outcome, store: Store) -> int:
     """The derived files, the report, and the exit code."""
     try:
-        store.write("ending.json", pretty(outcome.ending))
-        summary = _derive(store, outcome.plan, outcome.windows, outcome.requests, outcome.ending)
+        store.write("ending.json", pretty(outcome.raw.ending))
+        summary = _derive(store, outcome.raw)
     except ResultsError as error:
         # The disk is full: what is on it stays, and the report is shown at least here.
         outcome.error = outcome.error or error
-        summary = summarise(outcome.plan, outcome.windows, outcome.requests, outcome.ending)
+        summary = summarise(outcome.raw)
     terminal.show(summary, display.console())
     sys.stdout.write(f"\nResults: {_relative(store.folder)}\n")
     if outcome.error is not None:
@@ -293,17 +193,18 @@ def _conclude(outcome: Outcome, store: Store) -> int:
     return 0 if summary.valid else MeasurementError.exit_code
 
 
-def _derive(
-    store: Store, plan: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending
-) -> Summary:
-    """The summary of raw records, written to summary.json and report.md.
+def _derive(store: Store, raw: Raw) -> Summary:
+    """The summary of raw records; summary.json, report.md and the histograms are written.
 
     Raises:
         ResultsError: the disk is full.
     """
-    summary = summarise(replace(plan, setups=machine.redact(plan.setups)), windows, requests, ending)
+    plan = replace(raw.plan, setups=machine.redact(raw.plan.setups))
+    summary = summarise(replace(raw, plan=plan))
     store.write("summary.json", pretty(summary))
     store.write("report.md", markdown.render(summary).encode())
+    for name, content in histograms.render(raw, summary).items():
+        store.write(f"{histograms.FOLDER}/{name}", content)
     return summary
 
 
@@ -329,7 +230,7 @@ def _uninterrupted() -> Iterator[None]:
 
 
 def _setups(args: argparse.Namespace) -> int:
-    own = _read_own(args.setups_file)
+    own = read_own(args.setups_file)
     console = display.console()
     table = Table(box=None, pad_edge=False)
     for head in ("set-up", "lists", "what it is", "environment"):
@@ -343,9 +244,7 @@ def _setups(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
-    store, plan = Store(args.folder), read_plan(args.folder)
-    windows, requests = read_windows(args.folder), read_requests(args.folder)
-    summary = _derive(store, plan, windows, requests, read_ending(args.folder))
+    summary = _derive(Store(args.folder), read_raw(args.folder))
     terminal.show(summary, display.console())
     return 0 if summary.valid else MeasurementError.exit_code
 
@@ -376,7 +275,7 @@ def _doctor(_args: argparse.Namespace) -> int:
     )
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
     for budget in BUDGETS.values():
-        planned = _plan(_parser().parse_args(["run", "--budget", budget.name]))
+        planned = plan_of(defaults(budget.name))
         expected = f"{doctor.expected_mde(budget, found) * 100:6.1f} % in {_minutes(planned)}"
         console.print(f"  {budget.name:<8} {expected}", highlight=False)
     doubts = [check.name for check in checks if not check.fit]

@@ -11,8 +11,9 @@ from typing import Protocol
 
 from bench.cells import is_spoiled
 from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
-from bench.model import Arrival, Ending, Kind, Memory, Plan, Request, Window
+from bench.model import Arrival, Ending, Kind, Memory, Plan, Raw, Request, Slice, Window
 from bench.plan import CALIBRATION_RATE_PER_S, arrivals, rate_per_s
+from bench.solo import SoloRig, SoloTurn, block, capacity_per_s
 
 CALIBRATION_S = 1.5
 CALIBRATION_WINDOWS = 2
@@ -23,7 +24,7 @@ EMPTY_FLUSHES = 3
 """The cost of a flush with nothing to flush is read so often per epoch."""
 
 
-class Rig(Protocol):
+class Rig(SoloRig, Protocol):
     """What a plan is carried out with; `bench.rig` is the real one."""
 
     def start_epoch(self, epoch: int) -> None:
@@ -59,6 +60,9 @@ class Record(Protocol):
     def append_requests(self, requests: Sequence[Request]) -> None:
         """A window's rows."""
 
+    def append_slice(self, piece: Slice, requests: Sequence[Request]) -> None:
+        """A slice of the solo phase as it was read, and its rows."""
+
 
 class Progress(Protocol):
     """Who is told what is going on."""
@@ -74,6 +78,8 @@ class Outcome:
         plan: as it was carried out, with its rate.
         windows: in order.
         requests: of the work windows.
+        slices: of the solo phase, in order.
+        solo_requests: their rows.
         spare: windows that may still be repeated.
         complete: whether the plan came to its end.
         error: what ended it early, unless a person did.
@@ -83,14 +89,23 @@ class Outcome:
         self.plan = plan
         self.windows: list[Window] = []
         self.requests: list[Request] = []
+        self.slices: list[Slice] = []
+        self.solo_requests: list[Request] = []
         self.spare = plan.spare
         self.complete = False
         self.error: BenchError | None = None
 
     @property
-    def ending(self) -> Ending:
-        """How it ended, as it is stored."""
-        return Ending(complete=self.complete, failure=str(self.error) if self.error else None)
+    def raw(self) -> Raw:
+        """What it left, as it is stored."""
+        return Raw(
+            plan=self.plan,
+            windows=tuple(self.windows),
+            requests=tuple(self.requests),
+            slices=tuple(self.slices),
+            solo_requests=tuple(self.solo_requests),
+            ending=Ending(complete=self.complete, failure=str(self.error) if self.error else None),
+        )
 
 
 def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outcome:
@@ -101,6 +116,7 @@ def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outco
     outcome = Outcome(plan)
     try:
         _calibrate(outcome, rig, progress)
+        _measure_capacity(outcome, rig, record, progress)
         record.write_plan(outcome.plan)
         for epoch in range(plan.epochs):
             _epoch(outcome, epoch, rig, record, progress)
@@ -135,6 +151,27 @@ def _calibrate(outcome: Outcome, rig: Rig, progress: Progress) -> None:
         outcome.plan = replace(plan, rate_per_s=round(rate_per_s(plan, min(costs)), 2))
 
 
+def _measure_capacity(outcome: Outcome, rig: Rig, record: Record, progress: Progress) -> None:
+    """Finds what the baseline can do at most, from which the solo phase's rates follow."""
+    plan = outcome.plan
+    if plan.solo is None:
+        return
+    progress.say("measuring the baseline's capacity")
+    found = capacity_per_s(plan, plan.solo, rig, _keep(outcome, record))
+    outcome.plan = replace(plan, solo=replace(plan.solo, capacity_per_s=round(found, 2)))
+
+
+def _keep(outcome: Outcome, record: Record) -> SoloTurn:
+    """What is done with a slice: it is on disk before the next one begins."""
+
+    def keep(piece: Slice, requests: tuple[Request, ...]) -> None:
+        record.append_slice(piece, requests)
+        outcome.slices.append(piece)
+        outcome.solo_requests += requests
+
+    return keep
+
+
 def _mean_cost(window: Window) -> float:
     """CPU seconds of a checkout, mean over the fleets.
 
@@ -166,6 +203,19 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         window, _ = rig.measure(kind, epoch, -1, sent, idle_s)
         outcome.windows.append(window)
         record.append_window(window)
+    _windows(outcome, epoch, rig, record, progress, label)
+    if plan.solo:
+        for what in block(plan, plan.solo, epoch, rig, _keep(outcome, record)):
+            progress.say(f"{label}: {what}")
+            rig.check()
+    rig.stop_epoch()
+
+
+def _windows(  # noqa: PLR0913, PLR0917 - what an epoch needs
+    outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Progress, label: str
+) -> None:
+    """The rotation phase of an epoch."""
+    plan = outcome.plan
     wanted, number = plan.windows, 0
     while number < wanted:
         progress.say(f"{label}: window {number + 1} of {wanted}")
@@ -173,7 +223,8 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         if is_spoiled(window) and outcome.spare > 0:
             outcome.spare -= 1
             wanted += 1
-            progress.say(f"{label}: the host took CPU away; one more window instead")
+            why = "a load worker died" if window.lost_workers else "the host took CPU away"
+            progress.say(f"{label}: {why}; one more window instead")
         number += 1
         if number == wanted:
             window = replace(window, memory=rig.memory())
@@ -182,4 +233,3 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         outcome.windows.append(window)
         outcome.requests += requests
         rig.check()
-    rig.stop_epoch()

@@ -27,6 +27,7 @@ class Caveat:
         advice: what to do about it.
         severity: whether the figure still counts.
         setup: whose figure; absent: the whole run's.
+        solo: whether it is about the solo phase's figures alone.
     """
 
     code: str
@@ -34,6 +35,7 @@ class Caveat:
     advice: str
     severity: Severity = Severity.CAVEAT
     setup: str | None = None
+    solo: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,6 +174,23 @@ class Pair:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerLag:
+    """How late one load worker sent.
+
+    Attributes:
+        worker: its number.
+        arrivals: its share.
+        lag_p50_s: median of actual minus planned send.
+        lag_p99_s: the 99th percentile; absent with too few samples.
+    """
+
+    worker: int
+    arrivals: int
+    lag_p50_s: float | None
+    lag_p99_s: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class LoadSummary:
     """How the load went.
 
@@ -186,8 +205,10 @@ class LoadSummary:
         load_utilisation: the generator's share of its CPU.
         steal: share of a core that the host took.
         foreign: share of a core that other programs took.
-        set_aside: windows that were repeated because the host took the CPU away; the shares
-            above are those of the windows that count.
+        set_aside: windows that were repeated because the host took the CPU away or a load worker
+            died; the shares above are those of the windows that count.
+        lost_workers: load workers that died.
+        workers: how late each load worker sent; empty for a single process.
     """
 
     rate_per_s: float
@@ -201,6 +222,124 @@ class LoadSummary:
     steal: float
     foreign: float
     set_aside: int
+    lost_workers: int = 0
+    workers: tuple[WorkerLag, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """A figure of the solo phase against the baseline.
+
+    Attributes:
+        ratio: relative change (0.33 is a third more).
+        low: lower end of its interval.
+        high: upper end of its interval.
+    """
+
+    ratio: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Percentile:
+    """One percentile of latency, from the planned send.
+
+    Attributes:
+        q: which one, 0-1.
+        value_s: the latency; absent where samples are too few.
+        base_s: the baseline's, from its two fleets together; absent for the baseline itself.
+        change: against that; absent for the baseline and without two blocks.
+        service_s: the same percentile counted from the actual send, for comparison.
+    """
+
+    q: float
+    value_s: float | None
+    base_s: float | None = None
+    change: Change | None = None
+    service_s: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LevelSummary:
+    """A set-up at one arrival rate of the solo phase.
+
+    Attributes:
+        level: the rate as a share of the baseline's capacity.
+        offered_per_s: planned arrivals per second.
+        achieved_per_s: completed checkouts per second.
+        utilisation: busy share of the services' CPUs.
+        saturated: whether it could not keep up; its latency then depends on how long one looks.
+        arrivals: planned.
+        failed: of those, not answered 201.
+        dropped: of those, not sent.
+        percentiles: of latency; empty where saturated.
+    """
+
+    level: float
+    offered_per_s: float
+    achieved_per_s: float
+    utilisation: float
+    saturated: bool
+    arrivals: int
+    failed: int
+    dropped: int
+    percentiles: tuple[Percentile, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throughput:
+    """Checkouts per second, mean over blocks.
+
+    Attributes:
+        per_s: the rate; absent where there was none.
+        change: against the baseline; absent for the baseline and where there is no interval.
+    """
+
+    per_s: float | None
+    change: Change | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoloSetup:
+    """What the solo phase found of one set-up.
+
+    Attributes:
+        name: of the set-up.
+        invalid: code of the gate that forbids its figures; absent if none does.
+        levels: a summary for each rate.
+        capacity: throughput of a closed loop.
+        under_limit: highest arrival rate at which the 99th percentile stays under the limit.
+        ledger: where its spans went.
+    """
+
+    name: str
+    invalid: str | None
+    levels: tuple[LevelSummary, ...]
+    capacity: Throughput
+    under_limit: Throughput
+    ledger: Ledger
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoloSummary:
+    """What the solo phase found.
+
+    Attributes:
+        blocks: complete ones.
+        setups: a summary each, in the plan's order.
+        lag_p50_s: median of actual minus planned send where nothing was saturated.
+        lag_p99_s: its 99th percentile.
+        steal: share of a core that the host took.
+        foreign: share of a core that other programs took.
+    """
+
+    blocks: int
+    setups: tuple[SoloSetup, ...]
+    lag_p50_s: float | None
+    lag_p99_s: float | None
+    steal: float
+    foreign: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -220,6 +359,7 @@ class Summary:
         noise_floor: largest difference that identical set-ups still show: the twin's interval
             away from 0; absent without a twin.
         caveats: everything measured that speaks against a figure.
+        solo: latency and throughput of one fleet at a time; absent without that phase.
     """
 
     schema: int
@@ -233,3 +373,4 @@ class Summary:
     load: LoadSummary
     noise_floor: float | None
     caveats: tuple[Caveat, ...]
+    solo: SoloSummary | None = None

@@ -13,7 +13,7 @@ import fcntl
 import os
 import socket
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -82,10 +82,19 @@ class Fleet:
         setup: what they run.
         url: where a checkout is posted.
         children: the processes by service.
+
+    Args:
+        setup: what they run.
+        environ: their whole environment.
+        logs: where what they say is kept.
+        options: further options of `python -m services`, the same for all four.
     """
 
-    def __init__(self, setup: Setup, environ: Mapping[str, str], logs: Path) -> None:
+    def __init__(
+        self, setup: Setup, environ: Mapping[str, str], logs: Path, options: Sequence[str] = ()
+    ) -> None:
         self.setup = setup
+        self._options = tuple(options)
         listeners = {service: _listener() for service in SERVICES}
         self._urls = {
             service: f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -110,6 +119,7 @@ class Fleet:
         arguments = ["-m", "services", service, "--fd", str(fd), "--stop-on-eof"]
         for upstream in SERVICES[1:]:
             arguments += [f"--{upstream}-url", self._urls[upstream]]
+        arguments += self._options
         return Child(
             f"{service} of {self.setup.name}",
             arguments,
@@ -189,6 +199,25 @@ class Fleet:
                 )
             )
         return tuple(readings)
+
+    def check(self) -> None:
+        """Nothing, while all services live.
+
+        Raises:
+            ServiceError: one has ended.
+        """
+        for child in self.children.values():
+            child.check()
+
+    def pause(self) -> None:
+        """Stops all services from running: they burn nothing and export nothing."""
+        for child in self.children.values():
+            child.pause()
+
+    def resume(self) -> None:
+        """Lets all services run again."""
+        for child in self.children.values():
+            child.resume()
 
     def ask_to_stop(self) -> None:
         """Tells all services to stop, without waiting."""

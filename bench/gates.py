@@ -38,15 +38,8 @@ def _graded(  # noqa: PLR0913, PLR0917 - a row of the table
 
 def generator(load: LoadSummary, median_latency_s: float | None) -> tuple[Caveat, ...]:
     """Whether the load was sent when it was planned."""
-    p50, p99 = load.lag_p50_s or 0.0, load.lag_p99_s or 0.0
     dropped = load.dropped / max(load.requests, 1)
-    late = f"requests were sent late: median {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms after their time"
-    advice = "close other programs; the load needs a CPU of its own"
-    limit = min(2e-3, 0.2 * median_latency_s) if median_latency_s else 2e-3
-    severity = Severity.INVALID if p50 > 2e-3 else Severity.CAVEAT
-    caveats = []
-    if p50 > 2e-3 or p99 > limit:
-        caveats.append(Caveat(code="lag", message=late, advice=advice, severity=severity))
+    caveats = [*lag(load.lag_p50_s, load.lag_p99_s, median_latency_s)]
     caveats += _graded(
         "dropped", dropped, 0.0, 1e-3,
         f"{load.dropped} of {load.requests} arrivals were not sent: too many requests were under way",
@@ -54,9 +47,42 @@ def generator(load: LoadSummary, median_latency_s: float | None) -> tuple[Caveat
     )  # fmt: skip
     caveats += _graded(
         "generator-busy", load.load_utilisation, 0.6, 0.8,
-        f"the load generator used {load.load_utilisation:.0%} of its CPU", "lower --utilisation",
+        f"the load generator used {load.load_utilisation:.0%} of its CPU",
+        "lower --utilisation, or spread the load with --workers",
     )  # fmt: skip
+    caveats += workers(load.lost_workers, load.set_aside)
     return tuple(caveats)
+
+
+def workers(lost: int, set_aside: int) -> tuple[Caveat, ...]:
+    """Whether load workers died; their windows do not count."""
+    if not lost:
+        return ()
+    return (
+        Caveat(
+            code="worker",
+            message=f"{_several(lost, 'load worker')} died; {_several(set_aside, 'window')} set aside",
+            advice="the windows that are left count; see why it ended, and measure again for the full plan",
+        ),
+    )
+
+
+def _several(number: int, word: str) -> str:
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def lag(
+    lag_p50_s: float | None, lag_p99_s: float | None, median_latency_s: float | None
+) -> tuple[Caveat, ...]:
+    """Whether requests were sent when they were planned."""
+    p50, p99 = lag_p50_s or 0.0, lag_p99_s or 0.0
+    late = f"requests were sent late: median {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms after their time"
+    advice = "close other programs; the load needs a CPU of its own"
+    limit = min(2e-3, 0.2 * median_latency_s) if median_latency_s else 2e-3
+    severity = Severity.INVALID if p50 > 2e-3 else Severity.CAVEAT
+    if p50 <= 2e-3 and p99 <= limit:
+        return ()
+    return (Caveat(code="lag", message=late, advice=advice, severity=severity),)
 
 
 def errors(setup: str, requests: int, failed: int) -> tuple[Caveat, ...]:
@@ -110,7 +136,11 @@ def blind(setup: str, account: Ledger, ratio: float) -> tuple[Caveat, ...]:
 
 def stray(windows: Sequence[Window]) -> tuple[Caveat, ...]:
     """Whether the sink got something that belongs to no set-up."""
-    exports = sum(window.stray.exports for window in windows)
+    return strangers(sum(window.stray.exports for window in windows))
+
+
+def strangers(exports: int) -> tuple[Caveat, ...]:
+    """Whether so many export requests of nobody are none."""
     if not exports:
         return ()
     return (
@@ -128,6 +158,11 @@ def flushes(setup: str, windows: Sequence[Window]) -> tuple[Caveat, ...]:
     failed = sum(
         len(fleet.flush_failed) for window in windows for fleet in window.fleets if fleet.setup == setup
     )
+    return flush(setup, failed)
+
+
+def flush(setup: str, failed: int) -> tuple[Caveat, ...]:
+    """Whether so many flushes of a set-up that did not end are none."""
     if not failed:
         return ()
     return (
@@ -150,13 +185,20 @@ def machine(load: LoadSummary) -> tuple[Caveat, ...]:
             + (": latency is saturated" if load.utilisation > 0.80 else ""),
             "CPU figures stay valid; for latency lower --utilisation",
         ),
+        *host(load.steal, load.foreign),
+    )  # fmt: skip
+
+
+def host(steal: float, foreign: float) -> tuple[Caveat, ...]:
+    """Whether somebody else used the CPUs, as shares of a core."""
+    return (
         *_graded(
-            "steal", load.steal, 0.02, 0.10,
-            f"the host took {load.steal:.1%} of a core away", "measure on a quieter or dedicated machine",
+            "steal", steal, 0.02, 0.10,
+            f"the host took {steal:.1%} of a core away", "measure on a quieter or dedicated machine",
         ),
         *_graded(
-            "foreign", load.foreign, 0.05, 0.25,
-            f"other programs used {load.foreign:.1%} of a core", "close other programs and measure again",
+            "foreign", foreign, 0.05, 0.25,
+            f"other programs used {foreign:.1%} of a core", "close other programs and measure again",
         ),
     )  # fmt: skip
 
@@ -243,6 +285,20 @@ def control(estimate: Estimate | None, known: float) -> tuple[Caveat, ...]:
             ),
             advice="something disturbs the CPU clocks or the fleets; do not use this run",
             severity=Severity.INVALID,
+        ),
+    )
+
+
+def same_processes(plan: Plan) -> tuple[Caveat, ...]:
+    """Whether epochs are fresh processes."""
+    if not plan.targets:
+        return ()
+    return (
+        Caveat(
+            code="same-processes",
+            message="fleets that run elsewhere were not started afresh between epochs",
+            advice="identical fleets may differ by somewhat more than the intervals say; "
+            "restart them and measure again to see by how much",
         ),
     )
 

@@ -67,23 +67,31 @@ class MachineMeter:
     """Reads what else the machine does while a run measures.
 
     Args:
-        load_pid: the load generator.
+        load_pids: the load's processes.
         sink_pid: the sink.
     """
 
-    def __init__(self, load_pid: int, sink_pid: int) -> None:
-        self._load_pid = load_pid
+    def __init__(self, load_pids: Sequence[int], sink_pid: int) -> None:
+        self._load_pids = tuple(load_pids)
         self._sink_pid = sink_pid
-        self._sink_ns = 0
+        self._last_ns: dict[int, int] = {}
 
     def now(self) -> tuple[float, float, tuple[int, ...]]:
         """Steal and busy seconds of all CPUs so far, and the CPU ns of load, sink and harness."""
         times = psutil.cpu_times()
         busy = times.user + times.nice + times.system + times.irq + times.softirq
-        # A sink that died must not hide the window in which it did: its ledger says so.
+        load = sum(map(self._cpu_ns, self._load_pids))
+        return times.steal, busy, (load, self._cpu_ns(self._sink_pid), time.process_time_ns())
+
+    def _cpu_ns(self, pid: int) -> int:
+        """CPU time so far; the last reading of a process that has ended.
+
+        A sink or a load worker that died must not hide the window in which it did: the ledger
+        and the rows say so.
+        """
         with contextlib.suppress(ServiceError):
-            self._sink_ns = cpu_ns(self._sink_pid)
-        return times.steal, busy, (cpu_ns(self._load_pid), self._sink_ns, time.process_time_ns())
+            self._last_ns[pid] = cpu_ns(pid)
+        return self._last_ns.get(pid, 0)
 
     @staticmethod
     def between(

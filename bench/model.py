@@ -9,7 +9,7 @@ them is in `findings`.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-SCHEMA = 1
+SCHEMA = 2
 """The format of a results folder; raised when old readers would misread it."""
 
 BASELINE = "none"
@@ -42,6 +42,35 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Solo:
+    """The solo phase of a plan: one fleet loaded at a time, in short slices.
+
+    Attributes:
+        setups: names of the set-ups that it visits, baseline first.
+        levels: arrival rates as shares of the baseline's capacity.
+        levels_s: length of a slice at each of them.
+        closed_s: length of a closed loop.
+        users: of the closed loop.
+        probes: steps of the search for the highest rate under the latency limit.
+        probe_s: length of one.
+        pre_roll_s: load after a fleet was woken up, measured by nobody.
+        latency_limit_s: what the 99th percentile has to stay under.
+        capacity_per_s: the baseline's, from a closed loop before the first block; 0 until measured.
+    """
+
+    setups: tuple[str, ...]
+    levels: tuple[float, ...] = (0.3, 0.6, 0.9)
+    levels_s: tuple[float, ...]
+    closed_s: float
+    users: int = 4
+    probes: int
+    probe_s: float
+    pre_roll_s: float = 0.3
+    latency_limit_s: float = 0.1
+    capacity_per_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """Everything that is decided before the first window, and stored with the result.
 
@@ -52,7 +81,7 @@ class Plan:
         seed: source of all randomness.
         setups: what is compared, baseline first.
         epochs: how often all processes are started afresh.
-        windows: windows of an epoch that count.
+        windows: windows of an epoch that count; 0 without the rotation phase.
         spare: windows that the run may repeat because the host took the CPU away meanwhile.
         window_s: planned length of a window.
         warm_up_s: load before the first window of an epoch, measured by nobody.
@@ -64,8 +93,12 @@ class Plan:
         other_cpus: the CPUs of load, sink and harness; empty: not pinned.
         in_flight: requests under way at most; one more is counted as dropped.
         timeout_s: a request that takes longer has failed.
+        connections: that a service has to each upstream; further requests wait in the caller.
         delta: what counts as no overhead (two one-sided tests).
         confidence: of the intervals shown and of the claims.
+        solo: the solo phase; absent without it.
+        workers: load processes; 0 for one without a master.
+        targets: URLs of fleets that run elsewhere, by set-up; empty: the run starts its own.
     """
 
     schema: int = SCHEMA
@@ -86,8 +119,12 @@ class Plan:
     other_cpus: tuple[int, ...] = ()
     in_flight: int = 256
     timeout_s: float = 10.0
+    connections: int = 2
     delta: float = 0.02
     confidence: float = 0.95
+    solo: Solo | None = None
+    workers: int = 0
+    targets: dict[str, str] = field(default_factory=dict)
 
     @property
     def service_cpus(self) -> int:
@@ -134,6 +171,7 @@ class Request:
 
 DROPPED = -1
 LOST = -2
+UNSENT = frozenset({DROPPED, LOST})
 CREATED = 201
 
 
@@ -239,6 +277,7 @@ class Window:
         machine: what else went on.
         stray: what the sink got and could not assign to a set-up.
         memory: of every service, with the last window of an epoch.
+        lost_workers: load workers that died in it; such a window does not count.
     """
 
     epoch: int
@@ -249,6 +288,71 @@ class Window:
     machine: MachineReading
     stray: Account = field(default_factory=Account)
     memory: tuple[Memory, ...] = ()
+    lost_workers: int = 0
+
+
+class Purpose(StrEnum):
+    """What a slice is for: nothing, the most a fleet can do, a planned rate, a search, the end of a visit."""
+
+    PRE_ROLL = "pre-roll"
+    CLOSED = "closed"
+    LEVEL = "level"
+    PROBE = "probe"
+    FLUSH = "flush"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Slice:
+    """A stretch of the solo phase: one fleet under one load, all others stopped.
+
+    Attributes:
+        epoch: number of the epoch, which has one block; -1 for the first measure of capacity.
+        number: number of the slice in its epoch.
+        setup: the fleet that was loaded.
+        purpose: what it was for.
+        rate_per_s: planned arrivals per second; 0 in a closed loop.
+        level: that rate as a share of the baseline's capacity; absent for other purposes.
+        length_s: planned length; shorter where the rate is above what the fleet can do.
+        duration_s: between the two CPU readings.
+        reading: of the fleet; the account comes with the visit's last slice.
+        machine: what else went on.
+        stray: what the sink got and could not assign to the set-up.
+        lost_workers: load workers that died in it; such a slice does not count.
+    """
+
+    epoch: int
+    number: int
+    setup: str
+    purpose: Purpose
+    rate_per_s: float = 0.0
+    level: float | None = None
+    length_s: float = 0.0
+    duration_s: float
+    reading: FleetReading
+    machine: MachineReading
+    stray: Account = field(default_factory=Account)
+    lost_workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raw:
+    """Everything that a run left on disk, and all that figures are derived from.
+
+    Attributes:
+        plan: as it was carried out.
+        windows: in order.
+        requests: rows of the work windows.
+        slices: of the solo phase, in order.
+        solo_requests: their rows.
+        ending: how it ended.
+    """
+
+    plan: Plan
+    windows: tuple[Window, ...] = ()
+    requests: tuple[Request, ...] = ()
+    slices: tuple[Slice, ...] = ()
+    solo_requests: tuple[Request, ...] = ()
+    ending: "Ending"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,7 +13,17 @@ from dataclasses import replace
 import numpy as np
 
 from bench import gates
-from bench.cells import Cells, counting_windows, cpu_cells, cpu_s, level, logs, readings_of
+from bench.cells import (
+    Cells,
+    counting_windows,
+    cpu_cells,
+    cpu_s,
+    design,
+    level,
+    logs,
+    readings_of,
+    references,
+)
 from bench.findings import (
     Caveat,
     LatencySummary,
@@ -25,18 +35,20 @@ from bench.findings import (
     SetupSummary,
     Severity,
     Summary,
+    WorkerLag,
 )
+from bench.latency import solo_summary
 from bench.ledger import RANGE_CONFIDENCE, balance, total
 from bench.model import (
     BASELINE,
     CONTROL,
     CREATED,
-    DROPPED,
     SCHEMA,
     TWIN,
-    Ending,
+    UNSENT,
     Kind,
     Plan,
+    Raw,
     Request,
     Setup,
     Window,
@@ -45,29 +57,31 @@ from bench.setups import sampling_ratio, shape
 from bench.stats import Array, Estimate, against, contrasts, differences, quantile
 
 
-def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending) -> Summary:
-    """Everything that follows from a run's raw records.
-
-    Args:
-        plan: as it was carried out.
-        windows: all of them, in order.
-        requests: all rows of the work windows.
-        ending: how the run ended.
-    """
+def summarise(raw: Raw) -> Summary:
+    """Everything that follows from a run's raw records."""
+    plan, windows, requests, ending = raw.plan, raw.windows, raw.requests, raw.ending
     work = [window for window in windows if window.kind is Kind.WORK]
     counting = counting_windows(work, plan.windows)
     cells = cpu_cells(windows, counting)
     estimates = _estimates(plan, cells)
     numbers = {(window.epoch, window.window) for window in counting}
     counted = [request for request in requests if (request.epoch, request.window) in numbers]
-    load = _load(plan, counting, counted, set_aside=len(work) - len(counting))
+    load = _load(
+        plan,
+        counting,
+        counted,
+        set_aside=len(work) - len(counting),
+        lost=sum(each.lost_workers for each in work),
+    )
     by_setup: defaultdict[str, list[Request]] = defaultdict(list)
     for request in counted:
         by_setup[request.setup].append(request)
     ledgers = {setup.name: _ledger(setup, work) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
+    solo, solo_caveats = solo_summary(raw, plan.solo) if plan.solo else (None, ())
     caveats = (
-        *gates.progress(plan, len(cells), ending),
+        *gates.progress(plan, len(cells) if plan.windows else plan.epochs, ending),
+        *gates.same_processes(plan),
         *gates.generator(load, base_latency),
         *gates.machine(load),
         *gates.stray(work),
@@ -75,11 +89,13 @@ def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request]
         *gates.trends(_differences(plan, cells)),
         *_twin_and_control(plan, cells, estimates),
         *_too_short(plan, estimates),
+        *solo_caveats,
     )
     return Summary(
         schema=SCHEMA,
         baseline=BASELINE,
-        valid=bool(estimates) and all(caveat.severity is not Severity.INVALID for caveat in caveats),
+        valid=bool(estimates or not plan.windows)
+        and all(caveat.severity is not Severity.INVALID for caveat in caveats),
         complete=ending.complete,
         plan=plan,
         epochs=len(cells),
@@ -93,39 +109,25 @@ def summarise(plan: Plan, windows: Sequence[Window], requests: Sequence[Request]
         load=load,
         noise_floor=_noise_floor(estimates, plan.confidence),
         caveats=caveats,
+        solo=solo,
     )
 
 
-def references(plan: Plan) -> tuple[str, ...]:
-    """The fleets that together are the baseline: itself, and its twin where there is one.
-
-    They are the same set-up, so their mean is the baseline with half the variance; the
-    twin's own difference from it is uncorrelated with what is found of the others.
-    """
-    names = {setup.name for setup in plan.setups}
-    return (BASELINE, TWIN) if TWIN in names else (BASELINE,)
-
-
-def design(plan: Plan) -> dict[str, dict[str, float]]:
-    """What is compared with what: set-ups with the baseline's fleets, the twin with the baseline."""
-    return {
-        setup.name: against(setup.name, (BASELINE,) if setup.name == TWIN else references(plan))
-        for setup in plan.setups
-        if setup.name != BASELINE
-    }
+def _names(plan: Plan) -> tuple[str, ...]:
+    return tuple(setup.name for setup in plan.setups)
 
 
 def _differences(plan: Plan, cells: Cells) -> dict[str, list[Array]]:
     """Each contrast's values by epoch and window."""
     values = logs(cells, plan)
-    return {name: differences(values, weights) for name, weights in design(plan).items()}
+    return {name: differences(values, weights) for name, weights in design(_names(plan)).items()}
 
 
 def _estimates(plan: Plan, cells: Cells) -> dict[str, Estimate]:
     """The estimates, or none where there are too few windows for a variance."""
     if len(cells) < 2 and sum(map(len, cells.values())) < 2:
         return {}
-    return contrasts(logs(cells, plan), design(plan))
+    return contrasts(logs(cells, plan), design(_names(plan)))
 
 
 def _pairs(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> tuple[Pair, ...]:
@@ -164,7 +166,7 @@ def _known_s(plan: Plan) -> float:
 
 def _known_log_ratio(plan: Plan, cells: Cells) -> float:
     """ln((baseline + known cost) / baseline): how far off a control would be that costs nothing."""
-    return math.log1p(_known_s(plan) / _mean_level(cells, references(plan)))
+    return math.log1p(_known_s(plan) / _mean_level(cells, references(_names(plan))))
 
 
 def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) -> Estimate | None:
@@ -177,12 +179,12 @@ def _control_check(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate]) 
         return None
     shifted = {
         epoch: [
-            {name: cpu + known_s if name in references(plan) else cpu for name, cpu in cell.items()}
+            {name: cpu + known_s if name in references(_names(plan)) else cpu for name, cpu in cell.items()}
             for cell in windows
         ]
         for epoch, windows in cells.items()
     }
-    rows = differences(logs(shifted, plan), design(plan)[CONTROL])
+    rows = differences(logs(shifted, plan), design(_names(plan))[CONTROL])
     residual = np.mean([np.mean(row) for row in rows]) if len(rows) > 1 else np.mean(rows[0])
     return replace(estimates[CONTROL], log_ratio=float(residual))
 
@@ -197,7 +199,7 @@ def _twin_and_control(plan: Plan, cells: Cells, estimates: Mapping[str, Estimate
 
 
 def _too_short(plan: Plan, estimates: Mapping[str, Estimate]) -> tuple[Caveat, ...]:
-    if estimates:
+    if estimates or not plan.windows:
         return ()
     return (
         Caveat(
@@ -273,13 +275,15 @@ def _setup_summary(  # noqa: PLR0913, PLR0917 - a row of the table
     cpu_per_checkout_s = level(cells, setup.name)
     overhead = None
     if setup.name in estimates:
-        fleets = (BASELINE,) if setup.name == TWIN else references(plan)
+        fleets = (BASELINE,) if setup.name == TWIN else references(_names(plan))
         overhead = _overhead(setup, plan, estimates, _mean_level(cells, fleets), ledger)
     gate = next(
         (
             caveat.code
             for caveat in caveats
-            if caveat.severity is Severity.INVALID and caveat.setup in {None, setup.name, *references(plan)}
+            if caveat.severity is Severity.INVALID
+            and not caveat.solo
+            and caveat.setup in {None, setup.name, *references(_names(plan))}
         ),
         None,
     )
@@ -383,20 +387,43 @@ def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
     )
 
 
-def _load(plan: Plan, work: Sequence[Window], requests: Sequence[Request], *, set_aside: int) -> LoadSummary:
+def _load(
+    plan: Plan, work: Sequence[Window], requests: Sequence[Request], *, set_aside: int, lost: int
+) -> LoadSummary:
     length = sum(window.duration_s for window in work) or 1.0
-    lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status != DROPPED]
+    lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status not in UNSENT]
     services = sum(cpu_s(fleet) for window in work for fleet in window.fleets)
     return LoadSummary(
         rate_per_s=plan.rate_per_s,
         requests=len(requests),
-        dropped=sum(row.status == DROPPED for row in requests),
-        failed=sum(row.status not in {CREATED, DROPPED} for row in requests),
+        dropped=sum(row.status in UNSENT for row in requests),
+        failed=sum(row.status not in {CREATED, *UNSENT} for row in requests),
         lag_p50_s=quantile(lags, 0.5),
         lag_p99_s=quantile(lags, 0.99),
         utilisation=services / length / plan.service_cpus,
-        load_utilisation=sum(window.machine.load_s for window in work) / length,
+        load_utilisation=sum(window.machine.load_s for window in work)
+        / length
+        / min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus),
         steal=sum(window.machine.steal_s for window in work) / length,
         foreign=sum(window.machine.foreign_s for window in work) / length,
         set_aside=set_aside,
+        lost_workers=lost,
+        workers=_workers(requests) if plan.workers else (),
+    )
+
+
+def _workers(requests: Sequence[Request]) -> tuple[WorkerLag, ...]:
+    """How late each load worker sent."""
+    lags: defaultdict[int, list[float]] = defaultdict(list)
+    for row in requests:
+        if row.status not in UNSENT:
+            lags[row.worker].append((row.sent_ns - row.planned_ns) / 1e9)
+    return tuple(
+        WorkerLag(
+            worker=worker,
+            arrivals=len(mine),
+            lag_p50_s=quantile(mine, 0.5),
+            lag_p99_s=quantile(mine, 0.99),
+        )
+        for worker, mine in sorted(lags.items())
     )

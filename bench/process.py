@@ -8,6 +8,7 @@ Rule 3: what a child says goes to a file, and its last lines into the error if i
 """
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -85,10 +86,22 @@ class Child:
             return "it left no message; was it killed, or is memory short?"
         return "its last words: " + " | ".join(lines)
 
+    def pause(self) -> None:
+        """Stops it from running until `resume`; it keeps its memory and its sockets."""
+        if self.is_running():
+            self._popen.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Lets it run again."""
+        if self.is_running():
+            self._popen.send_signal(signal.SIGCONT)
+
     def ask_to_stop(self) -> None:
         """Tells it to stop in order, without waiting."""
         if self.is_running():
             self._popen.terminate()
+            # A paused process would find out only when it runs again.
+            self.resume()
         if self._popen.stdin is not None and not self._popen.stdin.closed:
             self._popen.stdin.close()
 

@@ -14,23 +14,29 @@ from pathlib import Path
 
 from bench.errors import MeasurementError
 from bench.fleet import Fleet, environ_of
-from bench.load import Load
+from bench.ledger import total
+from bench.load import Crew, Load
 from bench.meter import MachineMeter, pin
 from bench.model import (
     CREATED,
-    DROPPED,
+    SERVICES,
+    UNSENT,
     Account,
     Arrival,
     FleetReading,
     Kind,
     Memory,
     Plan,
+    Purpose,
     Request,
+    Slice,
     Window,
 )
 from bench.plan import hash_seed, start_order
 from bench.setups import shape
 from bench.sink import STRAY, Sink
+from bench.solo import Wanted
+from bench.target import Target
 
 STOP_LIMIT_S = 3.0
 """How long the services may take to stop in order: their spans were flushed, nothing is left to do."""
@@ -43,43 +49,57 @@ class Rig:
 
     Args:
         plan: what they are for.
+        crew: who sends the load.
+        sink_ports: where the sink listens, http and grpc; any free ports unless told.
+        sink_host: the address that it listens on.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        crew: Crew | None = None,
+        sink_ports: tuple[int, int] = (0, 0),
+        sink_host: str = "127.0.0.1",
+    ) -> None:
         self._plan = plan
         self._shapes = {setup.name: shape(setup) for setup in plan.setups}
-        self._fleets: dict[str, Fleet] = {}
+        self._fleets: dict[str, Fleet | Target] = {}
         with contextlib.ExitStack() as stack:
             self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
             if plan.other_cpus:
                 pin(os.getpid(), plan.other_cpus)
-            self.sink = Sink(self._logs)
+            self.sink = Sink(self._logs, sink_ports, sink_host)
             stack.callback(self.sink.stop)
-            self.load = Load(self._logs)
+            self.load = Load(self._logs, crew)
             stack.callback(self.load.stop)
             stack.callback(self.stop_epoch)
             self._parts = stack.pop_all()
-        self._machine = MachineMeter(self.load.child.pid, self.sink.child.pid)
+        self._machine = MachineMeter(self.load.pids, self.sink.child.pid)
 
     @property
-    def fleets(self) -> dict[str, Fleet]:
+    def fleets(self) -> dict[str, Fleet | Target]:
         """The running fleets by set-up."""
         return self._fleets
 
     def start_epoch(self, epoch: int) -> None:
-        """Fresh processes for all fleets, answering and pinned.
+        """Fresh processes for all fleets, answering and pinned; fleets that run elsewhere stay.
 
         Raises:
             ServiceError: one does not start.
         """
-        self.stop_epoch()
         setups = {setup.name: setup for setup in self._plan.setups}
+        if self._plan.targets:
+            if not self._fleets:
+                self._fleets = {name: Target(setups[name], url) for name, url in self._plan.targets.items()}
+            return
+        self.stop_epoch()
+        options = ("--connections", str(self._plan.connections))
         seed = hash_seed(self._plan, epoch)
         for name in start_order(self._plan, epoch):
             environ = environ_of(setups[name], hash_seed=seed, endpoints=self.sink.endpoints)
-            self._fleets[name] = Fleet(setups[name], environ, self._logs)
-        for fleet in self._fleets.values():
+            self._fleets[name] = Fleet(setups[name], environ, self._logs, options)
+        for fleet in list(self._fleets.values()):
             fleet.wait_until_ready()
             if self._plan.services_cpus:
                 fleet.pin(self._plan.services_cpus)
@@ -109,8 +129,7 @@ class Rig:
         self.sink.child.check()
         self.load.child.check()
         for fleet in self._fleets.values():
-            for child in fleet.children.values():
-                child.check()
+            fleet.check()
 
     def stop_epoch(self) -> None:
         """No fleet runs any more."""
@@ -161,17 +180,81 @@ class Rig:
             ),
             machine=self._machine.between(machine_before, machine_after, services_ns),
             stray=accounts.get(STRAY, Account()),
+            lost_workers=self.load.lost if arrivals else 0,
         ), requests
 
-    def _run(self, arrivals: Sequence[Arrival], epoch: int, window: int) -> tuple[Request, ...]:
-        targets = {name: fleet.url for name, fleet in self._fleets.items()}
+    def rest(self) -> None:
+        """All fleets are stopped; those that run elsewhere are just left alone."""
+        for fleet in self._fleets.values():
+            fleet.pause()
+
+    def wake(self, setup: str) -> None:
+        """One fleet runs again."""
+        self._fleets[setup].resume()
+
+    def halt(self, setup: str) -> None:
+        """One fleet is stopped."""
+        self._fleets[setup].pause()
+
+    def measure_slice(self, wanted: Wanted, arrivals: Sequence[Arrival]) -> tuple[Slice, tuple[Request, ...]]:
+        """One slice of the solo phase: one fleet, read before and after.
+
+        Args:
+            wanted: what it is for; a visit's last slice flushes and takes the account.
+            arrivals: what is sent, unless the slice is a closed loop.
+
+        Raises:
+            ServiceError: a process of the run has ended.
+        """
+        fleet = self._fleets[wanted.setup]
+        machine_before, before, started = self._machine.now(), fleet.cpu_ns(), time.monotonic()
+        requests: tuple[Request, ...] = ()
+        accounts: dict[str, Account] = {}
+        flush_failed: tuple[str, ...] = ()
+        if arrivals or wanted.users:
+            requests = self._run(
+                arrivals, wanted.epoch, wanted.number, wanted.setup, wanted.users, wanted.length_s
+            )
+        if wanted.purpose is Purpose.FLUSH:
+            flush_failed = fleet.flush() if self.sink.is_running() else tuple(before)
+        after, ended = fleet.cpu_ns(), time.monotonic()
+        machine_after = self._machine.now()
+        if wanted.purpose is Purpose.FLUSH:
+            accounts = self._accounts()
+        used = {service: after[service] - ns for service, ns in before.items()}
+        return Slice(
+            epoch=wanted.epoch,
+            number=wanted.number,
+            setup=wanted.setup,
+            purpose=wanted.purpose,
+            rate_per_s=wanted.rate_per_s,
+            level=wanted.level,
+            length_s=wanted.length_s,
+            duration_s=ended - started,
+            reading=_reading(wanted.setup, used, requests, accounts, flush_failed),
+            machine=self._machine.between(machine_before, machine_after, sum(used.values())),
+            stray=total(account for name, account in accounts.items() if name != wanted.setup),
+            lost_workers=self.load.lost if requests else 0,
+        ), requests
+
+    def _run(  # noqa: PLR0913, PLR0917 - what an order is
+        self,
+        arrivals: Sequence[Arrival],
+        epoch: int,
+        number: int,
+        setup: str | None = None,
+        users: int = 0,
+        length_s: float = 0.0,
+    ) -> tuple[Request, ...]:
         return self.load.run(
             arrivals,
-            targets,
+            {name: fleet.url for name, fleet in self._fleets.items() if setup in {None, name}},
             epoch=epoch,
-            window=window,
+            window=number,
             in_flight=self._plan.in_flight,
             timeout_s=self._plan.timeout_s,
+            users=users,
+            length_s=length_s,
         )
 
     def _clocks(self) -> Reading:
@@ -180,7 +263,7 @@ class Rig:
     def _flush(self) -> dict[str, tuple[str, ...]]:
         if not self.sink.is_running():
             # Every flush would wait for exporters that retry; what is lost is lost.
-            return {name: tuple(fleet.children) for name, fleet in self._fleets.items()}
+            return dict.fromkeys(self._fleets, SERVICES)
         return {name: fleet.flush() for name, fleet in self._fleets.items()}
 
     def _accounts(self) -> dict[str, Account]:
@@ -204,7 +287,7 @@ def _reading(
     flush_failed: tuple[str, ...],
 ) -> FleetReading:
     statuses = [request.status for request in requests if request.setup == name]
-    completed, dropped = statuses.count(CREATED), statuses.count(DROPPED)
+    completed, dropped = statuses.count(CREATED), sum(status in UNSENT for status in statuses)
     return FleetReading(
         setup=name,
         cpu_ns=cpu_ns,

@@ -18,11 +18,11 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
-from bench.model import SCHEMA, Ending, Plan, Request, Window
+from bench.model import SCHEMA, Ending, Plan, Raw, Request, Slice, Window
 
 T = TypeVar("T")
 MIN_FREE_BYTES = 50 * 1024 * 1024
-REQUEST_COLUMNS = ("epoch", "window", "setup", "planned_ns", "sent_ns", "done_ns", "status")
+REQUEST_COLUMNS = ("epoch", "window", "setup", "planned_ns", "sent_ns", "done_ns", "status", "worker")
 
 
 def folder_name(now: datetime, name: str) -> str:
@@ -68,6 +68,7 @@ class Store:
         """A whole file."""
         path = self.folder / name
         try:
+            path.parent.mkdir(exist_ok=True)
             path.write_bytes(content)
         except OSError as error:
             raise _cannot("write", path, error) from None
@@ -82,7 +83,18 @@ class Store:
 
     def append_requests(self, requests: Iterable[Request]) -> None:
         """A window's rows to requests.csv.gz, as a gzip member of their own."""
-        path = self.folder / "requests.csv.gz"
+        self._append_rows("requests.csv.gz", requests)
+
+    def append_slice(self, piece: Slice, requests: Iterable[Request]) -> None:
+        """One record to slices.jsonl and its rows to solo.csv.gz, where `window` is the slice's number."""
+        self._append_rows("solo.csv.gz", requests)
+        self._append("slices.jsonl", msgspec.json.encode(piece) + b"\n")
+
+    def _append_rows(self, name: str, requests: Iterable[Request]) -> None:
+        path = self.folder / name
+        requests = tuple(requests)
+        if not requests and path.exists():
+            return
         text = io.StringIO()
         rows = csv.writer(text, lineterminator="\n")
         if not path.exists():
@@ -103,6 +115,22 @@ def _cannot(what: str, path: Path, error: OSError) -> ResultsError:
     return ResultsError(
         f"cannot {what} {path}: {error.strerror or error}",
         "what was measured so far is kept; make room or check the permissions",
+    )
+
+
+def read_raw(folder: Path) -> Raw:
+    """Everything that a run left.
+
+    Raises:
+        ResultsError: there is no plan, a file cannot be read, or it is of another schema.
+    """
+    return Raw(
+        plan=read_plan(folder),
+        windows=_read_lines(folder / "windows.jsonl", Window),
+        requests=_read_rows(folder / "requests.csv.gz"),
+        slices=_read_lines(folder / "slices.jsonl", Slice),
+        solo_requests=_read_rows(folder / "solo.csv.gz"),
+        ending=read_ending(folder),
     )
 
 
@@ -134,22 +162,16 @@ def read_ending(folder: Path) -> Ending:
     return _decode(_read(path), Ending, path)
 
 
-def read_windows(folder: Path) -> tuple[Window, ...]:
-    """A folder's windows, without a last line that was cut short.
-
-    Raises:
-        ResultsError: a line before the last cannot be read.
-    """
-    path = folder / "windows.jsonl"
+def _read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """A file's records, without a last line that was cut short."""
     if not path.exists():
         return ()
     lines = _read(path).split(b"\n")
-    return tuple(_decode(line, Window, path) for line in lines[:-1])
+    return tuple(_decode(line, kind, path) for line in lines[:-1])
 
 
-def read_requests(folder: Path) -> tuple[Request, ...]:
-    """A folder's requests, without a last window that was cut short."""
-    path = folder / "requests.csv.gz"
+def _read_rows(path: Path) -> tuple[Request, ...]:
+    """A file's rows, without a last member that was cut short."""
     if not path.exists():
         return ()
     text = io.StringIO()
@@ -172,9 +194,10 @@ def read_requests(folder: Path) -> tuple[Request, ...]:
             sent_ns=int(row["sent_ns"]),
             done_ns=int(row["done_ns"]),
             status=int(row["status"]),
+            worker=int(row["worker"]),
         )
         for row in rows
-        if row["status"]
+        if row["worker"]
     )
 
 

@@ -77,7 +77,7 @@ class WorkerDesk:
 
     def __init__(self, runner: WorkerRunner) -> None:
         self._runner = runner
-        self._inbox: gevent.queue.Queue[bytes] = gevent.queue.Queue()
+        self._inbox: gevent.queue.Queue[dict[str, Any]] = gevent.queue.Queue()
         runner.register_message("order", self._on_order)
         runner.register_message("ping", self._on_ping)
 
@@ -85,17 +85,17 @@ class WorkerDesk:
         self._inbox.put(msg.data)
 
     def _on_ping(self, **_rest: object) -> None:
-        self._runner.send_message("pong", time.monotonic_ns())
+        self._runner.send_message("pong", {"now_ns": time.monotonic_ns()})
 
     def orders(self) -> Iterator[Order]:
         """Shares of orders from the master."""
-        self._runner.send_message("at-work", boot_id())
+        self._runner.send_message("at-work", {"boot_id": boot_id()})
         while True:
-            yield msgspec.json.decode(self._inbox.get(), type=Order)
+            yield msgspec.convert(self._inbox.get(), Order)
 
     def answer(self, rows: list[Row]) -> None:
         """Rows to the master."""
-        self._runner.send_message("rows", msgspec.json.encode(rows))
+        self._runner.send_message("rows", {"rows": rows})
 
 
 class Master:
@@ -114,15 +114,15 @@ class Master:
         runner.register_message("pong", self._on_pong)
 
     def _on_at_work(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
-        self._boot_ids[msg.node_id] = msg.data
+        self._boot_ids[msg.node_id] = msg.data["boot_id"]
         self._news.set()
 
     def _on_rows(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
-        self._rows[msg.node_id] = msgspec.json.decode(msg.data, type=list[Row])
+        self._rows[msg.node_id] = msgspec.convert(msg.data["rows"], list[Row])
         self._news.set()
 
     def _on_pong(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
-        self._pongs.put(msg.data)
+        self._pongs.put(msg.data["now_ns"])
 
     def serve(self) -> None:
         """Serves the harness until it closes the socket."""
@@ -140,9 +140,7 @@ class Master:
     def _workers(self) -> list[str]:
         """Those that are at work, in the order in which they came."""
         clients = self._runner.clients
-        return [
-            each for each in self._boot_ids if each in clients and clients[each].state != STATE_MISSING
-        ]
+        return [each for each in self._boot_ids if each in clients and clients[each].state != STATE_MISSING]
 
     def _carry_out(self, order: Order) -> Rows:
         workers = self._workers()
@@ -150,7 +148,7 @@ class Master:
         self._rows.clear()
         for each, part in shares.items():
             told = msgspec.structs.replace(part, start_ns=part.start_ns + self._offset_ns(each))
-            self._runner.send_message("order", msgspec.json.encode(told), each)
+            self._runner.send_message("order", msgspec.to_builtins(told), each)
         deadline = order.start_ns / 1e9 + order.length_s() + 3 * order.timeout_s + PATIENCE_S
         while set(shares) & set(self._workers()) - set(self._rows) and time.monotonic() < deadline:
             self._wait_for_news()

@@ -81,7 +81,7 @@ class PlannedCheckouts(FastHttpUser):
         group.kill()
         clock.close()
 
-    def arrive(
+    def arrive(  # noqa: PLR0913, PLR0917 - what an arrival is
         self, order: Order, number: int, planned: int, target: int, rows: list[Row], slots: Semaphore
     ) -> None:
         """One planned checkout; its row is kept whatever happens to it."""
@@ -127,7 +127,7 @@ class PlannedCheckouts(FastHttpUser):
         return planned, sent, done, response.status_code, target, 0
 
 
-@events.init.add_listener
+@events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, runner: Any, **_rest: object) -> None:  # noqa: ANN401
     """Gives this process the role that Locust was started with."""
     control = control_socket()

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp
 from services import frontend, inventory, orders, payments
 from services.server import bind, serve
 from services.telemetry import ConfigurationError, check, configure
+from services.web import CONNECTIONS
 
 SERVICES = (frontend.SERVICE, orders.SERVICE, payments.SERVICE, inventory.SERVICE)
 FIRST_PORT = 8000
@@ -68,6 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         help="the warehouse's delay, such as 50ms",
     )
     parser.add_argument(
+        "--connections",
+        type=int,
+        default=CONNECTIONS,
+        metavar="N",
+        help=f"connections to each upstream at most; a measured run has 2 (default: {CONNECTIONS})",
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: 127.0.0.1)")
+    parser.add_argument(
         "--upstream-timeout",
         type=_seconds,
         default=2.0,
@@ -98,6 +107,11 @@ def _url(args: argparse.Namespace, upstream: str) -> str:
     return given or f"http://127.0.0.1:{_port(upstream, FIRST_PORT)}"
 
 
+def _address(host: str, port: int) -> str:
+    """How services on this machine reach each other."""
+    return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+
+
 def _run_one(args: argparse.Namespace) -> int:
     _check_tracing()
     serve(_build(args), _listen(args), stop_on_eof=args.stop_on_eof)
@@ -107,15 +121,16 @@ def _run_one(args: argparse.Namespace) -> int:
 def _listen(args: argparse.Namespace) -> socket.socket:
     if args.fd is not None:
         return socket.socket(fileno=args.fd)
-    return _bind(args.service, _port(args.service, FIRST_PORT) if args.port is None else args.port)
+    port = _port(args.service, FIRST_PORT) if args.port is None else args.port
+    return _bind(args.service, args.host, port)
 
 
-def _bind(service: str, port: int) -> socket.socket:
+def _bind(service: str, host: str, port: int) -> socket.socket:
     try:
-        return bind(port)
+        return bind(port, host)
     except OSError as error:
         raise StartError(
-            f"{service} cannot listen on port {port}: {error.strerror or error}",
+            f"{service} cannot listen on {host}:{port}: {error.strerror or error}",
             "stop the program that uses the port, or choose another with --port",
         ) from None
     except OverflowError:
@@ -125,13 +140,14 @@ def _bind(service: str, port: int) -> socket.socket:
 def _build(args: argparse.Namespace) -> ASGIApp:
     tracing = configure(args.service)
     if args.service == frontend.SERVICE:
-        return frontend.build(tracing, order_url=_url(args, orders.SERVICE))
+        return frontend.build(tracing, order_url=_url(args, orders.SERVICE), connections=args.connections)
     if args.service == orders.SERVICE:
         return orders.build(
             tracing,
             payment_url=_url(args, payments.SERVICE),
             inventory_url=_url(args, inventory.SERVICE),
             upstream_timeout_s=args.upstream_timeout,
+            connections=args.connections,
             control_cpu_s=float(os.environ.get("BENCH_CONTROL_CPU_US", "0")) * 1e-6,
         )
     if args.service == payments.SERVICE:
@@ -150,7 +166,8 @@ def _run_all(args: argparse.Namespace) -> int:
     with contextlib.ExitStack() as stack:
         # All ports are taken here, before anything starts, and handed down.
         listeners = {
-            service: stack.enter_context(_bind(service, _port(service, first))) for service in SERVICES
+            service: stack.enter_context(_bind(service, args.host, _port(service, first)))
+            for service in SERVICES
         }
         stack.callback(_stop, children)
         try:
@@ -158,8 +175,8 @@ def _run_all(args: argparse.Namespace) -> int:
                 children[service] = _spawn(service, listener, first, args)
                 listener.close()
             for service, child in children.items():
-                _wait_until_healthy(service, child, _port(service, first))
-            sys.stdout.write(_greeting(first))
+                _wait_until_healthy(service, child, _address(args.host, _port(service, first)))
+            sys.stdout.write(_greeting(args.host, first))
             sys.stdout.flush()
             return _watch(children)
         except KeyboardInterrupt:
@@ -183,37 +200,37 @@ def _spawn(
 ) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "services", service, "--fd", str(listener.fileno()), "--stop-on-eof"]
     for upstream in SERVICES[1:]:
-        command += [f"--{upstream}-url", f"http://127.0.0.1:{_port(upstream, first)}"]
+        command += [f"--{upstream}-url", _address(args.host, _port(upstream, first))]
     command += ["--payment-delay", str(args.payment_delay)]
     command += ["--inventory-delay", str(args.inventory_delay)]
-    command += ["--upstream-timeout", str(args.upstream_timeout)]
+    command += ["--upstream-timeout", str(args.upstream_timeout), "--connections", str(args.connections)]
     # A session of its own: Ctrl-C reaches this program alone, which then stops them in order.
     return subprocess.Popen(
         command, stdin=subprocess.PIPE, pass_fds=(listener.fileno(),), start_new_session=True
     )
 
 
-def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], port: int) -> None:
+def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], url: str) -> None:
     limit = time.monotonic() + START_LIMIT_S
     while time.monotonic() < limit:
         if child.poll() is not None:
             raise StartError(f"{service} ended with code {child.returncode}", "its message stands above")
         with (
             contextlib.suppress(OSError, http.client.HTTPException),
-            urllib.request.urlopen(f"http://127.0.0.1:{port}/admin/health", timeout=1),
+            urllib.request.urlopen(f"{url}/admin/health", timeout=1),  # noqa: S310 - our own http address
         ):
             return
         time.sleep(0.05)
     raise StartError(f"{service} did not answer within {START_LIMIT_S:g} s", "is the machine busy?")
 
 
-def _greeting(first: int) -> str:
-    lines = [f"{service:<18} http://127.0.0.1:{_port(service, first)}" for service in SERVICES]
+def _greeting(host: str, first: int) -> str:
+    lines = [f"{service:<18} {_address(host, _port(service, first))}" for service in SERVICES]
     body = (
         '{"items": [{"sku": "keyboard", "quantity": 1}], "amount": 4999,'
         ' "currency": "EUR", "payment_token": "tok_visa"}'
     )
-    lines += ["", "Try it:", f"  curl -s http://127.0.0.1:{first}/checkout -d '{body}'", ""]
+    lines += ["", "Try it:", f"  curl -s {_address(host, first)}/checkout -d '{body}'", ""]
     return "\n".join([*lines, "Ctrl-C stops all four.", ""])
 
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from services.checkout import Checkout
 from services.telemetry import Tracing
-from services.web import Upstream, application, read
+from services.web import CONNECTIONS, Upstream, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small
 
@@ -27,9 +27,15 @@ ORDER_TIMEOUT_S = 10.0
 _CHECKOUT = msgspec.json.Decoder(Checkout)
 
 
-def build(tracing: Tracing, *, order_url: str, transport: httpx.AsyncBaseTransport | None = None) -> ASGIApp:
+def build(
+    tracing: Tracing,
+    *,
+    order_url: str,
+    connections: int = CONNECTIONS,
+    transport: httpx.AsyncBaseTransport | None = None,
+) -> ASGIApp:
     """The service; `transport` replaces the network in tests that stay in process."""
-    orders = Upstream("order-service", order_url, ORDER_TIMEOUT_S, transport)
+    orders = Upstream("order-service", order_url, ORDER_TIMEOUT_S, connections, transport)
 
     async def checkout(request: Request) -> Response:
         with tracing.serve("checkout-process", request.headers) as span:
@@ -52,4 +58,4 @@ def build(tracing: Tracing, *, order_url: str, transport: httpx.AsyncBaseTranspo
         tracing.shutdown()
 
     routes = [Route("/checkout", checkout, methods=["POST"])]
-    return application(SERVICE, tracing, routes, lifespan)
+    return application(SERVICE, tracing, routes, lifespan, [orders])

@@ -21,7 +21,7 @@ from starlette.types import ASGIApp
 
 from services.checkout import Charge, Charged, Checkout, Confirmation, Reservation, Reserved
 from services.telemetry import Tracing
-from services.web import Failure, Upstream, answer, application, read
+from services.web import CONNECTIONS, Failure, Upstream, answer, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small
 
@@ -39,17 +39,18 @@ def build(  # noqa: PLR0913 - each is a fact of the deployment
     inventory_url: str,
     upstream_timeout_s: float = 2.0,
     control_cpu_s: float = 0.0,
+    connections: int = CONNECTIONS,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> ASGIApp:
     """The service; `control_cpu_s` is CPU time burnt per order by the positive control."""
     orders = _Orders(
         tracing,
-        payments=Upstream("payment-service", payment_url, upstream_timeout_s, transport),
-        inventory=Upstream("inventory-service", inventory_url, upstream_timeout_s, transport),
+        payments=Upstream("payment-service", payment_url, upstream_timeout_s, connections, transport),
+        inventory=Upstream("inventory-service", inventory_url, upstream_timeout_s, connections, transport),
         control_cpu_ns=round(control_cpu_s * 1e9),
     )
     routes = [Route("/orders", orders.order, methods=["POST"])]
-    return application(SERVICE, tracing, routes, orders.lifespan)
+    return application(SERVICE, tracing, routes, orders.lifespan, orders.upstreams)
 
 
 class _Orders:
@@ -62,6 +63,11 @@ class _Orders:
         self._payments = payments
         self._inventory = inventory
         self._control_cpu_ns = control_cpu_ns
+
+    @property
+    def upstreams(self) -> tuple[Upstream, ...]:
+        """Whom it asks."""
+        return self._payments, self._inventory
 
     async def order(self, request: Request) -> Response:
         """The whole order: charged, reserved, confirmed."""

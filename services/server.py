@@ -1,4 +1,4 @@
-"""Serves one application with uvicorn: uvloop, httptools, one worker, no access log, 127.0.0.1 only.
+"""Serves one application with uvicorn: uvloop, httptools, one worker, no access log.
 
 Rule 1: an idle service burns nothing. uvicorn wakes ten times a second to renew the
 Date header and to look whether it should stop; four of them cost 9 ms of CPU a second,
@@ -11,8 +11,10 @@ however that program ended.
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import os
+import signal
 import socket
 import sys
 from types import FrameType
@@ -51,8 +53,8 @@ class _Server(uvicorn.Server):
             self._stop.set()
 
 
-def bind(port: int) -> socket.socket:
-    """A listening socket on 127.0.0.1; port 0 picks a free one.
+def bind(port: int, host: str = "127.0.0.1") -> socket.socket:
+    """A listening socket, on 127.0.0.1 unless told otherwise; port 0 picks a free one.
 
     Raises:
         OSError: the port is in use.
@@ -60,7 +62,7 @@ def bind(port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind(("127.0.0.1", port))
+        listener.bind((host, port))
     except OSError:
         listener.close()
         raise
@@ -68,8 +70,21 @@ def bind(port: int) -> socket.socket:
     return listener
 
 
+PR_SET_PDEATHSIG = 1
+
+
+def _wake_when_the_parent_dies() -> None:
+    """Asks the kernel for SIGCONT when the parent ends (Linux).
+
+    A service that is stopped by SIGSTOP cannot see the end of its input; it would stay for ever.
+    """
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
+
+
 def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -> None:
     """The application served until it is told to stop."""
+    if stop_on_eof and sys.platform == "linux":
+        _wake_when_the_parent_dies()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     config = uvicorn.Config(
         app,

@@ -8,9 +8,10 @@ so that asking a service how it is never makes a span.
 
 import os
 import re
+import resource
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -40,11 +41,13 @@ ADMIN_PREFIX = "/admin/"
 KEEP_ALIVE_S = 600
 """How long a service keeps an idle connection: longer than its clients do, and than any
 pause of a run, so that a request never meets a connection that is just being closed."""
-IDLE_CONNECTIONS = 2
-"""Idle connections that a service keeps to an upstream. For every request httpcore looks at
-every pooled connection, once for each other one: 1.5 ms of CPU per call with one or two of
-them, 2.2 with eight, 7.9 with 64 (seen with httpcore 1.0.9). A larger pool is hidden state:
-a fleet that met one burst while warming up cost 20 % more than its twin until it ended."""
+CONNECTIONS = 20
+"""Connections that a service has to an upstream at most, all of them kept, unless told otherwise
+(`--connections`). For every request httpcore looks at every pooled connection, once for each
+other one: 1.5 ms of CPU per call with one or two of them, 2.2 with eight, 7.9 with 64 (seen with
+httpcore 1.0.9). So a large pool is hidden state: a fleet that met one burst while warming up
+cost 20 % more than its twin until it ended. A measured run has two, and requests beyond that
+wait in the caller; to open and close connections in a burst costs a fifth of a checkout."""
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"field `(?P<field>[^`]+)`")
@@ -117,17 +120,25 @@ class Upstream:
         name: its service name, for messages.
         url: where it answers, without a trailing slash.
         timeout_s: how long to wait for a whole answer.
+        connections: at most; further requests wait for a free one.
         transport: replaces the network in tests that stay in process.
     """
 
     def __init__(
-        self, name: str, url: str, timeout_s: float, transport: httpx.AsyncBaseTransport | None = None
+        self,
+        name: str,
+        url: str,
+        timeout_s: float,
+        connections: int = CONNECTIONS,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.name = name
         self.url = url
         self._timeout_s = timeout_s
         limits = httpx.Limits(
-            max_connections=100, max_keepalive_connections=IDLE_CONNECTIONS, keepalive_expiry=KEEP_ALIVE_S / 2
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEP_ALIVE_S / 2,
         )
         self._client = httpx.AsyncClient(limits=limits, transport=transport, trust_env=False)
 
@@ -174,7 +185,13 @@ class Upstream:
         return response
 
 
-def application(service: str, tracing: Tracing, routes: list[Route], lifespan: Lifespan) -> "ASGIApp":
+def application(
+    service: str,
+    tracing: Tracing,
+    routes: list[Route],
+    lifespan: Lifespan,
+    upstreams: Sequence[Upstream] = (),
+) -> "ASGIApp":
     """One service as an ASGI application: its routes traced, its admin paths not."""
 
     async def fail(_request: Request, error: Exception) -> Response:
@@ -184,14 +201,17 @@ def application(service: str, tracing: Tracing, routes: list[Route], lifespan: L
         return answer(error.status, body)
 
     traced = Starlette(routes=routes, lifespan=lifespan, exception_handlers={Failure: fail})  # type: ignore[arg-type]
-    return _Admin(service, tracing, traced)
+    return _Admin(service, tracing, traced, upstreams)
 
 
 class _Admin:
     """Answers the admin paths itself and hands everything else to the traced application."""
 
-    def __init__(self, service: str, tracing: Tracing, traced: Starlette) -> None:
+    def __init__(
+        self, service: str, tracing: Tracing, traced: Starlette, upstreams: Sequence[Upstream]
+    ) -> None:
         self._service = service
+        self._upstreams = {upstream.name: upstream.url for upstream in upstreams}
         self._tracing = tracing
         self._traced = tracing.instrument(traced)
         self._admin = Starlette(
@@ -218,7 +238,7 @@ class _Admin:
         return answer(200, {"service": self._service, "flushed": True})
 
     async def _usage(self, _request: Request) -> Response:
-        return answer(200, usage(self._service))
+        return answer(200, usage(self._service) | {"upstreams": self._upstreams})
 
 
 def usage(service: str) -> dict[str, object]:
@@ -233,7 +253,7 @@ def usage(service: str) -> dict[str, object]:
 
 
 def _memory_bytes() -> dict[str, int]:
-    """PSS, USS and RSS of this process, from the kernel's own sums (Linux)."""
+    """PSS, USS, RSS and the largest RSS so far of this process, from the kernel's own sums (Linux)."""
     kib = dict.fromkeys(("Rss", "Pss", "Private_Clean", "Private_Dirty"), 0)
     for line in Path("/proc/self/smaps_rollup").read_text("ascii").splitlines():
         key, _, rest = line.partition(":")
@@ -243,4 +263,5 @@ def _memory_bytes() -> dict[str, int]:
         "pss": kib["Pss"] * 1024,
         "uss": (kib["Private_Clean"] + kib["Private_Dirty"]) * 1024,
         "rss": kib["Rss"] * 1024,
+        "peak_rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

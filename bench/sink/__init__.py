@@ -37,10 +37,10 @@ class Sink:
         endpoints: its addresses by the name of the OTLP protocol.
     """
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, ports: tuple[int, int] = (0, 0), host: str = "127.0.0.1") -> None:
         self.child = Child(
             "the sink",
-            ["-m", "bench.sink"],
+            ["-m", "bench.sink", host, *map(str, ports)],
             environ=plain_environ(),
             log=logs / "sink.log",
             stdout=subprocess.PIPE,
@@ -49,9 +49,9 @@ class Sink:
         if not line:
             self.child.stop(STOP_LIMIT_S)
             raise self.child.death()
-        ports = msgspec.json.decode(line, type=Ports)
-        self._url = f"http://127.0.0.1:{ports.http}"
-        self.endpoints = {"http/protobuf": self._url, "grpc": f"http://127.0.0.1:{ports.grpc}"}
+        at = msgspec.json.decode(line, type=Ports)
+        self._url = f"http://127.0.0.1:{at.http}"
+        self.endpoints = {"http/protobuf": self._url, "grpc": f"http://127.0.0.1:{at.grpc}"}
         self._client = httpx.Client(timeout=DECODE_LIMIT_S, trust_env=False)
 
     def account(self, shapes: Mapping[str, Mapping[str, int]]) -> dict[str, Account]:

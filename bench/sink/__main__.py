@@ -1,4 +1,6 @@
-"""The sink's process: `python -m bench.sink` prints its ports, then receives until its input ends.
+"""The sink's process: `python -m bench.sink [HOST HTTP GRPC]` prints its ports, then receives.
+
+It ends with its standard input.
 
 Rule 1: during a window a body is only kept. What a set-up exports must not cost it a
 slow answer, and decoding on the same machine would be CPU that the window pays for.
@@ -6,7 +8,9 @@ Rule 2: the only module of the harness that imports OpenTelemetry, and only its 
 """
 
 import asyncio
+import errno
 import gzip
+import os
 import socket
 import sys
 import zlib
@@ -122,8 +126,12 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
     return app
 
 
-def grpc_server(bodies: Bodies) -> tuple[grpc.aio.Server, int]:
-    """The receiver for OTLP over grpc on a free port; messages stay bytes."""
+def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
+    """The receiver for OTLP over grpc and its port; messages stay bytes.
+
+    Raises:
+        OSError: the address is taken.
+    """
 
     async def export(request: bytes, _context: object) -> bytes:
         bodies.keep(request)
@@ -133,10 +141,13 @@ def grpc_server(bodies: Bodies) -> tuple[grpc.aio.Server, int]:
     service, _, method = EXPORT_METHOD.lstrip("/").partition("/")
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
-    return server, server.add_insecure_port("127.0.0.1:0")
+    try:
+        return server, server.add_insecure_port(address)
+    except RuntimeError:
+        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), address) from None
 
 
-async def main() -> None:
+async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "0") -> None:
     """Receives until standard input ends."""
     bodies = Bodies()
     config = uvicorn.Config(
@@ -152,15 +163,18 @@ async def main() -> None:
     http = uvicorn.Server(config)
     # With the protocol named: asyncio turns Nagle's algorithm off for such sockets only.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.bind(("127.0.0.1", 0))
-    server, grpc_port = grpc_server(bodies)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, int(http_port)))
+        server, grpc_at = grpc_server(bodies, f"{host}:{grpc_port}")
+    except OSError as error:
+        sys.stderr.write(f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}\n")
+        return
     await server.start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
     serving = asyncio.create_task(http.serve(sockets=[listener]))
-    sys.stdout.buffer.write(
-        msgspec.json.encode(Ports(http=listener.getsockname()[1], grpc=grpc_port)) + b"\n"
-    )
+    sys.stdout.buffer.write(msgspec.json.encode(Ports(http=listener.getsockname()[1], grpc=grpc_at)) + b"\n")
     sys.stdout.flush()
     waiting = asyncio.create_task(ended.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -170,4 +184,4 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(*sys.argv[1:]))

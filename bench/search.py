@@ -1,0 +1,91 @@
+"""The search for the highest arrival rate at which latency stays under a limit.
+
+Rule 1: a rate holds if not more than one arrival in a hundred took longer than the limit,
+failed or was not sent, *and* the fleet kept up: a short slice above capacity ends before
+its queue has grown to the limit.
+Rule 2: every visit searches anew; how much its answers scatter over blocks is the interval.
+"""
+
+from collections.abc import Sequence
+
+from bench.model import CREATED, Request
+
+TAIL = 0.01
+"""One minus the quantile that has to stay under the limit."""
+KEEPS_UP = 0.95
+"""A fleet that completes less than this share of the planned rate is saturated."""
+LOWEST = (0.55, 0.65)
+HIGHEST = (1.0, 1.1)
+"""Where the ends of the bracket lie, in units of what a closed loop has just reached. An open
+loop cannot do more for long; a tenth more may be noise of the closed loop. They are drawn
+anew for every search: with fixed ends a few steps could find a few values only, and
+fleets that differ by less than a step would agree exactly, in every block."""
+
+
+class Search:
+    """Bisects for the highest rate that holds.
+
+    Args:
+        capacity_per_s: throughput of the closed loop just before.
+        draws: two numbers between 0 and 1 that place the ends of the bracket.
+    """
+
+    def __init__(self, capacity_per_s: float, draws: tuple[float, float]) -> None:
+        self._low, self._high = (
+            (low + draw * (high - low)) * capacity_per_s
+            for (low, high), draw in zip((LOWEST, HIGHEST), draws, strict=True)
+        )
+        self._held = False
+
+    @property
+    def rate_per_s(self) -> float:
+        """The rate to try next."""
+        return (self._low + self._high) / 2
+
+    def tell(self, *, held: bool) -> None:
+        """How the try went."""
+        if held:
+            self._low, self._held = self.rate_per_s, True
+        else:
+            self._high = self.rate_per_s
+
+    @property
+    def found_per_s(self) -> float | None:
+        """The answer: the middle of what is left; absent where no rate has held."""
+        return self.rate_per_s if self._held else None
+
+
+def achieved_per_s(requests: Sequence[Request], rate_per_s: float) -> float:
+    """Completed checkouts per second of an open-loop slice, at most what was planned.
+
+    Over the time that the fleet had for them: its planned length, or longer if it lagged
+    behind; the latency that the fastest request had counts as no lag.
+    """
+    done = [request for request in requests if request.status == CREATED]
+    if not done:
+        return 0.0
+    planned_s = len(requests) / rate_per_s
+    fastest_ns = min(request.done_ns - request.planned_ns for request in done)
+    used_s = (max(request.done_ns for request in done) - fastest_ns) / 1e9
+    return len(done) / max(planned_s, used_s)
+
+
+def closed_per_s(requests: Sequence[Request]) -> float:
+    """Completed checkouts per second of a closed loop."""
+    done = [request.done_ns for request in requests if request.status == CREATED]
+    return len(done) / (max(done) / 1e9) if done else 0.0
+
+
+def late_share(requests: Sequence[Request], limit_s: float) -> float:
+    """The share of arrivals that took longer than the limit, failed or were not sent."""
+    late = sum(
+        request.status != CREATED or (request.done_ns - request.planned_ns) / 1e9 > limit_s
+        for request in requests
+    )
+    return late / max(len(requests), 1)
+
+
+def holds(requests: Sequence[Request], rate_per_s: float, limit_s: float) -> bool:
+    """Whether a fleet held a rate."""
+    kept_up = achieved_per_s(requests, rate_per_s) >= KEEPS_UP * rate_per_s
+    return kept_up and late_share(requests, limit_s) <= TAIL
