@@ -25,7 +25,7 @@ from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, Re
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
 from bench.fleet import environ_of
-from bench.model import Plan, Raw
+from bench.model import Plan, Raw, Solo
 from bench.options import add_run_arguments, crew_of, defaults, plan_of, read_own
 from bench.overhead import summarise
 from bench.plan import BUDGETS, duration_s
@@ -160,11 +160,14 @@ def _clock(seconds: float) -> str:
 def _show_plan(plan: Plan, console: Console) -> None:
     pinned = f"services on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
     console.print(f"budget {plan.budget}: {_minutes(plan)}, seed {plan.seed}, {pinned}")
-    console.print(
-        f"{plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
-        f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
-        f"up to {plan.spare} windows are repeated if the host takes CPU away"
-    )
+    if plan.windows:
+        console.print(
+            f"rotation: {plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
+            f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
+            f"up to {plan.spare} windows are repeated if the host takes CPU away"
+        )
+    if plan.solo:
+        console.print(_solo_line(plan, plan.solo))
     rate = (
         f"{plan.rate_per_s:g} arrivals/s"
         if plan.rate_per_s
@@ -173,6 +176,16 @@ def _show_plan(plan: Plan, console: Console) -> None:
     console.print(f"arrival rate: {rate}, every cycle visits all {len(plan.setups)} set-ups once:")
     for setup in plan.setups:
         console.print(f"  {setup.name:<14} {setup.description}", highlight=False)
+
+
+def _solo_line(plan: Plan, solo: Solo) -> str:
+    slices = ", ".join(
+        f"{length:g} s at {level:.0%}" for level, length in zip(solo.levels, solo.levels_s, strict=True)
+    )
+    return (
+        f"solo: {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, {slices} of the baseline's "
+        f"capacity, {solo.probes} probes of {solo.probe_s:g} s for p99 under {solo.latency_limit_s * 1e3:g} ms"
+    )
 
 
 def _conclude(outcome: Outcome, store: Store) -> int:

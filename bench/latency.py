@@ -229,10 +229,11 @@ def _limits(blocks: _Blocks) -> dict[str, list[float | None]]:
         for closed in blocks.of(name, Purpose.CLOSED):
             draws = search_draws(blocks.plan, closed.epoch, name)
             search = Search(closed_per_s(blocks.requests(closed)), draws)
-            for piece in blocks.of(name, Purpose.PROBE):
-                if piece.epoch == closed.epoch:
-                    held = holds(blocks.requests(piece), piece.rate_per_s, blocks.solo.latency_limit_s)
-                    search.tell(held=held)
+            for piece in blocks.slices:
+                tried = piece.purpose in {Purpose.LEVEL, Purpose.PROBE}
+                if tried and piece.setup == name and piece.epoch == closed.epoch:
+                    requests, rate = blocks.requests(piece), piece.rate_per_s
+                    search.tell(rate, held=holds(requests, rate, blocks.solo.latency_limit_s))
             found[name].append(search.found_per_s)
     return found
 

@@ -9,7 +9,7 @@ them is in `findings`.
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-SCHEMA = 2
+SCHEMA = 1
 """The format of a results folder; raised when old readers would misread it."""
 
 BASELINE = "none"

@@ -31,23 +31,29 @@ class Search:
     """
 
     def __init__(self, capacity_per_s: float, draws: tuple[float, float]) -> None:
-        self._low, self._high = (
+        self._ends = tuple(
             (low + draw * (high - low)) * capacity_per_s
             for (low, high), draw in zip((LOWEST, HIGHEST), draws, strict=True)
         )
-        self._held = False
+        self._held: list[float] = []
+        self._failed: list[float] = []
+
+    def _bracket(self) -> tuple[float, float]:
+        """The highest rate that held, and the lowest one above it that did not."""
+        low = max(self._held, default=self._ends[0])
+        high = min((rate for rate in self._failed if rate > low), default=max(self._ends[1], 1.05 * low))
+        if not self._held:
+            low = min(low, high / 2)
+        return low, high
 
     @property
     def rate_per_s(self) -> float:
         """The rate to try next."""
-        return (self._low + self._high) / 2
+        return sum(self._bracket()) / 2
 
-    def tell(self, *, held: bool) -> None:
-        """How the try went."""
-        if held:
-            self._low, self._held = self.rate_per_s, True
-        else:
-            self._high = self.rate_per_s
+    def tell(self, rate_per_s: float, *, held: bool) -> None:
+        """How a rate went, whether it was tried for this search or not."""
+        (self._held if held else self._failed).append(rate_per_s)
 
     @property
     def found_per_s(self) -> float | None:

@@ -117,15 +117,16 @@ class _Visit:
         rate = PRE_ROLL_SHARE * solo.capacity_per_s
         self._open(setup, Purpose.PRE_ROLL, rate, min(solo.pre_roll_s, PRE_ROLL_MOST / rate))
         reached = closed_per_s(self._slice(setup, Purpose.CLOSED, length_s=solo.closed_s, users=solo.users))
+        search = Search(reached, search_draws(self._plan, self._epoch, setup))
         for level in level_order(self._plan, solo, self._epoch):
             rate = solo.levels[level] * solo.capacity_per_s
             length_s = slice_length_s(solo.levels_s[level], rate, reached)
-            self._open(setup, Purpose.LEVEL, rate, length_s, solo.levels[level])
-        search = Search(reached, search_draws(self._plan, self._epoch, setup))
+            requests = self._open(setup, Purpose.LEVEL, rate, length_s, solo.levels[level])
+            search.tell(rate, held=holds(requests, rate, solo.latency_limit_s))
         for _ in range(solo.probes if reached else 0):
             rate = search.rate_per_s
             requests = self._open(setup, Purpose.PROBE, rate, slice_length_s(solo.probe_s, rate, reached))
-            search.tell(held=holds(requests, rate, solo.latency_limit_s))
+            search.tell(rate, held=holds(requests, rate, solo.latency_limit_s))
         self._slice(setup, Purpose.FLUSH)
 
     def _open(

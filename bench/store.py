@@ -184,7 +184,9 @@ def _read_rows(path: Path) -> tuple[Request, ...]:
     except OSError as error:
         raise _cannot("read", path, error) from None
     text.seek(0)
-    rows: Sequence[dict[str, str]] = list(csv.DictReader(text))
+    reader = csv.DictReader(text)
+    rows: Sequence[dict[str, str]] = list(reader)
+    last = (reader.fieldnames or REQUEST_COLUMNS)[-1]
     return tuple(
         Request(
             epoch=int(row["epoch"]),
@@ -194,10 +196,10 @@ def _read_rows(path: Path) -> tuple[Request, ...]:
             sent_ns=int(row["sent_ns"]),
             done_ns=int(row["done_ns"]),
             status=int(row["status"]),
-            worker=int(row["worker"]),
+            worker=int(row.get("worker", 0)),
         )
         for row in rows
-        if row["worker"]
+        if row[last]
     )
 
 

@@ -130,7 +130,7 @@ def _bind(service: str, host: str, port: int) -> socket.socket:
         return bind(port, host)
     except OSError as error:
         raise StartError(
-            f"{service} cannot listen on {host}:{port}: {error.strerror or error}",
+            f"{service} cannot listen on port {port} of {host}: {error.strerror or error}",
             "stop the program that uses the port, or choose another with --port",
         ) from None
     except OverflowError:

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
-from bench.model import Arrival, Kind, Memory, Plan, Request, Window
+from bench.model import Arrival, Kind, Memory, Plan, Purpose, Request, Slice, Window
+from bench.setups import BY_NAME
+from bench.solo import Wanted
 from tests import make
 from tests.test_overhead import COSTS
 
@@ -23,6 +25,7 @@ class FakeRig:
         self.log: list[str] = []
         self._fail = fail
         self._works = 0
+        self._visited = 0
 
     def start_epoch(self, epoch: int) -> None:
         self.log.append(f"start {epoch}")
@@ -50,6 +53,50 @@ class FakeRig:
             machine=make.machine(steal_s=self.steal_s if kind is Kind.WORK else 0.0),
         ), rows
 
+    service_s: float | dict[str, float] = 0.01
+    """How long the solo phase's fleets take for a checkout, one after another."""
+    lost_workers = 0
+    """Load workers that die in every slice and window."""
+
+    def rest(self) -> None:
+        self.log.append("rest")
+
+    def wake(self, setup: str) -> None:
+        self.log.append(f"wake {setup}")
+
+    def halt(self, setup: str) -> None:
+        self.log.append(f"halt {setup}")
+
+    def measure_slice(self, wanted: Wanted, arrivals: Sequence[Arrival]) -> tuple[Slice, tuple[Request, ...]]:
+        self.log.append(f"{wanted.purpose} {wanted.setup} {wanted.rate_per_s:g}")
+        service = self.service_s
+        service_s = service if isinstance(service, float) else service[wanted.setup]
+        rows = served(wanted, arrivals, service_s)
+        setup = BY_NAME[wanted.setup]
+        sampled = setup.env.get("OTEL_TRACES_SAMPLER") == "parentbased_always_on"
+        self._visited = 0 if wanted.purpose is Purpose.PRE_ROLL else self._visited
+        self._visited += len(rows)
+        whole = sampled and wanted.purpose is Purpose.FLUSH
+        reading = make.fleet(
+            wanted.setup,
+            len(rows) * service_s,
+            completed=len(rows),
+            account=make.whole(setup, self._visited if whole else 0),
+        )
+        return Slice(
+            epoch=wanted.epoch,
+            number=wanted.number,
+            setup=wanted.setup,
+            purpose=wanted.purpose,
+            rate_per_s=wanted.rate_per_s,
+            level=wanted.level,
+            length_s=wanted.length_s,
+            duration_s=max([wanted.length_s, *(row.done_ns / 1e9 for row in rows)]),
+            reading=reading,
+            machine=make.machine(),
+            lost_workers=self.lost_workers,
+        ), rows
+
     def memory(self) -> tuple[Memory, ...]:
         self.log.append("memory")
         return tuple(reading for setup in self.plan.setups for reading in make.memory(setup.name))
@@ -61,6 +108,28 @@ class FakeRig:
         self.log.append("stop")
 
 
+def served(wanted: Wanted, arrivals: Sequence[Arrival], service_s: float) -> tuple[Request, ...]:
+    """What a queue with one server makes of a slice: first come, first served."""
+    planned = [arrival.offset_ns for arrival in arrivals]
+    if wanted.users:
+        planned = [round(at * service_s * 1e9) for at in range(int(wanted.length_s / service_s))]
+    rows, free_ns = [], 0
+    for due in planned:
+        free_ns = max(free_ns, due) + round(service_s * 1e9)
+        rows.append(
+            Request(
+                epoch=wanted.epoch,
+                window=wanted.number,
+                setup=wanted.setup,
+                planned_ns=due,
+                sent_ns=due,
+                done_ns=free_ns,
+                status=201,
+            )
+        )
+    return tuple(rows)
+
+
 class FakeRecord:
     """Keeps in memory what is stored."""
 
@@ -68,6 +137,8 @@ class FakeRecord:
         self.plans: list[Plan] = []
         self.windows: list[Window] = []
         self.requests: list[Request] = []
+        self.slices: list[Slice] = []
+        self.solo_requests: list[Request] = []
 
     def write_plan(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -77,6 +148,10 @@ class FakeRecord:
 
     def append_requests(self, requests: Sequence[Request]) -> None:
         self.requests += requests
+
+    def append_slice(self, piece: Slice, requests: Sequence[Request]) -> None:
+        self.slices.append(piece)
+        self.solo_requests += requests
 
 
 class FakeProgress:

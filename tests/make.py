@@ -12,6 +12,7 @@ from bench.model import (
     MachineReading,
     Memory,
     Plan,
+    Raw,
     Request,
     Setup,
     Window,
@@ -43,6 +44,13 @@ def plan(
         utilisation=0.5,
         rate_per_s=rate_per_s,
     )
+
+
+def raw(
+    plan_: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending = COMPLETE
+) -> Raw:
+    """What a run of the rotation phase left."""
+    return Raw(plan=plan_, windows=tuple(windows), requests=tuple(requests), ending=ending)
 
 
 def machine(*, steal_s: float = 0.0, foreign_s: float = 0.0, load_s: float = 0.1) -> MachineReading:
@@ -83,7 +91,7 @@ def work(plan_: Plan, costs: Mapping[str, float], epoch: int, window: int, *, co
         fleets.append(
             fleet(
                 setup.name,
-                costs[setup.name] * completed,
+                costs.get(setup.name, 0.012) * completed,
                 completed=completed,
                 account=whole(setup, completed if sampled else 0),
             )
@@ -125,6 +133,24 @@ def request(
         done_ns=10**9 + round(latency_s * 1e9),
         status=status,
     )
+
+
+def row(planned_ns: int, done_ns: int, status: int = 201) -> Request:
+    """One row that was sent when it was planned."""
+    return Request(
+        epoch=0,
+        window=0,
+        setup="none",
+        planned_ns=planned_ns,
+        sent_ns=planned_ns,
+        done_ns=done_ns,
+        status=status,
+    )
+
+
+def setup(name: str) -> Setup:
+    """A set-up of the table."""
+    return BY_NAME[name]
 
 
 def invalid(code: str = "ledger", setup: str | None = None) -> Caveat:

@@ -9,12 +9,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
-    ("findings", "stats", "cells"),
-    ("setups", "ledger"),
-    ("plan", "gates"),
+    ("findings", "stats"),
+    ("setups", "ledger", "cells"),
+    ("plan", "gates", "search"),
+    ("latency",),
     ("overhead", "process"),
-    ("report", "meter", "machine", "store", "sink", "display"),
+    ("report", "meter", "machine", "store", "sink", "display", "solo"),
     ("fleet", "load"),
+    ("target", "options"),
     ("rig", "experiment"),
     ("doctor",),
     ("cli",),
@@ -31,6 +33,8 @@ PURE = (
     "ledger",
     "plan",
     "gates",
+    "search",
+    "latency",
     "overhead",
     "report",
 )

@@ -19,7 +19,9 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(
         cli.main(["run", "--dry-run", "--budget", "quick", "--seed", "5", "--out", str(tmp_path / "x")]) == 0
     )
     printed = capsys.readouterr().out
-    assert "about 1 min" in printed
+    assert "about 3 min" in printed
+    assert "rotation: 3 epochs" in printed
+    assert "solo: 3 blocks" in printed
     assert "seed 5" in printed
     assert "always-off" in printed
     assert not (tmp_path / "x").exists()
@@ -93,7 +95,7 @@ def stored(folder: Path) -> None:
         store.append_window(window)
     store.append_requests(rows)
     store.write("ending.json", pretty(make.COMPLETE))
-    store.write("summary.json", pretty(summarise(plan, read, rows, make.COMPLETE)))
+    store.write("summary.json", pretty(summarise(make.raw(plan, read, rows))))
 
 
 def test_a_report_is_made_again_from_the_raw_records(

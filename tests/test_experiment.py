@@ -23,7 +23,7 @@ def carried_out(plan: Plan, rig: FakeRig | None = None) -> tuple[Outcome, FakeRi
 
 
 def summary(outcome: Outcome) -> Summary:
-    return summarise(outcome.plan, outcome.windows, outcome.requests, outcome.ending)
+    return summarise(outcome.raw)
 
 
 def expected(epoch: int) -> list[str]:

@@ -35,7 +35,7 @@ def requests(plan: Plan, count: int = 60) -> list[Request]:
 
 
 def run(plan: Plan, read: list[Window], rows: list[Request] | None = None) -> Summary:
-    return summarise(plan, read, requests(plan) if rows is None else rows, make.COMPLETE)
+    return summarise(make.raw(plan, read, requests(plan) if rows is None else rows))
 
 
 def of(summary: Summary, name: str) -> SetupSummary:
@@ -272,7 +272,7 @@ def test_a_drift_inside_epochs_is_found() -> None:
 
 def test_an_interrupted_run_says_so_and_keeps_its_figures() -> None:
     plan = make.plan(epochs=6)
-    summary = summarise(plan, windows(plan)[:7], requests(plan), Ending(complete=False))
+    summary = summarise(make.raw(plan, windows(plan)[:7], requests(plan), Ending(complete=False)))
     assert not summary.complete
     assert "interrupted" in codes(summary)
     assert of(summary, "batch").verdict.startswith("overhead")
@@ -280,9 +280,8 @@ def test_an_interrupted_run_says_so_and_keeps_its_figures() -> None:
 
 def test_a_failure_invalidates_the_run() -> None:
     plan = make.plan(epochs=6)
-    summary = summarise(
-        plan, windows(plan)[:7], requests(plan), Ending(complete=False, failure="a service died")
-    )
+    ending = Ending(complete=False, failure="a service died")
+    summary = summarise(make.raw(plan, windows(plan)[:7], requests(plan), ending))
     assert not summary.valid
     assert "a service died" in caveat(summary, "failure").message
 
@@ -290,7 +289,7 @@ def test_a_failure_invalidates_the_run() -> None:
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_run_without_windows_has_no_figures_and_is_invalid(count: int) -> None:
     plan = make.plan()
-    summary = summarise(plan, windows(plan)[:count], [], Ending(complete=False))
+    summary = summarise(make.raw(plan, windows(plan)[:count], [], Ending(complete=False)))
     assert not summary.valid
     assert "too-short" in codes(summary, Severity.INVALID)
     assert of(summary, "batch").overhead is None

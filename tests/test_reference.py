@@ -9,7 +9,7 @@ import pytest
 from bench.findings import Summary
 from bench.overhead import summarise
 from bench.report import markdown, words
-from bench.store import read_ending, read_plan, read_requests, read_windows
+from bench.store import read_raw
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "results" / "reference"
@@ -41,9 +41,7 @@ def words_of(of: Summary) -> list[object]:
 
 
 def test_the_reference_follows_from_its_raw_records() -> None:
-    again = summarise(
-        read_plan(REFERENCE), read_windows(REFERENCE), read_requests(REFERENCE), read_ending(REFERENCE)
-    )
+    again = summarise(read_raw(REFERENCE))
     assert list(figures(again)) == pytest.approx(list(figures(summary())), rel=1e-9)
     assert words_of(again) == words_of(summary())
     assert markdown.render(again) == (REFERENCE / "report.md").read_text("utf-8")

@@ -19,7 +19,7 @@ def summary(*, lossy: bool = False) -> Summary:
     read = windows(plan)
     if lossy:
         read = lose(read, "batch", make.whole(plan.setups[3], 9))
-    return summarise(plan, read, requests(plan), make.COMPLETE)
+    return summarise(make.raw(plan, read, requests(plan)))
 
 
 def printed(shown: Summary, *, colour: bool = False) -> str:

@@ -10,9 +10,19 @@ from hypothesis import strategies as st
 
 from bench.errors import ResultsError
 from bench.model import Plan, Request, Window
-from bench.store import Store, folder_name, pretty, read_plan, read_requests, read_windows
+from bench.store import Store, folder_name, pretty, read_plan, read_raw
 from tests import make
 from tests.test_overhead import COSTS
+
+
+def read_windows_of(folder: Path) -> tuple[Window, ...]:
+    (folder / "plan.json").write_bytes(pretty(make.plan()))
+    return read_raw(folder).windows
+
+
+def read_requests_of(folder: Path) -> tuple[Request, ...]:
+    (folder / "plan.json").write_bytes(pretty(make.plan()))
+    return read_raw(folder).requests
 
 
 def two_windows() -> tuple[Window, Window]:
@@ -29,8 +39,8 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
         store.append_window(window)
         store.append_requests(rows)
     assert read_plan(store.folder) == make.plan()
-    assert read_windows(store.folder) == (first, second)
-    assert read_requests(store.folder) == rows * 2
+    assert read_windows_of(store.folder) == (first, second)
+    assert read_requests_of(store.folder) == rows * 2
 
 
 integers = st.integers(-1, 2**53)
@@ -54,7 +64,7 @@ def test_a_line_that_was_cut_short_is_left_out(tmp_path: Path) -> None:
     store.append_window(second)
     path = store.folder / "windows.jsonl"
     path.write_bytes(path.read_bytes()[:-20])
-    assert read_windows(store.folder) == (first,)
+    assert read_windows_of(store.folder) == (first,)
 
 
 def test_rows_that_were_cut_short_are_left_out(tmp_path: Path) -> None:
@@ -64,7 +74,7 @@ def test_rows_that_were_cut_short_are_left_out(tmp_path: Path) -> None:
     store.append_requests([make.request("batch")] * 100)
     path = store.folder / "requests.csv.gz"
     path.write_bytes(path.read_bytes()[: whole + 15])
-    assert read_requests(store.folder)[:100] == (make.request(),) * 100
+    assert read_requests_of(store.folder)[:100] == (make.request(),) * 100
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 from tabulate import tabulate
 
 from bench.findings import Caveat, Severity, Summary
-from bench.model import Setup
-from bench.report import words
+from bench.model import Plan, Setup
+from bench.report import load, words
 from bench.setups import BY_NAME
 
 RED = "🔴"
@@ -20,6 +20,22 @@ def render(summary: Summary) -> str:
     parts = [
         f"# What tracing costs: {summary.plan.name}",
         (f"{RED} **{words.headline(summary)}**" if not summary.valid else words.headline(summary)),
+        *(_rotation(summary) if summary.plan.windows else ()),
+        *_solo(summary),
+        "## Caveats",
+        _caveats(summary),
+        "## Set-ups",
+        "\n".join(map(_setup, summary.plan.setups)),
+        "## How to repeat it",
+        _how(summary),
+    ]
+    return "\n\n".join(filter(None, parts)) + "\n"
+
+
+def _rotation(summary: Summary) -> list[str]:
+    """CPU, memory and the median at light load."""
+    workers = ["### Load workers", _table(words.workers_table(summary))] if summary.load.workers else []
+    return [
         "## CPU per checkout, four services together",
         _table(words.overhead_table(summary)),
         words.noise_floor(summary),
@@ -31,14 +47,28 @@ def render(summary: Summary) -> str:
         "## Latency at light load, and memory of the four services",
         _table(words.memory_table(summary)),
         words.load_line(summary),
-        "## Caveats",
-        _caveats(summary),
-        "## Set-ups",
-        "\n".join(map(_setup, summary.plan.setups)),
-        "## How to repeat it",
-        _how(summary),
+        *workers,
     ]
-    return "\n\n".join(parts) + "\n"
+
+
+def _solo(summary: Summary) -> list[str]:
+    """Latency and throughput under load."""
+    solo, plan = summary.solo, summary.plan.solo
+    if solo is None or plan is None or not solo.blocks:
+        return []
+    parts = ["## Latency and throughput under load, one fleet at a time"]
+    for at, level in enumerate(plan.levels):
+        parts += [
+            f"### {load.title(plan, level)}",
+            _table(load.level_table(solo, at)),
+            load.too_few(solo, at),
+        ]
+    parts += [load.ABOUT_SATURATION, load.HOW_TO_READ, load.omission(solo)]
+    parts += ["### Throughput", _table(load.throughput_table(solo, plan))]
+    dapper = load.dapper_table(solo)
+    if dapper:
+        parts += ["### Sampling ratio against latency and throughput", _table(dapper)]
+    return [*parts, load.load_line(summary)]
 
 
 def _table(table: words.Table) -> str:
@@ -79,9 +109,12 @@ def _how(summary: Summary) -> str:
     names = ",".join(setup.name for setup in plan.setups if setup.name not in own)
     command = (
         f"python -m bench run --setups {names}{' --setups-file FILE' if own else ''} --seed {plan.seed} "
-        f"--epochs {plan.epochs} --windows {plan.windows} --window {plan.window_s:g} "
+        f"--epochs {plan.epochs}{f' --windows {plan.windows}' if plan.windows else ''} "
+        f"--window {plan.window_s:g} "
         f"--warm-up {plan.warm_up_s:g} --rate {plan.rate_per_s:g}{'' if plan.services_cpus else ' --no-pin'}"
     )
+    command += "" if plan.budget == "default" else f" --budget {plan.budget}"
+    command += _phases(plan)
     pinned = f"services on CPU {_cpus(plan.services_cpus)}, everything else on {_cpus(plan.other_cpus)}"
     parts = [
         f"`{command}` ({pinned if plan.services_cpus else 'not pinned'}).",
@@ -89,6 +122,19 @@ def _how(summary: Summary) -> str:
         "The machine and every version stand in `machine.json`.",
     ]
     return " ".join(filter(None, parts))
+
+
+def _phases(plan: Plan) -> str:
+    """The options of the phases and of the load, where they are not the usual ones."""
+    solo, options = plan.solo, ""
+    if solo is None or not plan.windows:
+        options += f" --phases {'solo' if solo else 'rotation'}"
+    if solo:
+        options += f" --levels {','.join(f'{level:g}' for level in solo.levels)}"
+        options += f" --latency-limit {solo.latency_limit_s * 1e3:g}ms"
+    if plan.workers:
+        options += f" --workers {plan.workers}"
+    return options + "".join(f" --target {name}={url}" for name, url in plan.targets.items())
 
 
 def _cpus(cpus: tuple[int, ...]) -> str:

@@ -6,11 +6,26 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.findings import Severity, Summary
-from bench.report import words
+from bench.report import load, words
 
 
 def show(summary: Summary, console: Console) -> None:
     """The whole report on a console."""
+    if summary.plan.windows:
+        _rotation(summary, console)
+    _solo(summary, console)
+    for caveat in summary.caveats:
+        invalid = caveat.severity is Severity.INVALID
+        console.print(
+            Text(
+                ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
+                "bold red" if invalid else "yellow",
+            )
+        )
+    console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
+
+
+def _rotation(summary: Summary, console: Console) -> None:
     console.print()
     console.print(
         _table(words.overhead_table(summary), "What tracing costs: CPU per checkout, four services together")
@@ -23,16 +38,28 @@ def show(summary: Summary, console: Console) -> None:
         _table(words.memory_table(summary), "Latency at light load, and memory of the four services")
     )
     console.print(Text(words.load_line(summary)))
+    if summary.load.workers:
+        console.print()
+        console.print(_table(words.workers_table(summary), "Load workers"))
     console.print()
-    for caveat in summary.caveats:
-        invalid = caveat.severity is Severity.INVALID
-        console.print(
-            Text(
-                ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
-                "bold red" if invalid else "yellow",
-            )
-        )
-    console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
+
+
+def _solo(summary: Summary, console: Console) -> None:
+    solo, plan = summary.solo, summary.plan.solo
+    if solo is None or plan is None or not solo.blocks:
+        return
+    for at, level in enumerate(plan.levels):
+        console.print(_table(load.level_table(solo, at), load.title(plan, level)))
+        if load.too_few(solo, at):
+            console.print(Text(load.too_few(solo, at).replace("`", "")))
+        console.print()
+    console.print(_table(load.throughput_table(solo, plan), "Throughput"))
+    dapper = load.dapper_table(solo)
+    if dapper:
+        console.print()
+        console.print(_table(dapper, "Sampling ratio against latency and throughput"))
+    console.print(Text(load.load_line(summary)))
+    console.print()
 
 
 def _table(table: words.Table, title: str) -> RichTable:

@@ -17,7 +17,7 @@ def microseconds(seconds: float | None, *, sign: bool = False) -> str:
     """Microseconds, whole."""
     if seconds is None:
         return ABSENT
-    return _signed(seconds * 1e6, 0, sign=sign)
+    return signed(seconds * 1e6, 0, sign=sign)
 
 
 def milliseconds(seconds: float | None) -> str:
@@ -27,10 +27,11 @@ def milliseconds(seconds: float | None) -> str:
 
 def percent(ratio: float | None, *, sign: bool = True, decimals: int = 1) -> str:
     """A ratio in percent, with its sign."""
-    return ABSENT if ratio is None else _signed(ratio * 100, decimals, sign=sign)
+    return ABSENT if ratio is None else signed(ratio * 100, decimals, sign=sign)
 
 
-def _signed(value: float, decimals: int, *, sign: bool) -> str:
+def signed(value: float, decimals: int, *, sign: bool = True) -> str:
+    """A number with its sign, and a minus as wide as the plus."""
     text = f"{value:+,.{decimals}f}" if sign else f"{value:,.{decimals}f}"
     return text.replace("-", MINUS)
 
@@ -179,7 +180,7 @@ def memory_table(summary: Summary) -> Table:
             (
                 setup.name,
                 milliseconds(p50),
-                ABSENT if delta is None or setup is base else _signed(delta * 1e3, 2, sign=True),
+                ABSENT if delta is None or setup is base else signed(delta * 1e3, 2),
                 megabytes(memory.pss),
                 megabytes(memory.uss),
                 megabytes(memory.peak_rss),
@@ -211,6 +212,8 @@ def _extent(summary: Summary) -> str:
     if not summary.complete:
         done = f"{summary.epochs} of {_plural(plan.epochs, 'epoch')}"
     windows = f"{_plural(plan.windows, 'window')} of {plan.window_s:g} s"
+    if not plan.windows:
+        return f"{done} of one block of the solo phase"
     return f"{done} of {windows}, {count(summary.load.requests)} checkouts"
 
 
@@ -239,6 +242,24 @@ def load_line(summary: Summary) -> str:
         f"{count(load.failed)} failed, {count(load.dropped)} dropped; "
         f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core; "
         f"{load.set_aside} of {_plural(summary.plan.spare, 'spare window')} used because of steal."
+    )
+
+
+def workers_table(summary: Summary) -> Table:
+    """How late each load worker sent."""
+    return Table(
+        heads=("load worker", "arrivals", "lag p50 ms", "lag p99 ms"),
+        right=(False, True, True, True),
+        rows=tuple(
+            (
+                str(each.worker + 1),
+                count(each.arrivals),
+                milliseconds(each.lag_p50_s),
+                milliseconds(each.lag_p99_s),
+            )
+            for each in summary.load.workers
+        ),
+        red=frozenset(),
     )
 
 
