@@ -55,6 +55,18 @@ def report(session: nox.Session) -> None:
 
 
 @nox.session
+def web(session: nox.Session) -> None:
+    """Explore the set-ups by hand in Locust's web UI, until Ctrl-C."""
+    _bench(session, "web")
+
+
+@nox.session
+def generator(session: nox.Session) -> None:
+    """What the load generator itself costs, beside Locust's own users and wrk."""
+    _bench(session, "generator")
+
+
+@nox.session
 def services(session: nox.Session) -> None:
     """Run the four services for a person, until Ctrl-C."""
     _install(session)
@@ -73,9 +85,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """Whole runs with real processes: minutes."""
-    _install(session, "dev")
-    session.run("pytest", "-o", "addopts=", "tests/e2e", "-v", *session.posargs)
+    """Whole runs with real processes, and the web UI in a browser: a quarter of an hour."""
+    _install(session, "dev", "e2e")
+    session.run("pytest", "-o", "addopts=", "tests/e2e", "-v", "-rs", *session.posargs)
 
 
 @nox.session

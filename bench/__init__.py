@@ -5,11 +5,14 @@ Reading order, from the bottom up; imports only ever go downward in this list:
 1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
 2. `setups`, `plan`, `stats`, `cells`, `ledger`: pure. What is compared, when each request is
    sent, what the numbers may claim, CPU per checkout, where every span went.
-3. `gates`, then `overhead`: pure. Raw windows become figures with verdicts and caveats.
-4. `report`: pure. Figures become a terminal table and Markdown.
-5. `process`, `fleet`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a room each.
-6. `rig` puts them together, `experiment` carries out a plan with it, `doctor` a small one.
-7. `display`, `cli`: parse, call, print.
+3. `search`, `gates`, then `latency` and `overhead`: pure. Slices and windows become figures with
+   verdicts and caveats.
+4. `report`: pure. Figures become a terminal table, Markdown and histograms.
+5. `process`, `fleet`, `target`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a
+   room each.
+6. `rig` puts them together; `experiment` carries out a plan with it, `solo` its blocks, `doctor` a
+   small one; `generator` compares load generators.
+7. `display`, `options`, `cli`: parse, call, print.
 
 Rule 1: nothing up to `report` reads a clock, a file or a socket; randomness comes in as a seed.
 Rule 2: raw results are appended as they happen; everything else is derived from them.

@@ -8,7 +8,9 @@ Exit codes: 0 every figure counts; 2 the command line or a set-ups file is wrong
 import argparse
 import contextlib
 import os
+import shlex
 import signal
+import socket
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -21,18 +23,20 @@ from rich.table import Table
 from rich.text import Text
 
 from bench import display, doctor, machine
-from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError, UsageError
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
 from bench.fleet import environ_of
-from bench.model import Plan, Raw, Solo
+from bench.generator import ROUNDS, compare
+from bench.model import BASELINE, Plan, Raw, Solo
 from bench.options import add_run_arguments, crew_of, defaults, plan_of, read_own
 from bench.overhead import summarise
 from bench.plan import BUDGETS, duration_s
-from bench.process import ROOT
+from bench.process import ROOT, plain_environ
 from bench.report import histograms, markdown, terminal
+from bench.report.generators import generators_table
 from bench.rig import Rig
-from bench.setups import PRESETS, TABLE
+from bench.setups import PRESETS, TABLE, choose
 from bench.store import Store, folder_name, pretty, read_raw
 
 
@@ -81,9 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     setups = commands.add_parser("setups", help="list the tracing set-ups")
     setups.set_defaults(call=_setups)
     setups.add_argument("--setups-file", type=Path, metavar="F.toml", help="your own, too")
+    setups.add_argument(
+        "--env", metavar="SETUP", help="print this one's environment alone, to start a --target with"
+    )
     report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
     report.set_defaults(call=_report)
     report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
+    web = commands.add_parser("web", help="explore the set-ups by hand in Locust's web UI")
+    web.set_defaults(call=_web)
+    web.add_argument("--port", type=int, default=8089, help="on 127.0.0.1 (default: 8089)")
+    generator = commands.add_parser(
+        "generator", help="what the load generator itself costs, beside Locust's own users and wrk"
+    )
+    generator.set_defaults(call=_generator)
+    generator.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each (default: {ROUNDS})")
     doctor = commands.add_parser("doctor", help="is this machine fit to measure, and what to expect")
     doctor.set_defaults(call=_doctor)
     return parser
@@ -183,8 +198,9 @@ def _solo_line(plan: Plan, solo: Solo) -> str:
         f"{length:g} s at {level:.0%}" for level, length in zip(solo.levels, solo.levels_s, strict=True)
     )
     return (
-        f"solo: {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, {slices} of the baseline's "
-        f"capacity, {solo.probes} probes of {solo.probe_s:g} s for p99 under {solo.latency_limit_s * 1e3:g} ms"
+        f"solo: {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, "
+        f"{slices} of the baseline's capacity, "
+        f"{solo.probes} probes of {solo.probe_s:g} s for p99 under {solo.latency_limit_s * 1e3:g} ms"
     )
 
 
@@ -244,6 +260,11 @@ def _uninterrupted() -> Iterator[None]:
 
 def _setups(args: argparse.Namespace) -> int:
     own = read_own(args.setups_file)
+    if args.env:
+        setup = choose([args.env], own)[-1] if args.env != BASELINE else choose([])[0]
+        environ = setup.env | {"OTEL_RESOURCE_ATTRIBUTES": f"bench.setup={setup.name}"}
+        sys.stdout.writelines(f"{name}={shlex.quote(value)}\n" for name, value in environ.items())
+        return 0
     console = display.console()
     table = Table(box=None, pad_edge=False)
     for head in ("set-up", "lists", "what it is", "environment"):
@@ -260,6 +281,47 @@ def _report(args: argparse.Namespace) -> int:
     summary = _derive(Store(args.folder), read_raw(args.folder))
     terminal.show(summary, display.console())
     return 0 if summary.valid else MeasurementError.exit_code
+
+
+WEB_LOCUSTFILE = ROOT / "locustfiles" / "explore.py"
+
+
+def _web(args: argparse.Namespace) -> int:
+    """Locust's web UI, until Ctrl-C; this process becomes Locust's."""
+    machine.require_linux()
+    try:
+        with socket.socket() as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(("127.0.0.1", args.port))
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"the web UI cannot listen on port {args.port}: {reason}", "choose another with --port"
+        ) from None
+    _, _, other_cpus = machine.split_cpus(pinned=True)
+    if other_cpus:
+        os.sched_setaffinity(0, other_cpus)
+    sys.stdout.write(f"Locust's web UI: http://127.0.0.1:{args.port} - Ctrl-C stops it and all services.\n")
+    sys.stdout.flush()
+    os.chdir(ROOT)
+    options = ["-f", str(WEB_LOCUSTFILE), "--web-host", "127.0.0.1", "--web-port", str(args.port)]
+    command = [sys.executable, "-m", "locust", *options, "--loglevel", "WARNING", "--stop-timeout", "5"]
+    os.execve(sys.executable, command, plain_environ())  # noqa: S606 - nothing is left to do here
+
+
+GENERATOR_S = 90
+
+
+def _generator(args: argparse.Namespace) -> int:
+    machine.require_linux()
+    with display.progress(GENERATOR_S) as shown:
+        found = compare(shown, max(args.rounds, 2))
+    terminal.show_table(
+        generators_table(found),
+        "What a request costs its generator, on the same echo service",
+        display.console(),
+    )
+    return 0
 
 
 def _trial(plan: Plan, shown: display.Shown) -> doctor.Trial:

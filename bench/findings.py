@@ -374,3 +374,29 @@ class Summary:
     noise_floor: float | None
     caveats: tuple[Caveat, ...]
     solo: SoloSummary | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generator:
+    """What one generator needs.
+
+    Attributes:
+        name: how it is called.
+        cpu_s: CPU seconds per request, median over rounds.
+        per_s: requests per second while that was read, median over rounds.
+        ratio: CPU per request over FastHttpUser's, paired in rounds; absent for that itself.
+        low: lower end of its 95 % interval.
+        high: upper end of it.
+        memory_bytes: PSS; peak RSS for a program that ends with its turn.
+        held_per_s: highest rate tried at which the 99th percentile of lag stays under a
+            millisecond; absent for a closed loop.
+    """
+
+    name: str
+    cpu_s: float
+    per_s: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    memory_bytes: int
+    held_per_s: float | None

@@ -95,25 +95,24 @@ class Fleet:
     ) -> None:
         self.setup = setup
         self._options = tuple(options)
-        listeners = {service: _listener() for service in SERVICES}
+        listeners = {service: listener() for service in SERVICES}
         self._urls = {
-            service: f"http://127.0.0.1:{listener.getsockname()[1]}"
-            for service, listener in listeners.items()
+            service: f"http://127.0.0.1:{socket_.getsockname()[1]}" for service, socket_ in listeners.items()
         }
         self.url = self._urls[SERVICES[0]] + "/checkout"
         self._client = httpx.Client(timeout=START_LIMIT_S, trust_env=False)
         self.children: dict[str, Child] = {}
         try:
-            for service, listener in listeners.items():
-                self.children[service] = self._spawn(service, listener.fileno(), environ, logs)
+            for service, socket_ in listeners.items():
+                self.children[service] = self._spawn(service, socket_.fileno(), environ, logs)
                 # The harness may be pinned; a service is not, until it answers.
                 os.sched_setaffinity(self.children[service].pid, range(os.cpu_count() or 1))
         except BaseException:
             self.stop(time.monotonic())
             raise
         finally:
-            for listener in listeners.values():
-                listener.close()
+            for socket_ in listeners.values():
+                socket_.close()
 
     def _spawn(self, service: str, fd: int, environ: Mapping[str, str], logs: Path) -> Child:
         arguments = ["-m", "services", service, "--fd", str(fd), "--stop-on-eof"]
@@ -232,11 +231,11 @@ class Fleet:
         self._client.close()
 
 
-def _listener() -> socket.socket:
+def listener() -> socket.socket:
     """A listening socket on a free port of 127.0.0.1, with a high file descriptor."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as first:
         fd = fcntl.fcntl(first.fileno(), fcntl.F_DUPFD_CLOEXEC, FIRST_FD)
-    listener = socket.socket(fileno=fd)
-    listener.bind(("127.0.0.1", 0))
-    listener.listen(1024)
-    return listener
+    made = socket.socket(fileno=fd)
+    made.bind(("127.0.0.1", 0))
+    made.listen(1024)
+    return made

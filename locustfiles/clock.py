@@ -34,8 +34,8 @@ class Clock:
         spec = struct.pack("qqqq", 0, 0, *divmod(when_ns, 1_000_000_000))
         if self._libc.timerfd_settime(self._fd, TIMER_ABSOLUTE, spec, None) != 0:
             raise OSError(ctypes.get_errno(), "timerfd_settime")
+        # What the timer has counted is not read: arming it again forgets that.
         self._hub.wait(self._watcher)
-        os.read(self._fd, 8)
 
     def close(self) -> None:
         """Lets go of the timer."""

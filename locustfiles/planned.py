@@ -20,8 +20,8 @@ import time
 from typing import Any, ClassVar
 
 import gevent
+from gevent.event import Event
 from gevent.lock import Semaphore
-from gevent.pool import Group
 from locust import FastHttpUser, events, task
 from locust.runners import MasterRunner, WorkerRunner
 
@@ -71,30 +71,32 @@ class PlannedCheckouts(FastHttpUser):
 
     def dispatch(self, order: Order, rows: list[Row]) -> None:
         """Open loop: every arrival at its time, whatever became of the earlier ones."""
-        clock, group = Clock(), Group()
-        slots = Semaphore(min(order.in_flight, MAX_IN_FLIGHT))
+        clock, slots = Clock(), Semaphore(min(order.in_flight, MAX_IN_FLIGHT))
+        left, ended = [len(order.arrivals)], Event()
         rows += [(planned, planned, planned, DROPPED, target, 0) for planned, target in order.arrivals]
+
+        def arrive(number: int, planned: int, target: int) -> None:
+            """One planned checkout; its row is kept whatever happens to it."""
+            if slots.acquire(timeout=order.timeout_s):
+                now = time.monotonic_ns() - order.start_ns
+                rows[number] = (planned, now, now + int(order.timeout_s * 1e9), 0, target, 0)
+                try:
+                    rows[number] = self.send(order, planned, target)
+                finally:
+                    slots.release()
+            else:
+                now = time.monotonic_ns() - order.start_ns
+                rows[number] = (planned, now, now, DROPPED, target, 0)
+            left[0] -= 1
+            if not left[0]:
+                ended.set()
+
         for number, (planned, target) in enumerate(order.arrivals):
             clock.sleep_until(order.start_ns + planned)
-            group.spawn(self.arrive, order, number, planned, target, rows, slots)
-        group.join(timeout=3 * order.timeout_s)
-        group.kill()
+            # A raw greenlet: a Greenlet object's bookkeeping would be a tenth of a request's CPU.
+            gevent.spawn_raw(arrive, number, planned, target)
+        ended.wait(timeout=3 * order.timeout_s)
         clock.close()
-
-    def arrive(  # noqa: PLR0913, PLR0917 - what an arrival is
-        self, order: Order, number: int, planned: int, target: int, rows: list[Row], slots: Semaphore
-    ) -> None:
-        """One planned checkout; its row is kept whatever happens to it."""
-        if slots.acquire(timeout=order.timeout_s):
-            now = time.monotonic_ns() - order.start_ns
-            rows[number] = (planned, now, now + int(order.timeout_s * 1e9), 0, target, 0)
-            try:
-                rows[number] = self.send(order, planned, target)
-            finally:
-                slots.release()
-        else:
-            now = time.monotonic_ns() - order.start_ns
-            rows[number] = (planned, now, now, DROPPED, target, 0)
 
     def repeat(self, order: Order, rows: list[Row]) -> None:
         """Closed loop: so many users, each asking again as soon as it is answered."""

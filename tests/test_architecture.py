@@ -18,7 +18,7 @@ LAYERS = (
     ("fleet", "load"),
     ("target", "options"),
     ("rig", "experiment"),
-    ("doctor",),
+    ("doctor", "generator"),
     ("cli",),
     ("__main__",),
 )

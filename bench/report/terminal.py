@@ -25,6 +25,11 @@ def show(summary: Summary, console: Console) -> None:
     console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
 
 
+def show_table(table: words.Table, title: str, console: Console) -> None:
+    """One table."""
+    console.print(_table(table, title))
+
+
 def _rotation(summary: Summary, console: Console) -> None:
     console.print()
     console.print(

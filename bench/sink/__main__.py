@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from bench.ledger import Span, account
 from bench.model import Account
-from bench.sink import STRAY, Ports
+from bench.sink import STRAY, Ports, Seen
 
 EXPORT_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 SETUP_ATTRIBUTE = "bench.setup"
@@ -39,24 +39,37 @@ class Bodies:
 
     def __init__(self) -> None:
         self._kept: list[tuple[bytes, str]] = []
+        self._seen: dict[str, Seen] = {}
+        self._peeked = 0
 
     def keep(self, body: bytes, encoding: str = "") -> None:
         """One export request's body, as it came."""
         self._kept.append((body, encoding))
 
+    def peek(self) -> dict[str, Seen]:
+        """What was kept so far, by set-up; each body is decoded once for it."""
+        for body, encoding in self._kept[self._peeked :]:
+            setup, spans, _ = _decoded(body, encoding)
+            before = self._seen.get(setup, Seen())
+            self._seen[setup] = Seen(
+                spans=before.spans + len(spans),
+                exports=before.exports + 1,
+                bytes=before.bytes + len(body),
+            )
+        self._peeked = len(self._kept)
+        return self._seen
+
     def close(self, shapes: dict[str, dict[str, int]]) -> dict[str, Account]:
         """The accounts by set-up of everything kept, which is then forgotten."""
         kept, self._kept = self._kept, []
+        self._seen, self._peeked = {}, 0
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         exports: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         undecodable: Counter[str] = Counter()
         for body, encoding in kept:
-            try:
-                setup, decoded = decode(body, encoding)
-            except (DecodeError, OSError, EOFError, zlib.error):
-                undecodable[STRAY] += 1
-                setup, decoded = STRAY, []
+            setup, decoded, failed = _decoded(body, encoding)
+            undecodable[setup] += failed
             exports[setup] += 1
             sizes[setup] += len(body)
             spans[setup] += decoded
@@ -70,6 +83,14 @@ class Bodies:
             )
             for setup in exports
         }
+
+
+def _decoded(body: bytes, encoding: str) -> tuple[str, list[Span], bool]:
+    """A body's set-up and spans, and whether it is none of OTLP's."""
+    try:
+        return *decode(body, encoding), False
+    except (DecodeError, OSError, EOFError, zlib.error):
+        return STRAY, [], True
 
 
 def decode(body: bytes, encoding: str) -> tuple[str, list[Span]]:
@@ -115,6 +136,8 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
         elif scope["path"] == "/account":
             shapes = msgspec.json.decode(body, type=dict[str, dict[str, int]])
             answer, kind = msgspec.json.encode(bodies.close(shapes)), b"application/json"
+        elif scope["path"] == "/peek":
+            answer, kind = msgspec.json.encode(bodies.peek()), b"application/json"
         else:
             status = 404
         # Without a length the answer would be chunked: two packets, and a client that waits

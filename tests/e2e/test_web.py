@@ -1,0 +1,187 @@
+"""Locust's web UI in a real browser: choose a set-up, watch its figures, stop, choose another, compare."""
+
+import csv
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is missing: `uvx nox -s e2e`, or pip install playwright"
+)
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = pytest.mark.skipif(
+    CHROMIUM is None, reason="a browser is missing: apt-get install chromium (or your system's package)"
+)
+ARGUMENTS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+WIDE, NARROW = {"width": 1400, "height": 900}, {"width": 390, "height": 844}
+PATIENCE_MS = 60_000
+SHOTS = os.environ.get("BENCH_SHOTS")
+"""A folder for screenshots, to be looked at."""
+
+
+class Web:
+    """A running web UI."""
+
+    def __init__(self, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        with log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bench", "web", "--port", str(self.port)],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+            )
+        until = time.monotonic() + 60
+        while True:
+            try:
+                httpx.get(self.url)
+            except httpx.HTTPError:
+                assert time.monotonic() < until, log.read_text()
+                time.sleep(0.1)
+            else:
+                return
+
+    def services(self) -> list[psutil.Process]:
+        """The services that run now."""
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        return [child for child in children if "services" in child.cmdline()]
+
+    def end(self) -> int:
+        self.process.send_signal(signal.SIGINT)
+        return self.process.wait(30)
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[Web]:
+    running = Web(tmp_path / "web.log")
+    yield running
+    if running.process.poll() is None:
+        running.end()
+
+
+@pytest.fixture
+def page() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        opened = browser.new_page(viewport=WIDE)
+        opened.set_default_timeout(PATIENCE_MS)
+        yield opened
+        browser.close()
+
+
+def shoot(page: Any, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=f"{SHOTS}/{name}.png", full_page=True)
+
+
+def choose(page: Any, setup: str) -> None:
+    """Fills the start form and starts."""
+    page.locator("select[name=setup]").select_option(setup)
+    page.locator("input[name=userCount]").fill("8")
+    page.locator("input[name=spawnRate]").fill("8")
+    shoot(page, f"form-{setup}")
+    page.get_by_role("button", name="Start").click()
+
+
+def open_tab(page: Any) -> None:
+    page.get_by_role("tab", name="Tracing overhead").click()
+
+
+def cell(page: Any, setup: str, head: str) -> str:
+    """What a set-up's row says under a head."""
+    row = page.locator("#tracing-overhead tbody tr", has_text=setup).first
+    return str(row.locator(f"td[data-head='{head}']").inner_text())
+
+
+def wait_for_checkouts(page: Any, setup: str, count: int) -> None:
+    page.wait_for_function(
+        """([setup, count]) => [...document.querySelectorAll('#tracing-overhead tbody tr')].some(
+            row => row.cells[0].innerText.startsWith(setup) && parseInt(row.cells[1].innerText) >= count)""",
+        arg=[setup, count],
+    )
+
+
+def stop(page: Any, setup: str) -> None:
+    page.get_by_role("button", name="Stop").click()
+    page.wait_for_function(
+        """setup => [...document.querySelectorAll('#tracing-overhead tbody tr')].some(
+            row => row.cells[0].innerText.startsWith(setup) && /^[0-9]+$/.test(row.cells[10].innerText))""",
+        arg=setup,
+    )
+
+
+def test_two_setups_are_run_by_hand_and_compared(web: Web, page: Any) -> None:
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.goto(web.url)
+    choose(page, "none")
+    open_tab(page)
+    wait_for_checkouts(page, "none", 20)
+    assert len(web.services()) == 4
+    shoot(page, "running-none")
+    stop(page, "none")
+    assert web.services() == []
+    assert cell(page, "none", "spans received") == "0"
+
+    page.get_by_role("button", name="New").click()
+    choose(page, "batch")
+    open_tab(page)
+    wait_for_checkouts(page, "batch", 30)
+    assert cell(page, "batch", "spans lost") == "after the stop"
+    shoot(page, "running-batch")
+    stop(page, "batch")
+    assert cell(page, "batch", "spans lost") == "0"
+    checkouts = int(cell(page, "batch", "checkouts").replace(",", ""))
+    assert int(cell(page, "batch", "spans received").replace(",", "")) == checkouts * 22
+    assert float(cell(page, "batch", "against none ms")) > 0
+    assert page.locator("#tracing-overhead .bar").count() == 2
+    assert "nox -s bench" in page.locator("#tracing-overhead .note").first.inner_text()
+    shoot(page, "compared-wide")
+    page.set_viewport_size(NARROW)
+    overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert overflow <= 0
+    shoot(page, "compared-narrow")
+    page.set_viewport_size(WIDE)
+    page.locator("header button").last.click()
+    shoot(page, "compared-dark")
+
+    rows = list(csv.DictReader(io.StringIO(httpx.get(f"{web.url}/overhead/csv").text)))
+    assert [row["setup"] for row in rows] == ["none", "batch"]
+    assert rows[1]["spans_lost"] == "0"
+    assert errors == []
+    assert web.end() in {0, 130, -signal.SIGINT}
+    assert "Traceback" not in web.log.read_text()
+
+
+def test_a_taken_port_is_said_with_a_hint() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        ended = subprocess.run(
+            [sys.executable, "-m", "bench", "web", "--port", str(port)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert ended.returncode == 2
+    assert f"cannot listen on port {port}" in ended.stderr
+    assert "hint: " in ended.stderr
