@@ -42,7 +42,7 @@ from bench.model import (
     Solo,
 )
 from bench.plan import search_draws
-from bench.search import KEEPS_UP, Search, achieved_per_s, closed_per_s, holds
+from bench.search import KEEPS_UP, Search, achieved_per_s, busy_share, closed_per_s, holds
 from bench.setups import sampling_ratio, shape
 from bench.stats import Array, contrasts, quantile, quantile_contrast, t_quantile
 
@@ -72,6 +72,13 @@ class _Blocks:
     def requests(self, piece: Slice) -> Sequence[Request]:
         """A slice's rows."""
         return self.rows.get((piece.epoch, piece.number), ())
+
+    def reached_per_s(self, closed: Slice) -> float:
+        """Throughput of a closed loop, with the exports that it caused."""
+        quiet_s = next(
+            piece.flush_s for piece in self.of(closed.setup, Purpose.PRE_ROLL) if piece.epoch == closed.epoch
+        )
+        return closed_per_s(self.requests(closed), closed.flush_s - quiet_s)
 
 
 def solo_summary(raw: Raw, solo: Solo) -> tuple[SoloSummary, tuple[Caveat, ...]]:
@@ -134,8 +141,8 @@ def _complete_blocks(raw: Raw, solo: Solo) -> _Blocks:
     measured: Counter[tuple[int, str]] = Counter()
     for piece in counting:
         measured[piece.epoch, piece.setup] += piece.purpose is not Purpose.PROBE
-    # A pre-roll, a closed loop, the levels, a flush.
-    wanted = 3 + len(solo.levels)
+    # A pre-roll, a closed loop, the levels, a flush after them, and one at the end.
+    wanted = 4 + len(solo.levels)
     whole = {
         epoch
         for epoch in {piece.epoch for piece in counting}
@@ -216,7 +223,7 @@ def _change(contrast: tuple[float, float, float] | None, confidence: float) -> C
 def _capacities(blocks: _Blocks) -> dict[str, list[float | None]]:
     """Throughput of every closed loop, by set-up and block."""
     return {
-        name: [closed_per_s(blocks.requests(piece)) or None for piece in blocks.of(name, Purpose.CLOSED)]
+        name: [blocks.reached_per_s(piece) or None for piece in blocks.of(name, Purpose.CLOSED)]
         for name in blocks.solo.setups
     }
 
@@ -228,12 +235,13 @@ def _limits(blocks: _Blocks) -> dict[str, list[float | None]]:
         found[name] = []
         for closed in blocks.of(name, Purpose.CLOSED):
             draws = search_draws(blocks.plan, closed.epoch, name)
-            search = Search(closed_per_s(blocks.requests(closed)), draws)
+            search = Search(blocks.reached_per_s(closed), draws)
             for piece in blocks.slices:
                 tried = piece.purpose in {Purpose.LEVEL, Purpose.PROBE}
                 if tried and piece.setup == name and piece.epoch == closed.epoch:
                     requests, rate = blocks.requests(piece), piece.rate_per_s
-                    search.tell(rate, held=holds(requests, rate, blocks.solo.latency_limit_s))
+                    busy = busy_share(piece, requests, blocks.plan.service_cpus)
+                    search.tell(rate, held=holds(requests, rate, blocks.solo.latency_limit_s, busy))
             found[name].append(search.found_per_s)
     return found
 
@@ -269,8 +277,13 @@ def _throughputs(blocks: _Blocks, found: Mapping[str, Sequence[float | None]]) -
 
 
 def _ledger(setup: Setup, slices: Sequence[Slice]) -> Ledger:
-    """A set-up's account over all its slices, those included that count for nothing else."""
-    readings = [piece.reading for piece in slices if piece.setup == setup.name]
+    """A set-up's account over all its visits, those included that count for nothing else.
+
+    What a load worker sent before it died nobody knows, so its visit has no account.
+    """
+    mine = [piece for piece in slices if piece.setup == setup.name]
+    unknown = {piece.epoch for piece in mine if piece.lost_workers}
+    readings = [piece.reading for piece in mine if piece.epoch not in unknown]
     return balance(
         total(reading.account for reading in readings),
         checkouts=sum(reading.completed for reading in readings),

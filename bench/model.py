@@ -314,7 +314,9 @@ class Slice:
         level: that rate as a share of the baseline's capacity; absent for other purposes.
         length_s: planned length; shorter where the rate is above what the fleet can do.
         duration_s: between the two CPU readings.
-        reading: of the fleet; the account comes with the visit's last slice.
+        flush_s: how long the flush after the load took, as spans that were still waiting left the
+            services; of a pre-roll: how long one takes with nothing to flush; 0 where there was none.
+        reading: of the fleet, flush included; the account comes with the visit's last slice.
         machine: what else went on.
         stray: what the sink got and could not assign to the set-up.
         lost_workers: load workers that died in it; such a slice does not count.
@@ -328,6 +330,7 @@ class Slice:
     level: float | None = None
     length_s: float = 0.0
     duration_s: float
+    flush_s: float = 0.0
     reading: FleetReading
     machine: MachineReading
     stray: Account = field(default_factory=Account)

@@ -76,7 +76,9 @@ def summarise(raw: Raw) -> Summary:
     by_setup: defaultdict[str, list[Request]] = defaultdict(list)
     for request in counted:
         by_setup[request.setup].append(request)
-    ledgers = {setup.name: _ledger(setup, work) for setup in plan.setups}
+    # What a load worker sent before it died nobody knows, so its windows have no account either.
+    whole = [window for window in work if not window.lost_workers]
+    ledgers = {setup.name: _ledger(setup, whole) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
     solo, solo_caveats = solo_summary(raw, plan.solo) if plan.solo else (None, ())
     caveats = (
@@ -85,7 +87,7 @@ def summarise(raw: Raw) -> Summary:
         *gates.generator(load, base_latency),
         *gates.machine(load),
         *gates.stray(work),
-        *_setup_caveats(plan, work, ledgers),
+        *_setup_caveats(plan, whole, ledgers),
         *gates.trends(_differences(plan, cells)),
         *_twin_and_control(plan, cells, estimates),
         *_too_short(plan, estimates),

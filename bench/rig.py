@@ -215,8 +215,11 @@ class Rig:
             requests = self._run(
                 arrivals, wanted.epoch, wanted.number, wanted.setup, wanted.users, wanted.length_s
             )
-        if wanted.purpose is Purpose.FLUSH:
-            flush_failed = fleet.flush() if self.sink.is_running() else tuple(before)
+        flush_s = 0.0
+        if wanted.purpose is not Purpose.LEVEL:
+            flush_failed, flush_s = self._timed_flush(fleet)
+        if wanted.purpose is Purpose.PRE_ROLL:
+            _, flush_s = self._timed_flush(fleet)
         after, ended = fleet.cpu_ns(), time.monotonic()
         machine_after = self._machine.now()
         if wanted.purpose is Purpose.FLUSH:
@@ -231,11 +234,19 @@ class Rig:
             level=wanted.level,
             length_s=wanted.length_s,
             duration_s=ended - started,
+            flush_s=flush_s,
             reading=_reading(wanted.setup, used, requests, accounts, flush_failed),
             machine=self._machine.between(machine_before, machine_after, sum(used.values())),
             stray=total(account for name, account in accounts.items() if name != wanted.setup),
             lost_workers=self.load.lost if requests else 0,
         ), requests
+
+    def _timed_flush(self, fleet: Fleet | Target) -> tuple[tuple[str, ...], float]:
+        """The services whose flush did not answer, and how long all took."""
+        if not self.sink.is_running():
+            return SERVICES, 0.0
+        started = time.monotonic()
+        return fleet.flush(), time.monotonic() - started
 
     def _run(  # noqa: PLR0913, PLR0917 - what an order is
         self,

@@ -13,7 +13,7 @@ from typing import Protocol
 from bench.errors import MeasurementError
 from bench.model import BASELINE, Arrival, Plan, Purpose, Request, Slice, Solo
 from bench.plan import block_order, level_order, search_draws, slice_arrivals, slice_length_s
-from bench.search import Search, closed_per_s, holds
+from bench.search import Search, busy_share, closed_per_s, holds
 
 CAPACITY_S = 1.0
 CAPACITY_TRIES = 2
@@ -115,23 +115,31 @@ class _Visit:
     def carry_out(self, setup: str) -> None:
         solo = self._solo
         rate = PRE_ROLL_SHARE * solo.capacity_per_s
-        self._open(setup, Purpose.PRE_ROLL, rate, min(solo.pre_roll_s, PRE_ROLL_MOST / rate))
-        reached = closed_per_s(self._slice(setup, Purpose.CLOSED, length_s=solo.closed_s, users=solo.users))
+        quiet, _ = self._open(setup, Purpose.PRE_ROLL, rate, min(solo.pre_roll_s, PRE_ROLL_MOST / rate))
+        loop, requests = self._slice(setup, Purpose.CLOSED, length_s=solo.closed_s, users=solo.users)
+        reached = closed_per_s(requests, loop.flush_s - quiet.flush_s)
         search = Search(reached, search_draws(self._plan, self._epoch, setup))
         for level in level_order(self._plan, solo, self._epoch):
             rate = solo.levels[level] * solo.capacity_per_s
             length_s = slice_length_s(solo.levels_s[level], rate, reached)
-            requests = self._open(setup, Purpose.LEVEL, rate, length_s, solo.levels[level])
-            search.tell(rate, held=holds(requests, rate, solo.latency_limit_s))
+            self._try(search, *self._open(setup, Purpose.LEVEL, rate, length_s, solo.levels[level]))
+        # What the levels left waiting is nobody's of the probes.
+        self._slice(setup, Purpose.FLUSH)
         for _ in range(solo.probes if reached else 0):
             rate = search.rate_per_s
-            requests = self._open(setup, Purpose.PROBE, rate, slice_length_s(solo.probe_s, rate, reached))
-            search.tell(rate, held=holds(requests, rate, solo.latency_limit_s))
+            length_s = slice_length_s(solo.probe_s, rate, reached)
+            self._try(search, *self._open(setup, Purpose.PROBE, rate, length_s))
         self._slice(setup, Purpose.FLUSH)
+
+    def _try(self, search: Search, piece: Slice, requests: Sequence[Request]) -> None:
+        """Tells the search how a rate went."""
+        busy = busy_share(piece, requests, self._plan.service_cpus)
+        held = holds(requests, piece.rate_per_s, self._solo.latency_limit_s, busy)
+        search.tell(piece.rate_per_s, held=held)
 
     def _open(
         self, setup: str, purpose: Purpose, rate: float, length_s: float, level: float | None = None
-    ) -> tuple[Request, ...]:
+    ) -> tuple[Slice, tuple[Request, ...]]:
         """An open-loop slice."""
         arrivals = slice_arrivals(
             self._plan, self._epoch, self._number, setup, rate_per_s=rate, length_s=length_s
@@ -150,7 +158,7 @@ class _Visit:
         level: float | None = None,
         length_s: float = 0.0,
         users: int = 0,
-    ) -> tuple[Request, ...]:
+    ) -> tuple[Slice, tuple[Request, ...]]:
         wanted = Wanted(
             epoch=self._epoch,
             number=self._number,
@@ -164,4 +172,4 @@ class _Visit:
         piece, requests = self._rig.measure_slice(wanted, arrivals)
         self._number += 1
         self._keep(piece, requests)
-        return requests
+        return piece, requests

@@ -74,15 +74,15 @@ class FakeRig:
         rows = served(wanted, arrivals, service_s)
         setup = BY_NAME[wanted.setup]
         sampled = setup.env.get("OTEL_TRACES_SAMPLER") == "parentbased_always_on"
-        self._visited = 0 if wanted.purpose is Purpose.PRE_ROLL else self._visited
         self._visited += len(rows)
         whole = sampled and wanted.purpose is Purpose.FLUSH
         reading = make.fleet(
             wanted.setup,
-            len(rows) * service_s,
+            len(rows) * service_s * 0.9,
             completed=len(rows),
             account=make.whole(setup, self._visited if whole else 0),
         )
+        self._visited = 0 if wanted.purpose is Purpose.FLUSH else self._visited
         return Slice(
             epoch=wanted.epoch,
             number=wanted.number,

@@ -6,7 +6,9 @@ import pytest
 
 from bench import cli, machine
 from bench.model import Setup
+from bench.options import defaults, plan_of
 from bench.overhead import summarise
+from bench.plan import duration_s
 from bench.store import Store, pretty
 from tests import make
 from tests.test_overhead import requests, windows
@@ -48,6 +50,10 @@ def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--setups-file", "nowhere.toml"], 2, "cannot read nowhere.toml"),
         (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
         (["report", "nowhere"], 5, "cannot read nowhere"),
+        (["run", "--target", "batch=http://127.0.0.1:9"], 2, "no target runs the baseline"),
+        (["run", "--target", "none=http://a:1", "--target", "none=http://b:1"], 2, "has two targets"),
+        (["run", "--remote-workers", "2"], 2, "cannot reach fleets that listen on this machine's loopback"),
+        (["setups", "--env", "btach"], 2, "no set-up named 'btach'"),
     ],
 )
 def test_a_users_mistake_ends_in_a_sentence_and_a_hint(
@@ -69,6 +75,14 @@ def test_a_users_mistake_ends_in_a_sentence_and_a_hint(
         ["run", "--window", "fast"],
         ["run", "--rate", "1e9"],
         ["run", "--preset", "dapper", "--setups", "batch"],
+        ["run", "--phases", "latency"],
+        ["run", "--levels", "0.3,high"],
+        ["run", "--latency-limit", "soon"],
+        ["run", "--latency-limit", "1h"],
+        ["run", "--workers", "-1"],
+        ["run", "--master", "here"],
+        ["run", "--target", "http://127.0.0.1:8000"],
+        ["run", "--target", "none=127.0.0.1:8000"],
         ["fly"],
     ],
 )
@@ -77,6 +91,45 @@ def test_a_number_out_of_range_is_refused(arguments: list[str], capsys: pytest.C
         cli.main(arguments)
     assert caught.value.code == 2
     assert "error" in capsys.readouterr().err
+
+
+def test_a_setups_environment_is_printed_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["setups", "--env", "ratio-10"]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert "OTEL_TRACES_SAMPLER_ARG=0.1" in printed
+    assert "OTEL_RESOURCE_ATTRIBUTES=bench.setup=ratio-10" in printed
+
+
+def test_a_plan_follows_the_command_line() -> None:
+    arguments = [
+        "run",
+        "--phases",
+        "solo",
+        "--levels",
+        "0.8,0.2",
+        "--latency-limit",
+        "250ms",
+        "--workers",
+        "2",
+    ]
+    plan = plan_of(cli._parser().parse_args(arguments))
+    assert plan.windows == 0
+    assert plan.workers == 2
+    assert plan.solo is not None
+    assert plan.solo.levels == (0.2, 0.8)
+    assert len(plan.solo.levels_s) == 2
+    assert plan.solo.latency_limit_s == 0.25
+    assert "control" not in plan.solo.setups
+    rotation = plan_of(cli._parser().parse_args(["run", "--phases", "rotation"]))
+    assert rotation.solo is None
+    assert rotation.windows > 0
+
+
+@pytest.mark.parametrize(("budget", "minutes"), [("quick", 4), ("default", 10)])
+def test_the_budgets_stay_with_both_phases(budget: str, minutes: int) -> None:
+    plan = plan_of(defaults(budget))
+    assert plan.solo is not None
+    assert duration_s(plan, repeated=plan.spare) < minutes * 60
 
 
 def test_a_folder_in_use_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,6 +160,8 @@ def test_a_report_is_made_again_from_the_raw_records(
     assert (tmp_path / "run" / "summary.json").read_bytes() == before
     assert (tmp_path / "run" / "report.md").read_text().startswith("# What tracing costs: test")
     assert "batch" in capsys.readouterr().out
+    logs = {path.name for path in (tmp_path / "run" / "hgrm").iterdir()}
+    assert logs == {f"{name}-rotation.hgrm" for name in ("none", "none-again", "control", "batch")}
 
 
 def test_a_run_that_was_killed_can_still_be_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

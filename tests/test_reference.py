@@ -8,7 +8,7 @@ import pytest
 
 from bench.findings import Summary
 from bench.overhead import summarise
-from bench.report import markdown, words
+from bench.report import load, markdown, words
 from bench.store import read_raw
 
 ROOT = Path(__file__).parent.parent
@@ -49,15 +49,24 @@ def test_the_reference_follows_from_its_raw_records() -> None:
 
 def test_the_readme_shows_the_reference_and_nothing_else() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
-    for table in (words.overhead_table(summary()), words.ledger_table(summary())):
-        for row in table.rows:
-            assert any(all(cell in line for cell in row) for line in readme.splitlines() if row[0] in line), (
-                row
-            )
-    assert words.noise_floor(summary()) in readme
-    assert words.load_line(summary()) in readme
+    shown, plan = summary(), summary().plan.solo
+    assert shown.solo is not None
+    assert plan is not None
+    for table in (
+        words.overhead_table(shown),
+        words.ledger_table(shown),
+        load.level_table(shown.solo, 0),
+        load.throughput_table(shown.solo, plan),
+    ):
+        assert markdown._table(table) in readme
+    assert load.title(plan, plan.levels[0]) in readme
+    for sentence in (words.noise_floor(shown), words.load_line(shown), load.load_line(shown)):
+        assert sentence in readme
 
 
 def test_the_reference_is_valid_and_balances() -> None:
     assert summary().valid
     assert all(setup.ledger.balanced for setup in summary().setups)
+    solo = summary().solo
+    assert solo is not None
+    assert all(setup.ledger.balanced for setup in solo.setups)

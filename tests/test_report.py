@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from bench.findings import Summary
-from bench.model import Setup
+from bench.model import Kind, Setup
 from bench.overhead import summarise
-from bench.report import markdown, terminal, words
+from bench.report import histograms, markdown, terminal, words
 from tests import make
 from tests.test_overhead import lose, requests, windows
 
@@ -96,3 +96,41 @@ def test_an_own_setup_can_be_repeated_from_the_report() -> None:
 
 def test_no_colour_reaches_what_is_not_a_terminal() -> None:
     assert "\x1b[" not in printed(summary(lossy=True))
+
+
+def test_a_histogram_log_holds_the_latencies_in_ms() -> None:
+    plan = make.plan(epochs=4)
+    raw = make.raw(
+        plan,
+        windows(plan),
+        [make.request("batch", latency_s=0.02)] * 99 + [make.request("batch", latency_s=0.4)],
+    )
+    log = histograms.render(raw, summarise(raw))["batch-rotation.hgrm"].decode()
+    lines = [line.split() for line in log.splitlines() if line.strip() and not line.startswith("#")]
+    assert lines[0] == ["Value", "Percentile", "TotalCount", "1/(1-Percentile)"]
+    # From the planned send: the request's own clock starts at 1 s.
+    assert float(lines[1][0]) == pytest.approx(20, rel=0.01)
+    assert float(lines[-1][0]) == pytest.approx(400, rel=0.01)
+    assert lines[-1][2] == "100"
+
+
+def test_workers_are_shown_with_their_lag() -> None:
+    plan = replace(make.plan(epochs=4), workers=2)
+    rows = [replace(make.request("none", lag_s=0.001 * (at % 2 + 1)), worker=at % 2) for at in range(200)]
+    summary = summarise(make.raw(plan, windows(plan), rows))
+    table = words.workers_table(summary)
+    assert [row[:3] for row in table.rows] == [("1", "100", "1.00"), ("2", "100", "2.00")]
+    assert "### Load workers" in markdown.render(summary)
+
+
+def test_a_dead_workers_window_does_not_count_and_is_told() -> None:
+    plan = make.plan(epochs=4)
+    read = windows(plan)
+    at = next(number for number, window in enumerate(read) if window.kind is Kind.WORK)
+    extra = replace(read[at].fleets[3], account=make.whole(make.setup("batch"), 99))
+    read[at] = replace(read[at], lost_workers=1, fleets=(*read[at].fleets[:3], extra))
+    summary = summarise(make.raw(plan, read, requests(plan)))
+    assert summary.load.lost_workers == 1
+    assert summary.load.set_aside == 1
+    assert summary.valid
+    assert "1 load worker died; 1 window set aside" in markdown.render(summary)

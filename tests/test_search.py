@@ -65,8 +65,8 @@ def test_a_rate_holds_while_one_in_a_hundred_is_late() -> None:
     fine = slice_of([0.01] * 199 + [0.2])
     assert late_share(fine, 0.1) == 0.005
     late = slice_of([0.01] * 97 + [0.2] * 3)
-    assert holds(slice_of([0.01] * 150 + [0.2] + [0.01] * 49), 100.0, 0.1)
-    assert not holds(late, 100.0, 0.1)
+    assert holds(slice_of([0.01] * 150 + [0.2] + [0.01] * 49), 100.0, 0.1, 0.9)
+    assert not holds(late, 100.0, 0.1, 0.9)
 
 
 @pytest.mark.parametrize("status", [500, 0, DROPPED, LOST])
@@ -79,7 +79,13 @@ def test_a_queue_that_grows_does_not_hold_although_no_latency_is_over_the_limit_
     growing = slice_of([0.01 + 0.0011 * at for at in range(50)])
     assert late_share(growing, 0.1) == 0.0
     assert achieved_per_s(growing, 100.0) < 95
-    assert not holds(growing, 100.0, 0.1)
+    assert not holds(growing, 100.0, 0.1, 0.9)
+
+
+def test_a_rate_whose_exports_do_not_fit_in_does_not_hold() -> None:
+    fine = slice_of([0.01] * 100)
+    assert holds(fine, 100.0, 0.1, 0.99)
+    assert not holds(fine, 100.0, 0.1, 1.05)
 
 
 def test_a_slow_fleet_that_keeps_up_is_not_saturated() -> None:
@@ -89,8 +95,11 @@ def test_a_slow_fleet_that_keeps_up_is_not_saturated() -> None:
 def test_nothing_completed_is_nothing_achieved() -> None:
     assert achieved_per_s([row(0.0, 0.1, 500)], 10.0) == 0.0
     assert closed_per_s([]) == 0.0
-    assert not holds([row(0.0, 0.1, 500)], 10.0, 1.0)
+    assert not holds([row(0.0, 0.1, 500)], 10.0, 1.0, 0.1)
 
 
 def test_a_closed_loop_counts_until_its_last_answer() -> None:
-    assert closed_per_s([row(0.0, 0.5), row(0.5, 0.5), row(1.0, 1.0)]) == pytest.approx(1.5)
+    rows = [row(0.0, 0.5), row(0.5, 0.5), row(1.0, 1.0)]
+    assert closed_per_s(rows) == pytest.approx(1.5)
+    assert closed_per_s(rows, 1.0) == pytest.approx(1.0)
+    assert closed_per_s(rows, -1.0) == pytest.approx(1.5)

@@ -81,6 +81,7 @@ def test_a_visit_is_pre_roll_closed_loop_levels_probes_flush() -> None:
         Purpose.PRE_ROLL,
         Purpose.CLOSED,
         *[Purpose.LEVEL] * 3,
+        Purpose.FLUSH,
         *[Purpose.PROBE] * 4,
         Purpose.FLUSH,
     ]

@@ -11,7 +11,7 @@ def generators_table(found: Sequence[Generator]) -> Table:
     return Table(
         heads=(
             "generator", "CPU us per request", "times FastHttpUser", "95 % interval", "requests/s meanwhile",
-            "rate held with lag p99 < 1 ms", "memory MB",
+            "rate held with\nlag p99 < 1 ms", "memory MB",
         ),
         right=(False, *([True] * 6)),
         rows=tuple(

@@ -33,7 +33,7 @@ def level_table(summary: SoloSummary, at: int) -> Table:
     shown = sorted({each.q for level in levels for each in level.percentiles if each.value_s is not None})
     heads = ["set-up", "achieved/s", "CPU busy"]
     for q in shown:
-        heads += [f"{quantile_name(q)} ms", "change ms [95 %]", "change % [95 %]"]
+        heads += [f"{quantile_name(q)} ms", "change [95 %]"]
     rows = []
     for setup, level in zip(summary.setups, levels, strict=True):
         row = [setup.name, f"{level.achieved_per_s:.1f}", _busy(level)]
@@ -54,16 +54,16 @@ def _busy(level: LevelSummary) -> str:
 
 def _cells(level: LevelSummary, q: float) -> list[str]:
     if level.saturated:
-        return [SATURATED, ABSENT, ABSENT]
+        return [SATURATED, ABSENT]
     found = next((each for each in level.percentiles if each.q == q), None)
     if found is None or found.value_s is None:
-        return [ABSENT, ABSENT, ABSENT]
+        return [ABSENT, ABSENT]
     value = milliseconds(found.value_s)
     if found.change is None or found.base_s is None:
-        return [value, ABSENT, ABSENT]
+        return [value, ABSENT]
     change, base = found.change, found.base_s * 1e3
     ends = f"[{signed(change.low * base, 2)}, {signed(change.high * base, 2)}]"
-    return [value, f"{signed(change.ratio * base, 2)} {ends}", change_percent(change)]
+    return [value, f"{signed(change.ratio * base, 2)} ms {ends}\n{change_percent(change)}"]
 
 
 def change_percent(change: Change | None) -> str:
@@ -71,7 +71,7 @@ def change_percent(change: Change | None) -> str:
     if change is None:
         return ABSENT
     ends = f"[{percent(change.low)}, {percent(change.high)}]"
-    return f"{percent(change.ratio)} {ends}"
+    return f"{percent(change.ratio)} % {ends}"
 
 
 def quantile_name(q: float) -> str:
@@ -99,8 +99,8 @@ def throughput_table(summary: SoloSummary, solo: Solo) -> Table:
     limit = limit_name(solo)
     return Table(
         heads=(
-            "set-up", "at saturation/s (closed loop)", "change % [95 %]",
-            f"highest rate/s with p99 under {limit}", "change % [95 %] ",
+            "set-up", "at saturation/s\n(closed loop)", "change [95 %]",
+            f"highest rate/s with\np99 under {limit}", "change [95 %] ",
         ),
         right=(False, True, True, True, True),
         rows=tuple(
@@ -137,8 +137,8 @@ def dapper_table(summary: SoloSummary) -> Table | None:
         return None
     return Table(
         heads=(
-            "sampling ratio", "p50 latency, change %", "p90 latency, change %",
-            "throughput (closed loop), change %", "highest rate under the limit, change %",
+            "sampling ratio", "p50 latency, change", "p90 latency, change",
+            "throughput (closed loop), change", "highest rate under the limit, change",
         ),
         right=(False, True, True, True, True),
         rows=tuple(

@@ -80,11 +80,19 @@ def _table(table: words.Table) -> str:
         for at, row in enumerate(table.rows)
     ]
     align = ["right" if right else "left" for right in table.right]
-    return str(tabulate(rows, headers=table.heads, tablefmt="github", colalign=align, disable_numparse=True))
+    return str(
+        tabulate(
+            rows,
+            headers=[head.replace("\n", " ") for head in table.heads],
+            tablefmt="github",
+            colalign=align,
+            disable_numparse=True,
+        )
+    )
 
 
 def _escape(cell: str) -> str:
-    return cell.replace("|", "\\|").replace("<", "&lt;")
+    return cell.replace("|", "\\|").replace("<", "&lt;").replace("\n", "<br>")
 
 
 def _caveats(summary: Summary) -> str:
