@@ -157,11 +157,9 @@ def _level(blocks: _Blocks, name: str, level: float) -> LevelSummary:
     by_block = [blocks.requests(piece) for piece in mine]
     every = [row for block in by_block for row in block]
     offered = level * blocks.solo.capacity_per_s
+    kept_up = _achieved_per_s(blocks, name, level)
     busy_s = sum(sum(piece.reading.cpu_ns.values()) / 1e9 for piece in mine)
     span_s = sum(map(_span_s, by_block, mine)) or 1.0
-    achieved = [achieved_per_s(block, offered) for block in by_block]
-    sizes = [len(block) for block in by_block]
-    kept_up = float(np.average(achieved, weights=sizes)) if sum(sizes) else 0.0
     saturated = kept_up < KEEPS_UP * offered
     return LevelSummary(
         level=level,
@@ -174,6 +172,16 @@ def _level(blocks: _Blocks, name: str, level: float) -> LevelSummary:
         dropped=sum(row.status in UNSENT for row in every),
         percentiles=() if saturated or not every else _percentiles(blocks, name, level, by_block),
     )
+
+
+def _achieved_per_s(blocks: _Blocks, name: str, level: float) -> float:
+    """Completed checkouts per second at a level, mean over blocks."""
+    by_block = [blocks.requests(piece) for piece in blocks.of(name, Purpose.LEVEL, level)]
+    offered = level * blocks.solo.capacity_per_s
+    sizes = [len(block) for block in by_block]
+    if not sum(sizes):
+        return 0.0
+    return float(np.average([achieved_per_s(block, offered) for block in by_block], weights=sizes))
 
 
 def _span_s(requests: Sequence[Request], piece: Slice) -> float:
@@ -196,10 +204,13 @@ def _percentiles(
         for fleet in fleets
     ]
     base = [np.concatenate(each) for each in zip(*parts, strict=True)]
+    # Against a baseline that is saturated itself every change would be one of its queue's length.
+    offered = level * blocks.solo.capacity_per_s
+    sound = all(_achieved_per_s(blocks, fleet, level) >= KEEPS_UP * offered for fleet in fleets)
     found = []
     for q in QUANTILES:
         value = quantile(np.concatenate(mine), q)
-        base_s = None if name == BASELINE else quantile(np.concatenate(base), q)
+        base_s = None if name == BASELINE or not sound else quantile(np.concatenate(base), q)
         change = None
         if value is not None and base_s is not None:
             change = _change(quantile_contrast(mine, base, q, plan.seed), plan.confidence)

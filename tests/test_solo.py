@@ -179,6 +179,19 @@ def test_latency_and_its_change_against_both_fleets_of_the_baseline() -> None:
     assert median.change.low <= median.change.ratio <= median.change.high
 
 
+def test_nothing_is_set_against_a_baseline_that_is_saturated() -> None:
+    plan_ = plan()
+    rig = FakeRig(plan_)
+    rig.service_s = {"none": 0.010, "none-again": 0.013, "batch": 0.010}
+    summary = found(plan_, rig)
+    assert at(summary, "none-again", 0.9).saturated
+    batch = at(summary, "batch", 0.9)
+    assert not batch.saturated
+    assert batch.percentiles[0].value_s is not None
+    assert batch.percentiles[0].change is None
+    assert at(summary, "batch", 0.3).percentiles[0].change is not None
+
+
 def test_the_twin_is_against_the_baseline_alone() -> None:
     twin = at(found(plan()), "none-again", 0.3).percentiles[0]
     assert twin.change is not None

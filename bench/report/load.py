@@ -195,7 +195,7 @@ def load_line(summary: Summary) -> str:
     p99 = "not known (too few requests)" if solo.lag_p99_s is None else f"{milliseconds(solo.lag_p99_s)} ms"
     text = (
         f"Solo phase: {solo.blocks} of {summary.plan.epochs} blocks, one fleet at a time, "
-        f"all others stopped; "
+        f"{'all others left alone' if summary.plan.targets else 'all others stopped'}; "
         f"capacity of {BASELINE} before the first block {plan.capacity_per_s:.1f} checkouts/s; "
         f"lag p50 {milliseconds(solo.lag_p50_s)} ms, p99 {p99}; "
         f"steal {solo.steal:.1%}, other programs {solo.foreign:.1%} of a core."
