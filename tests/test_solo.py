@@ -7,6 +7,7 @@ import pytest
 
 from bench.experiment import Outcome, carry_out
 from bench.findings import LevelSummary, Severity, SoloSetup, SoloSummary, Summary
+from bench.latency import latencies_s
 from bench.model import Plan, Purpose, Solo
 from bench.overhead import summarise
 from bench.plan import block_order, level_order, slice_arrivals, slice_length_s
@@ -236,6 +237,34 @@ def test_what_was_not_sent_counts_as_the_whole_timeout() -> None:
     summary = summarise(replace(raw, solo_requests=dropped))
     assert at(summary, "none", 0.3).dropped == 240
     assert at(summary, "none", 0.3).saturated
+
+
+@pytest.mark.parametrize("status", [500, 0, -1, -2])
+def test_what_failed_has_waited_for_the_whole_timeout_at_least(status: int) -> None:
+    fast = make.row(0, 5_000_000, status)
+    slow = make.row(0, 12_000_000_000, status)
+    assert list(latencies_s([fast, slow], 10.0)) == [10.0, 12.0]
+    assert list(latencies_s([make.row(0, 5_000_000)], 10.0)) == [0.005]
+
+
+def test_a_visit_in_which_a_load_worker_died_has_no_account() -> None:
+    outcome, _, _ = carried_out(plan())
+    raw = outcome.raw
+    broken = tuple(
+        replace(
+            piece,
+            lost_workers=int(piece.purpose is Purpose.LEVEL and piece.level == 0.3),
+            reading=replace(piece.reading, account=make.whole(make.setup("batch"), 1))
+            if piece.purpose is Purpose.FLUSH
+            else piece.reading,
+        )
+        if piece.setup == "batch" and piece.epoch == 1
+        else piece
+        for piece in raw.slices
+    )
+    summary = summarise(replace(raw, slices=broken))
+    assert of(summary, "batch").ledger.balanced
+    assert solo_of(summary).blocks == 3
 
 
 def test_dappers_table_is_there_for_its_setups_only() -> None:
