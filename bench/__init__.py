@@ -5,8 +5,8 @@ Reading order, from the bottom up; imports only ever go downward in this list:
 1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
 2. `setups`, `plan`, `stats`, `cells`, `ledger`: pure. What is compared, when each request is
    sent, what the numbers may claim, CPU per checkout, where every span went.
-3. `search`, `gates`, then `latency` and `overhead`: pure. Slices and windows become figures with
-   verdicts and caveats.
+3. `search`, `gates`, then `blocks`, `doubts`, `latency` and `overhead`: pure. Slices and windows
+   become figures with verdicts and caveats.
 4. `report`: pure. Figures become a terminal table, Markdown and histograms.
 5. `process`, `fleet`, `target`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a
    room each.

@@ -8,151 +8,73 @@ Rule 3: the unit is the block, with fresh processes each.
 """
 
 import math
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
-from bench import gates
+from bench import doubts
+from bench.blocks import Blocks, capacities, complete_blocks, latencies_s, ledger_of, service_times_s
 from bench.cells import design, references
 from bench.findings import (
     Caveat,
     Change,
-    Ledger,
     LevelSummary,
     Percentile,
-    Severity,
     SoloSetup,
     SoloSummary,
     Throughput,
 )
-from bench.ledger import balance, total
 from bench.model import (
     BASELINE,
     CREATED,
     TWIN,
     UNSENT,
-    Plan,
     Purpose,
     Raw,
     Request,
-    Setup,
     Slice,
     Solo,
 )
 from bench.plan import search_draws
-from bench.search import KEEPS_UP, Search, achieved_per_s, busy_share, closed_per_s, holds
-from bench.setups import sampling_ratio, shape
-from bench.stats import Array, contrasts, quantile, quantile_contrast, t_quantile
+from bench.search import KEEPS_UP, Search, achieved_per_s, busy_share, holds
+from bench.stats import contrasts, quantile, quantile_contrast, t_quantile
 
 QUANTILES = (0.5, 0.9, 0.99, 0.999)
-
-Rows = Mapping[tuple[int, int], Sequence[Request]]
-"""Requests by epoch and slice."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Blocks:
-    """The complete blocks of a run: its plan, the slices that count, and their rows."""
-
-    plan: Plan
-    solo: Solo
-    slices: tuple[Slice, ...]
-    rows: Rows
-
-    def of(self, setup: str, purpose: Purpose, level: float | None = None) -> list[Slice]:
-        """A set-up's slices of one purpose, by block."""
-        return [
-            piece
-            for piece in self.slices
-            if piece.setup == setup and piece.purpose is purpose and piece.level == level
-        ]
-
-    def requests(self, piece: Slice) -> Sequence[Request]:
-        """A slice's rows."""
-        return self.rows.get((piece.epoch, piece.number), ())
-
-    def reached_per_s(self, closed: Slice) -> float:
-        """Throughput of a closed loop, with the exports that it caused."""
-        quiet_s = next(
-            piece.flush_s for piece in self.of(closed.setup, Purpose.PRE_ROLL) if piece.epoch == closed.epoch
-        )
-        return closed_per_s(self.requests(closed), closed.flush_s - quiet_s)
 
 
 def solo_summary(raw: Raw, solo: Solo) -> tuple[SoloSummary, tuple[Caveat, ...]]:
     """What the solo phase found, and what speaks against it."""
-    blocks = _complete_blocks(raw, solo)
+    blocks = complete_blocks(raw, solo)
     setups = {setup.name: setup for setup in raw.plan.setups}
-    ledgers = {name: _ledger(setups[name], raw.slices) for name in solo.setups}
+    ledgers = {name: ledger_of(setups[name], raw.slices) for name in solo.setups}
     levels = {name: tuple(_level(blocks, name, level) for level in solo.levels) for name in solo.setups}
-    caveats = _caveats(raw, blocks, ledgers, levels)
-    capacity = _throughputs(blocks, _capacities(blocks))
+    capacity = _throughputs(blocks, capacities(blocks))
     under_limit = _throughputs(blocks, _limits(blocks))
-    lags = _lags(blocks, levels)
+    found = tuple(
+        SoloSetup(
+            name=name,
+            invalid=None,
+            levels=levels[name],
+            capacity=capacity[name],
+            under_limit=under_limit[name],
+            ledger=ledgers[name],
+        )
+        for name in solo.setups
+    )
+    caveats = doubts.caveats(raw, blocks, found)
+    lags = doubts.lags(blocks, levels)
     return SoloSummary(
         blocks=len({piece.epoch for piece in blocks.slices}),
-        setups=tuple(
-            SoloSetup(
-                name=name,
-                invalid=_gate(name, solo, caveats),
-                levels=levels[name],
-                capacity=capacity[name],
-                under_limit=under_limit[name],
-                ledger=ledgers[name],
-            )
-            for name in solo.setups
-        ),
+        setups=tuple(replace(setup, invalid=doubts.gate_of(setup.name, solo, caveats)) for setup in found),
         lag_p50_s=quantile(lags, 0.5),
         lag_p99_s=quantile(lags, 0.99),
-        steal=_share(blocks, "steal_s"),
-        foreign=_share(blocks, "foreign_s"),
+        steal=doubts.share(blocks, "steal_s"),
+        foreign=doubts.share(blocks, "foreign_s"),
     ), caveats
 
 
-def _share(blocks: _Blocks, what: str) -> float:
-    """CPU seconds that somebody else used, as a share of a core."""
-    length = sum(piece.duration_s for piece in blocks.slices) or 1.0
-    return sum(float(getattr(piece.machine, what)) for piece in blocks.slices) / length
-
-
-def latencies_s(requests: Sequence[Request], timeout_s: float) -> Array:
-    """From the planned send to the last byte, one a planned arrival."""
-    return np.array(
-        [
-            max((row.done_ns - row.planned_ns) / 1e9, 0.0 if row.status == CREATED else timeout_s)
-            for row in requests
-        ]
-    )
-
-
-def service_times_s(requests: Sequence[Request]) -> Array:
-    """From the actual send to the last byte, as a tool reports that does not know when it was due."""
-    return np.array([(row.done_ns - row.sent_ns) / 1e9 for row in requests if row.status not in UNSENT])
-
-
-def _complete_blocks(raw: Raw, solo: Solo) -> _Blocks:
-    """The blocks that visited every set-up to its end, without a load worker's death."""
-    rows: defaultdict[tuple[int, int], list[Request]] = defaultdict(list)
-    for request in raw.solo_requests:
-        rows[request.epoch, request.window].append(request)
-    counting = [piece for piece in raw.slices if piece.epoch >= 0 and not piece.lost_workers]
-    measured: Counter[tuple[int, str]] = Counter()
-    for piece in counting:
-        measured[piece.epoch, piece.setup] += piece.purpose is not Purpose.PROBE
-    # A pre-roll, a closed loop, the levels, a flush after them, and one at the end.
-    wanted = 4 + len(solo.levels)
-    whole = {
-        epoch
-        for epoch in {piece.epoch for piece in counting}
-        if all(measured[epoch, name] == wanted for name in solo.setups)
-    }
-    slices = tuple(piece for piece in counting if piece.epoch in whole)
-    return _Blocks(plan=raw.plan, solo=solo, slices=slices, rows=rows)
-
-
-def _level(blocks: _Blocks, name: str, level: float) -> LevelSummary:
+def _level(blocks: Blocks, name: str, level: float) -> LevelSummary:
     mine = blocks.of(name, Purpose.LEVEL, level)
     by_block = [blocks.requests(piece) for piece in mine]
     every = [row for block in by_block for row in block]
@@ -174,7 +96,7 @@ def _level(blocks: _Blocks, name: str, level: float) -> LevelSummary:
     )
 
 
-def _achieved_per_s(blocks: _Blocks, name: str, level: float) -> float:
+def _achieved_per_s(blocks: Blocks, name: str, level: float) -> float:
     """Completed checkouts per second at a level, mean over blocks."""
     by_block = [blocks.requests(piece) for piece in blocks.of(name, Purpose.LEVEL, level)]
     offered = level * blocks.solo.capacity_per_s
@@ -190,7 +112,7 @@ def _span_s(requests: Sequence[Request], piece: Slice) -> float:
 
 
 def _percentiles(
-    blocks: _Blocks, name: str, level: float, by_block: Sequence[Sequence[Request]]
+    blocks: Blocks, name: str, level: float, by_block: Sequence[Sequence[Request]]
 ) -> tuple[Percentile, ...]:
     plan = blocks.plan
     mine = [latencies_s(block, plan.timeout_s) for block in by_block]
@@ -231,15 +153,7 @@ def _change(contrast: tuple[float, float, float] | None, confidence: float) -> C
 # ---------------------------------------------------------------- throughput
 
 
-def _capacities(blocks: _Blocks) -> dict[str, list[float | None]]:
-    """Throughput of every closed loop, by set-up and block."""
-    return {
-        name: [blocks.reached_per_s(piece) or None for piece in blocks.of(name, Purpose.CLOSED)]
-        for name in blocks.solo.setups
-    }
-
-
-def _limits(blocks: _Blocks) -> dict[str, list[float | None]]:
+def _limits(blocks: Blocks) -> dict[str, list[float | None]]:
     """What every search found, by set-up and block: the search once more, on what was read."""
     found: dict[str, list[float | None]] = {}
     for name in blocks.solo.setups:
@@ -257,7 +171,7 @@ def _limits(blocks: _Blocks) -> dict[str, list[float | None]]:
     return found
 
 
-def _throughputs(blocks: _Blocks, found: Mapping[str, Sequence[float | None]]) -> dict[str, Throughput]:
+def _throughputs(blocks: Blocks, found: Mapping[str, Sequence[float | None]]) -> dict[str, Throughput]:
     """Means over blocks and changes against the baseline; a set-up with a gap has none.
 
     As for CPU: paired log ratios, variance pooled over contrasts.
@@ -282,92 +196,3 @@ def _throughputs(blocks: _Blocks, found: Mapping[str, Sequence[float | None]]) -
         )
         for name in found
     }
-
-
-# ---------------------------------------------------------------- doubts
-
-
-def _ledger(setup: Setup, slices: Sequence[Slice]) -> Ledger:
-    """A set-up's account over all its visits, those included that count for nothing else.
-
-    What a load worker sent before it died nobody knows, so its visit has no account.
-    """
-    mine = [piece for piece in slices if piece.setup == setup.name]
-    unknown = {piece.epoch for piece in mine if piece.lost_workers}
-    readings = [piece.reading for piece in mine if piece.epoch not in unknown]
-    return balance(
-        total(reading.account for reading in readings),
-        checkouts=sum(reading.completed for reading in readings),
-        failed=sum(reading.failed for reading in readings),
-        ratio=sampling_ratio(setup),
-        shape=shape(setup),
-    )
-
-
-def _lags(blocks: _Blocks, levels: Mapping[str, Sequence[LevelSummary]]) -> list[float]:
-    """Actual minus planned send of every arrival at a rate that its set-up could hold."""
-    return [
-        (row.sent_ns - row.planned_ns) / 1e9
-        for name, mine in levels.items()
-        for each in mine
-        if not each.saturated
-        for piece in blocks.of(name, Purpose.LEVEL, each.level)
-        for row in blocks.requests(piece)
-        if row.status not in UNSENT
-    ]
-
-
-def _caveats(
-    raw: Raw,
-    blocks: _Blocks,
-    ledgers: Mapping[str, Ledger],
-    levels: Mapping[str, Sequence[LevelSummary]],
-) -> tuple[Caveat, ...]:
-    """The gates of the rotation, for the slices that count."""
-    slices, lags = raw.slices, _lags(blocks, levels)
-    base = next((each.percentiles[0].value_s for each in levels[BASELINE] if each.percentiles), None)
-    found: list[Caveat] = [
-        *_too_few(raw.plan, len({piece.epoch for piece in blocks.slices})),
-        *gates.workers(sum(piece.lost_workers for piece in slices), 0),
-        *gates.lag(quantile(lags, 0.5), quantile(lags, 0.99), base),
-        *gates.host(_share(blocks, "steal_s"), _share(blocks, "foreign_s")),
-        *gates.strangers(sum(piece.stray.exports for piece in slices)),
-    ]
-    for name, mine in levels.items():
-        sound = [each for each in mine if not each.saturated]
-        wrong = sum(each.failed + each.dropped for each in sound)
-        found += gates.errors(name, sum(each.arrivals for each in sound), wrong)
-        found += gates.ledger(name, ledgers[name], ())
-        found += gates.flush(
-            name, sum(len(piece.reading.flush_failed) for piece in slices if piece.setup == name)
-        )
-    return tuple(
-        replace(caveat, code=f"solo-{caveat.code}", solo=True, message=f"solo phase: {caveat.message}")
-        for caveat in found
-    )
-
-
-def _too_few(plan: Plan, blocks: int) -> tuple[Caveat, ...]:
-    if blocks == plan.epochs and blocks > 1:
-        return ()
-    return (
-        Caveat(
-            code="blocks",
-            message=f"{blocks} of {plan.epochs} blocks are complete",
-            advice="measure with two epochs or more, and let it run to its end",
-            severity=Severity.INVALID if blocks < 2 else Severity.CAVEAT,
-        ),
-    )
-
-
-def _gate(name: str, solo: Solo, caveats: Sequence[Caveat]) -> str | None:
-    """The gate that forbids a set-up's figures."""
-    concerned = {None, name, *references(solo.setups)}
-    return next(
-        (
-            caveat.code
-            for caveat in caveats
-            if caveat.severity is Severity.INVALID and caveat.setup in concerned
-        ),
-        None,
-    )

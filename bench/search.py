@@ -4,7 +4,7 @@ Rule 1: a rate holds if not more than one arrival in a hundred took longer than 
 failed or was not sent, *and* the fleet kept up: a short slice above capacity ends before
 its queue has grown to the limit.
 Rule 2: exports come later than the requests that cause them. What a fleet can do is what it can
-do with them: a flush after the load belongs to it.
+do with them: a flush after a closed loop and after a probe belongs to it.
 Rule 3: every visit searches anew; how much its answers scatter over blocks is the interval.
 """
 
@@ -21,7 +21,8 @@ HIGHEST = (1.0, 1.1)
 """Where the ends of the bracket lie, in units of what a closed loop has just reached. An open
 loop cannot do more for long; a tenth more may be noise of the closed loop. They are drawn
 anew for every search: with fixed ends a few steps could find a few values only, and
-fleets that differ by less than a step would agree exactly, in every block."""
+fleets that differ by less than a step would agree exactly, in every block. A rate that was
+tried and lies inside takes the end's place."""
 
 
 class Search:
@@ -43,7 +44,9 @@ class Search:
     def _bracket(self) -> tuple[float, float]:
         """The highest rate that held, and the lowest one above it that did not."""
         low = max(self._held, default=self._ends[0])
-        high = min((rate for rate in self._failed if rate > low), default=max(self._ends[1], 1.05 * low))
+        # A rate that failed far above what the fleet can do says nothing: the drawn end is nearer.
+        end = self._ends[1] if self._ends[1] > low else 1.05 * low
+        high = min([rate for rate in self._failed if rate > low] + [end])
         if not self._held:
             low = min(low, high / 2)
         return low, high
@@ -107,8 +110,8 @@ def holds(requests: Sequence[Request], rate_per_s: float, limit_s: float, busy: 
         requests: the rows of a slice.
         rate_per_s: as planned.
         limit_s: what 99 in 100 have to stay under.
-        busy: CPU time that the services used for the slice, its exports included, as a share of
-            what they had in its planned length.
+        busy: CPU time that the services used for the slice (of a probe: its exports included) as a
+            share of what they had in its planned length.
     """
     kept_up = achieved_per_s(requests, rate_per_s) >= KEEPS_UP * rate_per_s
     return kept_up and busy <= 1.0 and late_share(requests, limit_s) <= TAIL

@@ -103,3 +103,15 @@ def test_a_closed_loop_counts_until_its_last_answer() -> None:
     assert closed_per_s(rows) == pytest.approx(1.5)
     assert closed_per_s(rows, 1.0) == pytest.approx(1.0)
     assert closed_per_s(rows, -1.0) == pytest.approx(1.5)
+
+
+@given(threshold=st.floats(0.66, 0.99), first=share, second=share)
+def test_a_rate_that_failed_far_above_says_nothing(threshold: float, first: float, second: float) -> None:
+    search = Search(100.0, (first, second))
+    search.tell(330.0, held=False)
+    assert search.rate_per_s <= 110.0
+    for _ in range(3):
+        rate = search.rate_per_s
+        search.tell(rate, held=rate <= threshold * 100)
+    answer = search.found_per_s
+    assert answer is None or abs(answer - threshold * 100) < 100 / 12

@@ -1,14 +1,15 @@
 """The solo phase: order of things, cut slices, and what follows from its raw records."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from bench.blocks import latencies_s
 from bench.experiment import Outcome, carry_out
 from bench.findings import LevelSummary, Severity, SoloSetup, SoloSummary, Summary
-from bench.latency import latencies_s
-from bench.model import Plan, Purpose, Solo
+from bench.model import Plan, Purpose, Request, Solo
 from bench.overhead import summarise
 from bench.plan import block_order, level_order, slice_arrivals, slice_length_s
 from bench.report import load, markdown
@@ -305,3 +306,51 @@ def test_a_bootstrap_needs_two_blocks_and_a_tail() -> None:
     assert quantile_contrast([block, block], [block, block], 0.99, 1) is None
     same = quantile_contrast([block, block], [block, block], 0.5, 1)
     assert same == (0.0, 0.0, 1.0)
+
+
+def raw_with(change: Callable[[Request], Request]) -> Summary:
+    outcome, _, _ = carried_out(plan())
+    return summarise(replace(outcome.raw, solo_requests=tuple(map(change, outcome.raw.solo_requests))))
+
+
+def test_a_fleet_that_fails_is_invalid_and_does_not_pass_for_saturated() -> None:
+    summary = raw_with(lambda row: replace(row, status=500) if row.setup == "batch" else row)
+    assert of(summary, "batch").invalid == "solo-errors"
+    assert of(summary, "none-again").invalid is None
+
+
+def test_a_twin_that_differs_is_told() -> None:
+    rig = FakeRig(plan())
+    rig.service_s = {"none": 0.010, "none-again": 0.0115, "batch": 0.02}
+    summary = found(plan(), rig)
+    told = next(caveat for caveat in summary.caveats if caveat.code == "solo-twin")
+    assert "throughput at saturation" in told.message
+
+
+def test_a_single_spoiled_visit_is_told_although_the_mean_is_fine() -> None:
+    outcome, _, _ = carried_out(plan())
+    raw = outcome.raw
+    slices = tuple(
+        replace(piece, machine=make.machine(steal_s=0.1 * piece.duration_s))
+        if piece.setup == "batch" and piece.epoch == 2
+        else piece
+        for piece in raw.slices
+    )
+    told = next(c for c in summarise(replace(raw, slices=slices)).caveats if c.code == "solo-steal-visit")
+    assert "batch in block 3 (10.0%)" in told.message
+
+
+def test_a_baseline_that_has_become_faster_is_told() -> None:
+    outcome, _, _ = carried_out(plan())
+    raw = outcome.raw
+    assert raw.plan.solo is not None
+    faster = replace(raw.plan, solo=replace(raw.plan.solo, capacity_per_s=80.0))
+    assert "solo-capacity" in {caveat.code for caveat in summarise(replace(raw, plan=faster)).caveats}
+
+
+def test_a_visit_that_was_cut_short_has_no_account_and_loses_nothing() -> None:
+    outcome, _, _ = carried_out(plan())
+    raw = outcome.raw
+    summary = summarise(replace(raw, slices=raw.slices[:-1]))
+    assert "solo-ledger" not in {caveat.code for caveat in summary.caveats}
+    assert solo_of(summary).blocks == 3

@@ -9,8 +9,8 @@ from collections import defaultdict
 
 from hdrh.histogram import HdrHistogram
 
+from bench.blocks import latencies_s
 from bench.findings import Summary
-from bench.latency import latencies_s
 from bench.model import Purpose, Raw
 from bench.stats import Array
 

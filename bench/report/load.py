@@ -1,6 +1,6 @@
 """Latency and throughput under load as people read them: the solo phase's tables and sentences."""
 
-from bench.findings import Change, LevelSummary, Percentile, SoloSetup, SoloSummary, Summary
+from bench.findings import Change, LevelSummary, SoloSetup, SoloSummary, Summary
 from bench.model import BASELINE, Solo
 from bench.report.words import ABSENT, Table, count, milliseconds, percent, signed
 from bench.setups import BY_NAME, sampling_ratio
@@ -15,16 +15,30 @@ HOW_TO_READ = (
     "Here they are sent or wait for their turn, and what they waited counts; one that could not be sent "
     "within the timeout counts as dropped and as the whole timeout."
 )
+ABOUT_CHANGES = (
+    "Changes are against the baseline's two fleets together (`none` and `none-again`; the twin itself is "
+    "against `none`), so they are not the differences of two rows. Each interval holds for its own figure; "
+    "there are many of them, and one in twenty misses. What the identical twin differs by is what such a "
+    "change is worth here."
+)
+ABOUT_RATES = (
+    "The levels are shares of the baseline's capacity as a closed loop found it before the first block. A "
+    "rate is *held* if at most one arrival in a hundred took longer than the limit and the set-up kept up, "
+    "its exports included: where a queue begins to grow, that fails before the limit does. Without an answer "
+    "(-) the set-up held no rate in some block. Throughputs are means over blocks."
+)
 ABOUT_SATURATION = (
-    "*saturated*: the set-up completed less than 95 % of what was planned. Its queue grows for as long as "
-    "one looks, so it has no percentiles, and saturated set-ups are not ranked by latency."
+    "*saturated*: the set-up completed less than 95 % of what was planned, on average over the blocks. Its "
+    "queue grows for as long as one looks, so it has no percentiles, and saturated set-ups are not ranked by "
+    "latency."
 )
 
 
 def title(solo: Solo, level: float) -> str:
     """What a level's table shows."""
     rate = f"{level * solo.capacity_per_s:.1f} checkouts/s"
-    return f"Latency at {rate} ({level:.0%} of the baseline's capacity)".replace("%", " %")
+    share = f"{level:.0%} of the baseline's {solo.capacity_per_s:.1f}/s"
+    return f"Latency at {rate} ({share})".replace("%", " %")
 
 
 def level_table(summary: SoloSummary, at: int) -> Table:
@@ -79,7 +93,7 @@ def quantile_name(q: float) -> str:
     return f"p{q * 100:g}"
 
 
-def too_few(summary: SoloSummary, at: int) -> str:
+def too_few(summary: SoloSummary, at: int, *, is_long: bool = False) -> str:
     """Which percentiles a level's table lacks, and what they need; empty if none."""
     sound = [setup.levels[at] for setup in summary.setups if not setup.levels[at].saturated]
     if not sound:
@@ -91,7 +105,8 @@ def too_few(summary: SoloSummary, at: int) -> str:
     if not lacking:
         return ""
     needs = ", ".join(f"{quantile_name(q)} needs {count(samples_for(q))}" for q in lacking)
-    return f"{needs} requests per set-up and rate; this run has {count(most)}. `--budget long` has more."
+    more = "" if is_long else " `--budget long` has more."
+    return f"{needs} requests per set-up and rate; this run has {count(most)}.{more}"
 
 
 def throughput_table(summary: SoloSummary, solo: Solo) -> Table:
@@ -100,7 +115,7 @@ def throughput_table(summary: SoloSummary, solo: Solo) -> Table:
     return Table(
         heads=(
             "set-up", "at saturation/s\n(closed loop)", "change [95 %]",
-            f"highest rate/s with\np99 under {limit}", "change [95 %] ",
+            f"highest rate/s held\nwith p99 under {limit}", "change [95 %] ",
         ),
         right=(False, True, True, True, True),
         rows=tuple(
@@ -165,26 +180,6 @@ def _change_at(setup: SoloSetup, q: float) -> str:
     if lowest.saturated:
         return SATURATED
     return change_percent(next((each.change for each in lowest.percentiles if each.q == q), None))
-
-
-def omission(summary: SoloSummary) -> str:
-    """Where counting from the actual send would have hidden the most, in a sentence."""
-    found: list[tuple[float, SoloSetup, LevelSummary, Percentile]] = [
-        (each.value_s - each.service_s, setup, level, each)
-        for setup in summary.setups
-        for level in setup.levels
-        for each in level.percentiles
-        if each.value_s is not None and each.service_s is not None
-    ]
-    if not found:
-        return ""
-    _, setup, level, each = max(found, key=lambda item: item[0])
-    where = f"{quantile_name(each.q)} of {setup.name} at {level.level:.0%}".replace("%", " %")
-    return (
-        f"Counted from the actual send (service time), {where} would read "
-        f"{milliseconds(each.service_s)} ms instead of {milliseconds(each.value_s)} ms: "
-        "in this run the largest difference."
-    )
 
 
 def load_line(summary: Summary) -> str:

@@ -61,10 +61,10 @@ def _solo(summary: Summary) -> list[str]:
         parts += [
             f"### {load.title(plan, level)}",
             _table(load.level_table(solo, at)),
-            load.too_few(solo, at),
+            load.too_few(solo, at, is_long=summary.plan.budget == "long"),
         ]
-    parts += [load.ABOUT_SATURATION, load.HOW_TO_READ, load.omission(solo)]
-    parts += ["### Throughput", _table(load.throughput_table(solo, plan))]
+    parts += [load.ABOUT_CHANGES, load.ABOUT_SATURATION, load.HOW_TO_READ]
+    parts += ["### Throughput", _table(load.throughput_table(solo, plan)), load.ABOUT_RATES]
     dapper = load.dapper_table(solo)
     if dapper:
         parts += ["### Sampling ratio against latency and throughput", _table(dapper)]

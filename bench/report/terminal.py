@@ -55,8 +55,9 @@ def _solo(summary: Summary, console: Console) -> None:
         return
     for at, level in enumerate(plan.levels):
         console.print(_table(load.level_table(solo, at), load.title(plan, level)))
-        if load.too_few(solo, at):
-            console.print(Text(load.too_few(solo, at).replace("`", "")))
+        lacking = load.too_few(solo, at, is_long=summary.plan.budget == "long")
+        if lacking:
+            console.print(Text(lacking.replace("`", "")))
         console.print()
     console.print(_table(load.throughput_table(solo, plan), "Throughput"))
     dapper = load.dapper_table(solo)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.blocks import latencies_s, service_times_s
 from bench.fleet import Fleet, environ_of
-from bench.latency import latencies_s, service_times_s
 from bench.load import Crew, Load
 from bench.model import DROPPED, LOST, Arrival, Plan, Request
 from bench.plan import slice_arrivals
