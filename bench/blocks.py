@@ -51,15 +51,19 @@ class Blocks:
         quiet_s = next(
             piece.flush_s for piece in self.of(closed.setup, Purpose.PRE_ROLL) if piece.epoch == closed.epoch
         )
-        return closed_per_s(self.requests(closed), closed.flush_s - quiet_s)
+        return closed_per_s(self.requests(closed), closed.length_s, closed.flush_s - quiet_s)
 
 
 def complete_blocks(raw: Raw, solo: Solo) -> Blocks:
-    """The blocks that visited every set-up to its end, in which no load worker died."""
+    """The blocks that visited every set-up to its end, in which no load worker died and no row is missing."""
     rows: defaultdict[tuple[int, int], list[Request]] = defaultdict(list)
     for request in raw.solo_requests:
         rows[request.epoch, request.window].append(request)
-    spoiled = {piece.epoch for piece in raw.slices if piece.lost_workers}
+    spoiled = {
+        piece.epoch
+        for piece in raw.slices
+        if piece.lost_workers or len(rows[piece.epoch, piece.number]) != _sent(piece)
+    }
     counting = [piece for piece in raw.slices if piece.epoch >= 0 and piece.epoch not in spoiled]
     measured: Counter[tuple[int, str]] = Counter()
     for piece in counting:
@@ -73,6 +77,11 @@ def complete_blocks(raw: Raw, solo: Solo) -> Blocks:
     }
     slices = tuple(piece for piece in counting if piece.epoch in whole)
     return Blocks(plan=raw.plan, solo=solo, slices=slices, rows=rows)
+
+
+def _sent(piece: Slice) -> int:
+    """How many rows a slice has; with fewer, the file was cut short."""
+    return piece.reading.completed + piece.reading.failed + piece.reading.dropped
 
 
 def latencies_s(requests: Sequence[Request], timeout_s: float) -> Array:

@@ -188,7 +188,11 @@ def _show_plan(plan: Plan, console: Console) -> None:
         if plan.rate_per_s
         else f"calibrated to {plan.utilisation:.0%} of the CPU"
     )
-    console.print(f"arrival rate: {rate}, every cycle visits all {len(plan.setups)} set-ups once:")
+    if plan.windows:
+        console.print(f"arrival rate of the rotation: {rate}, every cycle visits all set-ups once")
+    if plan.workers:
+        console.print(f"load: {plan.workers} workers")
+    console.print(f"{len(plan.setups)} set-ups:")
     for setup in plan.setups:
         console.print(f"  {setup.name:<14} {setup.description}", highlight=False)
 
@@ -198,7 +202,7 @@ def _solo_line(plan: Plan, solo: Solo) -> str:
         f"{length:g} s at {level:.0%}" for level, length in zip(solo.levels, solo.levels_s, strict=True)
     )
     return (
-        f"solo: {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, "
+        f"solo (without the control): {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, "
         f"{slices} of the baseline's capacity, "
         f"{solo.probes} probes of {solo.probe_s:g} s for p99 under {solo.latency_limit_s * 1e3:g} ms"
     )
@@ -262,7 +266,9 @@ def _setups(args: argparse.Namespace) -> int:
     own = read_own(args.setups_file)
     if args.env:
         setup = choose([args.env], own)[-1] if args.env != BASELINE else choose([])[0]
-        environ = setup.env | {"OTEL_RESOURCE_ATTRIBUTES": f"bench.setup={setup.name}"}
+        given = setup.env.get("OTEL_RESOURCE_ATTRIBUTES")
+        label = f"bench.setup={setup.name}"
+        environ = setup.env | {"OTEL_RESOURCE_ATTRIBUTES": f"{given},{label}" if given else label}
         sys.stdout.writelines(f"{name}={shlex.quote(value)}\n" for name, value in environ.items())
         return 0
     console = display.console()

@@ -151,7 +151,7 @@ def _seconds(text: str) -> float:
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is no time; write 0.1, 0.1s or 100ms") from None
     if not 0.001 <= value <= 10:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1 ms and 10 s")
+        raise argparse.ArgumentTypeError(f"{text} is not between 1ms and 10s; write 0.1, 0.1s or 100ms")
     return value
 
 
@@ -200,6 +200,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
     setups = _setups(args, budget)
     if not args.name.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
+    if args.master and not args.workers and not args.remote_workers:
+        raise UsageError("--master goes with --workers or --remote-workers", "one process needs no master")
     if args.remote_workers and not args.target:
         raise UsageError(
             "workers on other machines cannot reach fleets that listen on this machine's loopback",
@@ -235,14 +237,9 @@ def plan_of(args: argparse.Namespace) -> Plan:
 def _setups(args: argparse.Namespace, budget: Budget) -> tuple[Setup, ...]:
     own = read_own(args.setups_file)
     if args.target:
-        names = [name for name, _ in args.target]
-        if len(set(names)) < len(names):
-            raise UsageError("a set-up has two targets", "a set-up has one fleet; name the other none-again")
-        if BASELINE not in names:
-            raise UsageError(
-                "no target runs the baseline", f"start a fleet without tracing, --target {BASELINE}=URL"
-            )
-        return choose(names, [setup for setup in own if setup.name in names])
+        return _target_setups(args, own)
+    if args.sink_host != "127.0.0.1":
+        raise UsageError("--sink-host goes with --target", "fleets started here know their sink")
     names = list(budget.setups) if not own else []
     if args.preset:
         names = list(PRESETS[args.preset])
@@ -251,6 +248,25 @@ def _setups(args: argparse.Namespace, budget: Budget) -> tuple[Setup, ...]:
         if not names:
             raise UsageError("--setups names no set-up", "`python -m bench setups` lists those that exist")
     return choose([*ALWAYS, *names], own)
+
+
+def _target_setups(args: argparse.Namespace, own: Sequence[Setup]) -> tuple[Setup, ...]:
+    """The set-ups of fleets that run elsewhere."""
+    names = [name for name, _ in args.target]
+    if len(set(names)) < len(names):
+        raise UsageError("a set-up has two targets", "a set-up has one fleet; name the other none-again")
+    chosen = choose(names, [setup for setup in own if setup.name in names])
+    if BASELINE not in names:
+        raise UsageError(
+            "no target runs the baseline", f"start a fleet without tracing, --target {BASELINE}=URL"
+        )
+    if args.setups or args.preset:
+        raise UsageError("the targets are the set-ups of the run", "leave out --setups and --preset")
+    if len(names) < 2:
+        raise UsageError("there is nothing to compare the baseline with", "name a second --target")
+    if len({url.rstrip("/") for _, url in args.target}) < len(names):
+        raise UsageError("two targets have the same address", "a set-up has a fleet of its own")
+    return chosen
 
 
 def read_own(path: Path | None) -> tuple[Setup, ...]:

@@ -80,7 +80,7 @@ def capacity_per_s(plan: Plan, solo: Solo, rig: SoloRig, keep: SoloTurn) -> floa
         )
         piece, requests = rig.measure_slice(wanted, ())
         keep(piece, requests)
-        found.append(closed_per_s(requests))
+        found.append(closed_per_s(requests, CAPACITY_S))
     if not min(found):
         raise MeasurementError(
             "the baseline completed no checkout in a closed loop",
@@ -117,7 +117,7 @@ class _Visit:
         rate = PRE_ROLL_SHARE * solo.capacity_per_s
         quiet, _ = self._open(setup, Purpose.PRE_ROLL, rate, min(solo.pre_roll_s, PRE_ROLL_MOST / rate))
         loop, requests = self._slice(setup, Purpose.CLOSED, length_s=solo.closed_s, users=solo.users)
-        reached = closed_per_s(requests, loop.flush_s - quiet.flush_s)
+        reached = closed_per_s(requests, solo.closed_s, loop.flush_s - quiet.flush_s)
         search = Search(reached, search_draws(self._plan, self._epoch, setup))
         for level in level_order(self._plan, solo, self._epoch):
             rate = solo.levels[level] * solo.capacity_per_s

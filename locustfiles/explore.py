@@ -66,7 +66,12 @@ def _read(lab: Lab) -> None:
 def on_start(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     """Brings the chosen fleet up before the first customer comes."""
     options = environment.parsed_options
-    url = _labs[0].start(BY_NAME[options.setup], options.payment_delay, options.inventory_delay)
+    setup = BY_NAME.get(options.setup)
+    if setup is None:
+        _labs[0].error = f"there is no set-up named {options.setup!r} - the start form lists those that exist"
+        url = None
+    else:
+        url = _labs[0].start(setup, options.payment_delay, options.inventory_delay)
     if url is None:
         # Nothing to send to: the tab says why.
         gevent.spawn(environment.runner.stop)

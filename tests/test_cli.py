@@ -23,7 +23,7 @@ def test_a_dry_run_prints_the_plan_and_measures_nothing(
     printed = capsys.readouterr().out
     assert "about 3 min" in printed
     assert "rotation: 3 epochs" in printed
-    assert "solo: 3 blocks" in printed
+    assert "solo (without the control): 3 blocks" in printed
     assert "seed 5" in printed
     assert "always-off" in printed
     assert not (tmp_path / "x").exists()
@@ -52,6 +52,16 @@ def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["report", "nowhere"], 5, "cannot read nowhere"),
         (["run", "--target", "batch=http://127.0.0.1:9"], 2, "no target runs the baseline"),
         (["run", "--target", "none=http://a:1", "--target", "none=http://b:1"], 2, "has two targets"),
+        (["run", "--target", "btach=http://127.0.0.1:9"], 2, "no set-up named 'btach'"),
+        (["run", "--target", "none=http://a:1"], 2, "nothing to compare"),
+        (["run", "--target", "none=http://a:1", "--target", "batch=http://a:1/"], 2, "the same address"),
+        (
+            ["run", "--target", "none=http://a:1", "--target", "batch=http://b:1", "--setups", "batch"],
+            2,
+            "leave out",
+        ),
+        (["run", "--sink-host", "0.0.0.0"], 2, "goes with --target"),
+        (["run", "--master", "0.0.0.0:5557"], 2, "goes with --workers"),
         (["run", "--remote-workers", "2"], 2, "cannot reach fleets that listen on this machine's loopback"),
         (["setups", "--env", "btach"], 2, "no set-up named 'btach'"),
     ],

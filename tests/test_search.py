@@ -94,15 +94,25 @@ def test_a_slow_fleet_that_keeps_up_is_not_saturated() -> None:
 
 def test_nothing_completed_is_nothing_achieved() -> None:
     assert achieved_per_s([row(0.0, 0.1, 500)], 10.0) == 0.0
-    assert closed_per_s([]) == 0.0
+    assert closed_per_s([], 1.0) == 0.0
     assert not holds([row(0.0, 0.1, 500)], 10.0, 1.0, 0.1)
 
 
-def test_a_closed_loop_counts_until_its_last_answer() -> None:
+def test_a_short_closed_loop_counts_until_its_last_answer() -> None:
     rows = [row(0.0, 0.5), row(0.5, 0.5), row(1.0, 1.0)]
-    assert closed_per_s(rows) == pytest.approx(1.5)
-    assert closed_per_s(rows, 1.0) == pytest.approx(1.0)
-    assert closed_per_s(rows, -1.0) == pytest.approx(1.5)
+    assert closed_per_s(rows, 1.0) == pytest.approx(1.5)
+    assert closed_per_s(rows, 1.0, 1.0) == pytest.approx(1.0)
+    assert closed_per_s(rows, 1.0, -1.0) == pytest.approx(1.5)
+
+
+def test_a_closed_loop_counts_while_all_its_users_ask() -> None:
+    # Two users, 0.2 s each: ten a second. The last two answers come after the users have stopped.
+    rows = [row(0.2 * turn, 0.2) for turn in range(6) for _ in range(2)]
+    assert len(rows) / 1.2 == 10.0
+    spread = [row(0.2 * turn + 0.1 * user, 0.2) for turn in range(6) for user in range(2)]
+    assert closed_per_s(spread, 1.05) == pytest.approx(10.0)
+    # What they export afterwards takes 0.6 s more: 12 checkouts in 1.2 + 0.6 s.
+    assert closed_per_s(spread, 1.05, 0.6) == pytest.approx(1 / (0.1 + 0.05))
 
 
 @given(threshold=st.floats(0.66, 0.99), first=share, second=share)

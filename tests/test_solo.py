@@ -319,6 +319,14 @@ def test_a_fleet_that_fails_is_invalid_and_does_not_pass_for_saturated() -> None
     assert of(summary, "none-again").invalid is None
 
 
+def test_rows_that_are_missing_take_their_blocks_with_them() -> None:
+    outcome, _, _ = carried_out(plan())
+    raw = outcome.raw
+    summary = summarise(replace(raw, solo_requests=raw.solo_requests[: len(raw.solo_requests) // 2]))
+    assert solo_of(summary).blocks < 3
+    assert "solo-blocks" in {caveat.code for caveat in summary.caveats}
+
+
 def test_a_twin_that_differs_is_told() -> None:
     rig = FakeRig(plan())
     rig.service_s = {"none": 0.010, "none-again": 0.0115, "batch": 0.02}
