@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from bench import display, doctor, machine
+from bench import display, doctor, gates, machine
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, MeasurementError, ResultsError, UsageError
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
@@ -33,7 +33,7 @@ from bench.options import add_run_arguments, crew_of, defaults, plan_of, read_ow
 from bench.overhead import summarise
 from bench.plan import BUDGETS, duration_s
 from bench.process import ROOT, plain_environ
-from bench.report import histograms, markdown, terminal
+from bench.report import histograms, markdown, terminal, words
 from bench.report.generators import generators_table
 from bench.rig import Rig
 from bench.setups import PRESETS, TABLE, choose
@@ -321,12 +321,12 @@ GENERATOR_S = 90
 def _generator(args: argparse.Namespace) -> int:
     machine.require_linux()
     with display.progress(GENERATOR_S) as shown:
-        found = compare(shown, max(args.rounds, 2))
-    terminal.show_table(
-        generators_table(found),
-        "What a request costs its generator, on the same echo service",
-        display.console(),
-    )
+        found, steal = compare(shown, max(args.rounds, 2))
+    console = display.console()
+    title = "What a request costs its generator, on the same echo service"
+    terminal.show_table(generators_table(found), title, console)
+    for caveat in gates.host(steal, 0.0):
+        console.print(Text("caveat " + words.caveat_line(caveat), "yellow"))
     return 0
 
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from bench import stats
 from bench.display import Shown
@@ -58,8 +59,8 @@ Turn = Callable[[], tuple[float, float, int]]
 """One turn of a generator: CPU seconds per request, requests per second, memory."""
 
 
-def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[Generator, ...]:
-    """All generators that there are, side by side.
+def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...], float]:
+    """All generators that there are, side by side, and the share of a core that the host took away.
 
     Raises:
         ServiceError: a process does not start or ended.
@@ -67,6 +68,7 @@ def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[Generator, ...]:
     """
     _, services_cpus, other_cpus = split_cpus(pinned=True)
     before = os.sched_getaffinity(0)
+    steal_s, started = psutil.cpu_times().steal, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         logs = Path(folder)
         children: list[Child] = []
@@ -94,7 +96,8 @@ def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[Generator, ...]:
             for child in children:
                 child.stop(3.0)
             os.sched_setaffinity(0, before)
-    return tuple(_summary(name, found, held if name == OURS else None) for name in turns)
+    steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
+    return tuple(_summary(name, found, held if name == OURS else None) for name in turns), steal
 
 
 def _echo(logs: Path, children: list[Child], cpus: Sequence[int]) -> str:
