@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +17,7 @@ from bench.fleet import Fleet, environ_of
 from bench.load import Crew, Load
 from bench.model import DROPPED, LOST, Arrival, Plan, Request
 from bench.plan import slice_arrivals
+from bench.process import ROOT
 from bench.setups import BY_NAME
 from tests import make
 
@@ -149,3 +152,33 @@ def test_a_killed_workers_arrivals_are_lost_and_the_other_goes_on(load: Load, fl
     again = sent(load, fleet, 1.0)
     assert load.lost == 0
     assert all(row.status == 201 for row in again)
+
+
+CLOCKS = """
+import time
+from types import SimpleNamespace
+from locustfiles.desk import Master
+
+AHEAD_NS = 5_000_000_000
+
+class Runner:
+    clients = {}
+    def register_message(self, name, listener):
+        setattr(self, name.replace("-", "_"), listener)
+    def send_message(self, name, data, worker):
+        assert name == "ping"
+        now = time.monotonic_ns() + AHEAD_NS
+        self.pong(msg=SimpleNamespace(node_id=worker, data={"now_ns": now}))
+
+runner = Runner()
+master = Master(runner, None, 1)
+runner.at_work(msg=SimpleNamespace(node_id="elsewhere", data={"boot_id": "another machine"}))
+print(abs(master._offset_ns("elsewhere") - AHEAD_NS))
+"""
+
+
+def test_a_worker_on_another_machine_is_told_the_start_in_its_own_clock() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", CLOCKS], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert int(ended.stdout) < 1_000_000

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -281,8 +282,9 @@ def test_a_killed_load_worker_costs_its_window_and_not_the_run(start: Callable[.
     assert run.survivors() == []
 
 
-def test_fleets_that_run_elsewhere_are_measured_over_http(start: Callable[..., Run], tmp_path: Path) -> None:
-    ports = {"none": 8300, "none-again": 8310, "batch": 8320}
+@contextlib.contextmanager
+def fleets_elsewhere(ports: dict[str, int], folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Fleets as a person starts them, with the environment that is printed for their set-up."""
     fleets: list[subprocess.Popen[bytes]] = []
 
     def end() -> None:
@@ -299,7 +301,7 @@ def test_fleets_that_run_elsewhere_are_measured_over_http(start: Callable[..., R
                 cwd=ROOT, check=True, capture_output=True, text=True,
             ).stdout  # fmt: skip
             environ = dict(line.split("=", 1) for line in printed.splitlines())
-            log = stack.enter_context((tmp_path / f"{name}.log").open("wb"))
+            log = stack.enter_context((folder / f"{name}.log").open("wb"))
             fleets.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "services", "all", "--port", str(port), "--connections", "2"],
@@ -308,9 +310,15 @@ def test_fleets_that_run_elsewhere_are_measured_over_http(start: Callable[..., R
             )  # fmt: skip
         for name in ports:
             until = time.monotonic() + PATIENCE_S
-            while "Try it" not in (tmp_path / f"{name}.log").read_text():
+            while "Try it" not in (folder / f"{name}.log").read_text():
                 assert time.monotonic() < until
                 time.sleep(0.05)
+        yield fleets
+
+
+def test_fleets_that_run_elsewhere_are_measured_over_http(start: Callable[..., Run], tmp_path: Path) -> None:
+    ports = {"none": 8300, "none-again": 8310, "batch": 8320}
+    with fleets_elsewhere(ports, tmp_path) as fleets:
         targets = [f"--target={name}=http://127.0.0.1:{port}" for name, port in ports.items()]
         run = start(*targets, "--budget", "smoke")
         assert run.end() in {0, 4}, run.text()
@@ -322,6 +330,38 @@ def test_fleets_that_run_elsewhere_are_measured_over_http(start: Callable[..., R
         assert batch["memory_bytes"]["pss"] > 40e6
         assert "same-processes" in {caveat["code"] for caveat in summary["caveats"]}
         assert all(fleet.poll() is None for fleet in fleets)
+
+
+def test_workers_that_a_person_starts_take_their_share(start: Callable[..., Run], tmp_path: Path) -> None:
+    ports = {"none": 8330, "batch": 8340}
+    with fleets_elsewhere(ports, tmp_path), socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        master = free.getsockname()[1]
+        free.close()
+        targets = [f"--target={name}=http://127.0.0.1:{port}" for name, port in ports.items()]
+        run = start(
+            *targets, "--budget", "smoke", "--phases", "rotation", "--rate", "20",
+            "--workers", "1", "--remote-workers", "1", "--master", f"127.0.0.1:{master}",
+        )  # fmt: skip
+        run.wait_for(lambda: "starting the sink" in run.text())
+        command = ["-m", "locust", "-f", "locustfiles/planned.py", "--worker", "--master-host", "127.0.0.1"]
+        log = (tmp_path / "worker.log").open("wb")
+        with log:
+            worker = subprocess.Popen(
+                [sys.executable, *command, "--master-port", str(master)], cwd=ROOT, stdout=log, stderr=log
+            )
+        try:
+            assert run.end() in {0, 4}, run.text()
+            # The run tells its workers to stop.
+            worker.wait(PATIENCE_S)
+        finally:
+            if worker.poll() is None:
+                worker.kill()
+                worker.wait()
+        shares = [each["arrivals"] for each in run.summary()["load"]["workers"]]
+        assert len(shares) == 2
+        assert abs(shares[0] - shares[1]) <= 4
+        assert not invalid(run.summary()) & {"ledger", "errors", "failure", "dropped"}, run.text()
 
 
 def test_a_target_that_is_not_there_is_said(start: Callable[..., Run]) -> None:
