@@ -128,6 +128,7 @@ def test_a_run_of_the_solo_phase_alone_has_its_figures_and_is_valid() -> None:
     assert summary.valid, summary.caveats
     assert solo_of(summary).blocks == 4
     assert "## CPU per checkout" not in markdown.render(summary)
+    assert "4 of 4 blocks of the solo phase" in markdown.render(summary)
 
 
 # ---------------------------------------------------------------- what follows

@@ -213,7 +213,8 @@ def _extent(summary: Summary) -> str:
         done = f"{summary.epochs} of {_plural(plan.epochs, 'epoch')}"
     windows = f"{_plural(plan.windows, 'window')} of {plan.window_s:g} s"
     if not plan.windows:
-        return f"{done} of one block of the solo phase"
+        blocks = summary.solo.blocks if summary.solo else 0
+        return f"{blocks} of {_plural(plan.epochs, 'block')} of the solo phase"
     return f"{done} of {windows}, {count(summary.load.requests)} checkouts"
 
 
