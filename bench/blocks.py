@@ -12,10 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.findings import Ledger
-from bench.ledger import balance, total
+from bench.ledger import ledger_of
 from bench.model import CREATED, UNSENT, Plan, Purpose, Raw, Request, Setup, Slice, Solo
 from bench.search import closed_per_s
-from bench.setups import sampling_ratio, shape
 from bench.stats import Array
 
 FLUSHES = 2
@@ -99,7 +98,7 @@ def service_times_s(requests: Sequence[Request]) -> Array:
     return np.array([(row.done_ns - row.sent_ns) / 1e9 for row in requests if row.status not in UNSENT])
 
 
-def ledger_of(setup: Setup, slices: Sequence[Slice]) -> Ledger:
+def solo_ledger(setup: Setup, slices: Sequence[Slice]) -> Ledger:
     """A set-up's account over all its visits, those included that count for nothing else.
 
     What a load worker sent before it died nobody knows, and what a visit that was cut short had
@@ -109,13 +108,7 @@ def ledger_of(setup: Setup, slices: Sequence[Slice]) -> Ledger:
     flushes = Counter(piece.epoch for piece in mine if piece.purpose is Purpose.FLUSH)
     unknown = {piece.epoch for piece in mine if piece.lost_workers or flushes[piece.epoch] < FLUSHES}
     readings = [piece.reading for piece in mine if piece.epoch not in unknown]
-    return balance(
-        total(reading.account for reading in readings),
-        checkouts=sum(reading.completed for reading in readings),
-        failed=sum(reading.failed for reading in readings),
-        ratio=sampling_ratio(setup),
-        shape=shape(setup),
-    )
+    return ledger_of(setup, readings)
 
 
 def capacities(blocks: Blocks) -> dict[str, list[float | None]]:

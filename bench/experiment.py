@@ -157,7 +157,7 @@ def _measure_capacity(outcome: Outcome, rig: Rig, record: Record, progress: Prog
     if plan.solo is None:
         return
     progress.say("measuring the baseline's capacity")
-    found = capacity_per_s(plan, plan.solo, rig, _keep(outcome, record))
+    found = capacity_per_s(plan.solo, rig, _keep(outcome, record))
     outcome.plan = replace(plan, solo=replace(plan.solo, capacity_per_s=round(found, 2)))
 
 
@@ -195,11 +195,9 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         progress.say(f"{label}: fresh processes")
         rig.start_epoch(epoch)
     progress.say(f"{label}: warming up")
-    for kind, sent, idle_s in (
-        (Kind.WARM_UP, arrivals(plan, epoch, -1, plan.warm_up_s), 0.0),
-        (Kind.IDLE, (), plan.idle_s),
-        *[(Kind.FLUSH, (), 0.0)] * EMPTY_FLUSHES,
-    ):
+    warm_up = (Kind.WARM_UP, arrivals(plan, epoch, -1, plan.warm_up_s), 0.0)
+    quiet = ((Kind.IDLE, (), plan.idle_s), *[(Kind.FLUSH, (), 0.0)] * EMPTY_FLUSHES)
+    for kind, sent, idle_s in (warm_up, *(quiet if plan.windows else ())):
         window, _ = rig.measure(kind, epoch, -1, sent, idle_s)
         outcome.windows.append(window)
         record.append_window(window)

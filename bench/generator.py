@@ -35,8 +35,8 @@ ROUNDS = 6
 SLICE_S = 2.0
 RATE_PER_S = 400.0
 """At which CPU is compared: what a measured run sends at most. A process that wakes up for
-each request spends most of its CPU on waking up, whatever it does then: flat out the same
-code costs half as much."""
+each request spends most of its CPU on waking up, whatever it does then: flat out
+FastHttpUser costs a third."""
 USERS = 4
 """Of the loops that go flat out; the paced ones have a single user, who wakes as often as ours."""
 OURS, FAST, PLAIN = "open loop (ours)", "FastHttpUser", "HttpUser"
@@ -50,10 +50,6 @@ FAILURES = 2
 LAG_S = 2.0
 MIN_LAG_SAMPLES = 2000
 """Requests that a 99th percentile of lag needs; slower rates are sent for longer."""
-START_LIMIT_S = 30.0
-TARGET = 1.15
-"""Our CPU per request is to be at most so many times FastHttpUser's."""
-
 
 Turn = Callable[[], tuple[float, float, int]]
 """One turn of a generator: CPU seconds per request, requests per second, memory."""

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from bench import doubts
-from bench.blocks import Blocks, capacities, complete_blocks, latencies_s, ledger_of, service_times_s
+from bench.blocks import Blocks, capacities, complete_blocks, latencies_s, service_times_s, solo_ledger
 from bench.cells import design, references
 from bench.findings import (
     Caveat,
@@ -47,7 +47,7 @@ def solo_summary(raw: Raw, solo: Solo) -> tuple[SoloSummary, tuple[Caveat, ...]]
     """What the solo phase found, and what speaks against it."""
     blocks = complete_blocks(raw, solo)
     setups = {setup.name: setup for setup in raw.plan.setups}
-    ledgers = {name: ledger_of(setups[name], raw.slices) for name in solo.setups}
+    ledgers = {name: solo_ledger(setups[name], raw.slices) for name in solo.setups}
     levels = {name: tuple(_level(blocks, name, level) for level in solo.levels) for name in solo.setups}
     capacity = _throughputs(blocks, capacities(blocks))
     under_limit = _throughputs(blocks, _limits(blocks))

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from bench.findings import Ledger
-from bench.model import Account
+from bench.model import Account, FleetReading, Setup
+from bench.setups import sampling_ratio, shape
 from bench.stats import binomial_range
 
 RANGE_CONFIDENCE = 0.999
@@ -93,6 +94,25 @@ def total(accounts: Iterable[Account]) -> Account:
         exports=sum(each.exports for each in accounts),
         bytes=sum(each.bytes for each in accounts),
         undecodable=sum(each.undecodable for each in accounts),
+    )
+
+
+def ledger_of(setup: Setup, readings: Iterable[FleetReading], confidence: float = RANGE_CONFIDENCE) -> Ledger:
+    """A set-up's account over some readings, against what its environment must have made.
+
+    Args:
+        setup: whose.
+        readings: of its fleet.
+        confidence: of the range of a sampled count.
+    """
+    readings = tuple(readings)
+    return balance(
+        total(reading.account for reading in readings),
+        checkouts=sum(reading.completed for reading in readings),
+        failed=sum(reading.failed for reading in readings),
+        ratio=sampling_ratio(setup),
+        shape=shape(setup),
+        confidence=confidence,
     )
 
 

@@ -38,7 +38,7 @@ from bench.findings import (
     WorkerLag,
 )
 from bench.latency import solo_summary
-from bench.ledger import RANGE_CONFIDENCE, balance, total
+from bench.ledger import RANGE_CONFIDENCE, ledger_of
 from bench.model import (
     BASELINE,
     CONTROL,
@@ -78,7 +78,7 @@ def summarise(raw: Raw) -> Summary:
         by_setup[request.setup].append(request)
     # What a load worker sent before it died nobody knows, so its windows have no account either.
     whole = [window for window in work if not window.lost_workers]
-    ledgers = {setup.name: _ledger(setup, whole) for setup in plan.setups}
+    ledgers = {setup.name: ledger_of(setup, readings_of(whole, setup.name)) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
     solo, solo_caveats = solo_summary(raw, plan.solo) if plan.solo else (None, ())
     caveats = (
@@ -226,18 +226,6 @@ def _setup_caveats(plan: Plan, work: Sequence[Window], ledgers: Mapping[str, Led
     return tuple(caveats)
 
 
-def _ledger(setup: Setup, work: Sequence[Window]) -> Ledger:
-    """A set-up's account over all windows."""
-    readings = readings_of(work, setup.name)
-    return balance(
-        total(reading.account for reading in readings),
-        checkouts=sum(reading.completed for reading in readings),
-        failed=sum(reading.failed for reading in readings),
-        ratio=sampling_ratio(setup),
-        shape=shape(setup),
-    )
-
-
 def _window_problems(setup: Setup, work: Sequence[Window]) -> list[str]:
     """What does not balance inside single windows.
 
@@ -250,14 +238,7 @@ def _window_problems(setup: Setup, work: Sequence[Window]) -> list[str]:
         for reading in window.fleets:
             if reading.setup != setup.name:
                 continue
-            ledger = balance(
-                reading.account,
-                checkouts=reading.completed,
-                failed=reading.failed,
-                ratio=sampling_ratio(setup),
-                shape=shape(setup),
-                confidence=confidence,
-            )
+            ledger = ledger_of(setup, [reading], confidence)
             problems += [
                 f"in window {window.window} of epoch {window.epoch} {problem}" for problem in ledger.problems
             ]

@@ -225,14 +225,7 @@ class Rig:
         if wanted.purpose is Purpose.FLUSH:
             accounts = self._accounts()
         used = {service: after[service] - ns for service, ns in before.items()}
-        return Slice(
-            epoch=wanted.epoch,
-            number=wanted.number,
-            setup=wanted.setup,
-            purpose=wanted.purpose,
-            rate_per_s=wanted.rate_per_s,
-            level=wanted.level,
-            length_s=wanted.length_s,
+        return wanted.measured(
             duration_s=ended - started,
             flush_s=flush_s,
             reading=_reading(wanted.setup, used, requests, accounts, flush_failed),

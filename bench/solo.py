@@ -12,7 +12,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from bench.errors import MeasurementError
-from bench.model import BASELINE, Arrival, Plan, Purpose, Request, Slice, Solo
+from bench.model import (
+    BASELINE,
+    Account,
+    Arrival,
+    FleetReading,
+    MachineReading,
+    Plan,
+    Purpose,
+    Request,
+    Slice,
+    Solo,
+)
 from bench.plan import block_order, level_order, search_draws, slice_arrivals, slice_length_s
 from bench.search import Search, busy_share, closed_per_s, holds
 
@@ -20,7 +31,7 @@ CAPACITY_S = 0.8
 CAPACITY_TRIES = 3
 """The baseline's capacity is read so often before the first block; the median counts."""
 PRE_ROLL_SHARE = 0.3
-"""Rate of the pre-roll as a share of the baseline's capacity; a slow fleet gets its backlog's worth."""
+"""Rate of the pre-roll as a share of the baseline's capacity."""
 PRE_ROLL_MOST = 4
 """Requests of a pre-roll: enough to open connections, few enough for a slow fleet."""
 
@@ -60,14 +71,40 @@ class Wanted:
     length_s: float = 0.0
     users: int = 0
 
+    def measured(  # noqa: PLR0913 - what is read of a slice
+        self,
+        *,
+        duration_s: float,
+        reading: FleetReading,
+        machine: MachineReading,
+        flush_s: float = 0.0,
+        stray: Account | None = None,
+        lost_workers: int = 0,
+    ) -> Slice:
+        """The slice as it was read."""
+        return Slice(
+            epoch=self.epoch,
+            number=self.number,
+            setup=self.setup,
+            purpose=self.purpose,
+            rate_per_s=self.rate_per_s,
+            level=self.level,
+            length_s=self.length_s,
+            duration_s=duration_s,
+            flush_s=flush_s,
+            reading=reading,
+            machine=machine,
+            stray=stray or Account(),
+            lost_workers=lost_workers,
+        )
 
-def capacity_per_s(plan: Plan, solo: Solo, rig: SoloRig, keep: SoloTurn) -> float:
+
+def capacity_per_s(solo: Solo, rig: SoloRig, keep: SoloTurn) -> float:
     """What the baseline can do at most: a short closed loop, before the first block.
 
     Raises:
         MeasurementError: it completed nothing.
     """
-    del plan
     found = []
     for number in range(CAPACITY_TRIES):
         wanted = Wanted(

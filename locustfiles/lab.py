@@ -18,10 +18,10 @@ import numpy as np
 from bench import machine
 from bench.errors import BenchError
 from bench.fleet import Fleet, environ_of
-from bench.ledger import balance
+from bench.ledger import ledger_of
 from bench.load import CHECKOUT
-from bench.model import BASELINE, Setup
-from bench.setups import sampling_ratio, shape
+from bench.model import BASELINE, Account, FleetReading, Setup
+from bench.setups import shape
 from bench.sink import Sink
 
 STOP_LIMIT_S = 3.0
@@ -181,19 +181,12 @@ class Lab:
             fleet.stop(time.monotonic() + STOP_LIMIT_S)
 
     def _take_account(self, run: Run) -> None:
-        spans = shape(run.setup)
-        account = self._sink.account({run.setup.name: spans}).get(run.setup.name)
-        if account is None:
-            expected = sampling_ratio(run.setup) == 1.0
-            run.lost = sum(spans.values()) * len(run.latencies_s) if expected else 0
-            return
-        found = balance(
-            account,
-            checkouts=len(run.latencies_s),
-            failed=run.failed,
-            ratio=sampling_ratio(run.setup),
-            shape=spans,
+        name = run.setup.name
+        account = self._sink.account({name: shape(run.setup)}).get(name, Account())
+        reading = FleetReading(
+            setup=name, cpu_ns={}, completed=len(run.latencies_s), failed=run.failed, account=account
         )
+        found = ledger_of(run.setup, [reading])
         run.spans, run.exported_bytes, run.lost = found.spans_received, found.bytes, found.lost
 
     def close(self) -> None:

@@ -83,14 +83,7 @@ class FakeRig:
             account=make.whole(setup, self._visited if whole else 0),
         )
         self._visited = 0 if wanted.purpose is Purpose.FLUSH else self._visited
-        return Slice(
-            epoch=wanted.epoch,
-            number=wanted.number,
-            setup=wanted.setup,
-            purpose=wanted.purpose,
-            rate_per_s=wanted.rate_per_s,
-            level=wanted.level,
-            length_s=wanted.length_s,
+        return wanted.measured(
             duration_s=max([wanted.length_s, *(row.done_ns / 1e9 for row in rows)]),
             reading=reading,
             machine=make.machine(),

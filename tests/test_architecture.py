@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
     ("findings", "stats"),
-    ("setups", "ledger", "cells"),
-    ("plan", "gates", "search"),
+    ("setups", "cells"),
+    ("plan", "gates", "search", "ledger"),
     ("blocks",),
     ("doubts",),
     ("latency",),
