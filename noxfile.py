@@ -67,6 +67,12 @@ def generator(session: nox.Session) -> None:
 
 
 @nox.session
+def micro(session: nox.Session) -> None:
+    """What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`)."""
+    _bench(session, "micro")
+
+
+@nox.session
 def services(session: nox.Session) -> None:
     """Run the four services for a person, until Ctrl-C."""
     _install(session)

@@ -37,13 +37,16 @@ class Shown:
         self._progress = progress
         self._task = progress.add_task("", total=total_s)
         self._plain = not progress.console.is_terminal
+        self._said = ""
 
-    def say(self, what: str) -> None:
-        """What begins now."""
+    def say(self, what: str, detail: str = "") -> None:
+        """What begins now; a detail is worth redrawing a line, and not worth a new one."""
         elapsed = self._progress.tasks[0].elapsed or 0.0
-        self._progress.update(self._task, description=what, completed=elapsed)
-        if self._plain:
+        shown = f"{what}: {detail}" if detail else what
+        self._progress.update(self._task, description=shown, completed=elapsed)
+        if self._plain and what != self._said:
             self._progress.console.print(what, highlight=False)
+        self._said = what
 
 
 @contextlib.contextmanager

@@ -52,8 +52,8 @@ def add_run_arguments(run: argparse.ArgumentParser) -> None:
 
 
 def _add_rotation(run: argparse.ArgumentParser) -> None:
-    run.add_argument("--epochs", type=_count, help="fresh processes so many times")
-    run.add_argument("--windows", type=_count, help="windows in an epoch")
+    run.add_argument("--epochs", type=count, help="fresh processes so many times")
+    run.add_argument("--windows", type=count, help="windows in an epoch")
     run.add_argument(
         "--window", type=_between(0.5, 3600, " seconds"), metavar="S", help="length of a window in seconds"
     )
@@ -140,7 +140,7 @@ def _between_int(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-_count = _between_int(1, 1000)
+count = _between_int(1, 1000)
 
 
 def _seconds(text: str) -> float:

@@ -150,6 +150,15 @@ def read_plan(folder: Path) -> Plan:
     return _decode(raw, Plan, path)
 
 
+def read_record(path: Path, kind: type[T]) -> T:
+    """A file that holds one record.
+
+    Raises:
+        ResultsError: it is not there, or not such a record.
+    """
+    return _decode(_read(path), kind, path)
+
+
 def read_ending(folder: Path) -> Ending:
     """How a folder's run ended; a run that left no word of it was killed.
 

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import AsyncIterator
 from types import FrameType
 
 import uvicorn
@@ -49,8 +50,12 @@ class _Server(uvicorn.Server):
     def _read_stdin(self) -> None:
         if not os.read(sys.stdin.fileno(), 4096) and self._loop is not None:
             self._loop.remove_reader(sys.stdin.fileno())
-            self.should_exit = True
-            self._stop.set()
+            self.stop()
+
+    def stop(self) -> None:
+        """Ends in order."""
+        self.should_exit = True
+        self._stop.set()
 
 
 def bind(port: int, host: str = "127.0.0.1") -> socket.socket:
@@ -81,11 +86,7 @@ def _wake_when_the_parent_dies() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -> None:
-    """The application served until it is told to stop."""
-    if stop_on_eof and sys.platform == "linux":
-        _wake_when_the_parent_dies()
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
+def _server(app: ASGIApp, *, stop_on_eof: bool = False) -> _Server:
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -99,6 +100,29 @@ def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
+    return _Server(config, stop_on_eof=stop_on_eof)
+
+
+@contextlib.asynccontextmanager
+async def running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+    """The application served on the running event loop, beside others."""
+    server = _server(app)
+    task = asyncio.create_task(server.serve(sockets=[listener]))
+    # uvicorn says only by a flag that it has started.
+    while not server.started:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        server.stop()
+        await task
+
+
+def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -> None:
+    """The application served until it is told to stop."""
+    if stop_on_eof and sys.platform == "linux":
+        _wake_when_the_parent_dies()
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn raises the signal again after an orderly shutdown; the orderly part is done.
     with contextlib.suppress(KeyboardInterrupt):
-        _Server(config, stop_on_eof=stop_on_eof).run(sockets=[listener])
+        _server(app, stop_on_eof=stop_on_eof).run(sockets=[listener])

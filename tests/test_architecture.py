@@ -12,15 +12,16 @@ LAYERS = (
     ("findings", "stats"),
     ("setups", "cells"),
     ("plan", "gates", "search", "ledger"),
-    ("blocks",),
+    ("blocks", "timings"),
     ("doubts",),
     ("latency",),
     ("overhead", "process"),
     ("report", "meter", "machine", "store", "sink", "display", "solo"),
     ("fleet", "load"),
     ("target", "options"),
-    ("rig", "experiment"),
+    ("rig", "experiment", "micro"),
     ("doctor", "generator"),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )
@@ -38,10 +39,13 @@ PURE = (
     "search",
     "blocks",
     "doubts",
+    "timings",
     "latency",
     "overhead",
     "report",
 )
+TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")}
+"""What is timed is OpenTelemetry itself, in a worker process of its own."""
 IMPURE = {
     "os",
     "time",
@@ -141,12 +145,20 @@ def test_only_telemetry_imports_opentelemetry_and_only_inside_functions() -> Non
                 assert deferred, f"{imported} at the top of {name(path)}"
 
 
-def test_of_the_harness_only_the_sinks_process_imports_opentelemetrys_messages() -> None:
+def test_of_the_harness_only_the_sink_and_what_is_timed_import_opentelemetry() -> None:
     for path in everything("bench", "locustfiles"):
         for _, imported, _ in imports(path):
-            if imported.split(".")[0] == "opentelemetry":
+            if imported.split(".")[0] == "opentelemetry" and name(path) not in TIMED:
                 assert name(path) == "bench/sink/__main__.py"
                 assert imported.startswith("opentelemetry.proto.")
+
+
+def test_only_a_worker_imports_what_is_timed() -> None:
+    rooms = {each.removesuffix(".py").replace("/", ".") for each in TIMED}
+    for path in everything("bench", "locustfiles"):
+        imported = {each for _, each, _ in imports(path)}
+        found = {room for room in rooms for each in imported if each.startswith(f"{room}.")}
+        assert not found or name(path) in {*TIMED, "bench/micro/worker.py"}, name(path)
 
 
 def test_only_locustfiles_import_locust() -> None:

@@ -4,8 +4,9 @@ from tabulate import tabulate
 
 from bench.findings import Caveat, Severity, Summary
 from bench.model import Plan, Setup
-from bench.report import load, words
+from bench.report import load, timings, words
 from bench.setups import BY_NAME
+from bench.timings import MicroSummary
 
 RED = "🔴"
 HOW_TO_READ = (
@@ -30,6 +31,39 @@ def render(summary: Summary) -> str:
         _how(summary),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
+
+
+HOW_MICRO = (
+    "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
+    "caches. In a service that wakes up for each request the same operations cost several times as much, "
+    "so a sum of these is no overhead. Each operation is timed once a round by a fresh process, in an "
+    "order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by what plain "
+    "Python (the reference) cost just before and after it, and multiplied by what that cost in the whole "
+    "run: the machine's speed, which doubles and halves within seconds, is taken out. "
+    "`micro.json` is pyperf's own format: `python -m pyperf stats micro.json`."
+)
+
+
+def render_micro(summary: MicroSummary, sentences: dict[str, str]) -> str:
+    """The report of a microbenchmark."""
+    headline = words.micro_headline(summary.run.rounds, len(summary.timings), valid=summary.valid)
+    parts = [
+        "# What one operation of tracing costs",
+        headline if summary.valid else f"{RED} **{headline}**",
+        *micro(summary, sentences),
+        "## Caveats",
+        "\n".join(map(_caveat, summary.caveats)) or "None.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def micro(summary: MicroSummary, sentences: dict[str, str]) -> list[str]:
+    """Its tables."""
+    parts = [_table(timings.timing_table(summary, sentences)), HOW_MICRO]
+    if summary.run.checkouts:
+        parts += ["## CPU instructions of a checkout, four services in one process"]
+        parts += [_table(timings.checkout_table(summary))]
+    return parts
 
 
 def _rotation(summary: Summary) -> list[str]:

@@ -5,7 +5,7 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.findings import Severity, Summary
+from bench.findings import Caveat, Severity, Summary
 from bench.report import load, words
 
 
@@ -15,19 +15,24 @@ def show(summary: Summary, console: Console) -> None:
         _rotation(summary, console)
     _solo(summary, console)
     for caveat in summary.caveats:
-        invalid = caveat.severity is Severity.INVALID
-        console.print(
-            Text(
-                ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
-                "bold red" if invalid else "yellow",
-            )
-        )
+        show_caveat(caveat, console)
     console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
 
 
 def show_table(table: words.Table, title: str, console: Console) -> None:
     """One table."""
     console.print(_table(table, title))
+
+
+def show_caveat(caveat: Caveat, console: Console) -> None:
+    """A doubt, in a line."""
+    invalid = caveat.severity is Severity.INVALID
+    console.print(
+        Text(
+            ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
+            "bold red" if invalid else "yellow",
+        )
+    )
 
 
 def _rotation(summary: Summary, console: Console) -> None:

@@ -246,6 +246,12 @@ def load_line(summary: Summary) -> str:
     )
 
 
+def micro_headline(rounds: int, operations: int, *, valid: bool) -> str:
+    """What a microbenchmark did, in one sentence."""
+    proof = "every operation proved what it is" if valid else "NOT every operation could prove what it is"
+    return f"{_plural(operations, 'operation')} in {_plural(rounds, 'round')}; {proof}."
+
+
 def workers_table(summary: Summary) -> Table:
     """How late each load worker sent."""
     return Table(

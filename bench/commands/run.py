@@ -1,0 +1,170 @@
+"""`run`, the main job; and `report`, which makes its report again."""
+
+import argparse
+import sys
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+
+from bench import display, machine
+from bench.commands.micro import show as show_micro
+from bench.commands.shared import Commands, complain, minutes, relative, uninterrupted
+from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
+from bench.experiment import Outcome, carry_out
+from bench.findings import Summary
+from bench.fleet import environ_of
+from bench.micro import record
+from bench.model import Plan, Raw, Solo
+from bench.options import add_run_arguments, crew_of, plan_of
+from bench.overhead import summarise
+from bench.plan import duration_s
+from bench.process import ROOT
+from bench.report import histograms, markdown, terminal
+from bench.rig import Rig
+from bench.store import Store, folder_name, pretty, read_raw
+
+
+def add(commands: Commands) -> None:
+    """`run` and `report`."""
+    run = commands.add_parser("run", help="measure, and report (the main job)")
+    run.set_defaults(call=_run)
+    add_run_arguments(run)
+    report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
+    report.set_defaults(call=_report)
+    report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
+
+
+def _run(args: argparse.Namespace) -> int:
+    plan = plan_of(args)
+    if args.dry_run:
+        _show_plan(plan, display.console())
+        return 0
+    machine.require_linux()
+    now = datetime.now(UTC)
+    store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
+    record = _Redacting(store)
+    record.write_plan(plan)
+    rig = None
+    with display.progress(duration_s(plan)) as shown:
+        try:
+            shown.say("starting the sink and the load generator")
+            rig = _rig(plan, args)
+            environs = {
+                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
+                for setup in plan.setups
+            }
+            store.write(
+                "machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()})
+            )
+            outcome = carry_out(plan, rig, record, shown)
+        finally:
+            with uninterrupted():
+                if rig is not None:
+                    rig.close()
+    with uninterrupted():
+        return _conclude(outcome, store)
+
+
+OTLP_PORTS = (4318, 4317)
+"""OTLP's own, http and grpc: where fleets that run elsewhere send unless told otherwise."""
+
+
+def _rig(plan: Plan, args: argparse.Namespace) -> Rig:
+    if not plan.targets:
+        return Rig(plan, crew_of(args))
+    return Rig(plan, crew_of(args), OTLP_PORTS, args.sink_host)
+
+
+class _Redacting:
+    """A record that never stores a set-up's secrets."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.append_window = store.append_window
+        self.append_requests = store.append_requests
+        self.append_slice = store.append_slice
+
+    def write_plan(self, plan: Plan) -> None:
+        """The plan with secret values redacted."""
+        self._store.write_plan(replace(plan, setups=machine.redact(plan.setups)))
+
+
+def _show_plan(plan: Plan, console: Console) -> None:
+    pinned = f"services on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
+    console.print(f"budget {plan.budget}: {minutes(plan)}, seed {plan.seed}, {pinned}")
+    if plan.windows:
+        console.print(
+            f"rotation: {plan.epochs} epochs of {plan.windows} windows of {plan.window_s:g} s, "
+            f"{plan.warm_up_s:g} s of warm-up and {plan.idle_s:g} s of quiet in each; "
+            f"up to {plan.spare} windows are repeated if the host takes CPU away"
+        )
+    if plan.solo:
+        console.print(_solo_line(plan, plan.solo))
+    rate = (
+        f"{plan.rate_per_s:g} arrivals/s"
+        if plan.rate_per_s
+        else f"calibrated to {plan.utilisation:.0%} of the CPU"
+    )
+    if plan.windows:
+        console.print(f"arrival rate of the rotation: {rate}, every cycle visits all set-ups once")
+    if plan.workers:
+        console.print(f"load: {plan.workers} workers")
+    console.print(f"{len(plan.setups)} set-ups:")
+    for setup in plan.setups:
+        console.print(f"  {setup.name:<14} {setup.description}", highlight=False)
+
+
+def _solo_line(plan: Plan, solo: Solo) -> str:
+    slices = ", ".join(
+        f"{length:g} s at {level:.0%}" for level, length in zip(solo.levels, solo.levels_s, strict=True)
+    )
+    return (
+        f"solo (without the control): {plan.epochs} blocks; every visit {solo.closed_s:g} s of closed loop, "
+        f"{slices} of the baseline's capacity, "
+        f"{solo.probes} probes of {solo.probe_s:g} s for p99 under {solo.latency_limit_s * 1e3:g} ms"
+    )
+
+
+def _conclude(outcome: Outcome, store: Store) -> int:
+    """The derived files, the report, and the exit code."""
+    try:
+        store.write("ending.json", pretty(outcome.raw.ending))
+        summary = _derive(store, outcome.raw)
+    except ResultsError as error:
+        # The disk is full: what is on it stays, and the report is shown at least here.
+        outcome.error = outcome.error or error
+        summary = summarise(outcome.raw)
+    terminal.show(summary, display.console())
+    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
+    if outcome.error is not None:
+        return complain(outcome.error)
+    if not outcome.complete:
+        return INTERRUPTED_EXIT_CODE
+    return 0 if summary.valid else MeasurementError.exit_code
+
+
+def _derive(store: Store, raw: Raw) -> Summary:
+    """The summary of raw records; summary.json, report.md and the histograms are written.
+
+    Raises:
+        ResultsError: the disk is full.
+    """
+    plan = replace(raw.plan, setups=machine.redact(raw.plan.setups))
+    summary = summarise(replace(raw, plan=plan))
+    store.write("summary.json", pretty(summary))
+    store.write("report.md", markdown.render(summary).encode())
+    for name, content in histograms.render(raw, summary).items():
+        store.write(f"{histograms.FOLDER}/{name}", content)
+    return summary
+
+
+def _report(args: argparse.Namespace) -> int:
+    if record.exists(args.folder):
+        show_micro(record.derive(Store(args.folder)), display.console())
+        if not (args.folder / "plan.json").exists():
+            return 0
+    summary = _derive(Store(args.folder), read_raw(args.folder))
+    terminal.show(summary, display.console())
+    return 0 if summary.valid else MeasurementError.exit_code

@@ -1,0 +1,55 @@
+"""What several commands need."""
+
+import argparse
+import contextlib
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.text import Text
+
+from bench.errors import BenchError
+from bench.model import Plan
+from bench.plan import duration_s
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
+
+
+def complain(error: BenchError) -> int:
+    """Prints an error and what to do about it; returns its exit code."""
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text(f"error: {error}", "red"))
+    console.print(Text(f"hint: {error.hint}"))
+    return error.exit_code
+
+
+def minutes(plan: Plan) -> str:
+    """How long a run takes, without and with all the windows that it may repeat."""
+    least, most = duration_s(plan), duration_s(plan, repeated=plan.spare)
+    return f"about {clock(least)}, at most {clock(most)}" if plan.spare else f"about {clock(least)}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{round(seconds) // 60} min {round(seconds) % 60} s"
+
+
+def relative(path: Path) -> str:
+    """A path as seen from here."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not keep the processes from being stopped."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, signal.SIG_IGN) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

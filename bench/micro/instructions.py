@@ -1,0 +1,135 @@
+"""CPU instructions of an operation and of a checkout, counted by valgrind's cachegrind.
+
+Rule 1: a count is the difference of two numbers of loops over the difference of the loops, so that
+starting the interpreter is not on it.
+Rule 2: nothing may differ between two counts: no address randomisation, hash seed 0.
+Rule 3: operations that talk to another process are not counted: how often they wait differs.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from bench.display import Shown
+from bench.errors import ServiceError
+from bench.fleet import environ_of
+from bench.micro.operations import Operation
+from bench.model import Setup
+from bench.process import ROOT, plain_environ
+
+HOW_TO_GET_IT = (
+    "instructions are not counted: valgrind is not installed "
+    "(`apt-get install valgrind`, or your system's own way)"
+)
+FEW, TRIAL = 8, 24
+ENOUGH = 5e7
+"""Loops are added until they are so many instructions: two starts of an interpreter differ by about
+a thousand, whatever is done."""
+MAX_LOOPS = 20_000
+FEW_CHECKOUTS, MANY_CHECKOUTS = 40, 140
+LIMIT_S = 300.0
+_TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
+
+
+def available() -> bool:
+    """Whether valgrind and setarch are there."""
+    return shutil.which("valgrind") is not None and shutil.which("setarch") is not None
+
+
+def of_operations(operations: Sequence[Operation], shown: Shown) -> tuple[dict[str, float], dict[str, str]]:
+    """Instructions of doing each operation once; and why there are none for some.
+
+    Two are counted at a time: counting is slow, and does not care who else uses the CPU.
+    """
+    counted: dict[str, float] = {}
+    failures: dict[str, str] = {}
+
+    def one(operation: Operation) -> None:
+        shown.say("counting instructions", operation.name)
+        try:
+            counted[operation.name] = of_operation(operation.name)
+        except ServiceError as error:
+            failures[operation.name] = str(error)
+
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        try:
+            for future in [pool.submit(one, each) for each in operations if not each.network]:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return counted, failures
+
+
+def of_operation(name: str) -> float:
+    """Instructions of doing an operation once.
+
+    Raises:
+        ServiceError: valgrind or the operation failed.
+    """
+
+    def total(loops: int) -> int:
+        return _count(["-m", "bench.micro.counted", name, str(loops)], plain_environ())
+
+    few, trial = total(FEW), total(TRIAL)
+    once = max((trial - few) / (TRIAL - FEW), ENOUGH / MAX_LOOPS)
+    if trial - few > ENOUGH:
+        return (trial - few) / (TRIAL - FEW)
+    loops = FEW + round(ENOUGH / once)
+    return (total(loops) - few) / (loops - FEW)
+
+
+def of_checkouts(
+    setups: Sequence[Setup], endpoints: Mapping[str, str], shown: Shown
+) -> tuple[dict[str, float], dict[str, str]]:
+    """Instructions of a checkout by set-up, its four services in one process, exports included."""
+    counted: dict[str, float] = {}
+    failures: dict[str, str] = {}
+    for setup in setups:
+        shown.say("counting instructions of a checkout", setup.name)
+        environ = environ_of(setup, hash_seed=0, endpoints=endpoints)
+        try:
+            totals = [
+                _count(["-m", "services.together", "--checkouts", str(count)], environ)
+                for count in (FEW_CHECKOUTS, MANY_CHECKOUTS)
+            ]
+        except ServiceError as error:
+            failures[setup.name] = str(error)
+            continue
+        counted[setup.name] = (totals[1] - totals[0]) / (MANY_CHECKOUTS - FEW_CHECKOUTS)
+    return counted, failures
+
+
+def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """All instructions of a Python process.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        command = [
+            "setarch", "-R", "valgrind", "--tool=cachegrind", "--cache-sim=no",
+            f"--cachegrind-out-file={Path(folder) / 'out'}", sys.executable, *arguments,
+        ]  # fmt: skip
+        try:
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=dict(environ) | {"PYTHONHASHSEED": "0"},
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceError(f"counting took longer than {LIMIT_S:g} s", "is the machine busy?") from None
+    found = _TOTAL.search(done.stderr)
+    if done.returncode or found is None:
+        last = [line for line in done.stderr.splitlines() if line and not line.startswith("==")][-1:]
+        raise ServiceError(last[0] if last else "valgrind failed", f"`{' '.join(command[4:])}` shows why")
+    return int(found[1].replace(",", ""))

@@ -1,0 +1,62 @@
+"""A microbenchmark's files: pyperf's `micro.json` and `micro-run.json` are raw, the rest is derived."""
+
+from pathlib import Path
+
+import pyperf
+
+from bench.errors import ResultsError
+from bench.micro.operations import TABLE
+from bench.report import markdown
+from bench.store import Store, pretty, read_record
+from bench.timings import MicroRun, MicroSummary, Reading, summarise
+
+FILE = "micro.json"
+RUN = "micro-run.json"
+SUMMARY = "micro-summary.json"
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds a microbenchmark."""
+    return (folder / RUN).exists()
+
+
+def read(folder: Path) -> MicroSummary:
+    """What a folder's microbenchmark found.
+
+    Raises:
+        ResultsError: a file is not there or not what it should be.
+    """
+    run = read_record(folder / RUN, MicroRun)
+    path = folder / FILE
+    readings: list[Reading] = []
+    if path.exists():
+        try:
+            suite = pyperf.BenchmarkSuite.load(str(path))
+        except (OSError, ValueError, KeyError) as error:
+            raise ResultsError(
+                f"{path} cannot be read: {error}", "is it pyperf's file of this run?"
+            ) from None
+        readings = [
+            Reading(
+                name=benchmark.get_name(),
+                round=int(each.get_metadata()["round"]),
+                values_s=each.values,
+                references_s=tuple(map(float, each.get_metadata()["reference_s"].split())),
+            )
+            for benchmark in suite
+            for each in benchmark.get_runs()
+        ]
+    return summarise(run, readings)
+
+
+def derive(store: Store) -> MicroSummary:
+    """The summary; `micro-summary.json` and `micro.md` are written.
+
+    Raises:
+        ResultsError: a file cannot be read or written.
+    """
+    summary = read(store.folder)
+    store.write(SUMMARY, pretty(summary))
+    sentences = {operation.name: operation.sentence for operation in TABLE}
+    store.write("micro.md", markdown.render_micro(summary, sentences).encode())
+    return summary

@@ -1,0 +1,264 @@
+"""Times the operations: round after round, in an order shuffled anew.
+
+Rule 1: a worker runs alone; nothing is timed while another one starts.
+Rule 2: all workers of a round have the same hash seed, those of another round another one.
+Rule 3: what was read is on disk after every round, as a file that pyperf reads.
+"""
+
+import os
+import queue
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+import psutil
+import pyperf
+
+from bench.display import Shown
+from bench.errors import ServiceError
+from bench.fleet import listener
+from bench.machine import split_cpus
+from bench.meter import pin
+from bench.micro.operations import Operation
+from bench.process import ROOT, Child, plain_environ
+from bench.sink import Sink
+
+ROUNDS = 5
+FAST_ROUNDS = 2
+VALUES = 3
+MIN_TIME_S = 0.02
+"""One value takes at least so long; ten thousand times the clock's resolution."""
+FAST_MIN_TIME_S = 0.005
+LIMIT_S = 60.0
+SECRET_METADATA = frozenset({"hostname", "python_executable", "command", "user", "boot_time"})
+"""A result is sent to colleagues: no host name, no path."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timed:
+    """What was read.
+
+    Attributes:
+        suite: the readings as pyperf keeps them; `round` and `reference_s` stand in each run's metadata.
+        failures: operations that could not prove what they are, and why.
+        steal: share of a core that the host took away.
+    """
+
+    suite: pyperf.BenchmarkSuite | None
+    failures: dict[str, str] = field(default_factory=dict)
+    steal: float = 0.0
+
+
+class Bench:
+    """The sink, the echo service and the workers of a microbenchmark.
+
+    Attributes:
+        endpoints: the sink's addresses by OTLP protocol.
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
+        self._logs = Path(self._folder.name)
+        self._before = os.sched_getaffinity(0)
+        _, self._cpus, others = split_cpus(pinned=True)
+        self._echo: Child | None = None
+        self.sink: Sink | None = None
+        try:
+            if others:
+                os.sched_setaffinity(0, others)
+            self.sink = Sink(self._logs)
+            with listener() as inherited:
+                self._echo = Child(
+                    "the echo service",
+                    ["-m", "services.echo", "--fd", str(inherited.fileno())],
+                    environ=plain_environ(),
+                    log=self._logs / "echo.log",
+                    pass_fds=(inherited.fileno(),),
+                )
+                echo = f"http://127.0.0.1:{inherited.getsockname()[1]}"
+            if others:
+                pin(self._echo.pid, others)
+            self.endpoints = self.sink.endpoints
+        except BaseException:
+            self.close()
+            raise
+        self._environ = plain_environ() | {
+            "BENCH_ECHO": echo,
+            "BENCH_SINK_HTTP": self.endpoints["http/protobuf"],
+            "BENCH_SINK_GRPC": self.endpoints["grpc"],
+        }
+
+    def read(
+        self, operation: Operation, cpu: int | None, environ: Mapping[str, str], options: Sequence[str]
+    ) -> pyperf.Run:
+        """One reading by a fresh process.
+
+        Args:
+            operation: what is timed.
+            cpu: where; absent: anywhere.
+            environ: what the worker's environment has beside ours.
+            options: loops and what follows of the worker's command line.
+
+        Raises:
+            ServiceError: the worker failed; the message says why.
+        """
+        file = self._logs / f"reading-{cpu}.json"
+        file.unlink(missing_ok=True)
+        command = [sys.executable, "-m", "bench.micro.worker", operation.name, *options, "-o", str(file)]
+        try:
+            done = subprocess.run(
+                _placed(command, cpu),
+                cwd=ROOT,
+                env={**self._environ, **environ},
+                capture_output=True,
+                text=True,
+                timeout=LIMIT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise ServiceError(f"it took longer than {LIMIT_S:g} s", "is the machine busy?") from None
+        if done.returncode or not file.exists():
+            last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or ["it said nothing"]
+            raise ServiceError(last[0].removeprefix(f"{operation.name}: "), "see the other operations")
+        return pyperf.Benchmark.load(str(file)).get_runs()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def forget(self) -> None:
+        """The sink keeps nothing of what came so far.
+
+        Raises:
+            ServiceError: it has died.
+        """
+        if self.sink is not None:
+            self.sink.account({})
+
+    def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
+        """Where workers run: on the CPU that services have in a measured run, or on all of them."""
+        return tuple(sorted(self._before)) if fast else self._cpus or (None,)
+
+    def close(self) -> None:
+        """No process is left, and the harness may use all its CPUs again."""
+        if self._echo is not None:
+            self._echo.stop(3.0)
+        if self.sink is not None:
+            self.sink.stop()
+        os.sched_setaffinity(0, self._before)
+        self._folder.cleanup()
+
+
+def measure(  # noqa: PLR0913 - what a measurement is
+    bench: Bench,
+    operations: Sequence[Operation],
+    rounds: int,
+    *,
+    fast: bool,
+    seed: int,
+    file: Path,
+    shown: Shown,
+) -> Timed:
+    """Every operation timed once a round.
+
+    Args:
+        bench: what it is done with.
+        operations: the reference among them.
+        rounds: how often.
+        fast: with shorter values, and on all CPUs at the same time.
+        seed: of the orders and of the hash seeds.
+        file: where pyperf's file is written after every round.
+        shown: who is told.
+
+    Raises:
+        ServiceError: the sink has died.
+    """
+    steal_s, started = psutil.cpu_times().steal, time.monotonic()
+    min_time_s = FAST_MIN_TIME_S if fast else MIN_TIME_S
+    loops: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    runs: dict[str, list[pyperf.Run]] = {}
+    suite = None
+    for number in range(rounds):
+        environ = {"PYTHONHASHSEED": str(random.Random(f"{seed}-{number}").randrange(1, 2**32))}
+
+        def read(operation: Operation, cpu: int | None, number: int = number,
+                 environ: Mapping[str, str] = environ) -> None:  # fmt: skip
+            shown.say(f"round {number + 1} of {rounds}", operation.name)
+            count = str(loops.get(operation.name, 0))
+            options = [count, str(min_time_s), "-w", "1", "-n", str(VALUES)]
+            try:
+                run = bench.read(operation, cpu, environ, options)
+            except ServiceError as error:
+                failures[operation.name] = str(error)
+                return
+            loops.setdefault(operation.name, run.get_loops())
+            runs.setdefault(operation.name, []).append(_clean(run, number))
+
+        _everywhere(in_order(operations, number, seed), bench.cpus(fast=fast), failures, read)
+        bench.forget()
+        kept = [pyperf.Benchmark(each) for name, each in runs.items() if name not in failures]
+        if kept:
+            suite = pyperf.BenchmarkSuite(kept)
+            suite.dump(str(file), replace=True)
+    steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
+    return Timed(suite=suite, failures=failures, steal=steal)
+
+
+def _everywhere(
+    order: Sequence[Operation],
+    cpus: Sequence[int | None],
+    failures: Mapping[str, str],
+    read: Callable[[Operation, int | None], None],
+) -> None:
+    """Reads operation after operation, as many at a time as there are CPUs."""
+    free: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    for cpu in cpus:
+        free.put(cpu)
+
+    def one(operation: Operation) -> None:
+        cpu = free.get()
+        try:
+            if operation.name not in failures:
+                read(operation, cpu)
+        finally:
+            free.put(cpu)
+
+    with ThreadPoolExecutor(len(cpus)) as pool:
+        try:
+            for future in [pool.submit(one, each) for each in order]:
+                future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def in_order(operations: Sequence[Operation], number: int, seed: int) -> list[Operation]:
+    """A round's order."""
+    shuffled = list(operations)
+    random.Random(f"{seed}-order-{number}").shuffle(shuffled)
+    return shuffled
+
+
+def _clean(run: pyperf.Run, number: int) -> pyperf.Run:
+    """A run without what nobody else needs to know, and with its round."""
+    metadata = {name: value for name, value in run.get_metadata().items() if name not in SECRET_METADATA}
+    return pyperf.Run(
+        run.values, warmups=list(run.warmups), metadata={**metadata, "round": number}, collect_metadata=False
+    )
+
+
+def _placed(command: list[str], cpu: int | None) -> list[str]:
+    """The command on a CPU."""
+    if cpu is None:
+        return command
+    start = f"import os,sys;os.sched_setaffinity(0,{{{cpu}}});os.execv(sys.argv[1],sys.argv[1:])"
+    return [sys.executable, "-S", "-c", start, *command]

@@ -1,0 +1,70 @@
+"""An operation that is ready to be timed, and its proof.
+
+Rule 1: the clock is the CPU time of this process, all threads.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+
+class Untrue(Exception):  # noqa: N818 - a finding, in a sentence
+    """An operation does not do what its name says."""
+
+
+def nothing() -> None:
+    """Nothing to let go of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """An operation that is ready to be timed.
+
+    Attributes:
+        time: does it so many times; returns the CPU seconds that this took.
+        check: called with the number of times that it was done in all; raises `Untrue` if the
+            operation is not what its name says.
+        close: lets go of threads, sockets and whatever would keep the process.
+    """
+
+    time: Callable[[int], float]
+    check: Callable[[int], None]
+    close: Callable[[], None] = nothing
+
+
+def timed(run: Callable[[int], object]) -> Callable[[int], float]:
+    """The CPU seconds of `run(loops)`."""
+
+    def measured(loops: int) -> float:
+        started = time.process_time()
+        run(loops)
+        return time.process_time() - started
+
+    return measured
+
+
+def in_pieces(
+    run: Callable[[int], object], piece: int, between: Callable[[], object]
+) -> Callable[[int], float]:
+    """The CPU seconds of `run`, in pieces so short that a queue never fills; `between` them it is emptied."""
+
+    def measured(loops: int) -> float:
+        total = 0.0
+        while loops > 0:
+            count = min(loops, piece)
+            loops -= count
+            total += timed(run)(count)
+            between()
+        return total
+
+    return measured
+
+
+def require(*, true: bool, otherwise: str) -> None:
+    """Nothing, if it is true.
+
+    Raises:
+        Untrue: with the sentence.
+    """
+    if not true:
+        raise Untrue(otherwise)

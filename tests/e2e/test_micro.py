@@ -1,0 +1,57 @@
+"""Microbenchmarks in their own processes, pyperf's own tools on the result, and instruction counts."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.micro import instructions
+from bench.micro.operations import TABLE
+
+
+def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+
+
+def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path) -> None:
+    done = bench("bench", "micro", "--fast", "--out", str(tmp_path / "m"))
+    assert done.returncode == 0, done.stderr
+    summary = json.loads((tmp_path / "m" / "micro-summary.json").read_text("utf-8"))
+    assert {each["name"] for each in summary["timings"]} == {operation.name for operation in TABLE}
+    file = str(tmp_path / "m" / "micro.json")
+    for tool in (["stats", file], ["hist", file], ["compare_to", file, file], ["check", file]):
+        assert "span/root" in bench("pyperf", *tool).stdout, tool
+    text = (tmp_path / "m" / "micro.json").read_text("utf-8")
+    assert "hostname" not in text
+    assert sys.executable not in text
+
+
+def test_it_can_be_made_again_from_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    done = bench("bench", "micro", "--only", "id/*", "--rounds", "2", "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    before = (folder / "micro-summary.json").read_bytes()
+    (folder / "micro-summary.json").unlink()
+    again = bench("bench", "report", str(folder))
+    assert again.returncode == 0, again.stderr
+    assert (folder / "micro-summary.json").read_bytes() == before
+
+
+def test_a_pattern_that_matches_nothing_says_so() -> None:
+    done = bench("bench", "micro", "--only", "spam")
+    assert done.returncode == 2
+    assert "error: no operation matches 'spam'" in done.stderr
+    assert "hint:" in done.stderr
+
+
+@pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
+@pytest.mark.parametrize("name", ["span/child", "inject/tracecontext-8", "server/sampled"])
+def test_instructions_are_repeatable_to_one_in_ten_thousand(name: str) -> None:
+    instructions.of_operation(name)  # whatever is compiled once, is compiled now
+    first, second = instructions.of_operation(name), instructions.of_operation(name)
+    assert first > 1000
+    assert abs(first / second - 1) < 1e-4

@@ -1,0 +1,98 @@
+"""The operations that are timed prove what they are; here inside this process, in e2e in their own."""
+
+import importlib
+from collections import Counter
+from pathlib import Path
+
+import pyperf
+import pytest
+
+from bench.errors import ResultsError
+from bench.micro import record
+from bench.micro.operations import REFERENCE, TABLE, Operation, choose
+from bench.micro.runner import in_order
+from bench.micro.subject import Untrue
+from bench.micro.worker import build
+from bench.store import Store, pretty
+from bench.timings import MicroRun
+
+ALONE = [operation for operation in TABLE if operation.room in {"spans", "context"}]
+WITH_MESSAGES = [operation for operation in TABLE if operation.build in {"encode", "serialise", "gzip"}]
+
+
+def name(operation: Operation) -> str:
+    return operation.name
+
+
+def test_names_are_unique_and_every_operation_can_be_built() -> None:
+    assert max(Counter(operation.name for operation in TABLE).values()) == 1
+    for operation in TABLE:
+        assert hasattr(importlib.import_module(f"bench.micro.{operation.room}"), operation.build)
+
+
+@pytest.mark.parametrize("operation", [*ALONE, *WITH_MESSAGES], ids=name)
+def test_an_operation_does_what_its_name_says(operation: Operation) -> None:
+    subject = build(operation)
+    try:
+        assert subject.time(7) >= 0
+        subject.check(7)
+        subject.time(3)
+        subject.check(10)
+    finally:
+        subject.close()
+
+
+@pytest.mark.parametrize("processor", ["count", "simple", "batch"])
+def test_a_span_that_does_not_reach_its_processor_is_found(processor: str) -> None:
+    subject = build(
+        Operation(
+            name="x",
+            sentence="",
+            room="spans",
+            build="start_and_end",
+            options={"sampler": "on", "processor": processor},
+        )
+    )
+    subject.time(7)
+    with pytest.raises(Untrue, match="7 of 8 spans"):
+        subject.check(8)
+    subject.close()
+
+
+def test_a_pattern_chooses_and_always_brings_the_reference() -> None:
+    assert [each.name for each in choose("id/*")] == [REFERENCE, "id/trace", "id/span"]
+    assert [each.name for each in choose("queue")] == [REFERENCE, "span/queue-full"]
+    assert choose("nothing-like-it") == ()
+    assert choose(None) == TABLE
+
+
+def test_rounds_shuffle_and_a_seed_repeats_them() -> None:
+    orders = [in_order(TABLE, number, 7) for number in range(3)]
+    assert orders[0] != orders[1] != orders[2]
+    assert all(sorted(order, key=name) == sorted(TABLE, key=name) for order in orders)
+    assert in_order(TABLE, 1, 7) == orders[1]
+    assert in_order(TABLE, 1, 8) != orders[1]
+
+
+def run_of(values: tuple[float, ...], number: int) -> pyperf.Run:
+    metadata = {"name": "id/trace", "unit": "second", "round": number, "reference_s": "1e-06 2e-06 1e-06"}
+    return pyperf.Run(values, metadata=metadata, collect_metadata=False)
+
+
+def test_the_figures_can_be_made_again_from_pyperfs_file(tmp_path: Path) -> None:
+    runs = [run_of((2e-7, 4e-7, 2e-7), number) for number in range(2)]
+    pyperf.BenchmarkSuite([pyperf.Benchmark(runs)]).dump(str(tmp_path / record.FILE))
+    store = Store(tmp_path)
+    store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
+    summary = record.derive(store)
+    assert summary.timings[0].ratio.value == pytest.approx(0.2)
+    assert "| id/trace" in (tmp_path / "micro.md").read_text("utf-8")
+    assert record.read(tmp_path) == summary
+
+
+def test_a_file_that_is_not_pyperfs_is_refused(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
+    store.write(record.FILE, b"{}")
+    with pytest.raises(ResultsError, match=record.FILE):
+        record.read(tmp_path)

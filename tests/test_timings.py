@@ -1,0 +1,74 @@
+"""Microbenchmark readings become figures that do not depend on the machine's mood."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.findings import Severity
+from bench.timings import MicroRun, Reading, reference_s, summarise, timings
+
+speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)
+
+
+def reading(name: str, number: int, value_s: float, reference: float = 1e-6) -> Reading:
+    return Reading(name=name, round=number, values_s=(value_s,) * 3, references_s=(reference,) * 3)
+
+
+@given(speeds, st.floats(0.01, 1000))
+def test_a_machine_that_changes_its_speed_does_not_change_the_ratio(speed: list[float], ratio: float) -> None:
+    rows = [reading("a", number, ratio * 1e-6 * each, 1e-6 * each) for number, each in enumerate(speed)]
+    (found,) = timings(rows)
+    assert found.ratio.value == pytest.approx(ratio)
+    assert found.ratio.low == pytest.approx(ratio)
+    assert found.cpu_s.value == pytest.approx(ratio * reference_s(rows))
+
+
+def test_the_interval_covers_what_it_says() -> None:
+    rng = np.random.default_rng(1)
+    covered = 0
+    for _ in range(1000):
+        rows = [reading("a", number, 5e-6 * math.exp(0.1 * rng.standard_normal())) for number in range(5)]
+        (found,) = timings(rows)
+        assert found.ratio.low is not None
+        assert found.ratio.high is not None
+        covered += found.ratio.low <= 5.0 <= found.ratio.high
+    assert 930 <= covered <= 970
+
+
+def test_values_of_one_process_are_no_replicates() -> None:
+    """Three equal values of two processes that differ say no more than one of each."""
+    thin = timings(
+        [
+            Reading(name="a", round=number, values_s=(value,), references_s=(1.0,))
+            for number, value in enumerate((1, 2))
+        ]
+    )
+    thick = timings(
+        [
+            Reading(name="a", round=number, values_s=(value,) * 9, references_s=(1.0,) * 9)
+            for number, value in enumerate((1, 2))
+        ]
+    )
+    assert thin == thick
+
+
+def test_one_preempted_value_does_not_move_a_reading() -> None:
+    (found,) = timings([Reading(name="a", round=0, values_s=(1.0, 9.0, 1.0), references_s=(1.0, 1.0, 1.0))])
+    assert found.ratio.value == pytest.approx(1.0)
+    assert found.ratio.low is None
+
+
+def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
+    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, failures={"span/root": "no span ended"})
+    summary = summarise(run, [])
+    assert not summary.valid
+    assert [caveat.severity for caveat in summary.caveats] == [Severity.INVALID]
+    assert "span/root" in summary.caveats[0].message
+
+
+def test_a_try_says_that_it_is_one() -> None:
+    run = MicroRun(rounds=2, fast=True, seed=1, steal=0.3)
+    assert {caveat.code for caveat in summarise(run, []).caveats} == {"try", "steal"}
