@@ -11,8 +11,7 @@ from bench.errors import ResultsError
 from bench.micro import record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.runner import in_order
-from bench.micro.subject import Untrue
-from bench.micro.worker import build
+from bench.micro.subject import Untrue, build
 from bench.store import Store, pretty
 from bench.timings import MicroRun
 

@@ -1,11 +1,17 @@
-"""An operation done so many times and nothing else, to be run under valgrind: `... NAME LOOPS`."""
+"""An operation done so many times and nothing else, to be run under valgrind: `... NAME LOOPS`.
+
+With 0 loops it prints how many are enough for a count.
+"""
 
 import gc
 import random
 import sys
 
 from bench.micro.operations import BY_NAME
-from bench.micro.worker import build
+from bench.micro.subject import build
+
+ENOUGH_S = 0.05
+"""Some hundred million instructions: two starts of an interpreter differ by about a thousand."""
 
 
 def main() -> None:
@@ -16,8 +22,14 @@ def main() -> None:
     # Trace and span ids: how many digits they have is work, too.
     random.seed(0)
     subject = build(BY_NAME[name])
-    subject.time(int(loops))
-    subject.check(int(loops))
+    if int(loops):
+        subject.time(int(loops))
+        subject.check(int(loops))
+    else:
+        enough = 1
+        while subject.time(enough) < ENOUGH_S:
+            enough *= 2
+        sys.stdout.write(f"{enough}\n")
     subject.close()
 
 

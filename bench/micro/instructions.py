@@ -27,11 +27,7 @@ HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
     "(`apt-get install valgrind`, or your system's own way)"
 )
-FEW, TRIAL = 8, 24
-ENOUGH = 5e7
-"""Loops are added until they are so many instructions: two starts of an interpreter differ by about
-a thousand, whatever is done."""
-MAX_LOOPS = 20_000
+FEW = 8
 FEW_CHECKOUTS, MANY_CHECKOUTS = 40, 140
 LIMIT_S = 300.0
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
@@ -72,16 +68,11 @@ def of_operation(name: str) -> float:
     Raises:
         ServiceError: valgrind or the operation failed.
     """
-
-    def total(loops: int) -> int:
-        return _count(["-m", "bench.micro.counted", name, str(loops)], plain_environ())
-
-    few, trial = total(FEW), total(TRIAL)
-    once = max((trial - few) / (TRIAL - FEW), ENOUGH / MAX_LOOPS)
-    if trial - few > ENOUGH:
-        return (trial - few) / (TRIAL - FEW)
-    loops = FEW + round(ENOUGH / once)
-    return (total(loops) - few) / (loops - FEW)
+    # Without valgrind first: it finds how many loops are enough, and compiles what is not compiled yet.
+    arguments = ["-m", "bench.micro.counted", name]
+    many = FEW + int(_run([sys.executable, *arguments, "0"], plain_environ()).stdout)
+    few, all_ = (_count([*arguments, str(loops)], plain_environ()) for loops in (FEW, many))
+    return (all_ - few) / (many - FEW)
 
 
 def of_checkouts(
@@ -116,20 +107,29 @@ def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             "setarch", "-R", "valgrind", "--tool=cachegrind", "--cache-sim=no",
             f"--cachegrind-out-file={Path(folder) / 'out'}", sys.executable, *arguments,
         ]  # fmt: skip
-        try:
-            done = subprocess.run(
-                command,
-                cwd=ROOT,
-                env=dict(environ) | {"PYTHONHASHSEED": "0"},
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ServiceError(f"counting took longer than {LIMIT_S:g} s", "is the machine busy?") from None
+        done = _run(command, environ)
     found = _TOTAL.search(done.stderr)
-    if done.returncode or found is None:
-        last = [line for line in done.stderr.splitlines() if line and not line.startswith("==")][-1:]
-        raise ServiceError(last[0] if last else "valgrind failed", f"`{' '.join(command[4:])}` shows why")
+    if found is None:
+        raise ServiceError(
+            "valgrind printed no count of instructions", f"`{' '.join(command[2:])}` shows why"
+        )
     return int(found[1].replace(",", ""))
+
+
+def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    try:
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            env={**environ, "PYTHONHASHSEED": "0"},
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"counting took longer than {LIMIT_S:g} s", "is the machine busy?") from None
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line and not line.startswith("==")][-1:]
+        raise ServiceError(last[0] if last else "it failed", f"`{' '.join(command)}` shows why")
+    return done

@@ -3,9 +3,12 @@
 Rule 1: the clock is the CPU time of this process, all threads.
 """
 
+import importlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from bench.micro.operations import Operation
 
 
 class Untrue(Exception):  # noqa: N818 - a finding, in a sentence
@@ -68,3 +71,12 @@ def require(*, true: bool, otherwise: str) -> None:
     """
     if not true:
         raise Untrue(otherwise)
+
+
+def build(operation: Operation) -> Subject:
+    """The operation, ready to be timed."""
+    room = importlib.import_module(f"bench.micro.{operation.room}")
+    made = getattr(room, operation.build)(**operation.options)
+    if not isinstance(made, Subject):
+        raise TypeError(operation.build)
+    return made

@@ -4,15 +4,14 @@ It proves that the operation does what its name says, before and after pyperf ti
 0 loops it first finds how many a value of MIN_TIME_S takes.
 """
 
-import importlib
 import sys
 from collections.abc import Callable
 
 import pyperf
 
 from bench.micro.context import reference
-from bench.micro.operations import BY_NAME, Operation
-from bench.micro.subject import Subject, Untrue
+from bench.micro.operations import BY_NAME
+from bench.micro.subject import Untrue, build
 
 UNTRUE_EXIT_CODE = 4
 PROOF_LOOPS = 3
@@ -26,15 +25,6 @@ REFERENCE_SUBJECT = reference()
 def reference_s() -> float:
     """CPU seconds of the reference operation, now."""
     return REFERENCE_SUBJECT.time(REFERENCE_LOOPS) / REFERENCE_LOOPS
-
-
-def build(operation: Operation) -> Subject:
-    """The operation, ready to be timed."""
-    room = importlib.import_module(f"bench.micro.{operation.room}")
-    made = getattr(room, operation.build)(**operation.options)
-    if not isinstance(made, Subject):
-        raise TypeError(operation.build)
-    return made
 
 
 def main() -> int:
