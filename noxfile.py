@@ -73,6 +73,12 @@ def micro(session: nox.Session) -> None:
 
 
 @nox.session
+def predict(session: nox.Session) -> None:
+    """What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`)."""
+    _bench(session, "predict")
+
+
+@nox.session
 def services(session: nox.Session) -> None:
     """Run the four services for a person, until Ctrl-C."""
     _install(session)

@@ -7,6 +7,7 @@ Rule 2: what is not known is None, never 0.
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bench.layers import Fit, Layers
 from bench.model import Plan
 
 
@@ -360,6 +361,8 @@ class Summary:
             away from 0; absent without a twin.
         caveats: everything measured that speaks against a figure.
         solo: latency and throughput of one fleet at a time; absent without that phase.
+        layers: where the tax goes; absent unless the run has the whole ladder.
+        fit: what a checkout costs by its spans; absent where too few set-ups differ in them.
     """
 
     schema: int
@@ -374,6 +377,8 @@ class Summary:
     noise_floor: float | None
     caveats: tuple[Caveat, ...]
     solo: SoloSummary | None = None
+    layers: Layers | None = None
+    fit: Fit | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,11 +9,11 @@ Rule 3: a failed checkout explains at most one trace that is not whole.
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bench.findings import Ledger
 from bench.model import Account, FleetReading, Setup
-from bench.setups import sampling_ratio, shape
+from bench.setups import discards, measures, sampling_ratio, shape
 from bench.stats import binomial_range
 
 RANGE_CONFIDENCE = 0.999
@@ -28,15 +28,17 @@ class Span:
     trace: bytes
     span: bytes
     parent: bytes
+    scope: str = ""
 
 
-def account(
+def account(  # noqa: PLR0913 - what came
     spans: Iterable[Span],
     shape: Mapping[str, int],
     *,
     exports: int = 0,
     size_bytes: int = 0,
     undecodable: int = 0,
+    metrics: int = 0,
 ) -> Account:
     """The account of one set-up's spans in one window.
 
@@ -46,12 +48,15 @@ def account(
         exports: export requests that carried them.
         size_bytes: their bodies' bytes on the wire.
         undecodable: bodies that could not be read.
+        metrics: export requests with metrics.
     """
     received: Counter[str] = Counter()
+    scopes: Counter[str] = Counter()
     traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)
     duplicated = 0
     for span in spans:
         received[span.service] += 1
+        scopes[span.scope] += 1
         if span.span in traces[span.trace]:
             duplicated += 1
         else:
@@ -75,17 +80,16 @@ def account(
         exports=exports,
         bytes=size_bytes,
         undecodable=undecodable,
+        scopes=dict(sorted(scopes.items())),
+        metrics=metrics,
     )
 
 
 def total(accounts: Iterable[Account]) -> Account:
     """The sum of accounts; a trace never spans two windows, so traces add up too."""
     accounts = tuple(accounts)
-    spans: Counter[str] = Counter()
-    for each in accounts:
-        spans.update(each.spans)
     return Account(
-        spans=dict(sorted(spans.items())),
+        spans=_sum(each.spans for each in accounts),
         duplicated=sum(each.duplicated for each in accounts),
         orphaned=sum(each.orphaned for each in accounts),
         whole=sum(each.whole for each in accounts),
@@ -94,7 +98,18 @@ def total(accounts: Iterable[Account]) -> Account:
         exports=sum(each.exports for each in accounts),
         bytes=sum(each.bytes for each in accounts),
         undecodable=sum(each.undecodable for each in accounts),
+        scopes=_sum(each.scopes for each in accounts),
+        metrics=sum(each.metrics for each in accounts),
+        discarded=_sum(each.discarded for each in accounts),
     )
+
+
+def _sum(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts by name, added up."""
+    found: Counter[str] = Counter()
+    for each in counts:
+        found.update(each)
+    return dict(sorted(found.items()))
 
 
 def ledger_of(setup: Setup, readings: Iterable[FleetReading], confidence: float = RANGE_CONFIDENCE) -> Ledger:
@@ -106,14 +121,42 @@ def ledger_of(setup: Setup, readings: Iterable[FleetReading], confidence: float 
         confidence: of the range of a sampled count.
     """
     readings = tuple(readings)
-    return balance(
-        total(reading.account for reading in readings),
-        checkouts=sum(reading.completed for reading in readings),
-        failed=sum(reading.failed for reading in readings),
+    found = total(reading.account for reading in readings)
+    checkouts = sum(reading.completed for reading in readings)
+    failed = sum(reading.failed for reading in readings)
+    ledger = balance(
+        found,
+        checkouts=checkouts,
+        failed=failed,
         ratio=sampling_ratio(setup),
         shape=shape(setup),
         confidence=confidence,
     )
+    problems = list(ledger.problems)
+    if discards(setup):
+        due = {service: count * checkouts for service, count in shape(setup).items()}
+        ledger = replace(
+            ledger,
+            spans_expected=sum(due.values()),
+            spans_received=sum(found.discarded.values()),
+            lost=sum(max(count - found.discarded.get(service, 0), 0) for service, count in due.items()),
+            services={service: (count, found.discarded.get(service, 0)) for service, count in due.items()},
+        )
+        problems += _undiscarded(found.discarded, due, failed, shape(setup))
+    if measures(setup) and checkouts and not found.metrics:
+        problems.append("no metrics came, and the set-up exports them")
+    return replace(ledger, problems=tuple(problems), balanced=not problems)
+
+
+def _undiscarded(
+    discarded: Mapping[str, int], due: Mapping[str, int], failed: int, shape: Mapping[str, int]
+) -> list[str]:
+    """Where an exporter to nowhere got other spans than the checkouts must have made."""
+    return [
+        f"the exporter of {service} got {discarded.get(service, 0)} spans where {count} were due"
+        for service, count in due.items()
+        if not count <= discarded.get(service, 0) <= count + failed * shape[service]
+    ]
 
 
 def balance(  # noqa: PLR0913 - what an account is held against

@@ -189,6 +189,9 @@ class Account:
         exports: export requests.
         bytes: body bytes as they came over the wire.
         undecodable: bodies that were not OTLP.
+        scopes: received spans by instrumentation scope, which tells requests, calls and statements apart.
+        metrics: export requests with metrics; their bytes are in `bytes`, they are not in `exports`.
+        discarded: spans by service that an exporter to nowhere has counted itself; no sink gets them.
     """
 
     spans: dict[str, int] = field(default_factory=dict)
@@ -200,6 +203,9 @@ class Account:
     exports: int = 0
     bytes: int = 0
     undecodable: int = 0
+    scopes: dict[str, int] = field(default_factory=dict)
+    metrics: int = 0
+    discarded: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,8 +34,9 @@ def add_run_arguments(run: argparse.ArgumentParser) -> None:
     which.add_argument("--preset", choices=tuple(PRESETS), help="a list of set-ups by name")
     run.add_argument("--setups-file", type=Path, metavar="F.toml", help="add your own set-ups")
     run.add_argument(
-        "--phases", type=_phases, default=PHASES, metavar="P,Q",
-        help="rotation (CPU, memory), solo (latency and throughput under load), or both (default)",
+        "--phases", type=_phases, metavar="P,Q",
+        help="rotation (CPU, memory), solo (latency and throughput under load), or both "
+        "(default; for --preset layers rotation alone)",
     )  # fmt: skip
     _add_rotation(run)
     _add_solo(run)
@@ -55,21 +56,21 @@ def _add_rotation(run: argparse.ArgumentParser) -> None:
     run.add_argument("--epochs", type=count, help="fresh processes so many times")
     run.add_argument("--windows", type=count, help="windows in an epoch")
     run.add_argument(
-        "--window", type=_between(0.5, 3600, " seconds"), metavar="S", help="length of a window in seconds"
+        "--window", type=between(0.5, 3600, " seconds"), metavar="S", help="length of a window in seconds"
     )
     run.add_argument(
         "--warm-up",
-        type=_between(0.5, 3600, " seconds"),
+        type=between(0.5, 3600, " seconds"),
         metavar="S",
         help="load before the first window of an epoch",
     )
     run.add_argument(
-        "--utilisation", type=_between(0.05, 0.95), default=UTILISATION, metavar="U",
+        "--utilisation", type=between(0.05, 0.95), default=UTILISATION, metavar="U",
         help=f"how busy the services' CPU should be, 0.05 to 0.95 (default: {UTILISATION})",
     )  # fmt: skip
     run.add_argument(
         "--rate",
-        type=_between(1, MAX_RATE_PER_S, " per second"),
+        type=between(1, MAX_RATE_PER_S, " per second"),
         default=0.0,
         help="arrivals per second (default: calibrated)",
     )
@@ -113,7 +114,7 @@ def _add_load(run: argparse.ArgumentParser) -> None:
 # ---------------------------------------------------------------- values
 
 
-def _between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
+def between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
     """A parser of numbers in a range."""
 
     def parse(text: str) -> float:
@@ -132,7 +133,7 @@ def _between_int(low: int, high: int) -> Callable[[str], int]:
     """A parser of whole numbers in a range."""
 
     def parse(text: str) -> int:
-        value = _between(low, high)(text)
+        value = between(low, high)(text)
         if value != int(value):
             raise argparse.ArgumentTypeError(f"{text} is no whole number")
         return int(value)
@@ -164,7 +165,7 @@ def _phases(text: str) -> tuple[str, ...]:
 
 
 def _levels(text: str) -> tuple[float, ...]:
-    return tuple(sorted({_between(0.05, 2)(part) for part in text.split(",")}))
+    return tuple(sorted({between(0.05, 2)(part) for part in text.split(",")}))
 
 
 def _target(text: str) -> tuple[str, str]:
@@ -207,9 +208,10 @@ def plan_of(args: argparse.Namespace) -> Plan:
             "workers on other machines cannot reach fleets that listen on this machine's loopback",
             "start the fleets with `python -m services all --host ...` and name them with --target",
         )
+    phases = args.phases or (("rotation",) if args.preset == "layers" else PHASES)
     cpus, services_cpus, other_cpus = machine.split_cpus(pinned=not args.no_pin and not args.target)
     solo = None
-    if "solo" in args.phases:
+    if "solo" in phases:
         solo = solo_of(budget, setups, args.latency_limit, args.levels)
     return Plan(
         name=args.name,
@@ -217,8 +219,8 @@ def plan_of(args: argparse.Namespace) -> Plan:
         seed=secrets.randbelow(2**32) if args.seed is None else args.seed,
         setups=setups,
         epochs=args.epochs or budget.epochs,
-        windows=(args.windows or budget.windows) if "rotation" in args.phases else 0,
-        spare=budget.spare if "rotation" in args.phases else 0,
+        windows=(args.windows or budget.windows) if "rotation" in phases else 0,
+        spare=budget.spare if "rotation" in phases else 0,
         window_s=args.window or budget.window_s,
         warm_up_s=args.warm_up or budget.warm_up_s,
         idle_s=budget.idle_s,

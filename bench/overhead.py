@@ -38,7 +38,8 @@ from bench.findings import (
     WorkerLag,
 )
 from bench.latency import solo_summary
-from bench.ledger import RANGE_CONFIDENCE, ledger_of
+from bench.layers import Traffic, fit, ladder
+from bench.ledger import RANGE_CONFIDENCE, ledger_of, total
 from bench.model import (
     BASELINE,
     CONTROL,
@@ -46,6 +47,7 @@ from bench.model import (
     SCHEMA,
     TWIN,
     UNSENT,
+    FleetReading,
     Kind,
     Plan,
     Raw,
@@ -57,8 +59,13 @@ from bench.setups import sampling_ratio, shape
 from bench.stats import Array, Estimate, against, contrasts, differences, quantile
 
 
-def summarise(raw: Raw) -> Summary:
-    """Everything that follows from a run's raw records."""
+def summarise(raw: Raw, prices: Mapping[str, float] | None = None) -> Summary:
+    """Everything that follows from a run's raw records.
+
+    Args:
+        raw: what it left.
+        prices: CPU seconds of operations by name, where microbenchmarks belong to the run.
+    """
     plan, windows, requests, ending = raw.plan, raw.windows, raw.requests, raw.ending
     work = [window for window in windows if window.kind is Kind.WORK]
     counting = counting_windows(work, plan.windows)
@@ -66,19 +73,14 @@ def summarise(raw: Raw) -> Summary:
     estimates = _estimates(plan, cells)
     numbers = {(window.epoch, window.window) for window in counting}
     counted = [request for request in requests if (request.epoch, request.window) in numbers]
-    load = _load(
-        plan,
-        counting,
-        counted,
-        set_aside=len(work) - len(counting),
-        lost=sum(each.lost_workers for each in work),
-    )
+    load = _load(plan, work, counting, counted)
     by_setup: defaultdict[str, list[Request]] = defaultdict(list)
     for request in counted:
         by_setup[request.setup].append(request)
     # What a load worker sent before it died nobody knows, so its windows have no account either.
     whole = [window for window in work if not window.lost_workers]
     ledgers = {setup.name: ledger_of(setup, readings_of(whole, setup.name)) for setup in plan.setups}
+    traffic = {setup.name: _traffic(readings_of(whole, setup.name)) for setup in plan.setups}
     base_latency = _latency(by_setup[BASELINE]).p50
     solo, solo_caveats = solo_summary(raw, plan.solo) if plan.solo else (None, ())
     caveats = (
@@ -93,6 +95,12 @@ def summarise(raw: Raw) -> Summary:
         *_too_short(plan, estimates),
         *solo_caveats,
     )
+    setups = tuple(
+        _setup_summary(
+            setup, plan, cells, estimates, ledgers[setup.name], caveats, by_setup[setup.name], work
+        )
+        for setup in plan.setups
+    )
     return Summary(
         schema=SCHEMA,
         baseline=BASELINE,
@@ -101,17 +109,31 @@ def summarise(raw: Raw) -> Summary:
         complete=ending.complete,
         plan=plan,
         epochs=len(cells),
-        setups=tuple(
-            _setup_summary(
-                setup, plan, cells, estimates, ledgers[setup.name], caveats, by_setup[setup.name], work
-            )
-            for setup in plan.setups
-        ),
+        setups=setups,
         pairs=_pairs(plan, cells, estimates),
         load=load,
         noise_floor=_noise_floor(estimates, plan.confidence),
         caveats=caveats,
         solo=solo,
+        layers=ladder(plan, cells, traffic, prices or {}),
+        fit=fit(plan.setups, _counting(setups), traffic),
+    )
+
+
+def _counting(setups: Sequence[SetupSummary]) -> dict[str, float]:
+    """Extra CPU seconds per checkout of the set-ups whose figure counts."""
+    return {each.name: each.overhead.cpu_s for each in setups if each.overhead and not each.invalid}
+
+
+def _traffic(readings: Sequence[FleetReading]) -> Traffic:
+    """What a set-up sent over some readings."""
+    found = total(reading.account for reading in readings)
+    return Traffic(
+        checkouts=sum(reading.completed for reading in readings),
+        spans=sum(found.spans.values()),
+        exports=found.exports,
+        bytes=found.bytes,
+        scopes=found.scopes,
     )
 
 
@@ -371,11 +393,11 @@ def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
 
 
 def _load(
-    plan: Plan, work: Sequence[Window], requests: Sequence[Request], *, set_aside: int, lost: int
+    plan: Plan, work: Sequence[Window], counting: Sequence[Window], requests: Sequence[Request]
 ) -> LoadSummary:
-    length = sum(window.duration_s for window in work) or 1.0
+    length = sum(window.duration_s for window in counting) or 1.0
     lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status not in UNSENT]
-    services = sum(cpu_s(fleet) for window in work for fleet in window.fleets)
+    services = sum(cpu_s(fleet) for window in counting for fleet in window.fleets)
     return LoadSummary(
         rate_per_s=plan.rate_per_s,
         requests=len(requests),
@@ -384,13 +406,13 @@ def _load(
         lag_p50_s=quantile(lags, 0.5),
         lag_p99_s=quantile(lags, 0.99),
         utilisation=services / length / plan.service_cpus,
-        load_utilisation=sum(window.machine.load_s for window in work)
+        load_utilisation=sum(window.machine.load_s for window in counting)
         / length
         / min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus),
-        steal=sum(window.machine.steal_s for window in work) / length,
-        foreign=sum(window.machine.foreign_s for window in work) / length,
-        set_aside=set_aside,
-        lost_workers=lost,
+        steal=sum(window.machine.steal_s for window in counting) / length,
+        foreign=sum(window.machine.foreign_s for window in counting) / length,
+        set_aside=len(work) - len(counting),
+        lost_workers=sum(each.lost_workers for each in work),
         workers=_workers(requests) if plan.workers else (),
     )
 

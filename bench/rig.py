@@ -10,6 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bench.errors import MeasurementError
@@ -33,7 +34,7 @@ from bench.model import (
     Window,
 )
 from bench.plan import hash_seed, start_order
-from bench.setups import shape
+from bench.setups import discards, shape
 from bench.sink import STRAY, Sink
 from bench.solo import Wanted
 from bench.target import Target
@@ -64,6 +65,7 @@ class Rig:
         self._plan = plan
         self._shapes = {setup.name: shape(setup) for setup in plan.setups}
         self._fleets: dict[str, Fleet | Target] = {}
+        self._counted: dict[str, dict[str, int]] = {}
         with contextlib.ExitStack() as stack:
             self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
@@ -134,6 +136,7 @@ class Rig:
     def stop_epoch(self) -> None:
         """No fleet runs any more."""
         fleets, self._fleets = self._fleets, {}
+        self._counted = {}
         for fleet in fleets.values():
             fleet.ask_to_stop()
         deadline = time.monotonic() + STOP_LIMIT_S
@@ -168,7 +171,7 @@ class Rig:
             name: {service: after[name][service] - ns for service, ns in clocks.items()}
             for name, clocks in before.items()
         }
-        accounts = self._accounts() if kind in {Kind.WORK, Kind.WARM_UP} else {}
+        accounts = self._accounts(self._fleets) if kind in {Kind.WORK, Kind.WARM_UP} else {}
         services_ns = sum(sum(clocks.values()) for clocks in used.values())
         return Window(
             epoch=epoch,
@@ -223,7 +226,7 @@ class Rig:
         after, ended = fleet.cpu_ns(), time.monotonic()
         machine_after = self._machine.now()
         if wanted.purpose is Purpose.FLUSH:
-            accounts = self._accounts()
+            accounts = self._accounts([wanted.setup])
         used = {service: after[service] - ns for service, ns in before.items()}
         return wanted.measured(
             duration_s=ended - started,
@@ -270,9 +273,20 @@ class Rig:
             return dict.fromkeys(self._fleets, SERVICES)
         return {name: fleet.flush() for name, fleet in self._fleets.items()}
 
-    def _accounts(self) -> dict[str, Account]:
+    def _accounts(self, awake: Iterable[str]) -> dict[str, Account]:
         """The sink's accounts; none at all if it has died, which the ledger then shows."""
-        return self.sink.account(self._shapes) if self.sink.is_running() else {}
+        found = self.sink.account(self._shapes) if self.sink.is_running() else {}
+        for name in awake:
+            fleet = self._fleets[name]
+            if discards(fleet.setup):
+                found[name] = replace(found.get(name, Account()), discarded=self._discarded(name, fleet))
+        return found
+
+    def _discarded(self, name: str, fleet: Fleet | Target) -> dict[str, int]:
+        """What an exporter to nowhere got since the last account, by service."""
+        now = {service: int(str(usage["discarded_spans"])) for service, usage in fleet.usage().items()}
+        before, self._counted[name] = self._counted.get(name, {}), now
+        return {service: count - before.get(service, 0) for service, count in now.items()}
 
     def memory(self) -> tuple[Memory, ...]:
         """Memory of all services."""

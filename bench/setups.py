@@ -19,6 +19,10 @@ decide on, and a good multiple of the noise floor."""
 
 _BATCH = {"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "parentbased_always_on"}
 _SIMPLE = {"BENCH_TRACING": "simple", "OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+_LEAN = {"BENCH_SPANS": "lean"}
+_UNPROPAGATED = {"OTEL_PROPAGATORS": "baggage"}
+"""No trace context: with `none` OpenTelemetry 1.45.1 extracts no context at all (None), and every
+request fails."""
 _GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 
 
@@ -63,7 +67,7 @@ TABLE = (
     Setup(
         name="batch-lean",
         description="As batch, without the ASGI receive and send spans.",
-        env={**_BATCH, "BENCH_SPANS": "lean"},
+        env={**_BATCH, **_LEAN},
     ),
     Setup(name="batch-grpc", description="As batch, OTLP over grpc.", env={**_BATCH, **_GRPC}),
     Setup(
@@ -87,6 +91,41 @@ TABLE = (
         env=_SIMPLE,
     ),
     Setup(name="simple-grpc", description="As simple, OTLP over grpc.", env={**_SIMPLE, **_GRPC}),
+    Setup(
+        name="batch-metrics",
+        description="As batch, and the metrics of the instrumentations.",
+        env={**_BATCH, "OTEL_METRICS_EXPORTER": "otlp"},
+    ),
+    Setup(
+        name="layer-api",
+        description="Instrumented (without receive and send spans), no SDK, no trace context propagated.",
+        env={"BENCH_TRACING": "api", **_LEAN, **_UNPROPAGATED},
+    ),
+    Setup(
+        name="layer-off",
+        description="The SDK behind it, nothing sampled, no trace context propagated.",
+        env={"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "always_off", **_LEAN, **_UNPROPAGATED},
+    ),
+    Setup(
+        name="layer-propagate",
+        description="The trace context propagated: every parent is there, and not sampled.",
+        env={"BENCH_TRACING": "batch", "OTEL_TRACES_SAMPLER": "parentbased_always_off", **_LEAN},
+    ),
+    Setup(
+        name="layer-record",
+        description="Everything recorded, no span processor.",
+        env={**_BATCH, **_LEAN, "OTEL_TRACES_EXPORTER": "none"},
+    ),
+    Setup(
+        name="layer-discard",
+        description="Batch processor, the exporter throws the spans away.",
+        env={**_BATCH, **_LEAN, "OTEL_TRACES_EXPORTER": "discard"},
+    ),
+    Setup(
+        name="layer-encode",
+        description="Batch processor, the exporter encodes the spans and throws the bytes away.",
+        env={**_BATCH, **_LEAN, "OTEL_TRACES_EXPORTER": "encode"},
+    ),
     _ratio("dapper-1", "Every checkout sampled.", "1.0"),
     _ratio("dapper-2", "One checkout in 2 sampled.", "0.5"),
     _ratio("dapper-4", "One checkout in 4 sampled.", "0.25"),
@@ -102,6 +141,12 @@ QUICK = (BASELINE, TWIN, CONTROL, "always-off", "ratio-10", "batch", "simple")
 PRESETS = {
     "default": DEFAULT,
     "quick": QUICK,
+    # A ladder of which each rung adds a layer of tracing, and three rungs beside it.
+    "layers": (
+        BASELINE, TWIN, CONTROL,
+        "layer-api", "layer-off", "layer-propagate", "layer-record", "layer-discard", "layer-encode",
+        "batch-lean", "batch", "batch-metrics", "simple", "batch-grpc", "batch-gzip",
+    ),
     # The sampling ratios of Dapper's table 2 (Sigelman and others, 2010).
     "dapper": (
         BASELINE, TWIN, CONTROL,
@@ -139,6 +184,25 @@ def sampling_ratio(setup: Setup) -> float:
         case _:
             # Also for a name that it does not know the SDK samples everything, with a warning.
             return 1.0
+
+
+def discards(setup: Setup) -> bool:
+    """Whether its spans go to an exporter to nowhere, which counts them itself."""
+    env = setup.env
+    return (
+        env.get("BENCH_TRACING", "none") in {"simple", "batch"}
+        and env.get("OTEL_TRACES_EXPORTER", "otlp") in {"discard", "encode"}
+        and sampling_ratio(Setup(name="", description="", env={**env, "OTEL_TRACES_EXPORTER": "otlp"})) == 1.0
+    )
+
+
+def measures(setup: Setup) -> bool:
+    """Whether it exports the metrics of its instrumentations."""
+    env = setup.env
+    return (
+        env.get("BENCH_TRACING", "none") in {"simple", "batch"}
+        and env.get("OTEL_METRICS_EXPORTER", "none") == "otlp"
+    )
 
 
 def shape(setup: Setup) -> dict[str, int]:

@@ -28,6 +28,7 @@ class Usage(msgspec.Struct):
         memory_bytes: pss, uss, rss and peak_rss.
         opentelemetry_modules: how many modules of OpenTelemetry are loaded.
         upstreams: whom it asks, by name.
+        discarded_spans: spans that its exporter has thrown away.
     """
 
     service: str
@@ -35,6 +36,7 @@ class Usage(msgspec.Struct):
     memory_bytes: dict[str, int]
     opentelemetry_modules: int
     upstreams: dict[str, str] = {}
+    discarded_spans: int = 0
 
 
 class Target:

@@ -97,6 +97,11 @@ class MicroSummary:
     caveats: tuple[Caveat, ...]
 
     @property
+    def prices(self) -> dict[str, float]:
+        """CPU seconds by operation."""
+        return {timing.name: timing.cpu_s.value for timing in self.timings}
+
+    @property
     def valid(self) -> bool:
         """Whether every figure counts."""
         return all(caveat.severity is not Severity.INVALID for caveat in self.caveats)

@@ -15,14 +15,18 @@ because uvicorn re-raises SIGTERM and `atexit` never runs.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace import TracerProvider
+    from google.protobuf.message import Message
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span, Tracer
     from starlette.applications import Starlette
@@ -92,6 +96,10 @@ class Tracing(Protocol):
     def shutdown(self) -> None:
         """Flush, and let go of threads and sockets."""
 
+    @property
+    def discarded(self) -> int:
+        """Spans that were exported to nowhere, so that no sink can count them."""
+
 
 class NoTracing:
     """Tracing that does nothing: the baseline, and all set-ups whose spans are not hand-written.
@@ -100,6 +108,7 @@ class NoTracing:
     """
 
     headers: Mapping[str, str] = MappingProxyType({})
+    discarded = 0
 
     def instrument(self, app: "Starlette") -> "ASGIApp":
         return app
@@ -139,29 +148,36 @@ class NoTracing:
 
 
 class ProvidedTracing(NoTracing):
-    """Tracing with the SDK's provider behind it, or with none (`api`)."""
+    """Tracing with the SDK's providers behind it, or with none (`api`)."""
 
-    def __init__(self, provider: "TracerProvider | None") -> None:
-        self._provider = provider
+    def __init__(self, providers: "Providers") -> None:
+        self._providers = providers
+
+    @property
+    def discarded(self) -> int:  # type: ignore[override]
+        exporter = self._providers.exporter
+        return exporter.discarded if isinstance(exporter, Discarding) else 0
 
     def flush(self) -> None:
         # The return value says True even when every span was dropped: the sink counts.
-        if self._provider is not None:
-            self._provider.force_flush()
+        for provider in (self._providers.traces, self._providers.metrics):
+            if provider is not None:
+                provider.force_flush()
 
     def shutdown(self) -> None:
-        if self._provider is not None:
-            self._provider.shutdown()
+        for provider in (self._providers.traces, self._providers.metrics):
+            if provider is not None:
+                provider.shutdown()
 
 
 class InstrumentedTracing(ProvidedTracing):
     """Spans made by instrumentation libraries; without a provider they are no-ops (`api`)."""
 
-    def __init__(self, spans: Spans, provider: "TracerProvider | None") -> None:
+    def __init__(self, spans: Spans, providers: "Providers") -> None:
         from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
         from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
 
-        super().__init__(provider)
+        super().__init__(providers)
         self._spans = spans
         HTTPXClientInstrumentor().instrument()
         SQLite3Instrumentor().instrument()
@@ -189,11 +205,11 @@ class InstrumentedTracing(ProvidedTracing):
 class ManualTracing(ProvidedTracing):
     """The checkout story written by hand: context extracted, spans made, context injected."""
 
-    def __init__(self, provider: "TracerProvider | None") -> None:
+    def __init__(self, providers: "Providers") -> None:
         # Kept, not imported again in every step: an import statement costs a microsecond.
         from opentelemetry import propagate, trace
 
-        super().__init__(provider)
+        super().__init__(providers)
         self._propagate = propagate
         self._trace = trace
         self._tracer: Tracer = trace.get_tracer("services.checkout")
@@ -257,7 +273,10 @@ class _Written:
 
 
 PROTOCOLS = ("http/protobuf", "grpc")
-EXPORTERS = ("otlp", "console", "none")
+EXPORTERS = ("otlp", "console", "none", "discard", "encode")
+"""The SDK's own, and two of ours that end a step earlier: `discard` throws spans away, `encode`
+turns them into OTLP bytes first."""
+METRICS_EXPORTERS = ("none", "otlp")
 
 
 def check(environ: Mapping[str, str]) -> tuple[Mode, Spans]:
@@ -269,6 +288,7 @@ def check(environ: Mapping[str, str]) -> tuple[Mode, Spans]:
     mode = Mode(_choice("BENCH_TRACING", tuple(Mode), environ.get("BENCH_TRACING", Mode.NONE)))
     spans = Spans(_choice("BENCH_SPANS", tuple(Spans), environ.get("BENCH_SPANS", Spans.AUTO)))
     _choice("OTEL_TRACES_EXPORTER", EXPORTERS, environ.get("OTEL_TRACES_EXPORTER", "otlp"))
+    _choice("OTEL_METRICS_EXPORTER", METRICS_EXPORTERS, environ.get("OTEL_METRICS_EXPORTER", "none"))
     _choice("OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, _protocol(environ))
     return mode, spans
 
@@ -282,8 +302,8 @@ def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
     mode, spans = check(environ)
     if mode is Mode.NONE:
         return NoTracing()
-    provider = None if mode is Mode.API else _provider(service, mode, environ)
-    return ManualTracing(provider) if spans is Spans.MANUAL else InstrumentedTracing(spans, provider)
+    providers = Providers() if mode is Mode.API else _providers(service, mode, environ)
+    return ManualTracing(providers) if spans is Spans.MANUAL else InstrumentedTracing(spans, providers)
 
 
 def _choice(variable: str, choices: Sequence[str], value: str) -> str:
@@ -297,25 +317,87 @@ def _protocol(environ: Mapping[str, str]) -> str:
     return environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", common)
 
 
-def _provider(service: str, mode: Mode, environ: Mapping[str, str]) -> "TracerProvider":
-    """The SDK's provider, made global, with one processor; sampler and limits come from `OTEL_*`."""
-    from opentelemetry import trace
+@dataclass(frozen=True, slots=True)
+class Providers:
+    """The SDK behind the API; nothing of it for `api`."""
+
+    traces: "TracerProvider | None" = None
+    metrics: "MeterProvider | None" = None
+    exporter: "SpanExporter | Discarding | None" = None
+
+
+class Discarding:
+    """An exporter to nowhere, which counts: what tracing costs up to here, without a backend.
+
+    Args:
+        encode: turns spans into an OTLP message, which is then serialised; absent: nothing does.
+        success: what an exporter answers when all went well.
+    """
+
+    def __init__(self, encode: "Callable[[Sequence[ReadableSpan]], Message] | None", success: object) -> None:
+        self._encode = encode
+        self._success = success
+        self.discarded = 0
+
+    def export(self, spans: "Sequence[ReadableSpan]") -> object:
+        """All of them are gone."""
+        if self._encode is not None:
+            self._encode(spans).SerializeToString()
+        self.discarded += len(spans)
+        return self._success
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
+        """Nothing waits here."""
+        return True
+
+    def shutdown(self) -> None:
+        """Nothing to let go of."""
+
+
+def _providers(service: str, mode: Mode, environ: Mapping[str, str]) -> Providers:
+    """The SDK's providers, made global, with one processor; sampler and limits come from `OTEL_*`."""
+    from opentelemetry import metrics, trace
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor
 
+    resource = Resource.create({"service.name": service})
+    meter_provider = _meter_provider(resource, environ)
+    if meter_provider is not None:
+        metrics.set_meter_provider(meter_provider)
     exporter = _exporter(environ)
     # shutdown_on_exit would register an atexit hook that never runs under uvicorn's SIGTERM.
-    provider = TracerProvider(resource=Resource.create({"service.name": service}), shutdown_on_exit=False)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     if exporter is not None:
         kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
         provider.add_span_processor(kind(exporter))
     trace.set_tracer_provider(provider)
-    return provider
+    return Providers(provider, meter_provider, exporter)
 
 
-def _exporter(environ: Mapping[str, str]) -> "SpanExporter | None":
-    """The exporter of `OTEL_TRACES_EXPORTER` (otlp, console, none) and the OTLP protocol variables."""
+def _meter_provider(resource: "Resource", environ: Mapping[str, str]) -> "MeterProvider | None":
+    """The metrics of the instrumentations, exported over OTLP, where `OTEL_METRICS_EXPORTER` says so."""
+    if environ.get("OTEL_METRICS_EXPORTER", "none") == "none":
+        return None
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.metrics.export import MetricExporter, PeriodicExportingMetricReader
+
+    exporter: MetricExporter
+    if _protocol(environ) == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import (
+            OTLPMetricExporter as GrpcMetricExporter,
+        )
+
+        exporter = GrpcMetricExporter()
+    else:
+        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+
+        exporter = OTLPMetricExporter()
+    return MeterProvider([PeriodicExportingMetricReader(exporter)], resource, shutdown_on_exit=False)
+
+
+def _exporter(environ: Mapping[str, str]) -> "SpanExporter | Discarding | None":
+    """The exporter of `OTEL_TRACES_EXPORTER` and the OTLP protocol variables."""
     name = environ.get("OTEL_TRACES_EXPORTER", "otlp")
     if name == "none":
         return None
@@ -323,6 +405,11 @@ def _exporter(environ: Mapping[str, str]) -> "SpanExporter | None":
         from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
         return ConsoleSpanExporter()
+    if name in {"discard", "encode"}:
+        from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        return Discarding(encode_spans if name == "encode" else None, SpanExportResult.SUCCESS)
     if _protocol(environ) == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
             OTLPSpanExporter as GrpcSpanExporter,

@@ -238,7 +238,8 @@ class _Admin:
         return answer(200, {"service": self._service, "flushed": True})
 
     async def _usage(self, _request: Request) -> Response:
-        return answer(200, usage(self._service) | {"upstreams": self._upstreams})
+        mine = {"upstreams": self._upstreams, "discarded_spans": self._tracing.discarded}
+        return answer(200, usage(self._service) | mine)
 
 
 def usage(service: str) -> dict[str, object]:

@@ -153,5 +153,5 @@ class FakeProgress:
     def __init__(self) -> None:
         self.said: list[str] = []
 
-    def say(self, what: str) -> None:
+    def say(self, what: str, _detail: str = "") -> None:
         self.said.append(what)

@@ -9,8 +9,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
-    ("findings", "stats"),
-    ("setups", "cells"),
+    ("stats", "setups"),
+    ("cells",),
+    ("layers",),
+    ("findings",),
     ("plan", "gates", "search", "ledger"),
     ("blocks", "timings"),
     ("doubts",),
@@ -40,6 +42,7 @@ PURE = (
     "blocks",
     "doubts",
     "timings",
+    "layers",
     "latency",
     "overhead",
     "report",

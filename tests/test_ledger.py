@@ -2,16 +2,19 @@
 
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.findings import Ledger
-from bench.ledger import Span, account, balance, total
-from bench.model import Account
+from bench.ledger import Span, account, balance, ledger_of, total
+from bench.model import Account, FleetReading
+from bench.setups import BY_NAME, SHAPES
 from bench.sink.__main__ import Bodies, decode
 
 SHAPE = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}
@@ -186,3 +189,56 @@ def test_garbage_is_counted_and_belongs_to_nobody() -> None:
 
 def test_a_span_belongs_to_the_setup_that_its_resource_names() -> None:
     assert decode(body("mine", trace(0)), "")[0] == "mine"
+
+
+# ---------------------------------------------------------------- exporters to nowhere, and metrics
+
+
+def reading(account: Account, completed: int = 5, failed: int = 0) -> FleetReading:
+    return FleetReading(setup="x", cpu_ns={}, completed=completed, failed=failed, account=account)
+
+
+def discarded(per_checkout: Mapping[str, int], checkouts: int) -> Account:
+    return Account(discarded={service: count * checkouts for service, count in per_checkout.items()})
+
+
+def test_what_an_exporter_to_nowhere_counted_must_be_what_was_made() -> None:
+    setup = BY_NAME["layer-encode"]
+    exact = ledger_of(setup, [reading(discarded(SHAPES["lean"], 5))])
+    assert exact.balanced, exact.problems
+    assert (exact.spans_expected, exact.spans_received, exact.lost) == (50, 50, 0)
+    short = ledger_of(setup, [reading(discarded(SHAPES["lean"], 4))])
+    assert not short.balanced
+    assert short.lost == 10
+    assert "the exporter of frontend-app got 8 spans where 10 were due" in short.problems
+    assert not ledger_of(setup, [reading(discarded(SHAPES["lean"], 6))]).balanced
+    assert ledger_of(setup, [reading(discarded(SHAPES["lean"], 6), failed=1)]).balanced
+
+
+def test_an_exporter_to_nowhere_must_send_nothing() -> None:
+    account = replace(discarded(SHAPES["lean"], 5), spans={"frontend-app": 2}, broken=1)
+    assert not ledger_of(BY_NAME["layer-discard"], [reading(account)]).balanced
+
+
+def test_a_set_up_with_metrics_must_send_some() -> None:
+    setup = BY_NAME["batch-metrics"]
+    spans = {service: 5 * count for service, count in SHAPES["auto"].items()}
+    silent = Account(spans=spans, whole=5)
+    assert ledger_of(setup, [reading(silent)]).problems == ("no metrics came, and the set-up exports them",)
+    assert ledger_of(setup, [reading(replace(silent, metrics=1))]).balanced
+    assert ledger_of(BY_NAME["batch"], [reading(silent)]).balanced
+
+
+def test_the_sink_counts_metrics_apart() -> None:
+    bodies = Bodies()
+    request = ExportMetricsServiceRequest()
+    attribute = request.resource_metrics.add().resource.attributes.add()
+    attribute.key, attribute.value.string_value = "bench.setup", "batch-metrics"
+    bodies.keep_metrics(gzip.compress(request.SerializeToString()), "gzip")
+    bodies.keep_metrics(request.SerializeToString())
+    found = bodies.close({})
+    assert set(found) == {"batch-metrics"}
+    assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
+    assert found["batch-metrics"].bytes > 0
+    bodies.keep_metrics(b"garbage")
+    assert bodies.close({})[""].undecodable == 1

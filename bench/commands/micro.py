@@ -12,8 +12,9 @@ from rich.text import Text
 from bench import display, machine
 from bench.commands.shared import Commands, relative
 from bench.errors import MeasurementError, UsageError
+from bench.layers import PRICED
 from bench.micro import instructions, record
-from bench.micro.operations import TABLE, Operation, choose
+from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
 from bench.options import count
 from bench.process import ROOT
@@ -25,6 +26,8 @@ from bench.timings import MicroRun, MicroSummary
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
+PRICING_ROUNDS = 3
+PRICING_S = 70.0
 COUNTING_S = 12.0
 """Estimates for the display only."""
 
@@ -69,7 +72,7 @@ def _micro(args: argparse.Namespace) -> int:
     with display.progress(seconds + (COUNTING_S * len(operations) if counting else 0.0)) as shown:
         seed = secrets.randbelow(2**32) if args.seed is None else args.seed
         found = _measured(store, operations, rounds, seed, shown, fast=args.fast, counting=counting)
-    store.write("micro-run.json", pretty(found))
+    store.write(record.RUN, pretty(found))
     summary = record.derive(store)
     show(summary, console)
     if args.instructions and not counting:
@@ -110,6 +113,13 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
         instructions=of_operations,
         checkouts=of_checkouts,
     )
+
+
+def price(store: Store, seed: int, shown: display.Shown) -> None:
+    """Times the operations that a run's predictions are made of, into its own folder."""
+    operations = tuple(operation for operation in TABLE if operation.name in {REFERENCE, *PRICED})
+    found = _measured(store, operations, PRICING_ROUNDS, seed, shown, fast=False, counting=False)
+    store.write(record.RUN, pretty(found))
 
 
 def show(summary: MicroSummary, console: Console) -> None:

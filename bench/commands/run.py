@@ -9,12 +9,14 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import display, machine
+from bench.commands.micro import PRICING_S, price
 from bench.commands.micro import show as show_micro
 from bench.commands.shared import Commands, complain, minutes, relative, uninterrupted
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
 from bench.fleet import environ_of
+from bench.layers import is_ladder
 from bench.micro import record
 from bench.model import Plan, Raw, Solo
 from bench.options import add_run_arguments, crew_of, plan_of
@@ -44,11 +46,14 @@ def _run(args: argparse.Namespace) -> int:
     machine.require_linux()
     now = datetime.now(UTC)
     store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
-    record = _Redacting(store)
-    record.write_plan(plan)
+    record_ = _Redacting(store)
+    record_.write_plan(plan)
     rig = None
-    with display.progress(duration_s(plan)) as shown:
+    priced = is_ladder(plan)
+    with display.progress(duration_s(plan) + (PRICING_S if priced else 0.0)) as shown:
         try:
+            if priced:
+                price(store, plan.seed, shown)
             shown.say("starting the sink and the load generator")
             rig = _rig(plan, args)
             environs = {
@@ -58,7 +63,7 @@ def _run(args: argparse.Namespace) -> int:
             store.write(
                 "machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()})
             )
-            outcome = carry_out(plan, rig, record, shown)
+            outcome = carry_out(plan, rig, record_, shown)
         finally:
             with uninterrupted():
                 if rig is not None:
@@ -152,7 +157,8 @@ def _derive(store: Store, raw: Raw) -> Summary:
         ResultsError: the disk is full.
     """
     plan = replace(raw.plan, setups=machine.redact(raw.plan.setups))
-    summary = summarise(replace(raw, plan=plan))
+    found = record.derive(store) if record.exists(store.folder) else None
+    summary = summarise(replace(raw, plan=plan), found.prices if found else None)
     store.write("summary.json", pretty(summary))
     store.write("report.md", markdown.render(summary).encode())
     for name, content in histograms.render(raw, summary).items():
@@ -161,10 +167,10 @@ def _derive(store: Store, raw: Raw) -> Summary:
 
 
 def _report(args: argparse.Namespace) -> int:
-    if record.exists(args.folder):
-        show_micro(record.derive(Store(args.folder)), display.console())
-        if not (args.folder / "plan.json").exists():
-            return 0
+    if record.exists(args.folder) and not (args.folder / "plan.json").exists():
+        found = record.derive(Store(args.folder))
+        show_micro(found, display.console())
+        return 0 if found.valid else MeasurementError.exit_code
     summary = _derive(Store(args.folder), read_raw(args.folder))
     terminal.show(summary, display.console())
     return 0 if summary.valid else MeasurementError.exit_code

@@ -4,7 +4,7 @@ from tabulate import tabulate
 
 from bench.findings import Caveat, Severity, Summary
 from bench.model import Plan, Setup
-from bench.report import load, timings, words
+from bench.report import layers, load, timings, words
 from bench.setups import BY_NAME
 from bench.timings import MicroSummary
 
@@ -76,6 +76,7 @@ def _rotation(summary: Summary) -> list[str]:
         HOW_TO_READ,
         "### Each set-up against the next cheaper one",
         _table(words.pair_table(summary)),
+        *_layers(summary),
         "## Ledger: where every span went",
         _table(words.ledger_table(summary)),
         "## Latency at light load, and memory of the four services",
@@ -83,6 +84,15 @@ def _rotation(summary: Summary) -> list[str]:
         words.load_line(summary),
         *workers,
     ]
+
+
+def _layers(summary: Summary) -> list[str]:
+    """Where the tax goes."""
+    parts = []
+    if summary.layers:
+        parts = ["## Layers: where the tax goes", _table(layers.table(summary.layers))]
+        parts += [layers.about(summary.layers)]
+    return [*parts, layers.fit_line(summary.fit)] if summary.fit else parts
 
 
 def _solo(summary: Summary) -> list[str]:

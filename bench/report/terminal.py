@@ -6,7 +6,7 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from bench.findings import Caveat, Severity, Summary
-from bench.report import load, words
+from bench.report import layers, load, words
 
 
 def show(summary: Summary, console: Console) -> None:
@@ -42,6 +42,11 @@ def _rotation(summary: Summary, console: Console) -> None:
     )
     console.print(Text(words.noise_floor(summary)))
     console.print()
+    if summary.layers:
+        console.print(_table(layers.table(summary.layers), "Layers: where the tax goes"))
+    if summary.fit:
+        console.print(Text(layers.fit_line(summary.fit)))
+        console.print()
     console.print(_table(words.ledger_table(summary), "Ledger: where every span went"))
     console.print()
     console.print(

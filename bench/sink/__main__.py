@@ -22,13 +22,15 @@ import grpc.aio
 import msgspec
 import uvicorn
 from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.ledger import Span, account
 from bench.model import Account
 from bench.sink import STRAY, Ports, Seen
 
-EXPORT_METHOD = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
+TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
+METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 SETUP_ATTRIBUTE = "bench.setup"
 SERVICE_ATTRIBUTE = "service.name"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
@@ -39,12 +41,17 @@ class Bodies:
 
     def __init__(self) -> None:
         self._kept: list[tuple[bytes, str]] = []
+        self._metrics: list[tuple[bytes, str]] = []
         self._seen: dict[str, Seen] = {}
         self._peeked = 0
 
     def keep(self, body: bytes, encoding: str = "") -> None:
         """One export request's body, as it came."""
         self._kept.append((body, encoding))
+
+    def keep_metrics(self, body: bytes, encoding: str = "") -> None:
+        """One export request with metrics."""
+        self._metrics.append((body, encoding))
 
     def peek(self) -> dict[str, Seen]:
         """What was kept so far, by set-up; each body is decoded once for it."""
@@ -67,6 +74,13 @@ class Bodies:
         exports: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         undecodable: Counter[str] = Counter()
+        metrics: Counter[str] = Counter()
+        measured, self._metrics = self._metrics, []
+        for body, encoding in measured:
+            setup, failed = _setup_of_metrics(body, encoding)
+            metrics[setup] += 1
+            undecodable[setup] += failed
+            sizes[setup] += len(body)
         for body, encoding in kept:
             setup, decoded, failed = _decoded(body, encoding)
             undecodable[setup] += failed
@@ -80,8 +94,9 @@ class Bodies:
                 exports=exports[setup],
                 size_bytes=sizes[setup],
                 undecodable=undecodable[setup],
+                metrics=metrics[setup],
             )
-            for setup in exports
+            for setup in exports | metrics
         }
 
 
@@ -99,22 +114,35 @@ def decode(body: bytes, encoding: str) -> tuple[str, list[Span]]:
     Raises:
         DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
     """
-    if encoding == "gzip":
-        body = gzip.decompress(body)
-    elif encoding == "deflate":
-        body = zlib.decompress(body)
-    request = ExportTraceServiceRequest.FromString(body)
+    request = ExportTraceServiceRequest.FromString(_unpacked(body, encoding))
     setup, spans = STRAY, []
     for resource_spans in request.resource_spans:
         attributes = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
         setup = attributes.get(SETUP_ATTRIBUTE, STRAY)
         service = attributes.get(SERVICE_ATTRIBUTE, "")
         spans += [
-            Span(service, span.trace_id, span.span_id, span.parent_span_id)
+            Span(service, span.trace_id, span.span_id, span.parent_span_id, scope_spans.scope.name)
             for scope_spans in resource_spans.scope_spans
             for span in scope_spans.spans
         ]
     return setup, spans
+
+
+def _setup_of_metrics(body: bytes, encoding: str) -> tuple[str, bool]:
+    """The set-up that an export request with metrics names ('' for none), and whether it is none."""
+    try:
+        request = ExportMetricsServiceRequest.FromString(_unpacked(body, encoding))
+    except (DecodeError, OSError, EOFError, zlib.error):
+        return STRAY, True
+    attributes = [item for each in request.resource_metrics for item in each.resource.attributes]
+    named = (item.value.string_value for item in attributes if item.key == SETUP_ATTRIBUTE)
+    return next(named, STRAY), False
+
+
+def _unpacked(body: bytes, encoding: str) -> bytes:
+    if encoding == "gzip":
+        return gzip.decompress(body)
+    return zlib.decompress(body) if encoding == "deflate" else body
 
 
 def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
@@ -133,6 +161,9 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
         if scope["path"] == "/v1/traces":
             encoding = dict(scope["headers"]).get(b"content-encoding", b"")
             bodies.keep(body, encoding.decode("latin-1"))
+        elif scope["path"] == "/v1/metrics":
+            encoding = dict(scope["headers"]).get(b"content-encoding", b"")
+            bodies.keep_metrics(body, encoding.decode("latin-1"))
         elif scope["path"] == "/account":
             shapes = msgspec.json.decode(body, type=dict[str, dict[str, int]])
             answer, kind = msgspec.json.encode(bodies.close(shapes)), b"application/json"
@@ -160,10 +191,14 @@ def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
         bodies.keep(request)
         return b""
 
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
-    service, _, method = EXPORT_METHOD.lstrip("/").partition("/")
+    async def export_metrics(request: bytes, _context: object) -> bytes:
+        bodies.keep_metrics(request)
+        return b""
+
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
-    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+    for service, called in ((TRACE_SERVICE, export), (METRICS_SERVICE, export_metrics)):
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(called)
+        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": handler})])
     try:
         return server, server.add_insecure_port(address)
     except RuntimeError:
