@@ -79,6 +79,12 @@ def predict(session: nox.Session) -> None:
 
 
 @nox.session
+def calibrate(session: nox.Session) -> None:
+    """Weigh known costs: how far the harness can be believed on this machine (40 minutes)."""
+    _bench(session, "calibrate")
+
+
+@nox.session
 def services(session: nox.Session) -> None:
     """Run the four services for a person, until Ctrl-C."""
     _install(session)

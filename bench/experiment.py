@@ -5,7 +5,7 @@ Rule 2: a window is on disk before the next one begins; what ends a run early ne
 takes with it what was measured.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -108,10 +108,27 @@ class Outcome:
         )
 
 
-def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outcome:
+def _nothing(_epoch: int) -> None:
+    """What is done with an epoch's fleets before they are stopped, usually."""
+
+
+def carry_out(
+    plan: Plan,
+    rig: Rig,
+    record: Record,
+    progress: Progress,
+    before_stop: Callable[[int], None] = _nothing,
+) -> Outcome:
     """The outcome of a plan; never raises for what a run can meet.
 
     A service that dies, a full disk or Ctrl-C ends the run early and stands in the outcome.
+
+    Args:
+        plan: what is carried out.
+        rig: what it is carried out with.
+        record: where results go.
+        progress: who is told.
+        before_stop: called with an epoch's number while its fleets still run.
     """
     outcome = Outcome(plan)
     try:
@@ -120,6 +137,8 @@ def carry_out(plan: Plan, rig: Rig, record: Record, progress: Progress) -> Outco
         record.write_plan(outcome.plan)
         for epoch in range(plan.epochs):
             _epoch(outcome, epoch, rig, record, progress)
+            before_stop(epoch)
+            rig.stop_epoch()
         outcome.complete = True
     except KeyboardInterrupt:
         progress.say("interrupted: stopping the services, keeping what was measured")
@@ -206,7 +225,6 @@ def _epoch(outcome: Outcome, epoch: int, rig: Rig, record: Record, progress: Pro
         for what in block(plan, plan.solo, epoch, rig, _keep(outcome, record)):
             progress.say(f"{label}: {what}")
             rig.check()
-    rig.stop_epoch()
 
 
 def _windows(  # noqa: PLR0913, PLR0917 - what an epoch needs

@@ -79,6 +79,11 @@ class Rig:
             self._parts = stack.pop_all()
         self._machine = MachineMeter(self.load.pids, self.sink.child.pid)
 
+    def replan(self, plan: Plan) -> None:
+        """What the next epochs are for; set-ups and seed may differ, the CPUs may not."""
+        self._plan = plan
+        self._shapes = {setup.name: shape(setup) for setup in plan.setups}
+
     @property
     def fleets(self) -> dict[str, Fleet | Target]:
         """The running fleets by set-up."""

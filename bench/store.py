@@ -90,6 +90,10 @@ class Store:
         self._append_rows("solo.csv.gz", requests)
         self._append("slices.jsonl", msgspec.json.encode(piece) + b"\n")
 
+    def append_packed(self, name: str, record: object) -> None:
+        """One record to a gzipped file of lines, as a member of its own."""
+        self._append(name, gzip.compress(msgspec.json.encode(record) + b"\n", mtime=0))
+
     def _append_rows(self, name: str, requests: Iterable[Request]) -> None:
         path = self.folder / name
         requests = tuple(requests)
@@ -177,6 +181,25 @@ def _read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
         return ()
     lines = _read(path).split(b"\n")
     return tuple(_decode(line, kind, path) for line in lines[:-1])
+
+
+def read_packed(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """A gzipped file's records, without a last member that was cut short; none without the file.
+
+    Raises:
+        ResultsError: it is not gzipped, or holds something else.
+    """
+    if not path.exists():
+        return ()
+    found: list[T] = []
+    try:
+        with gzip.open(path, "rb") as file:
+            found.extend(_decode(line, kind, path) for line in file)
+    except EOFError:
+        pass
+    except OSError as error:
+        raise _cannot("read", path, error) from None
+    return tuple(found)
 
 
 def _read_rows(path: Path) -> tuple[Request, ...]:

@@ -18,11 +18,12 @@ LAYERS = (
     ("doubts",),
     ("latency",),
     ("overhead", "process"),
+    ("calibration",),
     ("report", "meter", "machine", "store", "sink", "display", "solo"),
     ("fleet", "load"),
     ("target", "options"),
     ("rig", "experiment", "micro"),
-    ("doctor", "generator"),
+    ("doctor", "generator", "calibrate"),
     ("commands",),
     ("cli",),
     ("__main__",),
@@ -45,6 +46,7 @@ PURE = (
     "layers",
     "latency",
     "overhead",
+    "calibration",
     "report",
 )
 TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")}

@@ -9,6 +9,8 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import display, machine
+from bench.calibration import targets
+from bench.commands import calibrate
 from bench.commands.micro import PRICING_S, price
 from bench.commands.micro import show as show_micro
 from bench.commands.shared import Commands, complain, minutes, relative, uninterrupted
@@ -167,6 +169,10 @@ def _derive(store: Store, raw: Raw) -> Summary:
 
 
 def _report(args: argparse.Namespace) -> int:
+    if calibrate.exists(args.folder):
+        sheet = calibrate.derive(Store(args.folder))
+        calibrate.show(sheet, display.console())
+        return 0 if all(target.reached for target in targets(sheet)) else MeasurementError.exit_code
     if record.exists(args.folder) and not (args.folder / "plan.json").exists():
         found = record.derive(Store(args.folder))
         show_micro(found, display.console())

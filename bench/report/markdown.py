@@ -2,9 +2,10 @@
 
 from tabulate import tabulate
 
+from bench.calibration import Calibration
 from bench.findings import Caveat, Severity, Summary
 from bench.model import Plan, Setup
-from bench.report import layers, load, timings, words
+from bench.report import calibration, layers, load, timings, words
 from bench.setups import BY_NAME
 from bench.timings import MicroSummary
 
@@ -64,6 +65,26 @@ def micro(summary: MicroSummary, sentences: dict[str, str]) -> list[str]:
         parts += ["## CPU instructions of a checkout, four services in one process"]
         parts += [_table(timings.checkout_table(summary))]
     return parts
+
+
+ABOUT_CALIBRATION = (
+    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt in "
+    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at once."
+)
+
+
+def render_calibration(found: Calibration) -> str:
+    """The harness's data sheet."""
+    parts = [
+        "# What this harness can be believed",
+        _table(calibration.target_table(found)),
+        f"![{calibration.TITLE}](calibration.svg)",
+        "## Known costs, recovered",
+        _table(calibration.weight_table(found)),
+        *calibration.lines(found),
+        ABOUT_CALIBRATION,
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 def _rotation(summary: Summary) -> list[str]:
