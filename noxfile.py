@@ -85,6 +85,12 @@ def calibrate(session: nox.Session) -> None:
 
 
 @nox.session
+def spec(session: nox.Session) -> None:
+    """The report that OpenTelemetry's performance-benchmark document asks of an SDK."""
+    _bench(session, "spec")
+
+
+@nox.session
 def services(session: nox.Session) -> None:
     """Run the four services for a person, until Ctrl-C."""
     _install(session)

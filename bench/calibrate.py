@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bench.calibration import Trial, setups
 from bench.experiment import Outcome, Rig, carry_out
+from bench.machine import Cpus
 from bench.model import BASELINE, TWIN, Kind, Plan, Window
 from bench.plan import arrivals
 
@@ -54,7 +55,7 @@ class Progress:
         self._say(self._what, what)
 
 
-def plan_of(seed: int, cpus: tuple[int, tuple[int, ...], tuple[int, ...]], connections: int) -> Plan:
+def plan_of(seed: int, cpus: Cpus, connections: int) -> Plan:
     """The plan of a trial whose rate and weights are not known yet."""
     return Plan(
         name="calibrate",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from bench import machine
-from bench.commands import calibrate, micro, predict, run, tools
+from bench.commands import calibrate, micro, predict, run, spec, tools
 from bench.commands.shared import complain
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError
 
@@ -50,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=machine.version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, micro, predict, calibrate, tools):
+    for module in (run, micro, predict, spec, calibrate, tools):
         module.add(commands)
     return parser

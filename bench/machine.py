@@ -17,26 +17,30 @@ from pathlib import Path
 import psutil
 
 from bench.errors import UsageError
-from bench.model import Plan, Setup
+from bench.model import Setup
 
 SECRET = re.compile(r"HEADERS|TOKEN|SECRET|PASSWORD|API_?KEY|CERTIFICATE|CLIENT_KEY", re.IGNORECASE)
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 REDACTED = "(redacted)"
 
 
-def describe(plan: Plan, environs: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
+Cpus = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""How many CPUs there are, which of them the services get, and which everything else."""
+
+
+def describe(cpus: Cpus, environs: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
     """What the results folder says of the machine; `machine.json`.
 
     Args:
-        plan: for what is pinned where.
+        cpus: for what is pinned where.
         environs: the environment of every set-up's services.
     """
     return {
         "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
-        "cpus_usable": plan.cpus,
-        "services_cpus": plan.services_cpus,
-        "other_cpus": plan.other_cpus,
+        "cpus_usable": cpus[0],
+        "services_cpus": cpus[1],
+        "other_cpus": cpus[2],
         "memory_bytes": psutil.virtual_memory().total,
         "hypervisor": "hypervisor" in _cpu_flags(),
         "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
@@ -88,7 +92,7 @@ def redact(setups: Sequence[Setup]) -> tuple[Setup, ...]:
     )
 
 
-def split_cpus(*, pinned: bool) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+def split_cpus(*, pinned: bool) -> Cpus:
     """How many CPUs there are, which of them the services get, and which everything else.
 
     The services get the last one: interrupts and the system's own work tend to be on the first.

@@ -7,6 +7,7 @@ harness, however that ended.
 Rule 3: what a child says goes to a file, and its last lines into the error if it dies.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -59,6 +60,13 @@ class Child:
         if self._popen.stdout is None:
             return b""
         return self._popen.stdout.readline()
+
+    def write_line(self) -> None:
+        """An empty line to its standard input: a sign to go on."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.write(b"\n")
+                self._popen.stdin.flush()
 
     def is_running(self) -> bool:
         """Whether it has not ended."""

@@ -79,7 +79,7 @@ class Store:
 
     def append_window(self, window: Window) -> None:
         """One record to windows.jsonl."""
-        self._append("windows.jsonl", msgspec.json.encode(window) + b"\n")
+        self.append_line("windows.jsonl", window)
 
     def append_requests(self, requests: Iterable[Request]) -> None:
         """A window's rows to requests.csv.gz, as a gzip member of their own."""
@@ -88,7 +88,11 @@ class Store:
     def append_slice(self, piece: Slice, requests: Iterable[Request]) -> None:
         """One record to slices.jsonl and its rows to solo.csv.gz, where `window` is the slice's number."""
         self._append_rows("solo.csv.gz", requests)
-        self._append("slices.jsonl", msgspec.json.encode(piece) + b"\n")
+        self.append_line("slices.jsonl", piece)
+
+    def append_line(self, name: str, record: object) -> None:
+        """One record to a file of lines."""
+        self._append(name, msgspec.json.encode(record) + b"\n")
 
     def append_packed(self, name: str, record: object) -> None:
         """One record to a gzipped file of lines, as a member of its own."""
@@ -130,9 +134,9 @@ def read_raw(folder: Path) -> Raw:
     """
     return Raw(
         plan=read_plan(folder),
-        windows=_read_lines(folder / "windows.jsonl", Window),
+        windows=read_lines(folder / "windows.jsonl", Window),
         requests=_read_rows(folder / "requests.csv.gz"),
-        slices=_read_lines(folder / "slices.jsonl", Slice),
+        slices=read_lines(folder / "slices.jsonl", Slice),
         solo_requests=_read_rows(folder / "solo.csv.gz"),
         ending=read_ending(folder),
     )
@@ -175,8 +179,12 @@ def read_ending(folder: Path) -> Ending:
     return _decode(_read(path), Ending, path)
 
 
-def _read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
-    """A file's records, without a last line that was cut short."""
+def read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """A file's records, without a last line that was cut short; none without the file.
+
+    Raises:
+        ResultsError: it cannot be read, or holds something else.
+    """
     if not path.exists():
         return ()
     lines = _read(path).split(b"\n")

@@ -16,13 +16,13 @@ LAYERS = (
     ("plan", "gates", "search", "ledger"),
     ("blocks", "timings"),
     ("doubts",),
-    ("latency",),
+    ("latency", "emission"),
     ("overhead", "process"),
     ("calibration",),
     ("report", "meter", "machine", "store", "sink", "display", "solo"),
     ("fleet", "load"),
     ("target", "options"),
-    ("rig", "experiment", "micro"),
+    ("rig", "experiment", "micro", "spec"),
     ("doctor", "generator", "calibrate"),
     ("commands",),
     ("cli",),
@@ -47,9 +47,10 @@ PURE = (
     "latency",
     "overhead",
     "calibration",
+    "emission",
     "report",
 )
-TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")}
+TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")} | {"bench/spec/emitter.py"}
 """What is timed is OpenTelemetry itself, in a worker process of its own."""
 IMPURE = {
     "os",

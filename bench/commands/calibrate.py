@@ -58,7 +58,7 @@ def _calibrate(args: argparse.Namespace) -> int:
                 setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
                 for setup in plan.setups
             }
-            about = machine.describe(plan, environs) | {"started": now.isoformat()}
+            about = machine.describe(cpus, environs) | {"started": now.isoformat()}
             store.write("machine.json", pretty(about))
             for number in range(args.trials):
                 if not plan.rate_per_s:
@@ -93,14 +93,12 @@ def derive(store: Store) -> Calibration:
         ResultsError: a file cannot be read or written.
     """
     # Altair takes a second to load; nobody else needs it.
-    import vl_convert
-
-    from bench.report.charts import plot
+    from bench.report.charts import plot, svg
 
     found = calibration(read_packed(store.folder / FILE, Trial))
     store.write("calibration.json", pretty(found))
     store.write("report.md", markdown.render_calibration(found).encode())
-    store.write("calibration.svg", vl_convert.vegalite_to_svg(plot(found)).encode())
+    store.write("calibration.svg", svg(plot(found)).encode())
     return found
 
 

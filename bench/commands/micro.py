@@ -65,7 +65,10 @@ def _micro(args: argparse.Namespace) -> int:
             console.print(f"{operation.name:<34} {operation.sentence}", highlight=False)
         return 0
     machine.require_linux()
-    store = Store.create(args.out or ROOT / "results" / folder_name(datetime.now(UTC), "micro"))
+    now = datetime.now(UTC)
+    store = Store.create(args.out or ROOT / "results" / folder_name(now, "micro"))
+    about = machine.describe(machine.split_cpus(pinned=True), {}) | {"started": now.isoformat()}
+    store.write("machine.json", pretty(about))
     rounds = args.rounds or (FAST_ROUNDS if args.fast else ROUNDS)
     counting = args.instructions and instructions.available()
     seconds = READING_S * rounds * len(operations) / (2 if args.fast else 1)

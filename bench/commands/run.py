@@ -10,7 +10,7 @@ from rich.console import Console
 
 from bench import display, machine
 from bench.calibration import targets
-from bench.commands import calibrate
+from bench.commands import calibrate, spec
 from bench.commands.micro import PRICING_S, price
 from bench.commands.micro import show as show_micro
 from bench.commands.shared import Commands, complain, minutes, relative, uninterrupted
@@ -62,9 +62,9 @@ def _run(args: argparse.Namespace) -> int:
                 setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
                 for setup in plan.setups
             }
-            store.write(
-                "machine.json", pretty(machine.describe(plan, environs) | {"started": now.isoformat()})
-            )
+            cpus = (plan.cpus, plan.services_cpus, plan.other_cpus)
+            about = machine.describe(cpus, environs) | {"started": now.isoformat()}
+            store.write("machine.json", pretty(about))
             outcome = carry_out(plan, rig, record_, shown)
         finally:
             with uninterrupted():
@@ -173,6 +173,9 @@ def _report(args: argparse.Namespace) -> int:
         sheet = calibrate.derive(Store(args.folder))
         calibrate.show(sheet, display.console())
         return 0 if all(target.reached for target in targets(sheet)) else MeasurementError.exit_code
+    if spec.exists(args.folder):
+        spec.show(spec.derive(Store(args.folder)), display.console())
+        return 0
     if record.exists(args.folder) and not (args.folder / "plan.json").exists():
         found = record.derive(Store(args.folder))
         show_micro(found, display.console())

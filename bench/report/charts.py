@@ -3,9 +3,17 @@
 import json
 
 import altair as alt
+import vl_convert
 
 from bench.calibration import Calibration
 from bench.report.calibration import TITLE
+
+
+def svg(chart: str) -> str:
+    """A chart's JSON as SVG."""
+    drawn: str = vl_convert.vegalite_to_svg(chart)
+    return drawn
+
 
 WIDTH, HEIGHT = 560, 340
 

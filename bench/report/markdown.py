@@ -3,9 +3,10 @@
 from tabulate import tabulate
 
 from bench.calibration import Calibration
+from bench.emission import SpecReport
 from bench.findings import Caveat, Severity, Summary
 from bench.model import Plan, Setup
-from bench.report import calibration, layers, load, timings, words
+from bench.report import calibration, emission, layers, load, timings, words
 from bench.setups import BY_NAME
 from bench.timings import MicroSummary
 
@@ -65,6 +66,26 @@ def micro(summary: MicroSummary, sentences: dict[str, str]) -> list[str]:
         parts += ["## CPU instructions of a checkout, four services in one process"]
         parts += [_table(timings.checkout_table(summary))]
     return parts
+
+
+def render_spec(found: SpecReport) -> str:
+    """The report that the specification asks for."""
+    titles = emission.ITEMS
+    parts = [
+        "# OpenTelemetry's performance benchmark: the SDK for Python",
+        f"{found.repeats} repeats, OTLP over {found.protocol}. {emission.ABOUT}",
+        f"## {titles['throughput']}",
+        _table(emission.throughput_table(found)),
+        f"## {titles['cpu'].format(rate=f'{found.rate_per_s:,.0f}')}",
+        *(f"{RED} **{sentence}**" for sentence in emission.verdicts(found)),
+        _table(emission.cpu_table(found)),
+        f"## {titles['memory']}",
+        _table(emission.memory_table(found)),
+        "## Caveats",
+        "\n".join(map(_caveat, found.caveats)) or "None.",
+        "The machine and every version stand in `machine.json`; the iterations in `iterations.jsonl`.",
+    ]
+    return "\n\n".join(parts) + "\n"
 
 
 ABOUT_CALIBRATION = (

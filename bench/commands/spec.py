@@ -1,0 +1,101 @@
+"""`spec`: the report that OpenTelemetry's performance-benchmark document asks of an SDK."""
+
+import argparse
+import secrets
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bench import display, machine
+from bench.commands.shared import Commands, relative
+from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S, Iteration, SpecReport, report
+from bench.options import between, count
+from bench.process import ROOT
+from bench.report import emission, markdown, terminal
+from bench.spec.runner import Iterations, carry_out
+from bench.store import Store, folder_name, pretty, read_lines
+
+FILE = "iterations.jsonl"
+FAST_REPEATS, FAST_S = 2, 3.0
+PROCESS_S = 2.0
+"""Around an iteration; for the display only."""
+
+
+def add(commands: Commands) -> None:
+    """`spec`."""
+    spec = commands.add_parser("spec", help="the report that the specification asks of an SDK")
+    spec.set_defaults(call=_spec)
+    spec.add_argument(
+        "--rate", type=between(1, 1e6, " per second"), default=RATE_PER_S, metavar="N",
+        help=f"spans per second at which CPU and memory are read (default: {RATE_PER_S:g})",
+    )  # fmt: skip
+    spec.add_argument("--protocol", choices=("http", "grpc"), default="http", help="of OTLP (default: http)")
+    spec.add_argument("--repeats", type=count, help=f"(default: {REPEATS})")
+    spec.add_argument(
+        "--fast", action="store_true", help=f"a try: {FAST_REPEATS} repeats of {FAST_S:g} s an iteration"
+    )
+    spec.add_argument(
+        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-spec)"
+    )
+
+
+def _spec(args: argparse.Namespace) -> int:
+    machine.require_linux()
+    now = datetime.now(UTC)
+    store = Store.create(args.out or ROOT / "results" / folder_name(now, "spec"))
+    repeats = args.repeats or (FAST_REPEATS if args.fast else REPEATS)
+    iteration_s = FAST_S if args.fast else ITERATION_S
+    throughput_s = FAST_S if args.fast else THROUGHPUT_S
+    store.write(
+        "machine.json",
+        pretty(machine.describe(machine.split_cpus(pinned=True), {}) | {"started": now.isoformat()}),
+    )
+    seconds = repeats * 2 * (iteration_s + throughput_s + 2 * PROCESS_S)
+    with display.progress(seconds) as shown, Iterations() as iterations:
+        carry_out(
+            iterations,
+            repeats=repeats,
+            protocol=args.protocol,
+            rate_per_s=args.rate,
+            iteration_s=iteration_s,
+            throughput_s=throughput_s,
+            seed=secrets.randbelow(2**32),
+            keep=lambda iteration: store.append_line(FILE, iteration),
+            shown=shown,
+        )
+    show(derive(store), display.console())
+    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
+    return 0
+
+
+def exists(folder: Path) -> bool:
+    """Whether a folder holds such a report."""
+    return (folder / FILE).exists()
+
+
+def derive(store: Store) -> SpecReport:
+    """The report; `spec.json` and `report.md` are written.
+
+    Raises:
+        ResultsError: a file cannot be read or written.
+    """
+    found = report(read_lines(store.folder / FILE, Iteration))
+    store.write("spec.json", pretty(found))
+    store.write("report.md", markdown.render_spec(found).encode())
+    return found
+
+
+def show(found: SpecReport, console: Console) -> None:
+    """The report on a console."""
+    titles = emission.ITEMS
+    terminal.show_table(emission.throughput_table(found), titles["throughput"], console)
+    rate = f"{found.rate_per_s:,.0f}"
+    terminal.show_table(emission.cpu_table(found), titles["cpu"].format(rate=rate), console)
+    terminal.show_table(emission.memory_table(found), titles["memory"], console)
+    for sentence in emission.verdicts(found):
+        console.print(Text(sentence, "bold red"))
+    for caveat in found.caveats:
+        terminal.show_caveat(caveat, console)

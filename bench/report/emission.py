@@ -1,0 +1,110 @@
+"""The specification's report as people read it."""
+
+from bench.emission import AtRate, SpecReport
+from bench.report.timings import significant
+from bench.report.words import ABSENT, Table, count, percent
+from bench.timings import Interval
+
+ABOUT = (
+    "Spans have no parent; the service has a name and a version of ten characters and an instance id; "
+    "every span is sampled; processors have their default settings. The receiver is a process of its own "
+    "that answers at once and keeps the bytes; it counts after an iteration, and a span counts when it is "
+    "there."
+)
+ITEMS = {
+    "throughput": "Throughput: spans created and exported, ten attributes of 20 + 20 characters, one core",
+    "cpu": "CPU and delivery at {rate} spans/s, one integer attribute and one event each",
+    "memory": "Memory in the same scenario",
+}
+
+
+def throughput_table(report: SpecReport) -> Table:
+    """Item 1."""
+    return Table(
+        heads=(
+            "processor", "spans/s on one core", "95 % interval",
+            "spans per CPU second", "95 % interval", "lost",
+        ),
+        right=(False, True, True, True, True, True),
+        rows=tuple(
+            (
+                each.processor,
+                _value(each.per_s),
+                _ends(each.per_s),
+                _value(each.per_cpu_s),
+                _ends(each.per_cpu_s),
+                count(each.lost),
+            )
+            for each in report.throughput
+        ),
+        red=frozenset(at for at, each in enumerate(report.throughput) if each.lost),
+    )  # fmt: skip
+
+
+def cpu_table(report: SpecReport) -> Table:
+    """Item 2."""
+    return Table(
+        heads=(
+            "processor", "rate held", "created/s", "delivered/s", "delivered of created",
+            "average CPU %", "95 % interval", "peak CPU %", "CPU us per span",
+        ),
+        right=(False, False, *([True] * 7)),
+        rows=tuple(
+            (
+                each.processor,
+                "yes" if each.held else "NO",
+                _value(each.achieved_per_s),
+                _value(each.delivered_per_s),
+                f"{count(each.delivered)} of {count(each.created)}",
+                f"{each.cpu.value * 100:.1f}",
+                _ends(each.cpu, 100),
+                f"{each.cpu_peak * 100:.1f}",
+                significant(each.cpu_per_span_s.value * 1e6),
+            )
+            for each in report.at_rate
+        ),
+        red=frozenset(at for at, each in enumerate(report.at_rate) if not each.held),
+    )  # fmt: skip
+
+
+def memory_table(report: SpecReport) -> Table:
+    """Item 3."""
+    return Table(
+        heads=("processor", "growth MB", "95 % interval", "largest USS MB"),
+        right=(False, True, True, True),
+        rows=tuple(
+            (
+                each.processor,
+                f"{each.growth_bytes.value / 1e6:.1f}",
+                _ends(each.growth_bytes, 1e-6),
+                f"{each.uss_peak_bytes / 1e6:.1f}",
+            )
+            for each in report.at_rate
+        ),
+        red=frozenset(),
+    )
+
+
+def verdicts(report: SpecReport) -> tuple[str, ...]:
+    """Each rate that was not held, in a sentence."""
+    return tuple(_verdict(each, report.rate_per_s) for each in report.at_rate if not each.held)
+
+
+def _verdict(each: AtRate, rate_per_s: float) -> str:
+    lost = each.created - each.delivered
+    share = f" and {count(lost)} spans ({percent(lost / max(each.created, 1), sign=False)} %) were lost"
+    return (
+        f"{count(round(rate_per_s))} spans/s cannot be held here with the {each.processor} processor: "
+        f"{count(round(each.achieved_per_s.value))}/s were created{share if lost else ''}, "
+        f"{count(round(each.delivered_per_s.value))}/s arrived."
+    )
+
+
+def _value(interval: Interval) -> str:
+    return count(round(interval.value))
+
+
+def _ends(interval: Interval, scale: float = 1.0) -> str:
+    if interval.low is None or interval.high is None:
+        return ABSENT
+    return f"[{significant(interval.low * scale)}, {significant(interval.high * scale)}]"

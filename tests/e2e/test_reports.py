@@ -1,0 +1,76 @@
+"""Layers, the specification's report and a calibration, each in small, with real processes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.layers import LADDER
+
+
+def bench(*arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
+    folder = tmp_path / "layers"
+    done = bench("run", "--preset", "layers", "--budget", "smoke", "--out", str(folder))
+    assert done.returncode in {0, 4}, done.stderr
+    summary = json.loads((folder / "summary.json").read_text("utf-8"))
+    unbalanced = {
+        setup["name"]: setup["ledger"]["problems"]
+        for setup in summary["setups"]
+        if not setup["ledger"]["balanced"]
+    }
+    # On a busy machine `simple` times out: its failed checkouts are told, and its ledger with them.
+    assert not unbalanced.keys() - {"simple"}, unbalanced
+    layers = summary["layers"]
+    assert [step["setup"] for step in layers["steps"]] == [rung.setup for rung in LADDER]
+    assert sum(step["cpu_s"] for step in layers["steps"]) == pytest.approx(layers["whole"]["cpu_s"])
+    assert layers["operations"] == {"requests served": 4.0, "calls": 3.0, "SQL statements": 3.0}
+    assert all(step["predicted_s"] is not None for step in layers["steps"])
+    discarded = {setup["name"]: setup["ledger"] for setup in summary["setups"]}["layer-encode"]
+    assert discarded["spans_received"] == 10 * discarded["checkouts"]
+    before = (folder / "summary.json").read_bytes()
+    assert bench("report", str(folder)).returncode == done.returncode
+    assert (folder / "summary.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("protocol", ["http", "grpc"])
+def test_the_specifications_report_accounts_for_every_span(tmp_path: Path, protocol: str) -> None:
+    folder = tmp_path / "spec"
+    done = bench("spec", "--fast", "--rate", "200", "--protocol", protocol, "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    report = json.loads((folder / "spec.json").read_text("utf-8"))
+    assert {each["processor"] for each in report["at_rate"]} == {"simple", "batch"}
+    for each in report["at_rate"]:
+        assert each["delivered"] == each["created"] == 2 * 3 * 200
+    assert all(each["lost"] == 0 for each in report["throughput"])
+    assert bench("report", str(folder)).returncode == 0
+
+
+def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
+    done = bench("spec", "--fast", "--repeats", "1", "--rate", "200000", "--out", str(tmp_path / "spec"))
+    assert done.returncode == 0, done.stderr
+    assert "200,000 spans/s cannot be held here with the simple processor" in done.stdout
+    assert "200,000 spans/s cannot be held here with the batch processor" in done.stdout
+
+
+def test_a_calibration_of_one_run_weighs_all_weights(tmp_path: Path) -> None:
+    folder = tmp_path / "calibration"
+    done = bench("calibrate", "--trials", "1", "--out", str(folder))
+    assert done.returncode == 4, "one run is too few for what is asked"
+    found = json.loads((folder / "calibration.json").read_text("utf-8"))
+    assert found["false_verdicts"]["trials"] == 2
+    assert [weight["share"] for weight in found["weights"]] == [0.0, 0.01, 0.02, 0.05, 0.1]
+    assert all(weighing["sequential"] is not None for weighing in found["weighings"])
+    assert (folder / "calibration.svg").read_text("utf-8").startswith("<svg")
+    assert bench("report", str(folder)).returncode == 4
