@@ -108,7 +108,7 @@ def test_a_blind_scale_is_found_out() -> None:
 
 
 def test_the_smallest_cost_lies_between_weights_that_are_and_are_not_found() -> None:
-    noisy = found(noise=0.04)
+    noisy = found(noise=0.025)
     detected = {weight.share: weight.detected.share for weight in noisy.weights}
     assert noisy.smallest is not None
     above = [share for share, often in detected.items() if often >= 0.8]
