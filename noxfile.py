@@ -80,7 +80,7 @@ def predict(session: nox.Session) -> None:
 
 @nox.session
 def calibrate(session: nox.Session) -> None:
-    """Weigh known costs: how far the harness can be believed on this machine (40 minutes)."""
+    """Weigh known costs: how far the harness can be believed on this machine (45 minutes)."""
     _bench(session, "calibrate")
 
 

@@ -3,16 +3,18 @@
 Reading order, from the bottom up; imports only ever go downward in this list:
 
 1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
-2. `setups`, `plan`, `stats`, `cells`, `ledger`: pure. What is compared, when each request is
-   sent, what the numbers may claim, CPU per checkout, where every span went.
+2. `setups`, `plan`, `stats`, `cells`, `layers`, `ledger`: pure. What is compared, when each request is
+   sent, what the numbers may claim, CPU per checkout, what each layer adds, where every span went.
 3. `search`, `gates`, then `blocks`, `doubts`, `latency` and `overhead`: pure. Slices and windows
-   become figures with verdicts and caveats.
-4. `report`: pure. Figures become a terminal table, Markdown and histograms.
+   become figures with verdicts and caveats; `timings` does so for microbenchmarks, `emission` for the
+   specification's report, and `calibration` says what such figures are worth.
+4. `report`: pure. Figures become terminal tables, Markdown, charts and histograms.
 5. `process`, `fleet`, `target`, `sink`, `load`, `meter`, `machine`, `store`: the outside world, a
    room each.
 6. `rig` puts them together; `experiment` carries out a plan with it, `solo` its blocks, `doctor` a
-   small one; `generator` compares load generators.
-7. `display`, `options`, `cli`: parse, call, print.
+   small one, `calibrate` many small ones; `generator` compares load generators. `micro` and `spec` have
+   processes of their own.
+7. `display`, `options`, `commands`, `cli`: parse, call, print.
 
 Rule 1: nothing up to `report` reads a clock, a file or a socket; randomness comes in as a seed.
 Rule 2: raw results are appended as they happen; everything else is derived from them.

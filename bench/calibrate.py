@@ -25,7 +25,7 @@ SEQUENTIAL_EVERY = 2
 """In every second trial: it takes as long as the rotation."""
 SEQUENTIAL_WINDOW = 1000
 """Such windows are numbered from here."""
-TRIAL_S = 125.0
+TRIAL_S = 135.0
 """How long a trial takes, roughly; for the display only."""
 
 

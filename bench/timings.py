@@ -42,7 +42,7 @@ class MicroRun:
         rounds: how many were planned.
         fast: whether workers ran on all CPUs at the same time, with shorter values.
         seed: of the orders and hash seeds.
-        steal: share of a core that the host took away meanwhile.
+        steal: share of a core that the host took away meanwhile; absent until the last round is over.
         failures: operations that could not prove what they are, and why.
         instructions: CPU instructions of doing an operation once; empty unless they were counted.
         checkouts: CPU instructions of a checkout by set-up; likewise.
@@ -52,7 +52,7 @@ class MicroRun:
     rounds: int
     fast: bool
     seed: int
-    steal: float
+    steal: float | None
     failures: dict[str, str] = field(default_factory=dict)
     instructions: dict[str, float] = field(default_factory=dict)
     checkouts: dict[str, float] = field(default_factory=dict)
@@ -135,7 +135,11 @@ def summarise(run: MicroRun, readings: Sequence[Reading]) -> MicroSummary:
         )
         for name, why in run.failures.items()
     ]
-    caveats += [replace(each, severity=Severity.CAVEAT) for each in gates.host(run.steal, 0.0)]
+    if run.steal is None:
+        caveats.append(
+            Caveat(code="cut-short", message="it was ended before its last round", advice="let it end")
+        )
+    caveats += [replace(each, severity=Severity.CAVEAT) for each in gates.host(run.steal or 0.0, 0.0)]
     if run.rounds < 2 or run.fast:
         why = "two workers ran at the same time" if run.fast else "one round has no interval"
         caveats.append(

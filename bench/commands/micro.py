@@ -3,6 +3,7 @@
 import argparse
 import secrets
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench import display, machine
-from bench.commands.shared import Commands, relative
+from bench.commands.shared import Commands, kept, relative
 from bench.errors import MeasurementError, UsageError
 from bench.layers import PRICED
 from bench.micro import instructions, record
@@ -94,9 +95,17 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
     fast: bool,
     counting: bool,
 ) -> MicroRun:
-    with Bench() as bench:
+    begun = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
+    store.write(record.RUN, pretty(begun))
+    with kept(store.folder), Bench() as bench:
         timed = measure(
-            bench, operations, rounds, fast=fast, seed=seed, file=store.folder / record.FILE, shown=shown
+            bench,
+            operations,
+            rounds,
+            fast=fast,
+            seed=seed,
+            keep=lambda content: store.write(record.FILE, content),
+            shown=shown,
         )
         failures = dict(timed.failures)
         of_operations: dict[str, float] = {}
@@ -107,10 +116,8 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
             setups = [BY_NAME[name] for name in COUNTED_SETUPS]
             of_checkouts, failed = instructions.of_checkouts(setups, bench.endpoints, shown)
             failures |= failed
-    return MicroRun(
-        rounds=rounds,
-        fast=fast,
-        seed=seed,
+    return replace(
+        begun,
         steal=timed.steal,
         failures=failures,
         instructions=of_operations,

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeAlias
@@ -41,6 +42,16 @@ def relative(path: Path) -> str:
     with contextlib.suppress(ValueError):
         return str(path.resolve().relative_to(Path.cwd()))
     return str(path)
+
+
+@contextlib.contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Where something is measured that can be read even if a person ends it early."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"what was measured is kept: `python -m bench report {relative(folder)}`\n")
+        raise
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bench import display, machine
-from bench.commands.shared import Commands, relative
+from bench.commands.shared import Commands, kept, relative
 from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S, Iteration, SpecReport, report
 from bench.options import between, count
 from bench.process import ROOT
@@ -54,7 +54,7 @@ def _spec(args: argparse.Namespace) -> int:
         pretty(machine.describe(machine.split_cpus(pinned=True), {}) | {"started": now.isoformat()}),
     )
     seconds = repeats * 2 * (iteration_s + throughput_s + 2 * PROCESS_S)
-    with display.progress(seconds) as shown, Iterations() as iterations:
+    with display.progress(seconds) as shown, kept(store.folder), Iterations() as iterations:
         carry_out(
             iterations,
             repeats=repeats,

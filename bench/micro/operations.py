@@ -152,6 +152,7 @@ TABLE = (
     _sampler("always_on", "should_sample: always on"),
     _sampler("always_off", "should_sample: always off"),
     _sampler("traceidratio", "should_sample: one in ten by trace id"),
+    _sampler("always_record", "should_sample: recorded whatever another one decides"),
     _sampler("parentbased_always_on", "should_sample: as the remote parent, sampled"),
     _sampler("parentbased_always_off", "should_sample: as the remote parent, not sampled"),
     _sampler("parentbased_traceidratio", "should_sample: one in ten for a root"),

@@ -5,6 +5,7 @@ Rule 2: all workers of a round have the same hash seed, those of another round a
 Rule 3: what was read is on disk after every round, as a file that pyperf reads.
 """
 
+import io
 import os
 import queue
 import random
@@ -37,21 +38,21 @@ MIN_TIME_S = 0.02
 """One value takes at least so long; ten thousand times the clock's resolution."""
 FAST_MIN_TIME_S = 0.005
 LIMIT_S = 60.0
+MAX_LANES = 4
+"""Workers at the same time in a try; more would only heat the machine."""
 SECRET_METADATA = frozenset({"hostname", "python_executable", "command", "user", "boot_time"})
 """A result is sent to colleagues: no host name, no path."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timed:
-    """What was read.
+    """How it went.
 
     Attributes:
-        suite: the readings as pyperf keeps them; `round` and `reference_s` stand in each run's metadata.
         failures: operations that could not prove what they are, and why.
         steal: share of a core that the host took away.
     """
 
-    suite: pyperf.BenchmarkSuite | None
     failures: dict[str, str] = field(default_factory=dict)
     steal: float = 0.0
 
@@ -146,7 +147,7 @@ class Bench:
 
     def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
         """Where workers run: on the CPU that services have in a measured run, or on all of them."""
-        return tuple(sorted(self._before)) if fast else self._cpus or (None,)
+        return tuple(sorted(self._before))[:MAX_LANES] if fast else self._cpus or (None,)
 
     def close(self) -> None:
         """No process is left, and the harness may use all its CPUs again."""
@@ -165,7 +166,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
     *,
     fast: bool,
     seed: int,
-    file: Path,
+    keep: Callable[[bytes], None],
     shown: Shown,
 ) -> Timed:
     """Every operation timed once a round.
@@ -176,7 +177,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
         rounds: how often.
         fast: with shorter values, and on all CPUs at the same time.
         seed: of the orders and of the hash seeds.
-        file: where pyperf's file is written after every round.
+        keep: called with pyperf's file after every round.
         shown: who is told.
 
     Raises:
@@ -187,7 +188,6 @@ def measure(  # noqa: PLR0913 - what a measurement is
     loops: dict[str, int] = {}
     failures: dict[str, str] = {}
     runs: dict[str, list[pyperf.Run]] = {}
-    suite = None
     for number in range(rounds):
         environ = {"PYTHONHASHSEED": str(random.Random(f"{seed}-{number}").randrange(1, 2**32))}
 
@@ -208,10 +208,11 @@ def measure(  # noqa: PLR0913 - what a measurement is
         bench.forget()
         kept = [pyperf.Benchmark(each) for name, each in runs.items() if name not in failures]
         if kept:
-            suite = pyperf.BenchmarkSuite(kept)
-            suite.dump(str(file), replace=True)
+            text = io.StringIO()
+            pyperf.BenchmarkSuite(kept).dump(text)
+            keep(text.getvalue().encode())
     steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
-    return Timed(suite=suite, failures=failures, steal=steal)
+    return Timed(failures=failures, steal=steal)
 
 
 def _everywhere(

@@ -1,6 +1,7 @@
 """Microbenchmarks in their own processes, pyperf's own tools on the result, and instruction counts."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,17 @@ def test_a_pattern_that_matches_nothing_says_so() -> None:
     assert done.returncode == 2
     assert "error: no operation matches 'spam'" in done.stderr
     assert "hint:" in done.stderr
+
+
+def test_without_valgrind_one_line_says_how_to_get_it(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "micro", "--only", "id/span", "--rounds", "1", "--instructions",
+         "--out", str(tmp_path / "m")],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, "PATH": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "valgrind is not installed" in done.stdout.replace("\n", " ")
 
 
 @pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
