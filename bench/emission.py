@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.findings import Caveat
+from bench import gates
+from bench.findings import Caveat, Severity
 from bench.model import SCHEMA
 from bench.stats import t_quantile
 from bench.timings import Interval
@@ -54,6 +55,7 @@ class Iteration:
         uss_before_bytes: memory of the process alone before the first span.
         uss_bytes: the same after the last flush.
         uss_peak_bytes: largest of the readings meanwhile.
+        steal: share of a core that the host took away meanwhile.
     """
 
     repeat: int
@@ -73,6 +75,7 @@ class Iteration:
     uss_before_bytes: int
     uss_bytes: int
     uss_peak_bytes: int
+    steal: float = 0.0
 
     @property
     def achieved_per_s(self) -> float:
@@ -155,6 +158,11 @@ class SpecReport:
     at_rate: tuple[AtRate, ...]
     caveats: tuple[Caveat, ...]
 
+    @property
+    def valid(self) -> bool:
+        """Whether every figure counts."""
+        return all(caveat.severity is not Severity.INVALID for caveat in self.caveats)
+
 
 def report(iterations: Sequence[Iteration]) -> SpecReport:
     """What follows from some iterations."""
@@ -217,7 +225,9 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
-    found = []
+    steal = statistics.fmean([each.steal for each in iterations]) if iterations else 0.0
+    # A rate that was not held because the host took the CPU away says nothing of the SDK.
+    found = list(gates.host(steal, 0.0))
     if repeats < REPEATS:
         found.append(
             Caveat(

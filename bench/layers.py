@@ -58,7 +58,7 @@ class Step:
         low_s: lower end of its interval.
         high_s: upper end.
         per_span_s: the same divided by the spans that a sampled checkout of the set-up makes.
-        predicted_s: what microbenchmarks predict; absent without them.
+        predicted: what microbenchmarks predict; absent without them.
     """
 
     setup: str
@@ -68,7 +68,43 @@ class Step:
     low_s: float
     high_s: float
     per_span_s: float
-    predicted_s: float | None = None
+    predicted: "Predicted | None" = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Price:
+    """What an operation costs, from microbenchmarks.
+
+    Attributes:
+        cpu_s: CPU seconds of doing it once.
+        standard_error: of it.
+        df: degrees of freedom of that.
+    """
+
+    cpu_s: float
+    standard_error: float = 0.0
+    df: float = math.inf
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Predicted:
+    """What microbenchmarks predict of a step, and how far that can be relied on.
+
+    Attributes:
+        cpu_s: CPU seconds that it adds to a checkout.
+        low_s: lower end of its interval, from the microbenchmarks' own.
+        high_s: upper end.
+        ratio: measured over predicted; absent where either cannot be told from nothing.
+        ratio_low: lower end of its interval, both sides' errors in it.
+        ratio_high: upper end.
+    """
+
+    cpu_s: float
+    low_s: float
+    high_s: float
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,7 +182,7 @@ class Traffic:
 
 
 def ladder(
-    plan: Plan, cells: Cells, traffic: Mapping[str, Traffic], prices: Mapping[str, float]
+    plan: Plan, cells: Cells, traffic: Mapping[str, Traffic], prices: Mapping[str, Price]
 ) -> Layers | None:
     """The layers of a run; none unless it has all rungs and two windows.
 
@@ -158,7 +194,7 @@ def ladder(
         plan: as it was carried out.
         cells: CPU per checkout.
         traffic: of every set-up.
-        prices: CPU seconds of operations by name, from microbenchmarks; empty without them.
+        prices: of operations by name, from microbenchmarks; empty without them.
     """
     if not is_ladder(plan) or sum(map(len, cells.values())) < 2:
         return None
@@ -174,13 +210,14 @@ def ladder(
     errors = contrasts(values, {" - ".join(pair): each for pair, each in weights.items()})
     base_s = float(np.mean([level(cells, name) or 0.0 for name in base]))
     counted = operations(traffic)
-    predicted = predictions(counted, traffic, prices)
+    parts = contributions(counted, traffic, prices)
     setups = {setup.name: setup for setup in plan.setups}
 
     def step(rung: Rung) -> Step:
         estimate = errors[f"{rung.setup} - {rung.against}"]
         half = t_quantile(0.5 + plan.confidence / 2, estimate.df) * estimate.standard_error
         added = ratio[rung.setup] - ratio[rung.against]
+        mine = [parts[each.setup] for each in (LADDER if rung is whole else (rung,)) if each.setup in parts]
         return Step(
             setup=rung.setup,
             against=rung.against,
@@ -189,7 +226,9 @@ def ladder(
             low_s=(added - half) * base_s,
             high_s=(added + half) * base_s,
             per_span_s=added * base_s / sum(shape(setups[rung.setup]).values()),
-            predicted_s=predicted.get(rung.setup) if rung is not whole else _sum_of(predicted),
+            predicted=_predicted(_total(mine), prices, added * base_s, half * base_s, plan.confidence)
+            if mine
+            else None,
         )
 
     return Layers(
@@ -206,11 +245,6 @@ def _weights(rung: Rung, ratio: Mapping[str, float], base: Sequence[str]) -> dic
     if rung.against == BASELINE:
         return weights | dict.fromkeys(base, -above / len(base))
     return weights | {rung.against: -below} | dict.fromkeys(base, -(above - below) / len(base))
-
-
-def _sum_of(predicted: Mapping[str, float]) -> float | None:
-    steps = [predicted[rung.setup] for rung in LADDER if rung.setup in predicted]
-    return sum(steps) if len(steps) == len(LADDER) else None
 
 
 # ---------------------------------------------------------------- what microbenchmarks predict
@@ -244,10 +278,15 @@ def predictions(
 ) -> dict[str, float]:
     """CPU seconds that each step should add to a checkout if it cost what it costs in a hot loop.
 
+    Args:
+        counted: operations of a checkout.
+        traffic: of every set-up.
+        prices: CPU seconds of every operation in `PRICED`.
+
     Returns:
-        By the step's set-up; nothing unless all operations have a price and were counted.
+        By the step's set-up; nothing unless requests, calls and statements were counted.
     """
-    if not set(PRICED) <= prices.keys() or not {REQUESTS, CALLS, STATEMENTS} <= counted.keys():
+    if not {REQUESTS, CALLS, STATEMENTS} <= counted.keys():
         return {}
     price = prices.__getitem__
 
@@ -288,6 +327,59 @@ def predictions(
         "batch-grpc": _cost(grpc, full) - _cost(http, full),
         "batch-gzip": _cost(gzip, full),
     }
+
+
+def contributions(
+    counted: Mapping[str, float], traffic: Mapping[str, Traffic], prices: Mapping[str, Price]
+) -> dict[str, dict[str, float]]:
+    """How often each operation is paid for in each step, by the step's set-up; nothing without all prices.
+
+    Predictions are sums of prices times counts, so each count is what a price of one alone predicts.
+    """
+    if not set(PRICED) <= prices.keys():
+        return {}
+    found: dict[str, dict[str, float]] = {}
+    for name in PRICED:
+        alone = dict.fromkeys(PRICED, 0.0) | {name: 1.0}
+        for setup, count in predictions(counted, traffic, alone).items():
+            found.setdefault(setup, {})[name] = count
+    return found
+
+
+def _total(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: sum(part[name] for part in parts) for name in PRICED}
+
+
+def _predicted(
+    counts: Mapping[str, float],
+    prices: Mapping[str, Price],
+    measured_s: float,
+    half_s: float,
+    confidence: float,
+) -> Predicted:
+    """What a step should cost, with the prices' own errors.
+
+    Their degrees of freedom are put together as Welch and Satterthwaite did (1946); the ratio's
+    error is that of a quotient (delta method), both intervals' halves taken as its parts.
+    """
+    value = sum(count * prices[name].cpu_s for name, count in counts.items())
+    variances = {name: (count * prices[name].standard_error) ** 2 for name, count in counts.items()}
+    total = sum(variances.values())
+    heads = sum(variance**2 / prices[name].df for name, variance in variances.items())
+    df = total**2 / heads if heads else math.inf
+    half = t_quantile(0.5 + confidence / 2, df) * math.sqrt(total) if total else 0.0
+    if abs(measured_s) <= half_s or abs(value) <= half:
+        return Predicted(cpu_s=value, low_s=value - half, high_s=value + half)
+    ratio = measured_s / value
+    spread = abs(ratio) * math.hypot(half_s / measured_s, half / value)
+    return Predicted(
+        cpu_s=value,
+        low_s=value - half,
+        high_s=value + half,
+        ratio=ratio,
+        ratio_low=ratio - spread,
+        ratio_high=ratio + spread,
+    )
 
 
 def _line(one: float, many: float, count: int) -> tuple[float, float]:

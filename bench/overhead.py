@@ -38,7 +38,7 @@ from bench.findings import (
     WorkerLag,
 )
 from bench.latency import solo_summary
-from bench.layers import Traffic, fit, ladder
+from bench.layers import Price, Traffic, fit, ladder
 from bench.ledger import RANGE_CONFIDENCE, ledger_of, total
 from bench.model import (
     BASELINE,
@@ -59,12 +59,12 @@ from bench.setups import sampling_ratio, shape
 from bench.stats import Array, Estimate, against, contrasts, differences, quantile
 
 
-def summarise(raw: Raw, prices: Mapping[str, float] | None = None) -> Summary:
+def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
     """Everything that follows from a run's raw records.
 
     Args:
         raw: what it left.
-        prices: CPU seconds of operations by name, where microbenchmarks belong to the run.
+        prices: of operations by name, where microbenchmarks belong to the run.
     """
     plan, windows, requests, ending = raw.plan, raw.windows, raw.requests, raw.ending
     work = [window for window in windows if window.kind is Kind.WORK]

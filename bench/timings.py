@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from bench import gates
 from bench.findings import Caveat, Severity
+from bench.layers import Price
 from bench.model import SCHEMA
 from bench.stats import t_quantile
 
@@ -97,9 +98,19 @@ class MicroSummary:
     caveats: tuple[Caveat, ...]
 
     @property
-    def prices(self) -> dict[str, float]:
-        """CPU seconds by operation."""
-        return {timing.name: timing.cpu_s.value for timing in self.timings}
+    def prices(self) -> dict[str, Price]:
+        """What operations cost, with their errors; those without an interval have no price."""
+        return {
+            timing.name: Price(
+                cpu_s=timing.cpu_s.value,
+                standard_error=(timing.cpu_s.high - timing.cpu_s.low)
+                / 2
+                / t_quantile(0.975, timing.rounds - 1),
+                df=timing.rounds - 1.0,
+            )
+            for timing in self.timings
+            if timing.cpu_s.low is not None and timing.cpu_s.high is not None
+        }
 
     @property
     def valid(self) -> bool:

@@ -1,5 +1,7 @@
 """The specification's report: a rate that is not held and a span that does not arrive are said."""
 
+from dataclasses import replace
+
 import pytest
 
 from bench.emission import Iteration, Scenario, SpecReport, report
@@ -88,6 +90,11 @@ def test_throughput_counts_what_arrived() -> None:
 def test_a_try_says_what_it_lacks() -> None:
     found = of(iteration(length_s=3.0, created=30_000))
     assert {caveat.code for caveat in found.caveats} == {"repeats", "length"}
+
+
+def test_a_host_that_took_the_cpu_away_makes_it_invalid() -> None:
+    assert of(iteration()).valid
+    assert not of(replace(iteration(), steal=0.2)).valid
 
 
 def test_both_processors_are_in_every_table() -> None:

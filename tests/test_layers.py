@@ -17,7 +17,10 @@ from bench.layers import (
     PRICED,
     Fit,
     Layers,
+    Predicted,
+    Price,
     Traffic,
+    contributions,
     fit,
     is_ladder,
     ladder,
@@ -129,6 +132,11 @@ def prices(**given_us: float) -> dict[str, float]:
     return free | {name.replace("__", "/").replace("_", "-"): us * 1e-6 for name, us in given_us.items()}
 
 
+def priced(plain: Mapping[str, float], error: float = 0.0, df: float = 4.0) -> dict[str, Price]:
+    """The same with an error of so large a share of each."""
+    return {name: Price(cpu_s=cost, standard_error=error * cost, df=df) for name, cost in plain.items()}
+
+
 def test_a_price_is_paid_as_often_as_the_operation_happens() -> None:
     counted = operations(TRAFFIC)
     bare = predictions(counted, TRAFFIC, prices(server__no_provider=10, httpx_async__no_provider=100))
@@ -144,21 +152,48 @@ def test_a_price_is_paid_as_often_as_the_operation_happens() -> None:
 
 
 def test_without_a_price_or_a_count_nothing_is_predicted() -> None:
-    all_but_one = {name: price for name, price in prices().items() if name != "gzip/64"}
-    assert predictions(operations(TRAFFIC), TRAFFIC, all_but_one) == {}
+    all_but_one = {name: price for name, price in priced(prices()).items() if name != "gzip/64"}
+    assert contributions(operations(TRAFFIC), TRAFFIC, all_but_one) == {}
     assert predictions({}, TRAFFIC, prices()) == {}
+
+
+def predicted(error: float, seed: int = 1) -> Predicted:
+    """Of the first rung: 4 requests that cost 100 us more, and 3 calls that cost 200 us more."""
+    costly = prices(server__bare=500, server__no_provider=600, httpx_async__bare=800)
+    costly["httpx-async/no-provider"] = 1000e-6
+    noisy = np.random.default_rng(seed)
+    drawn = {name: cost * (1 + error * float(noisy.standard_normal())) for name, cost in costly.items()}
+    found_ = ladder(PLAN, cells(costs({"layer-api": 0.004})), TRAFFIC, priced(drawn, error, math.inf))
+    assert found_ is not None
+    assert found_.steps[0].predicted is not None
+    return found_.steps[0].predicted
+
+
+def test_a_prediction_is_as_sure_as_its_prices() -> None:
+    exact = predicted(0.0)
+    assert exact.cpu_s == exact.low_s == exact.high_s == pytest.approx(4 * 100e-6 + 3 * 200e-6)
+    assert exact.ratio is not None
+    covered = 0
+    for seed in range(200):
+        one = predicted(0.02, seed)
+        covered += one.low_s <= exact.cpu_s <= one.high_s
+    assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_where_the_prediction_cannot_be_told_from_nothing_there_is_no_ratio() -> None:
+    assert predicted(0.3).ratio is None
 
 
 def test_the_report_shows_measured_beside_predicted() -> None:
     true = costs({"layer-api": 0.0008})
-    layers = ladder(PLAN, cells(true), TRAFFIC, prices(server__no_provider=100))
+    layers = ladder(PLAN, cells(true), TRAFFIC, priced(prices(server__no_provider=100)))
     assert layers is not None
     table = report.table(layers)
     assert len(table.rows) == len(LADDER) + 1 + len(BESIDE)
     first = table.rows[0]
     assert first[0] == "instrumentation, no SDK"
     assert first[5] == "+400"
-    assert first[6].startswith("2.")
+    assert first[7].startswith("2.")
     assert "4.0 requests served" in report.about(layers)
     bars = [row[-1] for row in table.rows[: len(LADDER)]]
     for before, after in itertools.pairwise(bars):

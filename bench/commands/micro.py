@@ -27,8 +27,8 @@ from bench.timings import MicroRun, MicroSummary
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
-PRICING_ROUNDS = 3
-PRICING_S = 70.0
+PRICING_ROUNDS = 5
+PRICING_S = 110.0
 COUNTING_S = 12.0
 """Estimates for the display only."""
 

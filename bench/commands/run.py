@@ -174,8 +174,9 @@ def _report(args: argparse.Namespace) -> int:
         calibrate.show(sheet, display.console())
         return 0 if all(target.reached for target in targets(sheet)) else MeasurementError.exit_code
     if spec.exists(args.folder):
-        spec.show(spec.derive(Store(args.folder)), display.console())
-        return 0
+        emitted = spec.derive(Store(args.folder))
+        spec.show(emitted, display.console())
+        return 0 if emitted.valid else MeasurementError.exit_code
     if record.exists(args.folder) and not (args.folder / "plan.json").exists():
         found = record.derive(Store(args.folder))
         show_micro(found, display.console())

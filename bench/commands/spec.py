@@ -12,6 +12,7 @@ from rich.text import Text
 from bench import display, machine
 from bench.commands.shared import Commands, kept, relative
 from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S, Iteration, SpecReport, report
+from bench.errors import MeasurementError
 from bench.options import between, count
 from bench.process import ROOT
 from bench.report import emission, markdown, terminal
@@ -66,9 +67,10 @@ def _spec(args: argparse.Namespace) -> int:
             keep=lambda iteration: store.append_line(FILE, iteration),
             shown=shown,
         )
-    show(derive(store), display.console())
+    found = derive(store)
+    show(found, display.console())
     sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
-    return 0
+    return 0 if found.valid else MeasurementError.exit_code
 
 
 def exists(folder: Path) -> bool:

@@ -3,7 +3,7 @@
 from bench.layers import Fit, Layers, Step
 from bench.report.words import ABSENT, Table, microseconds, signed
 
-WIDTH = 30
+WIDTH = 20
 """Characters of the waterfall's bars."""
 ABOUT = (
     "Each step is the difference of two set-ups, paired inside windows; the steps add up to the whole, and "
@@ -31,29 +31,36 @@ def table(layers: Layers) -> Table:
                 microseconds(step.cpu_s, sign=True),
                 f"[{microseconds(step.low_s, sign=True)}, {microseconds(step.high_s, sign=True)}]",
                 signed(step.per_span_s * 1e6, 1),
-                microseconds(step.predicted_s, sign=True) if step.predicted_s is not None else ABSENT,
+                *_predicted(step),
                 _ratio(step),
                 _bar(start, step.cpu_s, largest) if shown else "",
             )
         )
     return Table(
         heads=(
-            "layer", "set-up", "adds us", "95 % interval", "us per span", "predicted us",
+            "layer", "set-up", "adds us", "95 % interval", "us per span", "predicted us", "95 % interval",
             "measured /\npredicted", "waterfall",
         ),
-        right=(False, False, True, True, True, True, True, False),
+        right=(False, False, *([True] * 6), False),
         rows=tuple(rows),
         red=frozenset(),
     )  # fmt: skip
 
 
+def _predicted(step: Step) -> tuple[str, str]:
+    """What microbenchmarks say, and its interval."""
+    if step.predicted is None:
+        return ABSENT, ABSENT
+    low, high = (microseconds(end, sign=True) for end in (step.predicted.low_s, step.predicted.high_s))
+    return microseconds(step.predicted.cpu_s, sign=True), f"[{low}, {high}]"
+
+
 def _ratio(step: Step) -> str:
-    """How much dearer than predicted; nothing where the step cannot be told from none."""
-    if step.predicted_s is None or step.predicted_s == 0.0 or step.low_s <= 0.0 <= step.high_s:
+    """How much dearer than predicted; nothing where either cannot be told from none."""
+    predicted = step.predicted
+    if predicted is None or predicted.ratio is None:
         return ABSENT
-    ratio = step.cpu_s / step.predicted_s
-    low, high = sorted((step.low_s / step.predicted_s, step.high_s / step.predicted_s))
-    return f"{ratio:.1f} [{low:.1f}, {high:.1f}]"
+    return f"{predicted.ratio:.1f} [{predicted.ratio_low:.1f}, {predicted.ratio_high:.1f}]"
 
 
 def _bar(start: float, length: float, largest: float) -> str:

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+import psutil
+
 from bench.display import Shown
 from bench.emission import Iteration, Scenario
 from bench.machine import split_cpus
@@ -71,11 +73,13 @@ class Iterations:
         try:
             self._line(child)
             self._sink.account(shapes)
+            steal_s, started = psutil.cpu_times().steal, time.monotonic()
             before, uss_before = cpu_ns(child.pid), memory_bytes(child.pid)[1]
             child.write_line()
             peak, uss_peak = self._watch(child, length_s)
             said = self._line(child)
             used, uss = cpu_ns(child.pid) - before, memory_bytes(child.pid)[1]
+            steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
             found = self._sink.account(shapes)
         finally:
             child.stop(PATIENCE_S)
@@ -98,6 +102,7 @@ class Iterations:
             uss_before_bytes=uss_before,
             uss_bytes=uss,
             uss_peak_bytes=max(uss_peak, uss),
+            steal=steal,
         )
 
     def _emitter(self, setup: str, arguments: Sequence[str]) -> Child:

@@ -36,7 +36,7 @@ def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
     assert [step["setup"] for step in layers["steps"]] == [rung.setup for rung in LADDER]
     assert sum(step["cpu_s"] for step in layers["steps"]) == pytest.approx(layers["whole"]["cpu_s"])
     assert layers["operations"] == {"requests served": 4.0, "calls": 3.0, "SQL statements": 3.0}
-    assert all(step["predicted_s"] is not None for step in layers["steps"])
+    assert all(step["predicted"] is not None for step in layers["steps"])
     discarded = {setup["name"]: setup["ledger"] for setup in summary["setups"]}["layer-encode"]
     assert discarded["spans_received"] == 10 * discarded["checkouts"]
     before = (folder / "summary.json").read_bytes()
@@ -48,18 +48,18 @@ def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
 def test_the_specifications_report_accounts_for_every_span(tmp_path: Path, protocol: str) -> None:
     folder = tmp_path / "spec"
     done = bench("spec", "--fast", "--rate", "200", "--protocol", protocol, "--out", str(folder))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in {0, 4}, done.stderr
     report = json.loads((folder / "spec.json").read_text("utf-8"))
     assert {each["processor"] for each in report["at_rate"]} == {"simple", "batch"}
     for each in report["at_rate"]:
         assert each["delivered"] == each["created"] == 2 * 3 * 200
     assert all(each["lost"] == 0 for each in report["throughput"])
-    assert bench("report", str(folder)).returncode == 0
+    assert bench("report", str(folder)).returncode == done.returncode
 
 
 def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
     done = bench("spec", "--fast", "--repeats", "1", "--rate", "200000", "--out", str(tmp_path / "spec"))
-    assert done.returncode == 0, done.stderr
+    assert done.returncode in {0, 4}, done.stderr
     assert "200,000 spans/s cannot be held here with the simple processor" in done.stdout
     assert "200,000 spans/s cannot be held here with the batch processor" in done.stdout
 
