@@ -30,17 +30,17 @@ class Rung:
 LADDER = (
     Rung(setup="layer-api", against=BASELINE, layer="instrumentation, no SDK"),
     Rung(setup="layer-off", against="layer-api", layer="SDK, nothing sampled"),
-    Rung(setup="layer-propagate", against="layer-off", layer="trace context propagated"),
+    Rung(setup="layer-propagate", against="layer-off", layer="context propagated"),
     Rung(setup="layer-record", against="layer-propagate", layer="spans recorded"),
-    Rung(setup="layer-discard", against="layer-record", layer="batch processor, discarded"),
+    Rung(setup="layer-discard", against="layer-record", layer="batch, discarded"),
     Rung(setup="layer-encode", against="layer-discard", layer="encoded, discarded"),
     Rung(setup="batch-lean", against="layer-encode", layer="sent over http"),
     Rung(setup="batch", against="batch-lean", layer="receive and send spans"),
     Rung(setup="batch-metrics", against="batch", layer="metrics"),
 )
 BESIDE = (
-    Rung(setup="simple", against="batch", layer="simple instead of batch"),
-    Rung(setup="batch-grpc", against="batch", layer="grpc instead of http"),
+    Rung(setup="simple", against="batch", layer="simple, not batch"),
+    Rung(setup="batch-grpc", against="batch", layer="grpc, not http"),
     Rung(setup="batch-gzip", against="batch", layer="gzip"),
 )
 """Not on the ladder: each is something else instead of what `batch` does."""

@@ -3,7 +3,7 @@
 from bench.layers import Fit, Layers, Step
 from bench.report.words import ABSENT, Table, microseconds, signed
 
-WIDTH = 20
+WIDTH = 12
 """Characters of the waterfall's bars."""
 ABOUT = (
     "Each step is the difference of two set-ups, paired inside windows; the steps add up to the whole, and "
