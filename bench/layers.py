@@ -368,10 +368,13 @@ def _predicted(
     heads = sum(variance**2 / prices[name].df for name, variance in variances.items())
     df = total**2 / heads if heads else math.inf
     half = t_quantile(0.5 + confidence / 2, df) * math.sqrt(total) if total else 0.0
+    alone = Predicted(cpu_s=value, low_s=value - half, high_s=value + half)
     if abs(measured_s) <= half_s or abs(value) <= half:
-        return Predicted(cpu_s=value, low_s=value - half, high_s=value + half)
+        return alone
     ratio = measured_s / value
     spread = abs(ratio) * math.hypot(half_s / measured_s, half / value)
+    if spread >= abs(ratio):
+        return alone
     return Predicted(
         cpu_s=value,
         low_s=value - half,

@@ -8,9 +8,10 @@ import pytest
 
 from bench.calibration import Trial, calibration
 from bench.findings import Summary
+from bench.micro import record
 from bench.overhead import summarise
 from bench.report import calibration as sheet
-from bench.report import load, markdown, words
+from bench.report import layers, load, markdown, words
 from bench.store import read_packed, read_raw
 
 ROOT = Path(__file__).parent.parent
@@ -75,23 +76,34 @@ def test_the_reference_is_valid_and_balances() -> None:
     assert all(setup.ledger.balanced for setup in solo.setups)
 
 
-# ---------------------------------------------------------------- the harness's own data sheet
+# ---------------------------------------------------------------- layers, and the harness's own data sheet
 
 
 def readme_parts() -> dict[str, str]:
-    """What the README shows of the calibration, by where it stands there."""
+    """What the README shows of the layers and of the calibration, by where it stands there."""
     found = calibration(read_packed(RESULTS / "calibration" / "trials.jsonl.gz", Trial))
+    run = summarise(read_raw(RESULTS / "layers"), record.read(RESULTS / "layers").prices)
+    assert run.layers is not None
     return {
+        "@LAYERS@": markdown._table(layers.table(run.layers)),
+        "@LAYERS_LINE@": words.headline(run),
         "@TARGETS@": markdown._table(sheet.target_table(found)),
         "@WEIGHTS@": markdown._table(sheet.weight_table(found)),
         "@CALIBRATION_LINES@": " ".join(sheet.lines(found)),
     }
 
 
-def test_the_readme_shows_the_calibration() -> None:
+def test_the_readme_shows_the_layers_and_the_calibration() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, part in readme_parts().items():
         assert part in readme, name
+
+
+def test_the_layers_follow_from_their_raw_records() -> None:
+    run = summarise(read_raw(RESULTS / "layers"), record.read(RESULTS / "layers").prices)
+    assert run.valid
+    assert (RESULTS / "layers" / "report.md").read_text("utf-8") == markdown.render(run)
+    assert all(setup.ledger.balanced for setup in run.setups)
 
 
 def test_the_calibration_follows_from_its_raw_records() -> None:

@@ -3,8 +3,9 @@
 from bench.layers import Fit, Layers, Step
 from bench.report.words import ABSENT, Table, microseconds, signed
 
-WIDTH = 12
-"""Characters of the waterfall's bars."""
+WIDTH = 30
+NARROW = 12
+"""Characters of the waterfall's bars, on a page and in a terminal."""
 ABOUT = (
     "Each step is the difference of two set-ups, paired inside windows; the steps add up to the whole, and "
     "those below it are something else instead of what `batch` does. Predicted is what microbenchmarks of "
@@ -14,7 +15,7 @@ ABOUT = (
 )
 
 
-def table(layers: Layers) -> Table:
+def table(layers: Layers, width: int = WIDTH) -> Table:
     """The steps, the whole, and what is beside the ladder."""
     steps = (*layers.steps, layers.whole, *layers.beside)
     largest = max([layers.whole.cpu_s, *(step.cpu_s for step in layers.steps)])
@@ -33,7 +34,7 @@ def table(layers: Layers) -> Table:
                 signed(step.per_span_s * 1e6, 1),
                 *_predicted(step),
                 _ratio(step),
-                _bar(start, step.cpu_s, largest) if shown else "",
+                _bar(start / largest, step.cpu_s / largest, width) if shown else "",
             )
         )
     return Table(
@@ -63,11 +64,11 @@ def _ratio(step: Step) -> str:
     return f"{predicted.ratio:.1f} [{predicted.ratio_low:.1f}, {predicted.ratio_high:.1f}]"
 
 
-def _bar(start: float, length: float, largest: float) -> str:
+def _bar(start: float, length: float, width: int) -> str:
     """A bar from where the steps before have led."""
     begin, end = sorted((start, start + length))
-    first = round(max(begin, 0.0) / largest * WIDTH)
-    last = max(round(max(end, 0.0) / largest * WIDTH), first + 1)
+    first = round(max(begin, 0.0) * width)
+    last = max(round(max(end, 0.0) * width), first + 1)
     return "·" * first + "█" * (last - first)
 
 

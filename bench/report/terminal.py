@@ -43,7 +43,7 @@ def _rotation(summary: Summary, console: Console) -> None:
     console.print(Text(words.noise_floor(summary)))
     console.print()
     if summary.layers:
-        console.print(_table(layers.table(summary.layers), "Layers: where the tax goes"))
+        console.print(_table(layers.table(summary.layers, layers.NARROW), "Layers: where the tax goes"))
     if summary.fit:
         console.print(Text(layers.fit_line(summary.fit)))
         console.print()
