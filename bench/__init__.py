@@ -3,8 +3,8 @@
 Reading order, from the bottom up; imports only ever go downward in this list:
 
 1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
-2. `setups`, `plan`, `stats`, `cells`, `layers`, `ledger`: pure. What is compared, when each request is
-   sent, what the numbers may claim, CPU per checkout, what each layer adds, where every span went.
+2. `setups`, `plan`, `stats`, `cells`, `line`, `layers`, `ledger`: pure. What is compared, when each request
+   is sent, what the numbers may claim, CPU per checkout, what each layer adds, where every span went.
 3. `search`, `gates`, then `blocks`, `doubts`, `latency` and `overhead`: pure. Slices and windows
    become figures with verdicts and caveats; `timings` does so for microbenchmarks, `emission` for the
    specification's report, and `calibration` says what such figures are worth.

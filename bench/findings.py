@@ -7,7 +7,8 @@ Rule 2: what is not known is None, never 0.
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.layers import Fit, Layers
+from bench.layers import Layers
+from bench.line import Fit
 from bench.model import Plan
 
 

@@ -38,8 +38,9 @@ from bench.findings import (
     WorkerLag,
 )
 from bench.latency import solo_summary
-from bench.layers import Price, Traffic, fit, ladder
+from bench.layers import Price, ladder
 from bench.ledger import RANGE_CONFIDENCE, ledger_of, total
+from bench.line import Traffic, fit
 from bench.model import (
     BASELINE,
     CONTROL,

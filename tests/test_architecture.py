@@ -10,7 +10,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
     ("stats", "setups"),
-    ("cells",),
+    ("cells", "line"),
     ("layers",),
     ("findings",),
     ("plan", "gates", "search", "ledger"),
@@ -44,6 +44,7 @@ PURE = (
     "doubts",
     "timings",
     "layers",
+    "line",
     "latency",
     "overhead",
     "calibration",

@@ -15,18 +15,16 @@ from bench.layers import (
     BESIDE,
     LADDER,
     PRICED,
-    Fit,
     Layers,
     Predicted,
     Price,
-    Traffic,
     contributions,
-    fit,
     is_ladder,
     ladder,
     operations,
     predictions,
 )
+from bench.line import Fit, Traffic, fit
 from bench.report import layers as report
 from bench.setups import BY_NAME, PRESETS
 from tests import make

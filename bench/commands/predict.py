@@ -9,7 +9,7 @@ from bench import display
 from bench.commands.shared import Commands
 from bench.errors import ResultsError
 from bench.findings import Summary
-from bench.layers import Fit
+from bench.line import Fit
 from bench.options import between
 from bench.process import ROOT
 from bench.report import layers

@@ -1,6 +1,7 @@
 """Where the tax goes, as people read it: a waterfall, and a cost per span."""
 
-from bench.layers import Fit, Layers, Step
+from bench.layers import Layers, Step
+from bench.line import Fit
 from bench.report.words import ABSENT, Table, microseconds, signed
 
 WIDTH = 30
