@@ -22,6 +22,8 @@ RATE_PER_S = 10_000.0
 ITERATION_S = 15.0
 THROUGHPUT_S = 5.0
 REPEATS = 10
+SERVICE = "emitter000"
+"""How the emitter calls itself: ten characters, as the specification asks; the receiver counts by it."""
 HELD = 0.99
 """A rate is held if so much of it was created in time."""
 

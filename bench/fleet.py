@@ -239,3 +239,19 @@ def listener() -> socket.socket:
     made.bind(("127.0.0.1", 0))
     made.listen(1024)
     return made
+
+
+def start_echo(logs: Path, cpus: Iterable[int]) -> tuple[Child, str]:
+    """The echo service's process, on these CPUs, and its address."""
+    with listener() as inherited:
+        child = Child(
+            "the echo service",
+            ["-m", "services.echo", "--fd", str(inherited.fileno())],
+            environ=plain_environ(),
+            log=logs / "echo.log",
+            pass_fds=(inherited.fileno(),),
+        )
+        cpus = tuple(cpus)
+        if cpus:
+            pin(child.pid, cpus)
+        return child, f"http://127.0.0.1:{inherited.getsockname()[1]}"

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +24,10 @@ from bench import stats
 from bench.display import Shown
 from bench.errors import MeasurementError, ServiceError
 from bench.findings import Generator
-from bench.fleet import listener
+from bench.fleet import start_echo
 from bench.load import Load
 from bench.machine import split_cpus
-from bench.meter import cpu_ns, memory_bytes, pin
+from bench.meter import cpu_ns, memory_bytes
 from bench.model import CREATED, Arrival
 from bench.process import ROOT, Child, plain_environ
 
@@ -73,7 +73,8 @@ def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...], 
             if other_cpus:
                 os.sched_setaffinity(0, other_cpus)
             shown.say("starting the echo service")
-            url = _echo(logs, children, services_cpus)
+            child, url = start_echo(logs, services_cpus)
+            children.append(child)
             load = Load(logs)
             turns: dict[str, Turn] = {
                 OURS: lambda: _ours(load, url),
@@ -94,22 +95,6 @@ def compare(shown: Shown, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...], 
             os.sched_setaffinity(0, before)
     steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
     return tuple(_summary(name, found, held if name == OURS else None) for name in turns), steal
-
-
-def _echo(logs: Path, children: list[Child], cpus: Sequence[int]) -> str:
-    """The echo service's address."""
-    with listener() as inherited:
-        child = Child(
-            "the echo service",
-            ["-m", "services.echo", "--fd", str(inherited.fileno())],
-            environ=plain_environ(),
-            log=logs / "echo.log",
-            pass_fds=(inherited.fileno(),),
-        )
-        children.append(child)
-        if cpus:
-            pin(child.pid, cpus)
-        return f"http://127.0.0.1:{inherited.getsockname()[1]}"
 
 
 def _rounds(turns: dict[str, Turn], rounds: int, shown: Shown) -> dict[str, list[tuple[float, float, int]]]:

@@ -48,8 +48,8 @@ def _run(args: argparse.Namespace) -> int:
     machine.require_linux()
     now = datetime.now(UTC)
     store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
-    record_ = _Redacting(store)
-    record_.write_plan(plan)
+    keeper = _Redacting(store)
+    keeper.write_plan(plan)
     rig = None
     priced = is_ladder(plan)
     with display.progress(duration_s(plan) + (PRICING_S if priced else 0.0)) as shown:
@@ -65,7 +65,7 @@ def _run(args: argparse.Namespace) -> int:
             cpus = (plan.cpus, plan.services_cpus, plan.other_cpus)
             about = machine.describe(cpus, environs) | {"started": now.isoformat()}
             store.write("machine.json", pretty(about))
-            outcome = carry_out(plan, rig, record_, shown)
+            outcome = carry_out(plan, rig, keeper, shown)
         finally:
             with uninterrupted():
                 if rig is not None:

@@ -1,7 +1,6 @@
 """Operations on contexts: attached, carried through headers, sampled; ids; and the reference."""
 
 import itertools
-from collections.abc import Callable
 
 from opentelemetry import baggage, context, trace
 from opentelemetry.baggage.propagation import W3CBaggagePropagator
@@ -24,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import (
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from bench.micro.subject import Subject, require, timed
+from bench.micro.subject import Subject, repeated, require, timed
 
 TRACE_ID, SPAN_ID = 0x5B8EFFF798038103D269B633813FC60C, 0xEEE19B7EC3C1B174
 BAGGAGE = {f"key{number}": f"value{number}" for number in range(5)}
@@ -47,14 +46,6 @@ def reference() -> Subject:
             sum(map(len, built.values()))
 
     return Subject(time=timed(run), check=lambda _done: None)
-
-
-def _repeat(do: Callable[[], object], check: Callable[[], None]) -> Subject:
-    def run(loops: int) -> None:
-        for _ in itertools.repeat(None, loops):
-            do()
-
-    return Subject(time=timed(run), check=lambda _done: check())
 
 
 def span_context(*, sampled: bool) -> SpanContext:
@@ -83,7 +74,7 @@ def attach_and_detach() -> Subject:
             true=(inside, outside) == (TRACE_ID, 0), otherwise="the context was not attached and detached"
         )
 
-    return _repeat(lambda: context.detach(context.attach(made)), check)
+    return repeated(lambda: context.detach(context.attach(made)), check)
 
 
 def _propagator(name: str) -> TextMapPropagator:
@@ -118,7 +109,7 @@ def inject(propagator: str, headers: int) -> Subject:
         require(true=set(fresh) >= own and len(fresh) == 1, otherwise="it wrote no header")
         require(true=len(carrier) == headers, otherwise=f"there are {len(carrier)} headers")
 
-    return _repeat(lambda: mine.inject(carrier, made), check)
+    return repeated(lambda: mine.inject(carrier, made), check)
 
 
 def extract(propagator: str, headers: int) -> Subject:
@@ -136,7 +127,7 @@ def extract(propagator: str, headers: int) -> Subject:
             right = trace.get_current_span(found).get_span_context().span_id == SPAN_ID
         require(true=right and len(pairs) == headers, otherwise="it read another context")
 
-    return _repeat(lambda: mine.extract(scope, empty, asgi_getter), check)
+    return repeated(lambda: mine.extract(scope, empty, asgi_getter), check)
 
 
 RATIO = 0.1
@@ -170,16 +161,16 @@ def sampler(kind: str) -> Subject:
         # 2,000 x 0.1 = 200 with a standard deviation of 13: wrong by chance once in 10^9.
         require(true=120 < sampled < 280, otherwise=f"it sampled {sampled} of 2000")
 
-    return _repeat(lambda: mine.should_sample(made, TRACE_ID, "checkout"), check)
+    return repeated(lambda: mine.should_sample(made, TRACE_ID, "checkout"), check)
 
 
 def trace_id() -> Subject:
     """A trace id."""
     generate = RandomIdGenerator().generate_trace_id
-    return _repeat(generate, lambda: require(true=generate() != generate(), otherwise="an id came twice"))
+    return repeated(generate, lambda: require(true=generate() != generate(), otherwise="an id came twice"))
 
 
 def span_id() -> Subject:
     """A span id."""
     generate = RandomIdGenerator().generate_span_id
-    return _repeat(generate, lambda: require(true=generate() != generate(), otherwise="an id came twice"))
+    return repeated(generate, lambda: require(true=generate() != generate(), otherwise="an id came twice"))

@@ -5,7 +5,6 @@ import itertools
 import json
 import os
 import urllib.request
-from collections.abc import Callable
 from http import HTTPStatus
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
@@ -16,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind
 
-from bench.micro.subject import Subject, require, timed
+from bench.micro.subject import Subject, repeated, require, timed
 
 SINK_HTTP_VARIABLE = "BENCH_SINK_HTTP"
 SINK_GRPC_VARIABLE = "BENCH_SINK_GRPC"
@@ -42,14 +41,6 @@ def spans_of(count: int, setup: str = "micro") -> list[ReadableSpan]:
     return made
 
 
-def _repeat(do: Callable[[], object], check: Callable[[], None]) -> Subject:
-    def run(loops: int) -> None:
-        for _ in itertools.repeat(None, loops):
-            do()
-
-    return Subject(time=timed(run), check=lambda _done: check())
-
-
 def _count(body: bytes) -> int:
     message = ExportTraceServiceRequest.FromString(body)
     return sum(
@@ -65,7 +56,7 @@ def encode(spans: int) -> Subject:
         found = _count(encode_spans(batch).SerializeToString())
         require(true=found == spans, otherwise=f"the message holds {found} spans")
 
-    return _repeat(lambda: encode_spans(batch), check)
+    return repeated(lambda: encode_spans(batch), check)
 
 
 def serialise(spans: int) -> Subject:
@@ -76,7 +67,7 @@ def serialise(spans: int) -> Subject:
         found = _count(message.SerializeToString())
         require(true=found == spans, otherwise=f"the bytes hold {found} spans")
 
-    return _repeat(message.SerializeToString, check)
+    return repeated(message.SerializeToString, check)
 
 
 def gzip(spans: int) -> Subject:
@@ -90,7 +81,7 @@ def gzip(spans: int) -> Subject:
         )
         require(true=spans == 1 or len(packed) < len(body), otherwise="it did not become smaller")
 
-    return _repeat(lambda: compression.compress(body), check)
+    return repeated(lambda: compression.compress(body), check)
 
 
 def _exporter(protocol: str) -> SpanExporter:

@@ -5,6 +5,7 @@ Rule 2: all workers of a round have the same hash seed, those of another round a
 Rule 3: what was read is on disk after every round, as a file that pyperf reads.
 """
 
+import contextlib
 import io
 import os
 import queue
@@ -24,11 +25,10 @@ import pyperf
 
 from bench.display import Shown
 from bench.errors import ServiceError
-from bench.fleet import listener
+from bench.fleet import start_echo
 from bench.machine import split_cpus
-from bench.meter import pin
 from bench.micro.operations import Operation
-from bench.process import ROOT, Child, plain_environ
+from bench.process import ROOT, plain_environ
 from bench.sink import Sink
 
 ROUNDS = 5
@@ -38,6 +38,7 @@ MIN_TIME_S = 0.02
 """One value takes at least so long; ten thousand times the clock's resolution."""
 FAST_MIN_TIME_S = 0.005
 LIMIT_S = 60.0
+STOP_LIMIT_S = 3.0
 MAX_LANES = 4
 """Workers at the same time in a try; more would only heat the machine."""
 SECRET_METADATA = frozenset({"hostname", "python_executable", "command", "user", "boot_time"})
@@ -65,31 +66,20 @@ class Bench:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-")
-        self._logs = Path(self._folder.name)
-        self._before = os.sched_getaffinity(0)
+        before = os.sched_getaffinity(0)
+        self._all = tuple(sorted(before))
         _, self._cpus, others = split_cpus(pinned=True)
-        self._echo: Child | None = None
-        self.sink: Sink | None = None
-        try:
+        with contextlib.ExitStack() as stack:
+            self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            stack.callback(os.sched_setaffinity, 0, before)
             if others:
                 os.sched_setaffinity(0, others)
-            self.sink = Sink(self._logs)
-            with listener() as inherited:
-                self._echo = Child(
-                    "the echo service",
-                    ["-m", "services.echo", "--fd", str(inherited.fileno())],
-                    environ=plain_environ(),
-                    log=self._logs / "echo.log",
-                    pass_fds=(inherited.fileno(),),
-                )
-                echo = f"http://127.0.0.1:{inherited.getsockname()[1]}"
-            if others:
-                pin(self._echo.pid, others)
-            self.endpoints = self.sink.endpoints
-        except BaseException:
-            self.close()
-            raise
+            self._sink = Sink(self._logs)
+            stack.callback(self._sink.stop)
+            child, echo = start_echo(self._logs, others)
+            stack.callback(child.stop, STOP_LIMIT_S)
+            self._parts = stack.pop_all()
+        self.endpoints = self._sink.endpoints
         self._environ = plain_environ() | {
             "BENCH_ECHO": echo,
             "BENCH_SINK_HTTP": self.endpoints["http/protobuf"],
@@ -134,7 +124,7 @@ class Bench:
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self.close()
+        self._parts.close()
 
     def forget(self) -> None:
         """The sink keeps nothing of what came so far.
@@ -142,21 +132,11 @@ class Bench:
         Raises:
             ServiceError: it has died.
         """
-        if self.sink is not None:
-            self.sink.account({})
+        self._sink.account({})
 
     def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
         """Where workers run: on the CPU that services have in a measured run, or on all of them."""
-        return tuple(sorted(self._before))[:MAX_LANES] if fast else self._cpus or (None,)
-
-    def close(self) -> None:
-        """No process is left, and the harness may use all its CPUs again."""
-        if self._echo is not None:
-            self._echo.stop(3.0)
-        if self.sink is not None:
-            self.sink.stop()
-        os.sched_setaffinity(0, self._before)
-        self._folder.cleanup()
+        return self._all[:MAX_LANES] if fast else self._cpus or (None,)
 
 
 def measure(  # noqa: PLR0913 - what a measurement is

@@ -4,6 +4,7 @@ Rule 1: the clock is the CPU time of this process, all threads.
 """
 
 import importlib
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -61,6 +62,16 @@ def in_pieces(
         return total
 
     return measured
+
+
+def repeated(do: Callable[[], object], check: Callable[[], None]) -> Subject:
+    """Something that is done again and again, and whose proof does not depend on how often."""
+
+    def run(loops: int) -> None:
+        for _ in itertools.repeat(None, loops):
+            do()
+
+    return Subject(time=timed(run), check=lambda _done: check())
 
 
 def require(*, true: bool, otherwise: str) -> None:

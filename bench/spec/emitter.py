@@ -16,12 +16,12 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
+from bench.emission import SERVICE
+
 TICK_S = 0.01
 """Between two bursts of a paced emitter: a hundred wake-ups a second cost less than two spans each."""
 CHUNK = 1024
 """Spans between two flushes of an unpaced batch processor: half of its queue, so that none is lost."""
-SERVICE = "emitter000"
-"""Ten characters, as the specification asks; always the same, for the receiver counts by it."""
 
 
 def provider(processor: str, protocol: str, endpoint: str, setup: str) -> TracerProvider:

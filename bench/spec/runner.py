@@ -14,7 +14,7 @@ from typing import Self
 import psutil
 
 from bench.display import Shown
-from bench.emission import Iteration, Scenario
+from bench.emission import SERVICE, Iteration, Scenario
 from bench.machine import split_cpus
 from bench.meter import cpu_ns, memory_bytes, pin
 from bench.model import Account
@@ -25,8 +25,6 @@ PROCESSORS = ("simple", "batch")
 SAMPLE_S = 0.25
 """Between two looks at the emitter's clock; a peak is over one second, four of these."""
 PATIENCE_S = 60.0
-SERVICE = "emitter000"
-"""How the emitter calls itself."""
 
 
 class Iterations:
