@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -36,6 +37,7 @@ def describe(cpus: Cpus, environs: Mapping[str, Mapping[str, str]]) -> dict[str,
         environs: the environment of every set-up's services.
     """
     return {
+        "started": datetime.now(UTC).isoformat(),
         "cpu": _cpu_model(),
         "cpus": os.cpu_count(),
         "cpus_usable": cpus[0],

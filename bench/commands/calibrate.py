@@ -4,7 +4,6 @@ import argparse
 import secrets
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -13,15 +12,14 @@ from rich.text import Text
 from bench import display, machine
 from bench.calibrate import SEQUENTIAL_EVERY, TRIAL_S, TRIALS, Progress, plan_of, trial, weighted
 from bench.calibration import Calibration, Trial, calibration, targets
-from bench.commands.shared import Commands, relative, uninterrupted
+from bench.commands.shared import Commands, new_folder, relative, uninterrupted
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError
 from bench.fleet import environ_of
 from bench.options import CONNECTIONS_PER_CPU, SERVICE_PROCESSES, count
-from bench.process import ROOT
 from bench.report import calibration as sheet
 from bench.report import markdown, terminal
 from bench.rig import Rig
-from bench.store import Store, folder_name, pretty, read_packed
+from bench.store import Store, pretty, read_packed
 
 FILE = "trials.jsonl.gz"
 
@@ -44,8 +42,7 @@ def add(commands: Commands) -> None:
 
 def _calibrate(args: argparse.Namespace) -> int:
     machine.require_linux()
-    now = datetime.now(UTC)
-    store = Store.create(args.out or ROOT / "results" / folder_name(now, "calibrate"))
+    store = new_folder(args.out, "calibrate")
     seed = secrets.randbelow(2**32) if args.seed is None else args.seed
     cpus = machine.split_cpus(pinned=True)
     connections = CONNECTIONS_PER_CPU * min(len(cpus[1]) or cpus[0], SERVICE_PROCESSES)
@@ -58,8 +55,7 @@ def _calibrate(args: argparse.Namespace) -> int:
                 setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
                 for setup in plan.setups
             }
-            about = machine.describe(cpus, environs) | {"started": now.isoformat()}
-            store.write("machine.json", pretty(about))
+            store.write("machine.json", pretty(machine.describe(cpus, environs)))
             for number in range(args.trials):
                 if not plan.rate_per_s:
                     plan = weighted(plan, rig, Progress(shown.say, "reading the baseline"))

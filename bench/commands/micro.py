@@ -4,25 +4,23 @@ import argparse
 import secrets
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from bench import display, machine
-from bench.commands.shared import Commands, kept, relative
+from bench.commands.shared import Commands, kept, new_folder, relative
 from bench.errors import MeasurementError, UsageError
 from bench.layers import PRICED
 from bench.micro import instructions, record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
 from bench.options import count
-from bench.process import ROOT
 from bench.report import terminal, words
 from bench.report.timings import checkout_table, timing_table
 from bench.setups import BY_NAME
-from bench.store import Store, folder_name, pretty
+from bench.store import Store, pretty
 from bench.timings import MicroRun, MicroSummary
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
@@ -66,10 +64,8 @@ def _micro(args: argparse.Namespace) -> int:
             console.print(f"{operation.name:<34} {operation.sentence}", highlight=False)
         return 0
     machine.require_linux()
-    now = datetime.now(UTC)
-    store = Store.create(args.out or ROOT / "results" / folder_name(now, "micro"))
-    about = machine.describe(machine.split_cpus(pinned=True), {}) | {"started": now.isoformat()}
-    store.write("machine.json", pretty(about))
+    store = new_folder(args.out, "micro")
+    store.write("machine.json", pretty(machine.describe(machine.split_cpus(pinned=True), {})))
     rounds = args.rounds or (FAST_ROUNDS if args.fast else ROUNDS)
     counting = args.instructions and instructions.available()
     seconds = READING_S * rounds * len(operations) / (2 if args.fast else 1)

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
@@ -13,7 +12,7 @@ from bench.calibration import targets
 from bench.commands import calibrate, spec
 from bench.commands.micro import PRICING_S, price
 from bench.commands.micro import show as show_micro
-from bench.commands.shared import Commands, complain, minutes, relative, uninterrupted
+from bench.commands.shared import Commands, complain, minutes, new_folder, relative, uninterrupted
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
 from bench.experiment import Outcome, carry_out
 from bench.findings import Summary
@@ -24,10 +23,9 @@ from bench.model import Plan, Raw, Solo
 from bench.options import add_run_arguments, crew_of, plan_of
 from bench.overhead import summarise
 from bench.plan import duration_s
-from bench.process import ROOT
 from bench.report import histograms, markdown, terminal
 from bench.rig import Rig
-from bench.store import Store, folder_name, pretty, read_raw
+from bench.store import Store, pretty, read_raw
 
 
 def add(commands: Commands) -> None:
@@ -46,8 +44,7 @@ def _run(args: argparse.Namespace) -> int:
         _show_plan(plan, display.console())
         return 0
     machine.require_linux()
-    now = datetime.now(UTC)
-    store = Store.create(args.out or ROOT / "results" / folder_name(now, plan.name))
+    store = new_folder(args.out, plan.name)
     keeper = _Redacting(store)
     keeper.write_plan(plan)
     rig = None
@@ -63,8 +60,7 @@ def _run(args: argparse.Namespace) -> int:
                 for setup in plan.setups
             }
             cpus = (plan.cpus, plan.services_cpus, plan.other_cpus)
-            about = machine.describe(cpus, environs) | {"started": now.isoformat()}
-            store.write("machine.json", pretty(about))
+            store.write("machine.json", pretty(machine.describe(cpus, environs)))
             outcome = carry_out(plan, rig, keeper, shown)
         finally:
             with uninterrupted():

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,6 +15,8 @@ from rich.text import Text
 from bench.errors import BenchError
 from bench.model import Plan
 from bench.plan import duration_s
+from bench.process import ROOT
+from bench.store import Store, folder_name
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 
@@ -24,6 +27,15 @@ def complain(error: BenchError) -> int:
     console.print(Text(f"error: {error}", "red"))
     console.print(Text(f"hint: {error.hint}"))
     return error.exit_code
+
+
+def new_folder(out: Path | None, name: str) -> Store:
+    """The results folder to measure into: the one that was asked for, or `results/<UTC>-<name>`.
+
+    Raises:
+        ResultsError: it cannot be made, is not empty, or the disk is full.
+    """
+    return Store.create(out or ROOT / "results" / folder_name(datetime.now(UTC), name))
 
 
 def minutes(plan: Plan) -> str:

@@ -3,21 +3,19 @@
 import argparse
 import secrets
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.text import Text
 
 from bench import display, machine
-from bench.commands.shared import Commands, kept, relative
+from bench.commands.shared import Commands, kept, new_folder, relative
 from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S, Iteration, SpecReport, report
 from bench.errors import MeasurementError
 from bench.options import between, count
-from bench.process import ROOT
 from bench.report import emission, markdown, terminal
 from bench.spec.runner import Iterations, carry_out
-from bench.store import Store, folder_name, pretty, read_lines
+from bench.store import Store, pretty, read_lines
 
 FILE = "iterations.jsonl"
 FAST_REPEATS, FAST_S = 2, 3.0
@@ -45,15 +43,11 @@ def add(commands: Commands) -> None:
 
 def _spec(args: argparse.Namespace) -> int:
     machine.require_linux()
-    now = datetime.now(UTC)
-    store = Store.create(args.out or ROOT / "results" / folder_name(now, "spec"))
+    store = new_folder(args.out, "spec")
+    store.write("machine.json", pretty(machine.describe(machine.split_cpus(pinned=True), {})))
     repeats = args.repeats or (FAST_REPEATS if args.fast else REPEATS)
     iteration_s = FAST_S if args.fast else ITERATION_S
     throughput_s = FAST_S if args.fast else THROUGHPUT_S
-    store.write(
-        "machine.json",
-        pretty(machine.describe(machine.split_cpus(pinned=True), {}) | {"started": now.isoformat()}),
-    )
     seconds = repeats * 2 * (iteration_s + throughput_s + 2 * PROCESS_S)
     with display.progress(seconds) as shown, kept(store.folder), Iterations() as iterations:
         carry_out(
