@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.calibration import SHARES, Calibration, Trial, calibration, name_of, rate, setups, targets
+from bench.calibration import (
+    SHARES,
+    Calibration,
+    Trial,
+    _smallest,
+    calibration,
+    name_of,
+    rate,
+    setups,
+    targets,
+)
 from bench.model import BASELINE, TWIN, Kind, Plan, Window
 from bench.report import calibration as sheet
 from bench.report import markdown
@@ -89,6 +99,37 @@ def test_weights_are_recovered_without_bias() -> None:
     assert GOOD.weights[0].detected.count == sum(
         weighing.claimed for weighing in GOOD.weighings if weighing.share == 0.0
     )
+
+
+def test_what_is_claimed_is_outside_of_the_wider_interval_that_claims_rest_on() -> None:
+    noisy = found(noise=0.025).weighings
+    assert all(not each.low <= 0.0 <= each.high for each in noisy if each.claimed)
+    assert any(not each.low <= 0.0 <= each.high for each in noisy if not each.claimed)
+
+
+def test_one_after_the_other_has_the_same_baseline_of_two_fleets() -> None:
+    one = trial(np.random.default_rng(2))
+    alone = {
+        fleet.setup: sum(fleet.cpu_ns.values()) / fleet.completed
+        for window in one.sequential
+        for fleet in window.fleets
+        if fleet.completed
+    }
+    for weighing in calibration([one]).weighings:
+        base = math.sqrt(alone[BASELINE] * alone[TWIN])
+        assert weighing.sequential == pytest.approx(math.log(alone[name_of(weighing.share)] / base))
+
+
+def test_a_few_comparisons_reach_nothing() -> None:
+    assert not targets(found(10))[0].reached
+
+
+def test_the_smallest_cost_is_where_eight_of_ten_are_found() -> None:
+    weights = [
+        replace(weight, detected=rate(often, 10))
+        for weight, often in zip(GOOD.weights, (0, 2, 4, 8, 10), strict=True)
+    ]
+    assert _smallest(weights) == pytest.approx(0.05)
 
 
 def test_the_same_drift_ruins_one_after_the_other_and_not_the_rotation() -> None:

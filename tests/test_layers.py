@@ -140,6 +140,8 @@ def test_a_price_is_paid_as_often_as_the_operation_happens() -> None:
     bare = predictions(counted, TRAFFIC, prices(server__no_provider=10, httpx_async__no_provider=100))
     assert bare["layer-api"] == pytest.approx(4 * 10e-6 + 3 * 100e-6)
     assert bare["layer-off"] == pytest.approx(-bare["layer-api"])
+    moved = predictions(counted, TRAFFIC, prices(extract__tracecontext_8=10, inject__tracecontext_8=20))
+    assert moved["layer-propagate"] == -moved["layer-off"] == pytest.approx(4 * 10e-6 + 3 * 20e-6)
     queue = predictions(counted, TRAFFIC, prices(span__batch=2))
     assert queue["layer-discard"] == pytest.approx(10 * 2e-6)
     assert queue["batch"] == pytest.approx(12 * 2e-6)
@@ -176,6 +178,21 @@ def test_a_prediction_is_as_sure_as_its_prices() -> None:
         one = predicted(0.02, seed)
         covered += one.low_s <= exact.cpu_s <= one.high_s
     assert 0.9 <= covered / 200 <= 0.99
+
+
+def test_prices_of_few_rounds_make_a_prediction_less_sure() -> None:
+    few, many = (
+        ladder(PLAN, cells(costs({})), TRAFFIC, priced(prices(server__no_provider=100), 0.1, df))
+        for df in (4.0, math.inf)
+    )
+    assert few is not None
+    assert many is not None
+    wide, narrow = few.steps[0].predicted, many.steps[0].predicted
+    assert wide is not None
+    assert narrow is not None
+    error = 4 * 100e-6 * 0.1
+    assert wide.high_s - wide.cpu_s == pytest.approx(2.776 * error, rel=1e-3)
+    assert narrow.high_s - narrow.cpu_s == pytest.approx(1.960 * error, rel=1e-3)
 
 
 def test_where_the_prediction_cannot_be_told_from_nothing_there_is_no_ratio() -> None:
@@ -222,6 +239,9 @@ def test_set_ups_that_leave_the_line_widen_the_range() -> None:
     exact, off = line(0.003, 0.0002), line(0.003, 0.0002, error=0.0003)
     assert exact.predict(10)[2] - exact.predict(10)[1] < 1e-9
     assert off.predict(10)[2] - off.predict(10)[1] > 0.001
+    x, y = zip(*[point[1:] for point in off.points], strict=True)
+    squares = float(((np.polyval(np.polyfit(x, y, 1), x) - y) ** 2).sum())
+    assert off.residual_s == pytest.approx(math.sqrt(squares / (3 - 2)))
 
 
 def test_a_prediction_covers_one_more_set_up() -> None:

@@ -61,6 +61,27 @@ def test_one_preempted_value_does_not_move_a_reading() -> None:
     assert found.ratio.low is None
 
 
+def test_every_value_is_divided_by_what_plain_python_cost_beside_it() -> None:
+    (found,) = timings([Reading(name="a", round=0, values_s=(1.0, 2.0, 8.0), references_s=(1.0, 2.0, 8.0))])
+    assert found.ratio.value == pytest.approx(1.0)
+
+
+def test_readings_of_one_round_are_one_value() -> None:
+    (found,) = timings([reading("a", 0, 1e-6), reading("a", 0, 4e-6), reading("a", 1, 2e-6)])
+    assert found.rounds == 2
+    assert found.ratio.value == found.ratio.low == found.ratio.high == pytest.approx(2.0)
+
+
+def test_a_price_carries_the_standard_error_of_its_rounds() -> None:
+    logs = (-0.02, 0.0, 0.01, 0.01, 0.0)
+    rows = [reading("a", number, 5e-6 * math.exp(log)) for number, log in enumerate(logs)]
+    rows.append(reading("once", 0, 5e-6))
+    prices = summarise(MicroRun(rounds=5, fast=False, seed=1, steal=0.0), rows).prices
+    assert prices.keys() == {"a"}, "one round has no error that is known"
+    assert prices["a"].standard_error == pytest.approx(5e-6 * np.std(logs, ddof=1) / 5**0.5, rel=0.01)
+    assert prices["a"].df == 4
+
+
 def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
     run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, failures={"span/root": "no span ended"})
     summary = summarise(run, [])
