@@ -85,6 +85,30 @@ def calibrate(session: nox.Session) -> None:
 
 
 @nox.session
+def compare(session: nox.Session) -> None:
+    """What changed between two or more results (`-- DIR_A DIR_B`)."""
+    _bench(session, "compare")
+
+
+@nox.session
+def gate(session: nox.Session) -> None:
+    """Pass or fail a run by budgets (`-- DIR --max-overhead batch=80%`)."""
+    _bench(session, "gate")
+
+
+@nox.session
+def verify(session: nox.Session) -> None:
+    """Make every figure of a results folder again, and compare (`-- DIR`)."""
+    _bench(session, "verify")
+
+
+@nox.session
+def history(session: nox.Session) -> None:
+    """All results of a folder as a trend per set-up (`-- results/`)."""
+    _bench(session, "history")
+
+
+@nox.session
 def spec(session: nox.Session) -> None:
     """The report that OpenTelemetry's performance-benchmark document asks of an SDK."""
     _bench(session, "spec")

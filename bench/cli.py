@@ -1,7 +1,7 @@
 """`python -m bench`: parses, calls, prints. Results go to stdout, progress to stderr.
 
-Exit codes: 0 every figure counts; 2 the command line or a set-ups file is wrong;
-3 a process of the run failed; 4 the run is complete and must not be believed;
+Exit codes: 0 every figure counts; 1 a gate's budget is exceeded; 2 the command line or a set-ups
+file is wrong; 3 a process of the run failed; 4 the run is complete and must not be believed;
 5 a results folder cannot be written or read; 130 Ctrl-C.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from bench import machine
-from bench.commands import calibrate, micro, predict, run, spec, tools
+from bench.commands import calibrate, compare, gate, history, micro, predict, run, spec, tools, verify
 from bench.commands.shared import complain
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError
 
@@ -50,6 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=machine.version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, micro, predict, spec, calibrate, tools):
+    for module in (run, micro, predict, spec, calibrate, compare, gate, verify, history, tools):
         module.add(commands)
     return parser

@@ -56,6 +56,8 @@ class Overhead:
         cpu_low_s: lower end of its interval.
         cpu_high_s: upper end of its interval.
         cpu_per_span_s: extra CPU seconds per span; absent unless every checkout is sampled.
+        standard_error: of ln(1 + ratio).
+        df: degrees of freedom of that.
     """
 
     ratio: float
@@ -69,6 +71,8 @@ class Overhead:
     cpu_low_s: float
     cpu_high_s: float
     cpu_per_span_s: float | None = None
+    standard_error: float = 0.0
+    df: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.errors import UsageError
-from bench.model import Setup
+from bench.model import Machine, Setup
 
 SECRET = re.compile(r"HEADERS|TOKEN|SECRET|PASSWORD|API_?KEY|CERTIFICATE|CLIENT_KEY", re.IGNORECASE)
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -29,32 +29,32 @@ Cpus = tuple[int, tuple[int, ...], tuple[int, ...]]
 """How many CPUs there are, which of them the services get, and which everything else."""
 
 
-def describe(cpus: Cpus, environs: Mapping[str, Mapping[str, str]]) -> dict[str, object]:
+def describe(cpus: Cpus, environs: Mapping[str, Mapping[str, str]]) -> Machine:
     """What the results folder says of the machine; `machine.json`.
 
     Args:
         cpus: for what is pinned where.
         environs: the environment of every set-up's services.
     """
-    return {
-        "started": datetime.now(UTC).isoformat(),
-        "cpu": _cpu_model(),
-        "cpus": os.cpu_count(),
-        "cpus_usable": cpus[0],
-        "services_cpus": cpus[1],
-        "other_cpus": cpus[2],
-        "memory_bytes": psutil.virtual_memory().total,
-        "hypervisor": "hypervisor" in _cpu_flags(),
-        "governor": _read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-        "system": platform.system(),
-        "kernel": platform.release(),
-        "architecture": platform.machine(),
-        "libc": " ".join(platform.libc_ver()),
-        "python": platform.python_version(),
-        "python_implementation": platform.python_implementation(),
-        "packages": packages(),
-        "setups": {name: effective(environ) for name, environ in environs.items()},
-    }
+    return Machine(
+        started=datetime.now(UTC).isoformat(),
+        cpu=_cpu_model(),
+        cpus=os.cpu_count(),
+        cpus_usable=cpus[0],
+        services_cpus=cpus[1],
+        other_cpus=cpus[2],
+        memory_bytes=psutil.virtual_memory().total,
+        hypervisor="hypervisor" in _cpu_flags(),
+        governor=_read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
+        system=platform.system(),
+        kernel=platform.release(),
+        architecture=platform.machine(),
+        libc=" ".join(platform.libc_ver()),
+        python=platform.python_version(),
+        python_implementation=platform.python_implementation(),
+        packages=packages(),
+        setups={name: effective(environ) for name, environ in environs.items()},
+    )
 
 
 def version() -> str:

@@ -12,12 +12,58 @@ from enum import StrEnum
 SCHEMA = 1
 """The format of a results folder; raised when old readers would misread it."""
 
+METHOD = 1
+"""How figures come about; raised with every change after which old and new ones must not be compared."""
+
 BASELINE = "none"
 TWIN = "none-again"
 CONTROL = "control"
 
 SERVICES = ("frontend-app", "order-service", "payment-service", "inventory-service")
 """The services of a fleet, in the order of a checkout."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What a run was measured on; `machine.json`.
+
+    Attributes:
+        started: when, in ISO 8601, UTC.
+        cpu: its model.
+        cpus: of the machine; absent where that is not told.
+        cpus_usable: by the run.
+        services_cpus: those that the services are pinned to; empty: not pinned.
+        other_cpus: those of everything else.
+        memory_bytes: of the machine.
+        hypervisor: whether it is a virtual one.
+        governor: of the CPU's clock; absent where that is not told.
+        system: the operating system.
+        kernel: its release.
+        architecture: of the CPU.
+        libc: name and version.
+        python: version.
+        python_implementation: CPython, for example.
+        packages: version of every installed package.
+        setups: effective `OTEL_*` and `BENCH_*` of every set-up.
+    """
+
+    started: str = ""
+    cpu: str = "unknown"
+    cpus: int | None = None
+    cpus_usable: int = 0
+    services_cpus: tuple[int, ...] = ()
+    other_cpus: tuple[int, ...] = ()
+    memory_bytes: int = 0
+    hypervisor: bool = False
+    governor: str | None = None
+    system: str = ""
+    kernel: str = ""
+    architecture: str = ""
+    libc: str = ""
+    python: str = ""
+    python_implementation: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    setups: dict[str, dict[str, str]] = field(default_factory=dict)
 
 
 # ---------------------------------------------------------------- what is planned
@@ -99,6 +145,7 @@ class Plan:
         solo: the solo phase; absent without it.
         workers: load processes; 0 for one without a master.
         targets: URLs of fleets that run elsewhere, by set-up; empty: the run starts its own.
+        method: version of how figures come about.
     """
 
     schema: int = SCHEMA
@@ -125,6 +172,7 @@ class Plan:
     solo: Solo | None = None
     workers: int = 0
     targets: dict[str, str] = field(default_factory=dict)
+    method: int = METHOD
 
     @property
     def service_cpus(self) -> int:

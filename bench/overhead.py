@@ -334,6 +334,8 @@ def _overhead(
         cpu_per_span_s=ratio * base_s / sum(shape(setup).values())
         if sampled_all and ledger.balanced
         else None,
+        standard_error=estimate.standard_error,
+        df=estimate.df,
     )
 
 

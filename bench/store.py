@@ -18,9 +18,11 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
-from bench.model import SCHEMA, Ending, Plan, Raw, Request, Slice, Window
+from bench.model import SCHEMA, Ending, Machine, Plan, Raw, Request, Slice, Window
 
 T = TypeVar("T")
+ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
+"""Raw files of the specification's report and of a calibration."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
 REQUEST_COLUMNS = ("epoch", "window", "setup", "planned_ns", "sent_ns", "done_ns", "status", "worker")
 
@@ -132,14 +134,30 @@ def read_raw(folder: Path) -> Raw:
     Raises:
         ResultsError: there is no plan, a file cannot be read, or it is of another schema.
     """
+    plan = read_plan(folder)
     return Raw(
-        plan=read_plan(folder),
-        windows=read_lines(folder / "windows.jsonl", Window),
+        plan=plan,
+        windows=_read_windows(folder / "windows.jsonl", plan),
         requests=_read_rows(folder / "requests.csv.gz"),
         slices=read_lines(folder / "slices.jsonl", Slice),
         solo_requests=_read_rows(folder / "solo.csv.gz"),
         ending=read_ending(folder),
     )
+
+
+def _read_windows(path: Path, plan: Plan) -> tuple[Window, ...]:
+    """All windows; each holds the fleets of the plan and no others."""
+    windows = read_lines(path, Window)
+    due = {setup.name for setup in plan.setups}
+    for number, window in enumerate(windows, 1):
+        found = {fleet.setup for fleet in window.fleets}
+        if found != due:
+            raise ResultsError(
+                f"{path}, line {number} has the fleets {', '.join(sorted(found)) or 'none'}, and the plan "
+                f"{', '.join(sorted(due))}",
+                "it was changed, or belongs to another run",
+            )
+    return windows
 
 
 def read_plan(folder: Path) -> Plan:
@@ -156,6 +174,16 @@ def read_plan(folder: Path) -> Plan:
             f"{path} has schema {schema}, not {SCHEMA}", "read it with the version that wrote it"
         )
     return _decode(raw, Plan, path)
+
+
+def read_machine(folder: Path) -> Machine | None:
+    """What a folder's figures were measured on; absent where nobody wrote it down.
+
+    Raises:
+        ResultsError: the file cannot be read.
+    """
+    path = folder / "machine.json"
+    return read_record(path, Machine) if path.exists() else None
 
 
 def read_record(path: Path, kind: type[T]) -> T:

@@ -70,6 +70,7 @@ class Timing:
             machine's usual speed.
         rounds: how many rounds it was read in.
         instructions: CPU instructions of doing it once; absent unless they were counted.
+        sentence: what it does.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Timing:
     cpu_s: Interval
     rounds: int
     instructions: float | None = None
+    sentence: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -135,8 +137,19 @@ class Reading:
     references_s: tuple[float, ...]
 
 
-def summarise(run: MicroRun, readings: Sequence[Reading]) -> MicroSummary:
-    """Everything that follows from a microbenchmark's raw records."""
+def summarise(
+    run: MicroRun, readings: Sequence[Reading], sentences: Mapping[str, str] | None = None
+) -> MicroSummary:
+    """Everything that follows from a microbenchmark's raw records.
+
+    Args:
+        run: as it was carried out.
+        readings: of all operations.
+        sentences: what operations do, by name; figures come in their order.
+    """
+    said = sentences or {}
+    places = {name: place for place, name in enumerate(said)}
+    found = timings(readings, instructions=run.instructions)
     caveats = [
         Caveat(
             code="proof",
@@ -159,7 +172,10 @@ def summarise(run: MicroRun, readings: Sequence[Reading]) -> MicroSummary:
     return MicroSummary(
         run=run,
         reference_s=reference_s(readings),
-        timings=timings(readings, instructions=run.instructions),
+        timings=tuple(
+            replace(timing, sentence=said.get(timing.name, ""))
+            for timing in sorted(found, key=lambda timing: places.get(timing.name, len(places)))
+        ),
         caveats=tuple(caveats),
     )
 

@@ -21,7 +21,7 @@ from bench.calibration import (
 )
 from bench.model import BASELINE, TWIN, Kind, Plan, Window
 from bench.report import calibration as sheet
-from bench.report import markdown
+from bench.report import html, markdown
 from tests import make
 
 BASE_S = 0.008
@@ -170,16 +170,14 @@ def test_nothing_weighed_is_nothing_claimed() -> None:
 
 
 def test_the_sheet_shows_every_weight_and_every_target() -> None:
-    text = markdown.render_calibration(GOOD)
+    text = markdown.render(sheet.report(GOOD))
     assert text.count("| yes") == 4
     assert len(sheet.weight_table(GOOD).rows) == len(SHARES)
     assert "one after the other" in " ".join(sheet.lines(GOOD))
 
 
 def test_the_chart_has_a_point_for_every_weighing_and_becomes_svg() -> None:
-    from bench.report.charts import plot, svg
-
-    drawn = svg(plot(GOOD))
+    drawn = html.picture(sheet.chart(GOOD))
     assert drawn.startswith("<svg")
     assert "http://" not in drawn.replace("http://www.w3.org", "")
 

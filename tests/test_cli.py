@@ -49,7 +49,7 @@ def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--setups", ""], 2, "names no set-up"),
         (["run", "--setups-file", "nowhere.toml"], 2, "cannot read nowhere.toml"),
         (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
-        (["report", "nowhere"], 5, "cannot read nowhere"),
+        (["report", "nowhere"], 5, "nowhere is not a folder"),
         (["run", "--target", "batch=http://127.0.0.1:9"], 2, "no target runs the baseline"),
         (["run", "--target", "none=http://a:1", "--target", "none=http://b:1"], 2, "has two targets"),
         (["run", "--target", "btach=http://127.0.0.1:9"], 2, "no set-up named 'btach'"),

@@ -68,7 +68,7 @@ def test_one_iteration_that_does_not_hold_it_is_enough(spoiled: Iteration, said:
     assert said in emission.verdicts(found)[0]
     mixed = of(iteration(repeat=0), spoiled)
     assert not mixed.at_rate[0].held
-    assert "🔴" in markdown.render_spec(mixed)
+    assert "🔴" in markdown.render(emission.report(mixed))
 
 
 def test_a_span_that_came_twice_is_no_delivery() -> None:

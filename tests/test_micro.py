@@ -7,6 +7,7 @@ from pathlib import Path
 import pyperf
 import pytest
 
+from bench import results
 from bench.errors import ResultsError
 from bench.micro import record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
@@ -85,7 +86,8 @@ def test_the_figures_can_be_made_again_from_pyperfs_file(tmp_path: Path) -> None
     store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
     summary = record.derive(store)
     assert summary.timings[0].ratio.value == pytest.approx(0.2)
-    assert "| id/trace" in (tmp_path / "micro.md").read_text("utf-8")
+    results.publish(tmp_path, results.read(tmp_path))
+    assert "| id/trace" in (tmp_path / "report.md").read_text("utf-8")
     assert record.read(tmp_path) == summary
 
 

@@ -6,13 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench.calibration import Trial, calibration
+from bench import results
+from bench.calibration import Calibration
 from bench.findings import Summary
-from bench.micro import record
-from bench.overhead import summarise
 from bench.report import calibration as sheet
 from bench.report import layers, load, markdown, words
-from bench.store import read_packed, read_raw
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -45,10 +43,11 @@ def words_of(of: Summary) -> list[object]:
 
 
 def test_the_reference_follows_from_its_raw_records() -> None:
-    again = summarise(read_raw(REFERENCE))
-    assert list(figures(again)) == pytest.approx(list(figures(summary())), rel=1e-9)
-    assert words_of(again) == words_of(summary())
-    assert markdown.render(again) == (REFERENCE / "report.md").read_text("utf-8")
+    made = results.read(REFERENCE)
+    assert isinstance(made.figures, Summary)
+    assert list(figures(made.figures)) == pytest.approx(list(figures(summary())), rel=1e-9)
+    assert words_of(made.figures) == words_of(summary())
+    assert markdown.render(made.document) == (REFERENCE / "report.md").read_text("utf-8")
 
 
 def test_the_readme_shows_the_reference_and_nothing_else() -> None:
@@ -62,7 +61,7 @@ def test_the_readme_shows_the_reference_and_nothing_else() -> None:
         load.level_table(shown.solo, 0),
         load.throughput_table(shown.solo, plan),
     ):
-        assert markdown._table(table) in readme
+        assert markdown.table(table) in readme
     assert load.title(plan, plan.levels[0]) in readme
     for sentence in (words.noise_floor(shown), words.load_line(shown), load.load_line(shown)):
         assert sentence in readme
@@ -81,14 +80,16 @@ def test_the_reference_is_valid_and_balances() -> None:
 
 def readme_parts() -> dict[str, str]:
     """What the README shows of the layers and of the calibration, by where it stands there."""
-    found = calibration(read_packed(RESULTS / "calibration" / "trials.jsonl.gz", Trial))
-    run = summarise(read_raw(RESULTS / "layers"), record.read(RESULTS / "layers").prices)
+    found = results.read(RESULTS / "calibration").figures
+    run = results.read(RESULTS / "layers").figures
+    assert isinstance(found, Calibration)
+    assert isinstance(run, Summary)
     assert run.layers is not None
     return {
-        "@LAYERS@": markdown._table(layers.table(run.layers)),
+        "@LAYERS@": markdown.table(layers.table(run.layers)),
         "@LAYERS_LINE@": words.headline(run),
-        "@TARGETS@": markdown._table(sheet.target_table(found)),
-        "@WEIGHTS@": markdown._table(sheet.weight_table(found)),
+        "@TARGETS@": markdown.table(sheet.target_table(found)),
+        "@WEIGHTS@": markdown.table(sheet.weight_table(found)),
         "@CALIBRATION_LINES@": " ".join(sheet.lines(found)),
     }
 
@@ -99,13 +100,8 @@ def test_the_readme_shows_the_layers_and_the_calibration() -> None:
         assert part in readme, name
 
 
-def test_the_layers_follow_from_their_raw_records() -> None:
-    run = summarise(read_raw(RESULTS / "layers"), record.read(RESULTS / "layers").prices)
-    assert run.valid
-    assert (RESULTS / "layers" / "report.md").read_text("utf-8") == markdown.render(run)
-    assert all(setup.ledger.balanced for setup in run.setups)
-
-
-def test_the_calibration_follows_from_its_raw_records() -> None:
-    found = calibration(read_packed(RESULTS / "calibration" / "trials.jsonl.gz", Trial))
-    assert (RESULTS / "calibration" / "report.md").read_text("utf-8") == markdown.render_calibration(found)
+@pytest.mark.parametrize("name", ["layers", "calibration"])
+def test_what_is_committed_follows_from_its_raw_records(name: str) -> None:
+    made = results.read(RESULTS / name)
+    assert made.valid
+    assert (RESULTS / name / "report.md").read_text("utf-8") == markdown.render(made.document)

@@ -9,7 +9,7 @@ from rich.console import Console
 from bench.findings import Summary
 from bench.model import Kind, Setup
 from bench.overhead import summarise
-from bench.report import histograms, markdown, terminal, words
+from bench.report import histograms, markdown, run, terminal, words
 from tests import make
 from tests.test_overhead import lose, requests, windows
 
@@ -55,7 +55,7 @@ def test_absolute_comes_before_relative() -> None:
 
 def test_both_outputs_have_every_setup_and_every_verdict() -> None:
     shown = summary()
-    for text in (printed(shown), markdown.render(shown)):
+    for text in (printed(shown), markdown.render(run.report(shown))):
         for setup in shown.setups:
             assert setup.name in text
             assert setup.verdict in text
@@ -63,13 +63,13 @@ def test_both_outputs_have_every_setup_and_every_verdict() -> None:
 
 
 def test_a_valid_report_is_not_red() -> None:
-    assert markdown.RED not in markdown.render(summary())
+    assert markdown.RED not in markdown.render(run.report(summary()))
     assert "\x1b[31m" not in printed(summary(), colour=True)
 
 
 def test_an_unbalanced_ledger_turns_the_report_red() -> None:
     lossy = summary(lossy=True)
-    text = markdown.render(lossy)
+    text = markdown.render(run.report(lossy))
     assert text.splitlines()[2].startswith(f"{markdown.RED} **INVALID (ledger)")
     assert f"{markdown.RED} batch" in text
     assert "\x1b[31mbatch" in printed(lossy, colour=True)
@@ -81,7 +81,7 @@ def test_a_hostile_sentence_stays_text() -> None:
     hostile = Setup(name="x", description="[red]a | b[/red]", env={})
     setups = (*shown.setups[:-1], replace(shown.setups[-1], name="a|b<script>"))
     shown = replace(shown, setups=setups, plan=replace(shown.plan, setups=(*shown.plan.setups, hostile)))
-    assert "<script>" not in markdown.render(shown)
+    assert "<script>" not in markdown.render(run.report(shown))
     assert "a|b<script>" in printed(shown)
 
 
@@ -89,7 +89,7 @@ def test_an_own_setup_can_be_repeated_from_the_report() -> None:
     shown = summary()
     own = Setup(name="mine", description="Mine.", env={"OTEL_BSP_SCHEDULE_DELAY": "1000"})
     shown = replace(shown, plan=replace(shown.plan, setups=(*shown.plan.setups, own)))
-    text = markdown.render(shown)
+    text = markdown.render(run.report(shown))
     assert "--setups none,none-again,control,batch --setups-file FILE --seed 1" in text
     assert "`mine`: Mine. `OTEL_BSP_SCHEDULE_DELAY=1000`" in text
 
@@ -120,7 +120,7 @@ def test_workers_are_shown_with_their_lag() -> None:
     summary = summarise(make.raw(plan, windows(plan), rows))
     table = words.workers_table(summary)
     assert [row[:3] for row in table.rows] == [("1", "100", "1.00"), ("2", "100", "2.00")]
-    assert "### Load workers" in markdown.render(summary)
+    assert "| load worker" in markdown.render(run.report(summary))
 
 
 def test_a_dead_workers_window_does_not_count_and_is_told() -> None:
@@ -133,4 +133,4 @@ def test_a_dead_workers_window_does_not_count_and_is_told() -> None:
     assert summary.load.lost_workers == 1
     assert summary.load.set_aside == 1
     assert summary.valid
-    assert "1 load worker died; 1 window set aside" in markdown.render(summary)
+    assert "1 load worker died; 1 window set aside" in markdown.render(run.report(summary))

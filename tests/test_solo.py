@@ -12,7 +12,7 @@ from bench.findings import LevelSummary, Severity, SoloSetup, SoloSummary, Summa
 from bench.model import Plan, Purpose, Request, Solo
 from bench.overhead import summarise
 from bench.plan import block_order, level_order, slice_arrivals, slice_length_s
-from bench.report import load, markdown
+from bench.report import load, markdown, run
 from tests import make
 from tests.fakes import FakeProgress, FakeRecord, FakeRig
 
@@ -127,8 +127,8 @@ def test_a_run_of_the_solo_phase_alone_has_its_figures_and_is_valid() -> None:
     summary = found(replace(plan(), windows=0, spare=0))
     assert summary.valid, summary.caveats
     assert solo_of(summary).blocks == 4
-    assert "## CPU per checkout" not in markdown.render(summary)
-    assert "4 of 4 blocks of the solo phase" in markdown.render(summary)
+    assert "## CPU per checkout" not in markdown.render(run.report(summary))
+    assert "4 of 4 blocks of the solo phase" in markdown.render(run.report(summary))
 
 
 # ---------------------------------------------------------------- what follows

@@ -2,26 +2,18 @@
 
 import argparse
 import secrets
-import sys
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from bench import display, machine
 from bench.calibrate import SEQUENTIAL_EVERY, TRIAL_S, TRIALS, Progress, plan_of, trial, weighted
-from bench.calibration import Calibration, Trial, calibration, targets
-from bench.commands.shared import Commands, new_folder, relative, uninterrupted
-from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError
+from bench.commands.shared import Commands, conclude, new_folder, uninterrupted
+from bench.errors import INTERRUPTED_EXIT_CODE
 from bench.fleet import environ_of
 from bench.options import CONNECTIONS_PER_CPU, SERVICE_PROCESSES, count
-from bench.report import calibration as sheet
-from bench.report import markdown, terminal
 from bench.rig import Rig
-from bench.store import Store, pretty, read_packed
-
-FILE = "trials.jsonl.gz"
+from bench.store import TRIALS as TRIALS_FILE
+from bench.store import pretty
 
 
 def add(commands: Commands) -> None:
@@ -62,45 +54,12 @@ def _calibrate(args: argparse.Namespace) -> int:
                 mine = replace(plan, seed=(seed + number) % 2**32)
                 told = Progress(shown.say, f"run {number + 1} of {args.trials}")
                 sequential = number % SEQUENTIAL_EVERY == 0
-                store.append_packed(FILE, trial(mine, rig, told, sequential=sequential))
+                store.append_packed(TRIALS_FILE, trial(mine, rig, told, sequential=sequential))
         except KeyboardInterrupt:
             interrupted = True
         finally:
             with uninterrupted():
                 rig.close()
     with uninterrupted():
-        found = derive(store)
-        show(found, display.console())
-    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
-    if interrupted:
-        return INTERRUPTED_EXIT_CODE
-    return 0 if all(target.reached for target in targets(found)) else MeasurementError.exit_code
-
-
-def exists(folder: Path) -> bool:
-    """Whether a folder holds a calibration."""
-    return (folder / FILE).exists()
-
-
-def derive(store: Store) -> Calibration:
-    """The data sheet; `calibration.json`, `report.md` and `calibration.svg` are written.
-
-    Raises:
-        ResultsError: a file cannot be read or written.
-    """
-    # Altair takes a second to load; nobody else needs it.
-    from bench.report.charts import plot, svg
-
-    found = calibration(read_packed(store.folder / FILE, Trial))
-    store.write("calibration.json", pretty(found))
-    store.write("report.md", markdown.render_calibration(found).encode())
-    store.write("calibration.svg", svg(plot(found)).encode())
-    return found
-
-
-def show(found: Calibration, console: Console) -> None:
-    """The data sheet on a console."""
-    terminal.show_table(sheet.target_table(found), "What this harness can be believed", console)
-    terminal.show_table(sheet.weight_table(found), "Known costs, recovered", console)
-    for line in sheet.lines(found):
-        console.print(Text(line))
+        code = conclude(store.folder)
+    return INTERRUPTED_EXIT_CODE if interrupted else code

@@ -2,32 +2,29 @@
 
 import argparse
 import secrets
-import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
-from rich.console import Console
 from rich.text import Text
 
 from bench import display, machine
-from bench.commands.shared import Commands, kept, new_folder, relative
-from bench.errors import MeasurementError, UsageError
+from bench.commands.shared import Commands, conclude, kept, new_folder
+from bench.errors import ServiceError, UsageError
 from bench.layers import PRICED
 from bench.micro import instructions, record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
 from bench.options import count
-from bench.report import terminal, words
-from bench.report.timings import checkout_table, timing_table
 from bench.setups import BY_NAME
 from bench.store import Store, pretty
-from bench.timings import MicroRun, MicroSummary
+from bench.timings import MicroRun
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
 PRICING_ROUNDS = 5
 PRICING_S = 110.0
-COUNTING_S = 12.0
+COUNTING_S = 15.0
 """Estimates for the display only."""
 
 
@@ -71,14 +68,11 @@ def _micro(args: argparse.Namespace) -> int:
     seconds = READING_S * rounds * len(operations) / (2 if args.fast else 1)
     with display.progress(seconds + (COUNTING_S * len(operations) if counting else 0.0)) as shown:
         seed = secrets.randbelow(2**32) if args.seed is None else args.seed
-        found = _measured(store, operations, rounds, seed, shown, fast=args.fast, counting=counting)
-    store.write(record.RUN, pretty(found))
-    summary = record.derive(store)
-    show(summary, console)
+        _measured(store, operations, rounds, seed, shown, fast=args.fast, counting=counting)
+    code = conclude(store.folder)
     if args.instructions and not counting:
         console.print(Text(instructions.HOW_TO_GET_IT, "yellow"))
-    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
-    return 0 if summary.valid else MeasurementError.exit_code
+    return code
 
 
 def _measured(  # noqa: PLR0913 - what a microbenchmark is
@@ -90,9 +84,10 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
     *,
     fast: bool,
     counting: bool,
-) -> MicroRun:
-    begun = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
-    store.write(record.RUN, pretty(begun))
+) -> None:
+    """Times operations, and counts their instructions if asked to; whatever is known is on disk at once."""
+    found = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
+    store.write(record.RUN, pretty(found))
     with kept(store.folder), Bench() as bench:
         timed = measure(
             bench,
@@ -103,38 +98,31 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
             keep=lambda content: store.write(record.FILE, content),
             shown=shown,
         )
-        failures = dict(timed.failures)
-        of_operations: dict[str, float] = {}
-        of_checkouts: dict[str, float] = {}
-        if counting:
-            of_operations, failed = instructions.of_operations(operations, shown)
-            failures |= failed
-            setups = [BY_NAME[name] for name in COUNTED_SETUPS]
-            of_checkouts, failed = instructions.of_checkouts(setups, bench.endpoints, shown)
-            failures |= failed
-    return replace(
-        begun,
-        steal=timed.steal,
-        failures=failures,
-        instructions=of_operations,
-        checkouts=of_checkouts,
-    )
+        found = replace(found, steal=timed.steal, failures=dict(timed.failures))
+        store.write(record.RUN, pretty(found))
+        if not counting:
+            return
+        for name, count in instructions.of_operations(operations, shown):
+            found = _counted(found, "instructions", name, count)
+            store.write(record.RUN, pretty(found))
+        setups = [BY_NAME[name] for name in COUNTED_SETUPS]
+        for name, count in instructions.of_checkouts(setups, bench.endpoints, shown):
+            found = _counted(found, "checkouts", name, count)
+            store.write(record.RUN, pretty(found))
+
+
+def _counted(
+    found: MicroRun, where: Literal["instructions", "checkouts"], name: str, count: float | ServiceError
+) -> MicroRun:
+    """The same with one count more, or with the reason why there is none."""
+    if isinstance(count, ServiceError):
+        return replace(found, failures={**found.failures, name: str(count)})
+    if where == "checkouts":
+        return replace(found, checkouts={**found.checkouts, name: count})
+    return replace(found, instructions={**found.instructions, name: count})
 
 
 def price(store: Store, seed: int, shown: display.Shown) -> None:
     """Times the operations that a run's predictions are made of, into its own folder."""
     operations = tuple(operation for operation in TABLE if operation.name in {REFERENCE, *PRICED})
-    found = _measured(store, operations, PRICING_ROUNDS, seed, shown, fast=False, counting=False)
-    store.write(record.RUN, pretty(found))
-
-
-def show(summary: MicroSummary, console: Console) -> None:
-    """The figures on a console."""
-    sentences = {operation.name: operation.sentence for operation in TABLE}
-    terminal.show_table(timing_table(summary, sentences), "What one operation costs, CPU time", console)
-    if summary.run.checkouts:
-        title = "CPU instructions of a checkout, four services in one process"
-        terminal.show_table(checkout_table(summary), title, console)
-    for caveat in summary.caveats:
-        terminal.show_caveat(caveat, console)
-    console.print(Text(words.micro_headline(summary.run.rounds, len(summary.timings), valid=summary.valid)))
+    _measured(store, operations, PRICING_ROUNDS, seed, shown, fast=False, counting=False)

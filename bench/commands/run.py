@@ -7,25 +7,20 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bench import display, machine
-from bench.calibration import targets
-from bench.commands import calibrate, spec
+from bench import display, machine, results
 from bench.commands.micro import PRICING_S, price
-from bench.commands.micro import show as show_micro
-from bench.commands.shared import Commands, complain, minutes, new_folder, relative, uninterrupted
+from bench.commands.shared import Commands, complain, conclude, minutes, new_folder, uninterrupted, where
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
 from bench.experiment import Outcome, carry_out
-from bench.findings import Summary
 from bench.fleet import environ_of
 from bench.layers import is_ladder
-from bench.micro import record
-from bench.model import Plan, Raw, Solo
+from bench.model import Plan, Solo
 from bench.options import add_run_arguments, crew_of, plan_of
 from bench.overhead import summarise
 from bench.plan import duration_s
-from bench.report import histograms, markdown, terminal
+from bench.report import html, markdown, terminal
 from bench.rig import Rig
-from bench.store import Store, pretty, read_raw
+from bench.store import Store, pretty
 
 
 def add(commands: Commands) -> None:
@@ -36,6 +31,7 @@ def add(commands: Commands) -> None:
     report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
     report.set_defaults(call=_report)
     report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
+    report.add_argument("--format", choices=FORMATS, help="print that instead of tables for a terminal")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -134,49 +130,31 @@ def _conclude(outcome: Outcome, store: Store) -> int:
     """The derived files, the report, and the exit code."""
     try:
         store.write("ending.json", pretty(outcome.raw.ending))
-        summary = _derive(store, outcome.raw)
+        made = results.of_run(store.folder, outcome.raw)
+        results.publish(store.folder, made)
+        figures, valid = made.figures, made.valid
     except ResultsError as error:
         # The disk is full: what is on it stays, and the report is shown at least here.
         outcome.error = outcome.error or error
-        summary = summarise(outcome.raw)
-    terminal.show(summary, display.console())
-    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
+        figures = summarise(outcome.raw)
+        valid = figures.valid
+    terminal.show(figures, display.console())
+    where(store.folder)
     if outcome.error is not None:
         return complain(outcome.error)
     if not outcome.complete:
         return INTERRUPTED_EXIT_CODE
-    return 0 if summary.valid else MeasurementError.exit_code
+    return 0 if valid else MeasurementError.exit_code
 
 
-def _derive(store: Store, raw: Raw) -> Summary:
-    """The summary of raw records; summary.json, report.md and the histograms are written.
-
-    Raises:
-        ResultsError: the disk is full.
-    """
-    plan = replace(raw.plan, setups=machine.redact(raw.plan.setups))
-    found = record.derive(store) if record.exists(store.folder) else None
-    summary = summarise(replace(raw, plan=plan), found.prices if found else None)
-    store.write("summary.json", pretty(summary))
-    store.write("report.md", markdown.render(summary).encode())
-    for name, content in histograms.render(raw, summary).items():
-        store.write(f"{histograms.FOLDER}/{name}", content)
-    return summary
+FORMATS = ("md", "html", "json")
 
 
 def _report(args: argparse.Namespace) -> int:
-    if calibrate.exists(args.folder):
-        sheet = calibrate.derive(Store(args.folder))
-        calibrate.show(sheet, display.console())
-        return 0 if all(target.reached for target in targets(sheet)) else MeasurementError.exit_code
-    if spec.exists(args.folder):
-        emitted = spec.derive(Store(args.folder))
-        spec.show(emitted, display.console())
-        return 0 if emitted.valid else MeasurementError.exit_code
-    if record.exists(args.folder) and not (args.folder / "plan.json").exists():
-        found = record.derive(Store(args.folder))
-        show_micro(found, display.console())
-        return 0 if found.valid else MeasurementError.exit_code
-    summary = _derive(Store(args.folder), read_raw(args.folder))
-    terminal.show(summary, display.console())
-    return 0 if summary.valid else MeasurementError.exit_code
+    if args.format is None:
+        return conclude(args.folder)
+    result = results.read(args.folder)
+    results.publish(args.folder, result)
+    made = {"md": markdown.render, "html": html.render}.get(args.format)
+    sys.stdout.write(made(result.document) if made else pretty(result.figures).decode())
+    return 0 if result.valid else MeasurementError.exit_code

@@ -12,10 +12,12 @@ from typing import TypeAlias
 from rich.console import Console
 from rich.text import Text
 
-from bench.errors import BenchError
+from bench import display, results
+from bench.errors import BenchError, MeasurementError
 from bench.model import Plan
 from bench.plan import duration_s
 from bench.process import ROOT
+from bench.report import terminal
 from bench.store import Store, folder_name
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
@@ -36,6 +38,24 @@ def new_folder(out: Path | None, name: str) -> Store:
         ResultsError: it cannot be made, is not empty, or the disk is full.
     """
     return Store.create(out or ROOT / "results" / folder_name(datetime.now(UTC), name))
+
+
+def conclude(folder: Path) -> int:
+    """Makes a folder's report, shows it, and returns the exit code: whether every figure counts.
+
+    Raises:
+        ResultsError: a file cannot be read or written.
+    """
+    result = results.read(folder)
+    results.publish(folder, result)
+    terminal.show(result.figures, display.console())
+    where(folder)
+    return 0 if result.valid else MeasurementError.exit_code
+
+
+def where(folder: Path) -> None:
+    """Says where the results are."""
+    sys.stdout.write(f"\nResults: {relative(folder)} (report.html is the page to send)\n")
 
 
 def minutes(plan: Plan) -> str:

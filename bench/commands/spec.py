@@ -2,22 +2,15 @@
 
 import argparse
 import secrets
-import sys
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
 from bench import display, machine
-from bench.commands.shared import Commands, kept, new_folder, relative
-from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S, Iteration, SpecReport, report
-from bench.errors import MeasurementError
+from bench.commands.shared import Commands, conclude, kept, new_folder
+from bench.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S
 from bench.options import between, count
-from bench.report import emission, markdown, terminal
 from bench.spec.runner import Iterations, carry_out
-from bench.store import Store, pretty, read_lines
+from bench.store import ITERATIONS, pretty
 
-FILE = "iterations.jsonl"
 FAST_REPEATS, FAST_S = 2, 3.0
 PROCESS_S = 2.0
 """Around an iteration; for the display only."""
@@ -58,40 +51,7 @@ def _spec(args: argparse.Namespace) -> int:
             iteration_s=iteration_s,
             throughput_s=throughput_s,
             seed=secrets.randbelow(2**32),
-            keep=lambda iteration: store.append_line(FILE, iteration),
+            keep=lambda iteration: store.append_line(ITERATIONS, iteration),
             shown=shown,
         )
-    found = derive(store)
-    show(found, display.console())
-    sys.stdout.write(f"\nResults: {relative(store.folder)}\n")
-    return 0 if found.valid else MeasurementError.exit_code
-
-
-def exists(folder: Path) -> bool:
-    """Whether a folder holds such a report."""
-    return (folder / FILE).exists()
-
-
-def derive(store: Store) -> SpecReport:
-    """The report; `spec.json` and `report.md` are written.
-
-    Raises:
-        ResultsError: a file cannot be read or written.
-    """
-    found = report(read_lines(store.folder / FILE, Iteration))
-    store.write("spec.json", pretty(found))
-    store.write("report.md", markdown.render_spec(found).encode())
-    return found
-
-
-def show(found: SpecReport, console: Console) -> None:
-    """The report on a console."""
-    titles = emission.ITEMS
-    terminal.show_table(emission.throughput_table(found), titles["throughput"], console)
-    rate = f"{found.rate_per_s:,.0f}"
-    terminal.show_table(emission.cpu_table(found), titles["cpu"].format(rate=rate), console)
-    terminal.show_table(emission.memory_table(found), titles["memory"], console)
-    for sentence in emission.verdicts(found):
-        console.print(Text(sentence, "bold red"))
-    for caveat in found.caveats:
-        terminal.show_caveat(caveat, console)
+    return conclude(store.folder)

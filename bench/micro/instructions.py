@@ -12,9 +12,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TypeAlias
 
 from bench.display import Shown
 from bench.errors import ServiceError
@@ -38,28 +39,29 @@ def available() -> bool:
     return shutil.which("valgrind") is not None and shutil.which("setarch") is not None
 
 
-def of_operations(operations: Sequence[Operation], shown: Shown) -> tuple[dict[str, float], dict[str, str]]:
-    """Instructions of doing each operation once; and why there are none for some.
+Count: TypeAlias = tuple[str, float | ServiceError]
+"""A name and its instructions, or why there are none."""
+
+
+def of_operations(operations: Sequence[Operation], shown: Shown) -> Iterator[Count]:
+    """Instructions of doing each operation once, as they are counted.
 
     Two are counted at a time: counting is slow, and does not care who else uses the CPU.
     """
-    counted: dict[str, float] = {}
-    failures: dict[str, str] = {}
 
-    def one(operation: Operation) -> None:
+    def one(operation: Operation) -> Count:
         shown.say("counting instructions", operation.name)
         try:
-            counted[operation.name] = of_operation(operation.name)
+            return operation.name, of_operation(operation.name)
         except ServiceError as error:
-            failures[operation.name] = str(error)
+            return operation.name, error
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            for future in [pool.submit(one, each) for each in operations if not each.network]:
-                future.result()
+            futures = [pool.submit(one, each) for each in operations if not each.network]
+            yield from (future.result() for future in as_completed(futures))
         finally:
             pool.shutdown(cancel_futures=True)
-    return counted, failures
 
 
 def of_operation(name: str) -> float:
@@ -75,12 +77,8 @@ def of_operation(name: str) -> float:
     return (all_ - few) / (many - FEW)
 
 
-def of_checkouts(
-    setups: Sequence[Setup], endpoints: Mapping[str, str], shown: Shown
-) -> tuple[dict[str, float], dict[str, str]]:
+def of_checkouts(setups: Sequence[Setup], endpoints: Mapping[str, str], shown: Shown) -> Iterator[Count]:
     """Instructions of a checkout by set-up, its four services in one process, exports included."""
-    counted: dict[str, float] = {}
-    failures: dict[str, str] = {}
     for setup in setups:
         shown.say("counting instructions of a checkout", setup.name)
         environ = environ_of(setup, hash_seed=0, endpoints=endpoints)
@@ -90,10 +88,9 @@ def of_checkouts(
                 for count in (FEW_CHECKOUTS, MANY_CHECKOUTS)
             ]
         except ServiceError as error:
-            failures[setup.name] = str(error)
-            continue
-        counted[setup.name] = (totals[1] - totals[0]) / (MANY_CHECKOUTS - FEW_CHECKOUTS)
-    return counted, failures
+            yield setup.name, error
+        else:
+            yield setup.name, (totals[1] - totals[0]) / (MANY_CHECKOUTS - FEW_CHECKOUTS)
 
 
 def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

@@ -6,7 +6,6 @@ import pyperf
 
 from bench.errors import ResultsError
 from bench.micro.operations import TABLE
-from bench.report import markdown
 from bench.store import Store, pretty, read_record
 from bench.timings import MicroRun, MicroSummary, Reading, summarise
 
@@ -46,17 +45,15 @@ def read(folder: Path) -> MicroSummary:
             for benchmark in suite
             for each in benchmark.get_runs()
         ]
-    return summarise(run, readings)
+    return summarise(run, readings, {operation.name: operation.sentence for operation in TABLE})
 
 
 def derive(store: Store) -> MicroSummary:
-    """The summary; `micro-summary.json` and `micro.md` are written.
+    """The summary; `micro-summary.json` is written.
 
     Raises:
         ResultsError: a file cannot be read or written.
     """
     summary = read(store.folder)
     store.write(SUMMARY, pretty(summary))
-    sentences = {operation.name: operation.sentence for operation in TABLE}
-    store.write("micro.md", markdown.render_micro(summary, sentences).encode())
     return summary

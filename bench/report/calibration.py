@@ -1,9 +1,35 @@
 """The harness's data sheet as people read it: tables and sentences."""
 
 from bench.calibration import Calibration, Rate, targets
+from bench.report import vega
+from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import Table, microseconds, percent
 
-TITLE = "What this harness finds of a cost that is known"
+ABOUT = (
+    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt in "
+    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at once."
+)
+
+
+def report(found: Calibration, *more: Section) -> Document:
+    """The harness's data sheet.
+
+    Args:
+        found: what the calibration found.
+        more: what else a report ends with.
+    """
+    return document(
+        "What this harness can be believed",
+        [target_table(found)],
+        section(
+            "Known costs, recovered",
+            chart(found),
+            weight_table(found),
+            *lines(found),
+            ABOUT,
+        ),
+        *more,
+    )
 
 
 def target_table(found: Calibration) -> Table:
@@ -37,7 +63,6 @@ def weight_table(found: Calibration) -> Table:
             )
             for weight in found.weights
         ),
-        red=frozenset(),
     )  # fmt: skip
 
 
@@ -68,3 +93,42 @@ def lines(found: Calibration) -> tuple[str, ...]:
             "checkouts, same time."
         )
     return tuple(said)
+
+
+def chart(found: Calibration) -> Chart:
+    """Recovered against true, every trial a point; those of one weight side by side."""
+    rotation, sequential = "rotation (this harness)", "one after the other"
+    rows: vega.Rows = []
+    for weighing in found.weighings:
+        place = ((weighing.trial + 0.5) / max(found.trials, 1) - 0.5) * 0.6
+        values = {rotation: weighing.found, sequential: weighing.sequential}
+        rows += [
+            {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
+            for how, value in values.items()
+            if value is not None
+        ]
+    ends = [-0.5, max([*vega.column(rows, "true"), 10.0]) + 0.5]
+    x = {
+        "field": "true", "type": "quantitative", "title": "added, % of a checkout",
+        "scale": {"domain": ends, "nice": False},
+    }  # fmt: skip
+    y = {"field": "found", "type": "quantitative", "title": "found, %"}
+    points = {
+        "data": {"values": rows},
+        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
+        "encoding": {
+            "x": x, "y": y, "color": vega.kinds("how", [rotation, sequential]),
+            "shape": {"field": "how", "type": "nominal", "legend": None},
+        },
+    }  # fmt: skip
+    line = {
+        "data": {"values": [{"true": end, "found": end} for end in ends]},
+        "mark": {"type": "line", "color": vega.MUTED, "strokeDash": [4, 4]},
+        "encoding": {"x": x, "y": y},
+    }
+    spec: vega.Spec = {"width": 560, "height": 340, "layer": [line, points]}
+    return Chart(
+        title="What this harness finds of a cost that is known",
+        spec=vega.themed(spec),
+        image="calibration.svg",
+    )

@@ -1,6 +1,7 @@
 """The specification's report as people read it."""
 
 from bench.emission import AtRate, SpecReport
+from bench.report.document import Document, Doubts, Section, Text, document, section
 from bench.report.timings import significant
 from bench.report.words import ABSENT, Table, count, percent
 from bench.timings import Interval
@@ -16,6 +17,30 @@ ITEMS = {
     "cpu": "CPU and delivery at {rate} spans/s, one integer attribute and one event each",
     "memory": "Memory in the same scenario",
 }
+
+
+def report(found: SpecReport, *more: Section) -> Document:
+    """The report that the specification asks for.
+
+    Args:
+        found: what the iterations found.
+        more: what else a report ends with.
+    """
+    return document(
+        "OpenTelemetry's performance benchmark: the SDK for Python",
+        [
+            Text(
+                text=f"{found.repeats} repeats, OTLP over {found.protocol}. {ABOUT}",
+            ),
+            *(Text(text=sentence, red=True) for sentence in verdicts(found)),
+        ],
+        section(ITEMS["throughput"], throughput_table(found)),
+        section(ITEMS["cpu"].format(rate=f"{found.rate_per_s:,.0f}"), cpu_table(found)),
+        section(ITEMS["memory"], memory_table(found)),
+        section("Caveats", Doubts(caveats=found.caveats)),
+        *more,
+        section("Files", "The iterations are in `iterations.jsonl`, the figures in `spec.json`."),
+    )
 
 
 def throughput_table(report: SpecReport) -> Table:
@@ -81,7 +106,6 @@ def memory_table(report: SpecReport) -> Table:
             )
             for each in report.at_rate
         ),
-        red=frozenset(),
     )
 
 

@@ -26,5 +26,4 @@ def generators_table(found: Sequence[Generator]) -> Table:
             )
             for each in found
         ),
-        red=frozenset(),
     )  # fmt: skip

@@ -45,7 +45,7 @@ def table(layers: Layers, width: int = WIDTH) -> Table:
         ),
         right=(False, False, *([True] * 6), False),
         rows=tuple(rows),
-        red=frozenset(),
+        drawn=8,
     )  # fmt: skip
 
 

@@ -1,22 +1,64 @@
 """The report in a terminal, with rich: red is what must not be believed."""
 
+from collections.abc import Sequence
+
 from rich import box
 from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.calibration import Calibration
+from bench.emission import SpecReport
 from bench.findings import Caveat, Severity, Summary
-from bench.report import layers, load, words
+from bench.report import calibration, emission, layers, load, timings, words
+from bench.timings import MicroSummary
 
 
-def show(summary: Summary, console: Console) -> None:
-    """The whole report on a console."""
+def show(figures: Summary | MicroSummary | SpecReport | Calibration, console: Console) -> None:
+    """What was found, on a console."""
+    match figures:
+        case Summary():
+            _run(figures, console)
+        case MicroSummary():
+            _micro(figures, console)
+        case SpecReport():
+            _spec(figures, console)
+        case Calibration():
+            _calibration(figures, console)
+
+
+def _run(summary: Summary, console: Console) -> None:
     if summary.plan.windows:
         _rotation(summary, console)
     _solo(summary, console)
-    for caveat in summary.caveats:
-        show_caveat(caveat, console)
+    _caveats(summary.caveats, console)
     console.print(Text(words.headline(summary), "bold green" if summary.valid else "bold red"))
+
+
+def _micro(summary: MicroSummary, console: Console) -> None:
+    show_table(timings.timing_table(summary), "What one operation costs, CPU time", console)
+    if summary.run.checkouts:
+        show_table(timings.checkout_table(summary), timings.CHECKOUT, console)
+    _caveats(summary.caveats, console)
+    console.print(Text(words.micro_headline(summary.run.rounds, len(summary.timings), valid=summary.valid)))
+
+
+def _spec(found: SpecReport, console: Console) -> None:
+    titles = emission.ITEMS
+    rate = f"{found.rate_per_s:,.0f}"
+    show_table(emission.throughput_table(found), titles["throughput"], console)
+    show_table(emission.cpu_table(found), titles["cpu"].format(rate=rate), console)
+    show_table(emission.memory_table(found), titles["memory"], console)
+    for sentence in emission.verdicts(found):
+        console.print(Text(sentence, "bold red"))
+    _caveats(found.caveats, console)
+
+
+def _calibration(found: Calibration, console: Console) -> None:
+    show_table(calibration.target_table(found), "What this harness can be believed", console)
+    show_table(calibration.weight_table(found), "Known costs, recovered", console)
+    for line in calibration.lines(found):
+        console.print(Text(line))
 
 
 def show_table(table: words.Table, title: str, console: Console) -> None:
@@ -24,15 +66,12 @@ def show_table(table: words.Table, title: str, console: Console) -> None:
     console.print(_table(table, title))
 
 
-def show_caveat(caveat: Caveat, console: Console) -> None:
-    """A doubt, in a line."""
-    invalid = caveat.severity is Severity.INVALID
-    console.print(
-        Text(
-            ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat),
-            "bold red" if invalid else "yellow",
-        )
-    )
+def _caveats(caveats: Sequence[Caveat], console: Console) -> None:
+    """Doubts, a line each."""
+    for caveat in caveats:
+        invalid = caveat.severity is Severity.INVALID
+        said = ("INVALID " if invalid else "caveat ") + words.caveat_line(caveat)
+        console.print(Text(said, "bold red" if invalid else "yellow"))
 
 
 def _rotation(summary: Summary, console: Console) -> None:

@@ -1,10 +1,49 @@
 """Microbenchmarks as people read them."""
 
-from bench.report.words import ABSENT, Table, count
-from bench.timings import Interval, MicroSummary, Timing
+from bench.report.document import Document, Doubts, Section, Text, document, section
+from bench.report.words import ABSENT, Table, count, micro_headline
+from bench.timings import Interval, MicroSummary
+
+HOW = (
+    "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
+    "caches. In a service that wakes up for each request the same operations cost several times as much, "
+    "so a sum of these is no overhead. Each operation is timed once a round by a fresh process, in an "
+    "order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by what plain "
+    "Python (the reference) cost just before and after it, and multiplied by what that cost in the whole "
+    "run: the machine's speed, which doubles and halves within seconds, is taken out. "
+    "`micro.json` is pyperf's own format: `python -m pyperf stats micro.json`."
+)
+CHECKOUT = "CPU instructions of a checkout, four services in one process"
 
 
-def timing_table(summary: MicroSummary, sentences: dict[str, str]) -> Table:
+def report(summary: MicroSummary, *more: Section) -> Document:
+    """The report of a microbenchmark.
+
+    Args:
+        summary: what it found.
+        more: what else a report ends with.
+    """
+    headline = micro_headline(summary.run.rounds, len(summary.timings), valid=summary.valid)
+    return document(
+        "What one operation of tracing costs",
+        [Text(text=headline, red=not summary.valid)],
+        *sections(summary),
+        section("Caveats", Doubts(caveats=summary.caveats)),
+        *more,
+    )
+
+
+def sections(summary: MicroSummary | None) -> list[Section]:
+    """Its tables; nothing without a microbenchmark."""
+    if summary is None:
+        return []
+    return [
+        section("Microbenchmarks", timing_table(summary), HOW),
+        *([section(CHECKOUT, checkout_table(summary), level=3)] if summary.run.checkouts else []),
+    ]
+
+
+def timing_table(summary: MicroSummary) -> Table:
     """What each operation costs."""
     counted = any(timing.instructions for timing in summary.timings)
     return Table(
@@ -16,15 +55,14 @@ def timing_table(summary: MicroSummary, sentences: dict[str, str]) -> Table:
         rows=tuple(
             (
                 timing.name,
-                sentences.get(timing.name, ""),
+                timing.sentence,
                 significant(timing.cpu_s.value * 1e6),
                 _ends(timing.cpu_s, 1e6),
                 significant(timing.ratio.value),
                 *((_whole(timing.instructions),) if counted else ()),
             )
-            for timing in _sorted(summary, sentences)
+            for timing in summary.timings
         ),
-        red=frozenset(),
     )  # fmt: skip
 
 
@@ -44,14 +82,7 @@ def checkout_table(summary: MicroSummary) -> Table:
             )
             for name, found in checkouts.items()
         ),
-        red=frozenset(),
     )
-
-
-def _sorted(summary: MicroSummary, sentences: dict[str, str]) -> list[Timing]:
-    """In the order of the table of operations, not in that of the first round."""
-    places = {name: place for place, name in enumerate(sentences)}
-    return sorted(summary.timings, key=lambda timing: places.get(timing.name, len(places)))
 
 
 def significant(value: float) -> str:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from bench.findings import Caveat, Overhead, SetupSummary, Severity, Summary
-from bench.model import BASELINE
+from bench.model import BASELINE, Machine
 
 ABSENT = "-"
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus
@@ -73,12 +73,14 @@ class Table:
         right: whether a column is aligned to the right.
         rows: cells as text.
         red: numbers of the rows that must not be believed.
+        drawn: number of a column that draws what a chart shows as well; absent without one.
     """
 
     heads: tuple[str, ...]
     right: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
-    red: frozenset[int]
+    red: frozenset[int] = frozenset()
+    drawn: int | None = None
 
 
 def overhead_table(summary: Summary) -> Table:
@@ -252,6 +254,22 @@ def micro_headline(rounds: int, operations: int, *, valid: bool) -> str:
     return f"{_plural(operations, 'operation')} in {_plural(rounds, 'round')}; {proof}."
 
 
+def machine_table(machine: Machine) -> Table:
+    """What the run was measured on."""
+    pinned = ", ".join(map(str, machine.services_cpus)) or "not pinned"
+    rows = {
+        "measured": machine.started[:19].replace("T", " ") + " UTC" if machine.started else ABSENT,
+        "CPU": machine.cpu,
+        "CPUs usable": f"{machine.cpus_usable} (services on: {pinned})",
+        "memory": f"{machine.memory_bytes / 2**30:.1f} GiB",
+        "virtual": "yes" if machine.hypervisor else "no",
+        "governor": machine.governor or "not told",
+        "system": f"{machine.system} {machine.kernel}, {machine.architecture}, {machine.libc}",
+        "Python": f"{machine.python_implementation} {machine.python}",
+    }
+    return Table(heads=("", "found"), right=(False, False), rows=tuple(rows.items()))
+
+
 def workers_table(summary: Summary) -> Table:
     """How late each load worker sent."""
     return Table(
@@ -266,7 +284,6 @@ def workers_table(summary: Summary) -> Table:
             )
             for each in summary.load.workers
         ),
-        red=frozenset(),
     )
 
 

@@ -1,0 +1,130 @@
+"""Results over time as people read them."""
+
+from bench.history import Group, History, Point, Trend
+from bench.report import vega
+from bench.report.document import Chart, Document, Items, Section, document, section
+from bench.report.words import ABSENT, Table, percent
+
+SHOWN = 60
+"""Rows of a trend's table; changes are always shown."""
+ABOUT = (
+    "A change is marked where the interval of the step from the last valid result does not hold 0, all "
+    "steps of the trend considered at once (95 %). Invalid results are shown and never compared. Only "
+    "overheads are compared, never absolutes."
+)
+
+
+def report(found: History) -> Document:
+    """All results of a folder."""
+    total = sum(group.results for group in found.groups)
+    skipped = tuple(f"`{name}`: {why}" for name, why in found.skipped.items())
+    return document(
+        "Tracing overhead over time",
+        [
+            f"{total} runs in {len(found.groups)} groups of what can be compared. {ABOUT}"
+            if total
+            else "No runs."
+        ],
+        *(part for group in found.groups for part in _sections(group)),
+        section("Could not be read", Items(items=skipped) if skipped else None),
+        section("Other results", ", ".join(f"`{name}`" for name in found.others) or None),
+    )
+
+
+def _sections(group: Group) -> list[Section]:
+    runs = f"{group.results} run{'s' if group.results != 1 else ''}"
+    return [
+        section(f"{group.what}: {runs}", trend_chart(group), _changes(group)),
+        *(section(trend.setup, table(trend), level=3) for trend in group.trends),
+    ]
+
+
+def _changes(group: Group) -> str:
+    found = [
+        f"`{trend.setup}` {percent(point.change[0])} % at `{point.result}`"
+        for trend in group.trends
+        for point in trend.points
+        if point.change
+    ]
+    return f"Changes that the intervals support: {'; '.join(found) or 'none'}."
+
+
+def table(trend: Trend) -> Table:
+    """A set-up's results, the newest last; the oldest are left out where there are many."""
+    first = len(trend.points) - SHOWN
+    points = [point for at, point in enumerate(trend.points) if at >= first or point.change]
+    return Table(
+        heads=(
+            "result",
+            "measured",
+            "overhead %",
+            "95 % interval %",
+            "change %",
+            "95 % interval %",
+            "what else changed",
+        ),
+        right=(False, False, True, True, True, True, False),
+        rows=tuple(_row(point) for point in points),
+        red=frozenset(at for at, point in enumerate(points) if point.invalid),
+    )
+
+
+def _row(point: Point) -> tuple[str, ...]:
+    change = point.change
+    return (
+        point.result,
+        point.started[:16].replace("T", " ") or ABSENT,
+        f"{percent(point.ratio)}{' (invalid)' if point.invalid else ''}",
+        f"[{percent(point.low)}, {percent(point.high)}]",
+        percent(change[0]) if change else "",
+        f"[{percent(change[1])}, {percent(change[2])}]" if change else "",
+        ", ".join(point.versions),
+    )
+
+
+def trend_chart(group: Group) -> Chart | None:
+    """Every set-up's overhead over time, with its interval as a band; none with a single result."""
+    if group.results < 2:
+        return None
+    rows: vega.Rows = [
+        {
+            "set-up": trend.setup,
+            "at": at + 1,
+            "%": point.ratio * 100,
+            "low": point.low * 100,
+            "high": point.high * 100,
+            "changed": point.change is not None,
+            "invalid": point.invalid,
+            "figure": f"{point.result}: {trend.setup} {percent(point.ratio)} % "
+            f"[{percent(point.low)}, {percent(point.high)}]",
+        }
+        for trend in group.trends
+        for at, point in enumerate(trend.points)
+    ]
+    names = [trend.setup for trend in group.trends]
+    x = {"field": "at", "type": "quantitative", "title": "result", "axis": {"tickMinStep": 1, "format": "d"}}
+    y = {"field": "%", "type": "quantitative", "title": None, "scale": {"zero": False}}
+    valid = [{"filter": "!datum.invalid"}]
+    ends = {"y": {**y, "field": "low"}, "y2": {"field": "high"}}
+    drawn: list[vega.Spec | None] = [
+        {"transform": valid, "mark": {"type": "area", "opacity": 0.25, "color": vega.SERIES[0]},
+         "encoding": {"x": x, **ends}},
+        {"transform": valid, "mark": {"type": "line", "color": vega.SERIES[0]}, "encoding": {"x": x, "y": y}},
+        {"transform": [{"filter": "datum.changed"}],
+         "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "color": vega.SERIES[1]},
+         "encoding": {"x": x, "y": y, "tooltip": vega.said("figure")}},
+        {"transform": [{"filter": "datum.invalid"}],
+         "mark": {"type": "point", "shape": "cross", "size": 40, "opacity": 1, "color": vega.RED},
+         "encoding": {"x": x, "y": y, "tooltip": vega.said("figure")}},
+    ]  # fmt: skip
+    head = {"title": None, "labelAngle": 0, "labelAlign": "left", "labelPadding": 8}
+    spec: vega.Spec = {
+        "data": {"values": rows},
+        "facet": {"row": {"field": "set-up", "type": "nominal", "sort": names, "header": head}},
+        "spec": {"width": vega.WIDTH, "height": 90, "layer": drawn},
+        "resolve": {"scale": {"y": "independent"}},
+    }
+    title = (
+        "Overhead in % by result, oldest first; bands are 95 % intervals, dots are changes, crosses invalid"
+    )
+    return Chart(title=title, spec=vega.themed(spec))

@@ -1,0 +1,94 @@
+"""A report as one page that opens anywhere: no script, no request, charts as SVG inside.
+
+Rule 1: whatever a name or a sentence holds is text: everything is escaped, nothing is trusted.
+Rule 2: colours are names that the page's style gives a value, one for light, one for the dark.
+"""
+
+import re
+import zlib
+
+import vl_convert
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markdown_it import MarkdownIt
+from markupsafe import Markup
+
+from bench.report.document import Chart, Document
+from bench.report.words import caveat_line
+
+PAPER = {
+    "--ink": "#1f2328", "--muted": "#656d76", "--line": "#e4e8ec", "--band": "#dfe5ec", "--red": "#c62828",
+    "--series-1": "#0067b8", "--series-2": "#b35900", "--series-3": "#00795c", "--series-4": "#a33a7b",
+    "--series-5": "#5b4fc7", "--series-6": "#7a6a00", "--series-7": "#0d7f91", "--series-8": "#6b4c3a",
+}  # fmt: skip
+"""Every colour that a chart names, on paper."""
+DARK = {
+    "--ink": "#e6e9ec", "--muted": "#9aa4ae", "--line": "#30363d", "--band": "#2b3440", "--red": "#ff7b72",
+    "--series-1": "#58a6ff", "--series-2": "#f0a35e", "--series-3": "#4cc9a0", "--series-4": "#e58fc4",
+    "--series-5": "#a79bff", "--series-6": "#d8c34a", "--series-7": "#4fc3d9", "--series-8": "#c9a48d",
+}  # fmt: skip
+_LABELLED = re.compile(r'<(path|line|text) aria-label="([^"]*)"([^>]*?)/>')
+_CLIP = re.compile(r"(?<=[#\"])clip\d+")
+_COLOUR = re.compile(r"var\((--[a-z0-9-]+)\)")
+# Text inside of a page: no HTML, no images, no automatic links.
+_INLINE = MarkdownIt("zero", {"html": False}).enable(["backticks", "emphasis", "link", "escape"])
+
+
+def render(document: Document) -> str:
+    """The whole page."""
+    return _TEMPLATE.render(document=document, paper=PAPER, dark=DARK)
+
+
+def svg(chart: Chart) -> str:
+    """A chart as SVG whose colours are names; its marks tell their figures to whoever points at them."""
+    drawn: str = vl_convert.vegalite_to_svg(dict(chart.spec))
+    # All charts of a page share its names; what one cuts off must not be cut off another.
+    drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(repr(chart).encode()):08x}", drawn)
+    return _LABELLED.sub(_told, drawn)
+
+
+def picture(chart: Chart) -> str:
+    """A chart as SVG that stands alone, on white."""
+    drawn = _COLOUR.sub(lambda match: PAPER[match[1]], svg(chart))
+    return drawn.replace("<g ", '<rect width="100%" height="100%" fill="#ffffff"/><g ', 1)
+
+
+def _told(match: re.Match[str]) -> str:
+    """A mark with its figures as a title; of a label in many parts the sentence is enough."""
+    tag, label, rest = match.groups()
+    said = re.search(r"(?:^|; )figure: (.*?)(?:; [a-z%]+: |$)", label)
+    return f'<{tag} aria-label="{label}"{rest}><title>{said[1] if said else label}</title></{tag}>'
+
+
+def _inline(text: str) -> Markup:
+    return Markup(_INLINE.renderInline(text))  # noqa: S704 - the parser escapes all HTML
+
+
+def _lines(text: str) -> Markup:
+    """A cell's text, its line breaks kept."""
+    return Markup("<br>").join(text.split("\n"))
+
+
+def _anchor(title: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=PackageLoader("bench", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters |= {
+        "inline": _inline,
+        "lines": _lines,
+        "anchor": _anchor,
+        "svg": lambda chart: Markup(svg(chart)),  # noqa: S704 - Vega escapes what it draws
+        "doubt": caveat_line,
+        "kind": lambda part: type(part).__name__,
+    }
+    return made
+
+
+_TEMPLATE = _environment().get_template("page.html.j2")

@@ -1,0 +1,132 @@
+"""What charts have in common, in Vega-Lite's language: every mark says its figures.
+
+Rule 1: zero is on every axis of a cost; what does not fit is cut at the edge, and says so.
+Rule 2: an interval is drawn wherever there is one.
+Rule 3: a colour is a name (`var(--...)`), so that the same chart is read in the dark and on paper.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import cycle, islice
+from typing import TypeAlias
+
+from bench.report.document import Chart
+
+INK, MUTED, LINE, BAND = "var(--ink)", "var(--muted)", "var(--line)", "var(--band)"
+RED = "var(--red)"
+SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
+SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
+WIDTH = 430
+ROW = 26
+FAR = 4.0
+"""A figure so many times the middle one is cut, or all others would lie on top of each other."""
+ROOM = 1.2
+
+Spec: TypeAlias = Mapping[str, object]
+Rows: TypeAlias = list[dict[str, object]]
+
+
+def chart(title: str, rows: Rows, layers: Sequence[Spec | None], count: int, row: int = ROW) -> Chart:
+    """A chart of rows, one a name, in several layers."""
+    spec: Spec = {
+        "data": {"values": rows},
+        "width": WIDTH,
+        "height": count * row,
+        "layer": [each for each in layers if each],
+    }
+    return Chart(title=title, spec=themed(spec))
+
+
+def themed(spec: Spec) -> Spec:
+    """The same with the looks that all charts share."""
+    axis = {
+        "labelColor": INK, "titleColor": MUTED, "titleFontWeight": "normal", "domain": False, "ticks": False,
+        "gridColor": LINE, "labelFontSize": 13, "titleFontSize": 13, "labelPadding": 6,
+    }  # fmt: skip
+    return {
+        "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
+        **spec,
+        "config": {
+            "background": None,
+            "font": "sans-serif",
+            "view": {"stroke": None},
+            "axis": axis,
+            "axisY": {"grid": False, "labelLimit": 260},
+            "legend": {"labelColor": INK, "labelFontSize": 13, "symbolOpacity": 1, "labelLimit": 260},
+            "header": {"labelColor": INK, "labelFontSize": 13},
+            "text": {"fontSize": 13},
+            "range": {"category": list(SERIES)},
+        },
+    }
+
+
+def reach(values: Sequence[float]) -> float:
+    """How far an axis goes: to the largest, unless that would hide the others."""
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 2]
+    near = [value for value in ordered if value <= FAR * max(middle, 0.0)]
+    far = len(near) < len(ordered) and near and near[-1] > 0
+    return near[-1] * ROOM if far else max(ordered[-1] * 1.02, 1e-6)
+
+
+def column(rows: Rows, name: str) -> list[float]:
+    """The numbers of a column, where there are any."""
+    return [value for row in rows if isinstance(value := row.get(name), float)]
+
+
+def names(field: str, order: Sequence[object]) -> Spec:
+    """An axis of names in their own order."""
+    return {"field": field, "type": "nominal", "sort": list(order), "title": None}
+
+
+def number(field: str, title: str, domain: Sequence[float]) -> Spec:
+    """An axis of numbers from end to end."""
+    return {
+        "field": field, "type": "quantitative", "title": title,
+        "scale": {"domain": list(domain), "nice": False},
+    }  # fmt: skip
+
+
+def plain(field: str) -> Spec:
+    """Another field on an axis that a layer has described already."""
+    return {"field": field, "type": "quantitative"}
+
+
+def kinds(field: str, order: Sequence[str]) -> Spec:
+    """A colour a kind, with a legend."""
+    return {
+        "field": field, "type": "nominal", "title": None,
+        "scale": {"domain": list(order), "range": cycled(SERIES, len(order))},
+        "legend": {"orient": "top"},
+    }  # fmt: skip
+
+
+def interval(low: str, high: str, y: Spec, colour: Spec, offset: Spec | None = None) -> Spec:
+    """A line from the lower end to the upper one."""
+    encoding: dict[str, object] = {"x": plain(low), "x2": {"field": high}, "y": y, "color": colour}
+    if offset:
+        encoding["yOffset"] = offset
+    return {"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": encoding}
+
+
+def band(low: float, high: float) -> Spec:
+    """A band behind everything."""
+    return {
+        "data": {"values": [{"low": low, "high": high}]},
+        "mark": {"type": "rect", "color": BAND, "clip": True},
+        "encoding": {"x": plain("low"), "x2": {"field": "high"}},
+    }
+
+
+def zero() -> Spec:
+    """A line at 0."""
+    return {"mark": {"type": "rule", "color": MUTED}, "encoding": {"x": {"datum": 0, "type": "quantitative"}}}
+
+
+def said(field: str) -> Spec:
+    """What a reader who points at a mark, or listens, is told."""
+    return {"field": field, "type": "nominal"}
+
+
+def cycled(values: Sequence[str], count: int) -> list[str]:
+    """So many, from the beginning again where there are fewer."""
+    return list(islice(cycle(values), count))

@@ -1,0 +1,130 @@
+"""The page: one file that fetches nothing, trusts nothing, and can be read by everybody."""
+
+import itertools
+import re
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from bench.findings import Summary
+from bench.model import Machine
+from bench.report import html, run
+from tests.test_report import summary
+
+HOSTILE = "<script>alert('x')</script>"
+
+
+class Tags(HTMLParser):
+    """Every tag, in order, with its attributes."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def page(shown: Summary | None = None) -> str:
+    machine = Machine(started="2026-01-02T03:04:05+00:00", cpu="a CPU", packages={"httpx": "0.28"})
+    return html.render(run.report(shown or summary(), None, machine))
+
+
+def many(count: int) -> Summary:
+    """A run of many set-ups."""
+    found = summary()
+    batch = found.setups[-1]
+    more = tuple(replace(batch, name=f"set-up-{number}") for number in range(count - len(found.setups)))
+    return replace(found, setups=(*found.setups, *more))
+
+
+def test_it_fetches_nothing_and_runs_nothing() -> None:
+    drawn = page()
+    assert not re.search(r"(?:src|href)=\"(?!#)", drawn)
+    assert not re.search(r"url\((?!#)", drawn)
+    assert "<script" not in drawn
+    assert "http://" not in drawn.replace("http://www.w3.org/", "")
+
+
+def test_a_hostile_name_is_text() -> None:
+    found = summary()
+    setups = tuple(
+        replace(each, name=HOSTILE, description=HOSTILE, verdict=HOSTILE) for each in found.setups[1:]
+    )
+    drawn = page(replace(found, setups=(found.setups[0], *setups), plan=replace(found.plan, name=HOSTILE)))
+    assert "script" not in {tag for tag, _ in Tags(drawn).found}
+    assert "&lt;script&gt;alert(" in drawn
+
+
+def test_fifty_set_ups_are_small_and_quick() -> None:
+    html.render(run.report(summary()))  # the renderer itself has to start once
+    before = time.process_time()
+    drawn = page(many(50))
+    assert time.process_time() - before < 2.0
+    assert len(drawn.encode()) < 2_000_000
+
+
+def test_every_chart_is_followed_by_its_table_and_says_what_it_shows() -> None:
+    tags = Tags(page()).found
+    figures = [at for at, (tag, _) in enumerate(tags) if tag == "figure"]
+    assert figures
+    for at in figures:
+        rest = [tag for tag, _ in tags[at + 1 :]]
+        assert rest.index("table") < (rest.index("h2") if "h2" in rest else len(rest))
+    labels = [attributes.get("aria-label") for tag, attributes in tags if attributes.get("role") == "img"]
+    assert len(labels) == len(figures)
+    assert all(labels)
+
+
+def test_no_two_charts_share_a_name_for_what_they_cut_off() -> None:
+    names = re.findall(r'id="(clip[^"]+)"', page(many(9)))
+    assert len(names) == len(set(names))
+
+
+def test_marks_tell_their_figures() -> None:
+    assert re.search(r"<title>batch: \+[\d,]+ us, \+[\d.]+ %, 95 % interval \[", page())
+
+
+def test_headings_lead_from_the_answer_to_the_machine_without_gaps() -> None:
+    found = Tags(page()).found
+    levels = [int(tag[1]) for tag, _ in found if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    titles = [attributes["id"] for tag, attributes in found if tag == "h2"]
+    assert titles[0] == "the-answer"
+    assert (
+        titles.index("ledger-where-every-span-went") < titles.index("caveats") < titles.index("the-machine")
+    )
+    assert titles[-1] == "how-to-repeat-it"
+
+
+def test_every_table_has_a_caption_and_heads_that_belong_to_something() -> None:
+    tags = Tags(page()).found
+    names = [tag for tag, _ in tags]
+    assert names.count("caption") == names.count("table") > 3
+    assert all("scope" in attributes for tag, attributes in tags if tag == "th")
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize(("colours", "paper"), [(html.PAPER, "#ffffff"), (html.DARK, "#0f1318")])
+def test_text_and_marks_can_be_told_from_the_paper(colours: dict[str, str], paper: str) -> None:
+    assert paper in page()
+    for name, colour in colours.items():
+        lighter, darker = sorted((luminance(colour), luminance(paper)), reverse=True)
+        contrast = (lighter + 0.05) / (darker + 0.05)
+        if name not in {"--line", "--band"}:
+            assert contrast >= 4.5, name
+
+
+def test_colours_of_both_kinds_of_paper_have_the_same_names() -> None:
+    assert html.PAPER.keys() == html.DARK.keys()
+    assert set(re.findall(r"var\((--[a-z0-9-]+)\)", page())) <= {*html.PAPER, "--paper", "--shade"}
