@@ -27,6 +27,7 @@ DARK = {
     "--series-5": "#a79bff", "--series-6": "#d8c34a", "--series-7": "#4fc3d9", "--series-8": "#c9a48d",
 }  # fmt: skip
 _LABELLED = re.compile(r'<(path|line|text) aria-label="([^"]*)"([^>]*?)/>')
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|us|ms|MB|s)(?:\b|$|[^\w]))")
 _CLIP = re.compile(r"(?<=[#\"])clip\d+")
 _COLOUR = re.compile(r"var\((--[a-z0-9-]+)\)")
 # Text inside of a page: no HTML, no images, no automatic links.
@@ -60,12 +61,17 @@ def _told(match: re.Match[str]) -> str:
 
 
 def _inline(text: str) -> Markup:
-    return Markup(_INLINE.renderInline(text))  # noqa: S704 - the parser escapes all HTML
+    return Markup(_INLINE.renderInline(_together(text)))  # noqa: S704 - the parser escapes all HTML
 
 
 def _lines(text: str) -> Markup:
     """A cell's text, its line breaks kept."""
-    return Markup("<br>").join(text.split("\n"))
+    return Markup("<br>").join(_together(text).split("\n"))
+
+
+def _together(text: str) -> str:
+    """Text whose numbers stay on one line with their units."""
+    return _UNIT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def _anchor(title: str) -> str:

@@ -57,7 +57,7 @@ def answers(summary: Summary) -> tuple[str, ...]:
 
 
 def _answer(summary: Summary, setup: SetupSummary) -> str:
-    """The verdict, what it is in microseconds, and what else the run found."""
+    """Microseconds first, then the verdict, and what else the run found."""
     name = f"`{setup.name}`"
     overhead = setup.overhead
     if setup.invalid or overhead is None:
@@ -66,7 +66,7 @@ def _answer(summary: Summary, setup: SetupSummary) -> str:
     cost = f"{extra} us of CPU per checkout {words.interval_us(overhead)}"
     if overhead.cpu_per_span_s is not None:
         cost += f", {words.span_cost(overhead)} us a span"
-    return f"{name}: **{setup.verdict}**; {'; '.join([cost, *_under_load(summary, setup.name)])}."
+    return f"{name}: {cost}: {'; '.join([f'**{setup.verdict}**', *_under_load(summary, setup.name)])}."
 
 
 def _under_load(summary: Summary, name: str) -> list[str]:

@@ -40,18 +40,26 @@ def themed(spec: Spec) -> Spec:
     """The same with the looks that all charts share."""
     axis = {
         "labelColor": INK, "titleColor": MUTED, "titleFontWeight": "normal", "domain": False, "ticks": False,
-        "gridColor": LINE, "labelFontSize": 13, "titleFontSize": 13, "labelPadding": 6,
+        "gridColor": LINE, "labelFontSize": 13, "titleFontSize": 13, "labelPadding": 6, "tickCount": 6,
+        "labelOverlap": "greedy",
     }  # fmt: skip
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         **spec,
         "config": {
             "background": None,
+            "padding": {"left": 30, "right": 24, "top": 4, "bottom": 4},
             "font": "sans-serif",
             "view": {"stroke": None},
             "axis": axis,
             "axisY": {"grid": False, "labelLimit": 260},
-            "legend": {"labelColor": INK, "labelFontSize": 13, "symbolOpacity": 1, "labelLimit": 260},
+            "legend": {
+                "labelColor": INK,
+                "labelFontSize": 13,
+                "symbolOpacity": 1,
+                "labelLimit": 260,
+                "columnPadding": 24,
+            },
             "header": {"labelColor": INK, "labelFontSize": 13},
             "text": {"fontSize": 13},
             "range": {"category": list(SERIES)},
