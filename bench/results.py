@@ -133,24 +133,25 @@ def _result(kind: Kind, name: str, figures: Figures, document: Document) -> Resu
 
 
 def publish(folder: Path, result: Result) -> None:
-    """Writes the derived files: figures, distributions, Markdown, a page, the pictures that Markdown shows.
+    """Writes the derived files and seals them: figures, distributions, Markdown, a page, its pictures.
 
     Raises:
         ResultsError: one cannot be written.
     """
-    store = Store(folder)
-    for name, content in result.derived.items():
-        store.write(name, content)
+    files = dict(result.derived)
     if result.raw is not None and isinstance(result.figures, Summary):
-        for name, content in histograms.render(result.raw, result.figures).items():
-            store.write(f"{histograms.FOLDER}/{name}", content)
-    store.write("report.md", markdown.render(result.document).encode())
-    store.write("report.html", html.render(result.document).encode())
+        logs = histograms.render(result.raw, result.figures)
+        files |= {f"{histograms.FOLDER}/{name}": content for name, content in logs.items()}
+    files["report.md"] = markdown.render(result.document).encode()
+    files["report.html"] = html.render(result.document).encode()
     for section in result.document.sections:
         for part in section.parts:
             if isinstance(part, Chart) and part.image:
-                store.write(part.image, html.picture(part).encode())
-    manifest.seal(folder, result.derived)
+                files[part.image] = html.picture(part).encode()
+    store = Store(folder)
+    for name, content in files.items():
+        store.write(name, content)
+    manifest.seal(folder, files)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,8 +89,13 @@ def room(path: Path) -> str:
     return relative.parts[0].removesuffix(".py")
 
 
-def imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
+@cache
+def imports(path: Path) -> tuple[tuple[ast.stmt, str, bool], ...]:
     """Every import: its statement, the imported module, and whether it stands inside a function."""
+    return tuple(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[tuple[ast.stmt, str, bool]]:
     tree = ast.parse(path.read_text("utf-8"))
     inside = {
         id(node)

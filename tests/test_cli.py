@@ -1,5 +1,7 @@
 """The command line: what a user types wrong, and what it answers."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -201,3 +203,17 @@ def test_the_machine_is_described_without_its_name() -> None:
     described = str(machine.describe((2, (1,), (0,)), {}))
     assert platform.node() not in described.replace("'vm'", "") or len(platform.node()) < 4
     assert "opentelemetry-sdk" in described
+
+
+def test_every_command_that_the_readme_shows_is_understood() -> None:
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    shown = re.findall(r"(?:- run: |`)python -m bench ((?:run|gate|report|compare|verify) [^`\n]+)", readme)
+    shown += [
+        f"{'run' if session == 'bench' else session} {rest}"
+        for session, rest in re.findall(r"`uvx nox -s ([a-z]+) -- ([^`\n]+)`", readme)
+        if session != "services"
+    ]
+    assert len(shown) > 8
+    for command in shown:
+        words = shlex.split(command.replace("[...]", ""))
+        assert cli._parser().parse_args(words).call is not None, command

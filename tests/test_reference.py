@@ -1,6 +1,7 @@
 """The committed reference run: what is shown of it follows from its raw records."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -8,9 +9,11 @@ import pytest
 
 from bench import results
 from bench.calibration import Calibration
+from bench.emission import SpecReport
 from bench.findings import Summary
 from bench.report import calibration as sheet
-from bench.report import layers, load, markdown, words
+from bench.report import emission, layers, load, markdown, timings, words
+from bench.timings import MicroSummary
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -78,14 +81,37 @@ def test_the_reference_is_valid_and_balances() -> None:
 # ---------------------------------------------------------------- layers, and the harness's own data sheet
 
 
+SHOWN = (
+    "span/noop", "span/dropped", "span/child", "span/attributes-12", "span/batch", "span/queue-full",
+    "attribute/one", "exception/20-frames", "inject/tracecontext-8", "extract/tracecontext-8", "encode/512",
+    "export/http-1", "export/grpc-1", "export/http-512", "server/bare", "server/no-provider",
+    "server/unsampled", "server/sampled", "server/lean", "server/native",
+    "httpx-async/bare", "httpx-async/sampled",
+)  # fmt: skip
+"""The operations that the README has room for."""
+
+
 def readme_parts() -> dict[str, str]:
-    """What the README shows of the layers and of the calibration, by where it stands there."""
+    """What the README shows of all committed results, by where it stands there."""
+    timed = results.read(RESULTS / "micro").figures
+    emitted = results.read(RESULTS / "spec").figures
+    assert isinstance(timed, MicroSummary)
+    assert isinstance(emitted, SpecReport)
+    operations = timings.timing_table(timed)
+    operations = replace(operations, rows=tuple(row for row in operations.rows if row[0] in SHOWN))
     found = results.read(RESULTS / "calibration").figures
     run = results.read(RESULTS / "layers").figures
     assert isinstance(found, Calibration)
     assert isinstance(run, Summary)
     assert run.layers is not None
     return {
+        "@MICRO@": markdown.table(operations),
+        "@MICRO_LINE@": words.micro_headline(timed.run.rounds, len(timed.timings), valid=timed.valid),
+        "@CHECKOUTS@": markdown.table(timings.checkout_table(timed)),
+        "@SPEC_THROUGHPUT@": markdown.table(emission.throughput_table(emitted)),
+        "@SPEC_CPU@": markdown.table(emission.cpu_table(emitted)),
+        "@SPEC_MEMORY@": markdown.table(emission.memory_table(emitted)),
+        "@SPEC_VERDICTS@": " ".join(emission.verdicts(emitted)),
         "@LAYERS@": markdown.table(layers.table(run.layers)),
         "@LAYERS_LINE@": words.headline(run),
         "@TARGETS@": markdown.table(sheet.target_table(found)),
@@ -94,13 +120,13 @@ def readme_parts() -> dict[str, str]:
     }
 
 
-def test_the_readme_shows_the_layers_and_the_calibration() -> None:
+def test_the_readme_shows_the_other_results() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, part in readme_parts().items():
         assert part in readme, name
 
 
-@pytest.mark.parametrize("name", ["layers", "calibration"])
+@pytest.mark.parametrize("name", ["layers", "calibration", "micro", "spec"])
 def test_what_is_committed_follows_from_its_raw_records(name: str) -> None:
     made = results.read(RESULTS / name)
     assert made.valid

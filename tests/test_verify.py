@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture
+def run(whole: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return Path(shutil.copytree(whole, tmp_path / "run"))
+
+
 def test_what_follows_is_verified(whole: Path) -> None:
     found = verify(whole)
     assert found.faults == ()
@@ -103,25 +110,23 @@ def test_a_changed_digit_anywhere_is_found(whole: Path, data: st.DataObject) -> 
         path.write_bytes(before)
 
 
-def test_a_figure_that_does_not_follow_is_named_with_both_values(tmp_path: Path) -> None:
-    carried_out(tmp_path / "run")
-    path = tmp_path / "run" / "summary.json"
+def test_a_figure_that_does_not_follow_is_named_with_both_values(run: Path) -> None:
+    path = run / "summary.json"
     text = path.read_text("utf-8")
     at = text.index('"noise_floor":')
     path.write_text(re.sub(r'"noise_floor": [\d.e-]+', '"noise_floor": 0.5', text), "utf-8")
-    manifest.seal(tmp_path / "run", ["summary.json"])
-    (fault,) = verify(tmp_path / "run").faults
+    manifest.seal(run, ["summary.json"])
+    (fault,) = verify(run).faults
     assert (fault.file, fault.field) == ("summary.json", "noise_floor")
     assert fault.line == text.count("\n", 0, at) + 1
     assert fault.message.startswith("is 0.5, and the raw records say ")
 
 
-def test_a_raw_file_is_sealed_once(tmp_path: Path) -> None:
-    carried_out(tmp_path / "run")
-    path = tmp_path / "run" / "windows.jsonl"
+def test_a_raw_file_is_sealed_once(run: Path) -> None:
+    path = run / "windows.jsonl"
     path.write_text(path.read_text("utf-8").replace('"completed":20', '"completed":19', 1), "utf-8")
-    results.publish(tmp_path / "run", results.read(tmp_path / "run"))
-    faults = verify(tmp_path / "run").faults
+    results.publish(run, results.read(run))
+    faults = verify(run).faults
     assert [each.file for each in faults] == ["windows.jsonl", "windows.jsonl"]
     assert faults[0].line == 1
     assert "counts 19 checkouts" in faults[1].message
@@ -135,37 +140,33 @@ def rewritten(folder: Path, windows: list[Window]) -> None:
     results.publish(folder, results.read(folder))
 
 
-def test_a_window_that_is_missing_is_missed(tmp_path: Path) -> None:
-    carried_out(tmp_path / "run")
-    windows = list(read_raw(tmp_path / "run").windows)
-    rewritten(tmp_path / "run", windows[1:])
-    assert any("epoch 0 has 1 of 2 windows" in each.message for each in verify(tmp_path / "run").faults)
+def test_a_window_that_is_missing_is_missed(run: Path) -> None:
+    windows = list(read_raw(run).windows)
+    rewritten(run, windows[1:])
+    assert any("epoch 0 has 1 of 2 windows" in each.message for each in verify(run).faults)
 
 
-def test_a_fleet_that_the_plan_does_not_have_is_found(tmp_path: Path) -> None:
-    carried_out(tmp_path / "run")
-    path = tmp_path / "run" / "windows.jsonl"
+def test_a_fleet_that_the_plan_does_not_have_is_found(run: Path) -> None:
+    path = run / "windows.jsonl"
     lines = path.read_text("utf-8").splitlines(keepends=True)
     path.write_text("".join([*lines[:-1], lines[-1].replace('"batch"', '"spam"')]), "utf-8")
-    assert any("line 6 has the fleets" in each.message for each in verify(tmp_path / "run").faults)
+    assert any("line 6 has the fleets" in each.message for each in verify(run).faults)
 
 
-def test_arrivals_of_another_seed_are_found(tmp_path: Path) -> None:
-    carried_out(tmp_path / "run")
-    path = tmp_path / "run" / "plan.json"
+def test_arrivals_of_another_seed_are_found(run: Path) -> None:
+    path = run / "plan.json"
     path.write_bytes(pretty(replace(PLAN, seed=2)))
-    (tmp_path / "run" / manifest.FILE).unlink()
-    results.publish(tmp_path / "run", results.read(tmp_path / "run"))
-    (fault,) = verify(tmp_path / "run").faults
+    (run / manifest.FILE).unlink()
+    results.publish(run, results.read(run))
+    (fault,) = verify(run).faults
     assert "does not hold the arrivals of the plan" in fault.message
 
 
-def test_the_command_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    carried_out(tmp_path / "run")
-    assert cli.main(["verify", str(tmp_path / "run")]) == 0
+def test_the_command_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["verify", str(run)]) == 0
     assert "Verified" in capsys.readouterr().out
-    (tmp_path / "run" / "ending.json").unlink()
-    assert cli.main(["verify", str(tmp_path / "run")]) == 4
+    (run / "ending.json").unlink()
+    assert cli.main(["verify", str(run)]) == 4
     assert "NOT VERIFIED: ending.json" in capsys.readouterr().out
-    assert cli.main(["verify", str(tmp_path)]) == 5
+    assert cli.main(["verify", str(run.parent)]) == 5
     assert "holds no results" in capsys.readouterr().err

@@ -43,11 +43,7 @@ def overhead(summary: Summary) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
             "encoding": {"x": x, "y": y, "color": colour, "tooltip": vega.said("figure")},
         },
-        {
-            "transform": [{"filter": "datum.cut"}],
-            "mark": {"type": "point", "shape": "triangle-right", "filled": True, "size": 90, "opacity": 1},
-            "encoding": {"x": x, "y": y, "color": colour, "tooltip": vega.said("figure")},
-        },
+        vega.arrow(x, y, colour),
         {
             "mark": {"type": "text", "align": "left", "dx": 10, "color": vega.INK},
             "encoding": {"x": {"value": vega.WIDTH}, "y": y, "text": {"field": "label"}},
@@ -56,10 +52,11 @@ def overhead(summary: Summary) -> Chart | None:
     return vega.chart(
         "Extra CPU per checkout against the baseline, with 95 % intervals"
         + ("; the band is the noise floor" if floor else "")
-        + ("; an arrow leads out of the chart" if any(row["cut"] for row in rows) else ""),
+        + vega.leads_out(rows),
         rows,
         layers,
-        len(names),
+        (len(names), vega.ROW),
+        image="overhead.svg",
     )
 
 
@@ -182,7 +179,9 @@ def throughput(solo: SoloSummary) -> Chart | None:
             "encoding": {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": vega.said("figure")},
         },
     ]
-    return vega.chart("Throughput against the baseline, with 95 % intervals", rows, layers, len(names))
+    return vega.chart(
+        "Throughput against the baseline, with 95 % intervals", rows, layers, (len(names), vega.ROW)
+    )
 
 
 def waterfall(layers: Layers) -> Chart:
@@ -231,7 +230,7 @@ def waterfall(layers: Layers) -> Chart:
         },
     ]  # fmt: skip
     title = "Where the tax goes: each layer begins where the one before has led, with 95 % intervals"
-    return vega.chart(title, rows, drawn, len(names), row=vega.ROW + 8)
+    return vega.chart(title, rows, drawn, (len(names), vega.ROW + 8))
 
 
 def _step(step: Step, start: float) -> dict[str, object]:

@@ -156,6 +156,7 @@ def changes_chart(found: Compared) -> Chart | None:
             "%": min(side.ratio * 100, reach),
             "low": min(side.low * 100, reach),
             "high": min(side.high * 100, reach),
+            "cut": side.ratio * 100 > reach,
             "label": f"{percent(each.ratio)} %",
             "figure": f"{each.setup}, {name}: {percent(side.ratio)} % "
             f"[{percent(side.low)}, {percent(side.high)}]",
@@ -175,6 +176,7 @@ def changes_chart(found: Compared) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
             "encoding": {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": vega.said("figure")},
         },
+        vega.arrow(x, y, colour, offset),
         {
             "transform": [{"filter": f"datum.result == {json.dumps(sides[0])}"}],
             "mark": {"type": "text", "align": "left", "dx": 10, "color": vega.INK},
@@ -182,4 +184,5 @@ def changes_chart(found: Compared) -> Chart | None:
         },
     ]
     title = "Overheads before and after, with 95 % intervals; beside them the change"
-    return vega.chart(title, rows, layers, len(names), row=vega.ROW + 8)
+    title += vega.leads_out(rows)
+    return vega.chart(title, rows, layers, (len(names), vega.ROW + 8))

@@ -25,15 +25,17 @@ Spec: TypeAlias = Mapping[str, object]
 Rows: TypeAlias = list[dict[str, object]]
 
 
-def chart(title: str, rows: Rows, layers: Sequence[Spec | None], count: int, row: int = ROW) -> Chart:
-    """A chart of rows, one a name, in several layers."""
+def chart(
+    title: str, rows: Rows, layers: Sequence[Spec | None], size: tuple[int, int], image: str | None = None
+) -> Chart:
+    """A chart of rows in several layers: so many names, so high each."""
     spec: Spec = {
         "data": {"values": rows},
         "width": WIDTH,
-        "height": count * row,
+        "height": size[0] * size[1],
         "layer": [each for each in layers if each],
     }
-    return Chart(title=title, spec=themed(spec))
+    return Chart(title=title, spec=themed(spec), image=image)
 
 
 def themed(spec: Spec) -> Spec:
@@ -114,6 +116,20 @@ def interval(low: str, high: str, y: Spec, colour: Spec, offset: Spec | None = N
     if offset:
         encoding["yOffset"] = offset
     return {"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": encoding}
+
+
+def arrow(x: Spec, y: Spec, colour: Spec, offset: Spec | None = None) -> Spec:
+    """An arrow at the edge, for what is cut there."""
+    encoding: dict[str, object] = {"x": x, "y": y, "color": colour, "tooltip": said("figure")}
+    if offset:
+        encoding["yOffset"] = offset
+    mark = {"type": "point", "shape": "triangle-right", "filled": True, "size": 90, "opacity": 1}
+    return {"transform": [{"filter": "datum.cut"}], "mark": mark, "encoding": encoding}
+
+
+def leads_out(rows: Rows) -> str:
+    """What a title says of arrows, if there are any."""
+    return "; an arrow leads out of the chart" if any(row["cut"] for row in rows) else ""
 
 
 def band(low: float, high: float) -> Spec:
