@@ -6,8 +6,9 @@ Rule 2: the first file, line and field that differ are named; what cannot be che
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import msgspec
@@ -15,12 +16,14 @@ import msgspec
 from bench import manifest, results
 from bench.errors import ResultsError
 from bench.manifest import Fault
-from bench.model import CREATED, Kind, Raw, Window
-from bench.plan import arrivals
+from bench.model import CREATED, Arrival, FleetReading, Kind, Purpose, Raw, Request
+from bench.plan import arrivals, block_order, slice_arrivals
 from bench.store import read_raw
 
 ROUNDING = 1e-9
 """Another processor may round the last digits differently; what was written is sealed to the last one."""
+RATE_ROUNDING = 1e-4
+"""How far an arrival may be from where the stored rate puts it, as a share of its time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,41 +151,101 @@ def _carried_out(raw: Raw) -> Iterator[Fault]:
                     "that it is complete",
                 )
     yield from _requests(raw)
-
-
-def _which(window: Window) -> str:
-    return f"window {window.window} of epoch {window.epoch}"
+    yield from _slices(raw)
 
 
 def _requests(raw: Raw) -> Iterator[Fault]:
-    """Whether every arrival was planned, and every answer counted."""
-    plan = raw.plan
-    rows: dict[tuple[int, int], list[tuple[int, str, int]]] = {}
-    for request in raw.requests:
-        rows.setdefault((request.epoch, request.window), []).append(
-            (request.planned_ns, request.setup, request.status)
-        )
+    """Whether every arrival of the rotation was planned, and every answer counted."""
+    rows = _by_stretch(raw.requests)
     for window in raw.windows:
         if window.kind is not Kind.WORK or window.lost_workers:
             continue
         mine = rows.get((window.epoch, window.window), [])
-        due = {(arrival.offset_ns, arrival.setup) for arrival in arrivals(plan, window.epoch, window.window)}
-        stray = next((row for row in mine if (row[0], row[1]) not in due), None)
-        if stray or len(mine) != len(due):
+        due = arrivals(raw.plan, window.epoch, window.window)
+        where = f"window {window.window} of epoch {window.epoch}"
+        fault = _unplanned("requests.csv.gz", where, mine, due) or _miscounted(
+            "windows.jsonl", where, mine, window.fleets
+        )
+        if fault:
+            yield fault
+            return
+
+
+def _slices(raw: Raw) -> Iterator[Fault]:
+    """Whether the solo phase visited the fleets in the order of the plan, and sent what it says."""
+    plan, solo = raw.plan, raw.plan.solo
+    if solo is None:
+        return
+    for epoch in range(plan.epochs):
+        visits = [name for name, _ in groupby(each.setup for each in raw.slices if each.epoch == epoch)]
+        order = list(block_order(plan, solo, epoch))
+        if visits != (order if raw.ending.complete else order[: len(visits)]):
             yield Fault(
-                file="requests.csv.gz",
-                field="planned_ns",
-                message=f"{_which(window)} does not hold the arrivals of the plan"
-                + (f": {stray[1]} at {stray[0]} ns is none of them" if stray else ""),
+                file="slices.jsonl",
+                field="setup",
+                message=f"block {epoch} visited {', '.join(visits) or 'no fleet'}, and the plan says "
+                f"{', '.join(order)}",
             )
             return
-        answered = Counter(row[1] for row in mine if row[2] == CREATED)
-        for fleet in window.fleets:
-            if fleet.completed != answered[fleet.setup]:
-                yield Fault(
-                    file="windows.jsonl",
-                    field="completed",
-                    message=f"{_which(window)} counts {fleet.completed} checkouts of {fleet.setup}, "
-                    f"and requests.csv.gz holds {answered[fleet.setup]}",
-                )
-                return
+    rows = _by_stretch(raw.solo_requests)
+    for piece in raw.slices:
+        if piece.purpose not in {Purpose.LEVEL, Purpose.PROBE} or piece.lost_workers:
+            continue
+        # The stored length is that of its arrivals; half a slot more, lest rounding loses the last one.
+        length_s = piece.length_s + 0.5 / piece.rate_per_s
+        planned = slice_arrivals(
+            plan, piece.epoch, piece.number, piece.setup, rate_per_s=piece.rate_per_s, length_s=length_s
+        )
+        mine = rows.get((piece.epoch, piece.number), [])
+        where = f"slice {piece.number} of block {piece.epoch}"
+        fault = _unplanned("solo.csv.gz", where, mine, planned) or _miscounted(
+            "slices.jsonl", where, mine, (piece.reading,)
+        )
+        if fault:
+            yield fault
+            return
+
+
+def _by_stretch(requests: Iterable[Request]) -> dict[tuple[int, int], list[Request]]:
+    """Rows by epoch and window, or by block and slice."""
+    rows: dict[tuple[int, int], list[Request]] = {}
+    for request in requests:
+        rows.setdefault((request.epoch, request.window), []).append(request)
+    return rows
+
+
+def _unplanned(file: str, where: str, rows: Sequence[Request], due: Sequence[Arrival]) -> Fault | None:
+    """An arrival that the plan does not have, or one that is missing."""
+    ordered = sorted(rows, key=lambda row: row.planned_ns)
+    pairs = zip(ordered, due, strict=False)
+    stray = next((row for row, planned in pairs if not _planned(row, planned)), None)
+    if stray is None and len(rows) == len(due):
+        return None
+    example = f": {stray.setup} at {stray.planned_ns} ns is none of them" if stray else ""
+    return Fault(
+        file=file,
+        field="planned_ns",
+        message=f"{where} does not hold the arrivals of the plan{example}",
+    )
+
+
+def _planned(row: Request, planned: Arrival) -> bool:
+    """Whether a row is a planned arrival; a slice's rate is stored with three decimals."""
+    away = abs(row.planned_ns - planned.offset_ns)
+    return row.setup == planned.setup and away <= RATE_ROUNDING * planned.offset_ns + 1
+
+
+def _miscounted(
+    file: str, where: str, rows: Sequence[Request], fleets: Sequence[FleetReading]
+) -> Fault | None:
+    """A fleet whose completed checkouts are not those of the rows."""
+    answered = Counter(row.setup for row in rows if row.status == CREATED)
+    for fleet in fleets:
+        if fleet.completed != answered[fleet.setup]:
+            return Fault(
+                file=file,
+                field="completed",
+                message=f"{where} counts {fleet.completed} checkouts of {fleet.setup}, and the rows hold "
+                f"{answered[fleet.setup]}",
+            )
+    return None

@@ -14,7 +14,7 @@ from bench import cli, manifest, results
 from bench.model import Machine, Request, Window
 from bench.plan import arrivals
 from bench.store import Store, pretty, read_raw
-from bench.verify import verify
+from bench.verify import _slices, verify
 from tests import make
 from tests.test_overhead import COSTS
 
@@ -129,7 +129,7 @@ def test_a_raw_file_is_sealed_once(run: Path) -> None:
     faults = verify(run).faults
     assert [each.file for each in faults] == ["windows.jsonl", "windows.jsonl"]
     assert faults[0].line == 1
-    assert "counts 19 checkouts" in faults[1].message
+    assert "counts 19 checkouts of" in faults[1].message
 
 
 def rewritten(folder: Path, windows: list[Window]) -> None:
@@ -170,3 +170,17 @@ def test_the_command_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "NOT VERIFIED: ending.json" in capsys.readouterr().out
     assert cli.main(["verify", str(run.parent)]) == 5
     assert "holds no results" in capsys.readouterr().err
+
+
+def test_the_committed_solo_phase_was_carried_out_as_planned_and_another_order_is_found() -> None:
+    raw = read_raw(Path(__file__).parent.parent / "results" / "reference")
+    assert list(_slices(raw)) == []
+    visits = [each for each in raw.slices if each.epoch == 1]
+    others = [each for each in raw.slices if each.epoch != 1]
+    turned = replace(raw, slices=(*others, *reversed(visits)))
+    assert "block 1 visited" in next(_slices(turned)).message
+    late = [replace(row, planned_ns=row.planned_ns + 10**8) for row in raw.solo_requests[:1]]
+    moved = replace(raw, solo_requests=(*late, *raw.solo_requests[1:]))
+    wrong = [replace(row, status=500) if row.status == 201 else row for row in raw.solo_requests]
+    assert "checkouts of" in next(_slices(replace(raw, solo_requests=tuple(wrong)))).message
+    assert list(_slices(moved)) or raw.solo_requests[0].epoch == -1
