@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import cli, manifest, results
-from bench.model import Machine, Request, Window
+from bench.model import Machine, Purpose, Request, Window
 from bench.plan import arrivals
 from bench.store import Store, pretty, read_raw
 from bench.verify import _slices, verify
@@ -179,8 +179,13 @@ def test_the_committed_solo_phase_was_carried_out_as_planned_and_another_order_i
     others = [each for each in raw.slices if each.epoch != 1]
     turned = replace(raw, slices=(*others, *reversed(visits)))
     assert "block 1 visited" in next(_slices(turned)).message
-    late = [replace(row, planned_ns=row.planned_ns + 10**8) for row in raw.solo_requests[:1]]
-    moved = replace(raw, solo_requests=(*late, *raw.solo_requests[1:]))
+    level = next(each for each in raw.slices if each.purpose is Purpose.LEVEL)
+    moved = [
+        replace(row, planned_ns=row.planned_ns + 10**8)
+        if (row.epoch, row.window) == (level.epoch, level.number)
+        else row
+        for row in raw.solo_requests
+    ]
+    assert "arrivals of the plan" in next(_slices(replace(raw, solo_requests=tuple(moved)))).message
     wrong = [replace(row, status=500) if row.status == 201 else row for row in raw.solo_requests]
     assert "checkouts of" in next(_slices(replace(raw, solo_requests=tuple(wrong)))).message
-    assert list(_slices(moved)) or raw.solo_requests[0].epoch == -1
