@@ -7,53 +7,19 @@ Rule 3: the words and the statistics of a verdict are those of a run.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import TypeAlias
 
+from bench.differences import Difference, Measured, differences
 from bench.findings import Overhead, SetupSummary, Summary
-from bench.model import BASELINE, CONTROL, SCHEMA, TWIN, Machine, Plan
+from bench.model import CONTROL, SCHEMA, TWIN, Plan
 from bench.overhead import verdict
 from bench.stats import Estimate, t_quantile
 from bench.timings import MicroSummary, Timing
 
 CONFIDENCE, DELTA = 0.95, 0.02
 """Of microbenchmarks; a run has its own in its plan."""
-NOT_COMPARED = {"started", "packages", "setups"}
-"""Fields of a machine that differ always, or are looked at one by one."""
-PLANNED = {
-    "method": "the method",
-    "windows": "windows of an epoch",
-    "epochs": "epochs",
-    "window_s": "length of a window, s",
-    "utilisation": "utilisation aimed at",
-    "connections": "connections to an upstream",
-    "timeout_s": "timeout, s",
-    "workers": "load workers",
-}
-DECISIVE = {"method", "connections", "pinned", "elsewhere"}
-"""Differences after which a checkout is not the same work."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """Something that is not the same in two results.
-
-    Attributes:
-        area: machine, packages, plan, or set-up.
-        what: that differs.
-        before: in the first.
-        after: in the second.
-        decisive: whether figures of the two must not be compared because of it.
-        setup: the one whose figures that is about; absent: all.
-    """
-
-    area: str
-    what: str
-    before: str
-    after: str
-    decisive: bool = False
-    setup: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,6 +97,7 @@ class Compared:
         setups: those that are in both.
         missing: those that are in one of them only.
         operations: microbenchmarks that are in both.
+        sound: whether the microbenchmarks of both sides are valid.
     """
 
     schema: int = SCHEMA
@@ -140,6 +107,7 @@ class Compared:
     setups: tuple[Comparison, ...]
     missing: tuple[str, ...]
     operations: tuple[OperationChange, ...]
+    sound: bool = True
 
     @property
     def comparable(self) -> bool:
@@ -149,28 +117,17 @@ class Compared:
     @property
     def valid(self) -> bool:
         """Whether every verdict counts."""
-        return self.comparable and not any(each.invalid for each in self.setups)
+        return self.comparable and self.sound and not any(each.invalid for each in self.setups)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """One result, as far as it is compared.
+def compare(before: Measured, after: Measured, results: int = 1) -> Compared:
+    """The second result against the first.
 
-    Attributes:
-        name: of its folder.
-        summary: of a run; absent where there was none.
-        micro: microbenchmarks; absent where there were none.
-        machine: what it was measured on; absent where nobody wrote it down.
+    Args:
+        before: the first.
+        after: the second.
+        results: how many are compared with the first; verdicts hold for all of them at once.
     """
-
-    name: str
-    summary: Summary | None = None
-    micro: MicroSummary | None = None
-    machine: Machine | None = None
-
-
-def compare(before: Measured, after: Measured) -> Compared:
-    """The second result against the first."""
     found = tuple(differences(before, after))
     whole = next((each.what for each in found if each.decisive and each.setup is None), None)
     reasons = {each.setup: each.what for each in found if each.decisive and each.setup is not None}
@@ -182,14 +139,15 @@ def compare(before: Measured, after: Measured) -> Compared:
         differences=found,
         setups=tuple(
             _compared(
-                names[0][name], names[1][name], _widening(before, after), len(both),
+                names[0][name], names[1][name], _widening(before, after), len(both) * results,
                 before.summary.plan if before.summary else None,
                 whole or reasons.get(name),
             )
             for name in both
         ),
         missing=tuple(sorted(set(names[0]) ^ set(names[1]))),
-        operations=tuple(_operations(before.micro, after.micro)),
+        operations=tuple(_operations(before.micro, after.micro, results)),
+        sound=all(each.micro.valid for each in (before, after) if each.micro),
     )  # fmt: skip
 
 
@@ -240,7 +198,7 @@ def change_of(before: Known, after: Known, family: int = 1) -> Estimate:
     """The log of how one figure changed to another, from two runs that share nothing.
 
     The squares of the standard errors add up; their degrees of freedom are put together as Welch
-    and Satterthwaite did (1946). Claims hold for `family` changes at once, however they correlate.
+    and Satterthwaite did (1946). Claims hold for `family` changes at once (Bonferroni).
     """
     variances = before[1] ** 2, after[1] ** 2
     heads = variances[0] ** 2 / before[2] + variances[1] ** 2 / after[2]
@@ -249,7 +207,7 @@ def change_of(before: Known, after: Known, family: int = 1) -> Estimate:
         standard_error=math.sqrt(sum(variances)),
         df=sum(variances) ** 2 / heads if heads else before[2] + after[2],
         family=max(family, 1),
-        correlation=0.0,
+        correlation=None,
         pooled=False,
     )
 
@@ -269,6 +227,8 @@ def worded(change: Estimate, confidence: float, delta: float, widening: float = 
         cpu_s=0.0,
         cpu_low_s=0.0,
         cpu_high_s=0.0,
+        standard_error=change.standard_error,
+        df=change.df,
     )
 
 
@@ -287,107 +247,19 @@ def bias(summary: Summary) -> float:
     return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio))
 
 
-# ---------------------------------------------------------------- what differs
-
-
-def differences(before: Measured, after: Measured) -> Iterator[Difference]:
-    """Everything that is not the same, in reading order."""
-    if before.machine and after.machine:
-        yield from _machines(before.machine, after.machine)
-    one, other = before.summary, after.summary
-    if one and other:
-        yield from _plans(one.plan, other.plan)
-
-
-def _machines(before: Machine, after: Machine) -> Iterator[Difference]:
-    for field in fields(Machine):
-        if field.name in NOT_COMPARED:
-            continue
-        values = getattr(before, field.name), getattr(after, field.name)
-        if values[0] != values[1]:
-            yield Difference(
-                area="machine",
-                what=field.name.replace("_", " "),
-                before=_shown(values[0]),
-                after=_shown(values[1]),
-            )
-    for name in sorted({*before.packages, *after.packages}):
-        versions = before.packages.get(name), after.packages.get(name)
-        if versions[0] != versions[1]:
-            yield Difference(
-                area="packages", what=name, before=_shown(versions[0]), after=_shown(versions[1])
-            )
-
-
-def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
-    for name, what in PLANNED.items():
-        yield from _differs(name, what, getattr(before, name), getattr(after, name))
-    yield from _differs("pinned", "services pinned", bool(before.services_cpus), bool(after.services_cpus))
-    yield from _differs("elsewhere", "fleets that run elsewhere", bool(before.targets), bool(after.targets))
-    yield from _loads(before, after)
-    setups = [{setup.name: setup for setup in plan.setups} for plan in (before, after)]
-    for name in setups[0]:
-        if name not in setups[1] or name == CONTROL:
-            continue
-        one, other = setups[0][name].env, setups[1][name].env
-        if one != other:
-            yield Difference(
-                area="set-up",
-                what=f"environment of {name}",
-                before=_shown(one),
-                after=_shown(other),
-                decisive=True,
-                setup=None if name == BASELINE else name,
-            )
-    counts = len(before.setups), len(after.setups)
-    yield from _differs("fleets", "fleets that take turns on the services' CPUs", *counts)
-
-
-def _differs(name: str, what: str, before: object, after: object) -> Iterator[Difference]:
-    if before != after:
-        yield Difference(
-            area="plan", what=what, before=_shown(before), after=_shown(after), decisive=name in DECISIVE
-        )
-
-
-def _loads(before: Plan, after: Plan) -> Iterator[Difference]:
-    """The checkouts per second that one fleet gets: they decide how large batches are."""
-    rates = [plan.rate_per_s / max(len(plan.setups), 1) for plan in (before, after)]
-    if not all(rates):
-        return
-    factor = max(rates) / min(rates)
-    if factor > 1.05:
-        yield Difference(
-            area="plan",
-            what="checkouts per second and fleet",
-            before=f"{rates[0]:.2f}",
-            after=f"{rates[1]:.2f}",
-        )
-
-
-def _shown(value: object) -> str:
-    if value is None or value in ("", (), {}):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={each}" for name, each in value.items())
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
 # ---------------------------------------------------------------- microbenchmarks
 
 
-def _operations(before: MicroSummary | None, after: MicroSummary | None) -> Iterator[OperationChange]:
+def _operations(
+    before: MicroSummary | None, after: MicroSummary | None, results: int
+) -> Iterator[OperationChange]:
     """Each operation that is in both; claims hold for all of them at once (Bonferroni)."""
     if before is None or after is None:
         return
     others = {timing.name: timing for timing in after.timings}
     both = [(timing, others[timing.name]) for timing in before.timings if timing.name in others]
     for one, other in both:
-        yield _operation(one, other, len(both))
+        yield _operation(one, other, len(both) * results)
 
 
 def _operation(before: Timing, after: Timing, family: int) -> OperationChange:
@@ -419,4 +291,4 @@ def _logs(timing: Timing) -> Known | None:
 
 def several(results: Sequence[Measured]) -> tuple[Compared, ...]:
     """Every result against the first."""
-    return tuple(compare(results[0], each) for each in results[1:])
+    return tuple(compare(results[0], each, len(results) - 1) for each in results[1:])

@@ -8,6 +8,7 @@ Rule 2: a rate that cannot be held is no failure of the benchmark: it is the res
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -114,9 +115,9 @@ class AtRate:
     Attributes:
         processor: simple or batch.
         achieved_per_s: spans created per second.
-        delivered_per_s: spans at the receiver per second.
+        delivered_per_s: spans at the receiver per second, until the end of the last flush.
         held: whether every iteration held the rate and lost nothing.
-        cpu: mean share of a core.
+        cpu: mean share of a core, from the first span to the end of the last flush.
         cpu_peak: largest share of a core over a second, in any iteration.
         cpu_per_span_s: CPU seconds of a delivered span.
         created: spans, over all iterations.
@@ -168,10 +169,11 @@ class SpecReport:
 
 def report(iterations: Sequence[Iteration]) -> SpecReport:
     """What follows from some iterations."""
+    iterations = [each for each in iterations if min(each.wall_s, each.creating_s, each.cpu_s) > 0]
     processors = sorted({each.processor for each in iterations}, reverse=True)
     flat_out = [each for each in iterations if each.scenario is Scenario.THROUGHPUT]
     paced = [each for each in iterations if each.scenario is Scenario.RATE]
-    repeats = len({each.repeat for each in iterations})
+    repeats = _complete(iterations)
     return SpecReport(
         protocol=iterations[0].protocol if iterations else "",
         rate_per_s=paced[0].rate_per_s if paced else 0.0,
@@ -182,6 +184,13 @@ def report(iterations: Sequence[Iteration]) -> SpecReport:
         at_rate=tuple(_at_rate(name, _of(paced, name)) for name in processors if _of(paced, name)),
         caveats=tuple(_caveats(iterations, repeats)),
     )
+
+
+def _complete(iterations: Sequence[Iteration]) -> int:
+    """Rounds in which every scenario was measured with every processor."""
+    found = Counter(each.repeat for each in iterations)
+    whole = len({(each.scenario, each.processor) for each in iterations})
+    return sum(count == whole for count in found.values())
 
 
 def _of(iterations: Sequence[Iteration], processor: str) -> list[Iteration]:
@@ -201,12 +210,12 @@ def _at_rate(processor: str, mine: Sequence[Iteration]) -> AtRate:
     return AtRate(
         processor=processor,
         achieved_per_s=mean([each.achieved_per_s for each in mine]),
-        delivered_per_s=mean([each.delivered / each.creating_s for each in mine]),
+        delivered_per_s=mean([each.delivered / each.wall_s for each in mine]),
         held=all(
             each.achieved_per_s >= HELD * each.rate_per_s and not each.lost and not each.duplicated
             for each in mine
         ),
-        cpu=mean([each.cpu_s / each.creating_s for each in mine]),
+        cpu=mean([each.cpu_s / each.wall_s for each in mine]),
         cpu_peak=max(each.peak for each in mine),
         cpu_per_span_s=mean([each.cpu_s / max(each.delivered, 1) for each in mine]),
         created=sum(each.created for each in mine),
@@ -230,6 +239,15 @@ def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
     steal = statistics.fmean([each.steal for each in iterations]) if iterations else 0.0
     # A rate that was not held because the host took the CPU away says nothing of the SDK.
     found = list(gates.host(steal, 0.0))
+    if not any(each.delivered for each in iterations):
+        found.append(
+            Caveat(
+                code="nothing",
+                message="no span was measured, or none arrived",
+                advice="is the receiver running, and the protocol the right one?",
+                severity=Severity.INVALID,
+            )
+        )
     if repeats < REPEATS:
         found.append(
             Caveat(

@@ -71,8 +71,8 @@ class Overhead:
     cpu_low_s: float
     cpu_high_s: float
     cpu_per_span_s: float | None = None
-    standard_error: float = 0.0
-    df: float = 1.0
+    standard_error: float
+    df: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

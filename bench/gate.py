@@ -1,7 +1,8 @@
 """A run against budgets: may this change be merged?
 
 Rule 1: it fails when the overhead is surely over its budget: when the lower end of the interval is.
-Rule 2: what is invalid, lossy or cut short never passes, whatever its figures say.
+Rule 2: what is invalid, lossy or cut short never passes, whatever its figures say; nor does a run that
+could not have found an overhead.
 Rule 3: the intervals are those that hold for all set-ups at once, as for every claim.
 """
 
@@ -20,6 +21,10 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     FAIL = "fail"
     INVALID = "invalid"
+
+
+BLIND = ("no-twin", "no-control", "control-weak", "ledger-blind")
+"""Caveats of a run that might not have found an overhead; it passes nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,17 +80,20 @@ class Gate:
     judged: tuple[Judged, ...]
 
 
-def judge(summary: Summary, budgets: Sequence[Budget], *, strict: bool = False) -> Gate:
+def judge(
+    summary: Summary, budgets: Sequence[Budget], *, strict: bool = False, fault: str | None = None
+) -> Gate:
     """A run against its budgets.
 
     Args:
         summary: of the run; it has to have every budget's set-up.
         budgets: one or more.
         strict: whether an upper end over the budget fails, too.
+        fault: why its folder does not say what was measured; absent if it does.
     """
     setups = {setup.name: setup for setup in summary.setups}
-    forbidden = _forbidden(summary)
-    judged = tuple(_judged(setups[each.setup], each, forbidden, strict=strict) for each in budgets)
+    forbidden, blind = fault or _forbidden(summary), _blind(summary)
+    judged = tuple(_judged(setups[each.setup], each, forbidden, blind, strict=strict) for each in budgets)
     worst = max((each.outcome for each in judged), key=list(Outcome).index)
     return Gate(outcome=worst, strict=strict, judged=judged)
 
@@ -103,14 +111,24 @@ def _forbidden(summary: Summary) -> str | None:
     return None
 
 
-def _judged(setup: SetupSummary, budget: Budget, forbidden: str | None, *, strict: bool) -> Judged:
+def _blind(summary: Summary) -> str | None:
+    """What keeps a run from proving that it can see; absent if it does."""
+    codes = [each.code for each in summary.caveats if each.code in BLIND]
+    return f"the run does not prove that it can see ({', '.join(sorted(set(codes)))})" if codes else None
+
+
+def _judged(
+    setup: SetupSummary, budget: Budget, forbidden: str | None, blind: str | None, *, strict: bool
+) -> Judged:
     found = setup.overhead
     if forbidden is not None or found is None or setup.invalid:
         outcome, why = Outcome.INVALID, forbidden or setup.verdict
     elif found.claim_low > budget.ratio:
         outcome, why = Outcome.FAIL, "the whole interval is over the budget"
-    elif found.claim_high <= budget.ratio:
+    elif found.claim_high <= budget.ratio and blind is None:
         outcome, why = Outcome.PASS, "the whole interval is within the budget"
+    elif found.claim_high <= budget.ratio:
+        outcome, why = Outcome.INCONCLUSIVE, blind or ""
     elif strict:
         outcome, why = Outcome.FAIL, "the interval reaches over the budget, and the gate is strict"
     else:

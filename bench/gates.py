@@ -303,6 +303,33 @@ def same_processes(plan: Plan) -> tuple[Caveat, ...]:
     )
 
 
+def without_figure(plan: Plan, counting: int, figures: int, lost: int, ending: Ending) -> tuple[Caveat, ...]:
+    """Whether every window that should have a figure has one.
+
+    A window has none if a fleet completed nothing in it, or its CPU clock did not move: leaving
+    such windows out would choose by what was measured.
+
+    Args:
+        plan: as it was carried out.
+        counting: windows that count.
+        figures: of these, those with a figure for every fleet.
+        lost: windows in which a load worker died; these are told elsewhere.
+        ending: of the run; only of a complete one all windows are due.
+    """
+    due = plan.epochs * plan.windows - lost if ending.complete else counting
+    if figures >= due:
+        return ()
+    return (
+        Caveat(
+            code="windows",
+            message=f"{due - figures} of {due} windows have no figure: they are missing, or a fleet "
+            "completed nothing in them",
+            advice="lower --utilisation, or leave out the set-up that answers nothing",
+            severity=Severity.INVALID,
+        ),
+    )
+
+
 def progress(plan: Plan, epochs: int, ending: Ending) -> tuple[Caveat, ...]:
     """Whether the plan was carried out to its end."""
     caveats = []

@@ -1,7 +1,7 @@
 """Results over time: a trend per set-up, among those that can be compared.
 
 Rule 1: only what was measured alike is in one trend: same machine, same method, same work.
-Rule 2: a change is marked where the intervals support one, all steps of a trend considered at once.
+Rule 2: a change is marked where the intervals support one, all results of all trends considered at once.
 Rule 3: of a summary only what a trend needs is read: a thousand results are looked at at once.
 """
 
@@ -10,12 +10,13 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import stats as distributions
+from scipy import special
 
-from bench.model import CONTROL, SCHEMA, TWIN, Machine, Plan
+from bench.model import BASELINE, CONTROL, SCHEMA, TWIN, Machine, Plan
 
 CONFIDENCE = 0.95
+TINY = 1e-12
+"""A variance of 0 weighs much, and not infinitely much."""
 WATCHED = (
     "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio",
 )  # fmt: skip
@@ -29,8 +30,8 @@ class PastOverhead:
     ratio: float
     low: float
     high: float
-    standard_error: float = 0.0
-    df: float = 1.0
+    standard_error: float
+    df: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,7 +74,7 @@ class Point:
         low: lower end of its interval.
         high: upper end.
         invalid: whether a gate forbids the figure; it is shown and never compared.
-        change: against the last valid result before it, where the intervals support one: the ratio,
+        change: against the level since the last change, where the intervals support one: the ratio,
             and the ends of its interval.
         versions: packages and Python, where they differ from the result before.
     """
@@ -159,9 +160,16 @@ def _key(found: Past) -> tuple[str, ...]:
         f"{machine.cpu}, {machine.cpus_usable} CPUs usable",
         "services pinned" if plan.services_cpus else "not pinned",
         *(("fleets elsewhere",) if plan.targets else ()),
+        *(_environment(plan)),
         f"{plan.connections} connections to an upstream",
         f"method {plan.method}",
     )
+
+
+def _environment(plan: Plan) -> tuple[str, ...]:
+    """What the baseline is given besides nothing; another baseline is another yardstick."""
+    env = next((setup.env for setup in plan.setups if setup.name == BASELINE), {})
+    return tuple(f"{name}={value}" for name, value in sorted(env.items()))
 
 
 def _group(key: tuple[str, ...], mine: Sequence[Past]) -> Group:
@@ -175,12 +183,15 @@ def _group(key: tuple[str, ...], mine: Sequence[Past]) -> Group:
     return Group(
         what=", ".join(key),
         results=len(mine),
-        trends=tuple(Trend(setup=name, points=_points(each)) for (name, _), each in rows.items()),
+        trends=tuple(
+            Trend(setup=name, points=_points(each, len(rows) * max(len(mine) - 1, 1)))
+            for (name, _), each in rows.items()
+        ),
     )
 
 
-def _points(mine: Sequence[tuple[Past, PastSetup]]) -> tuple[Point, ...]:
-    changes = _changes(mine)
+def _points(mine: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Point, ...]:
+    changes = _changes(mine, family)
     points, before = [], None
     for at, (result, setup) in enumerate(mine):
         overhead = setup.overhead
@@ -202,35 +213,60 @@ def _points(mine: Sequence[tuple[Past, PastSetup]]) -> tuple[Point, ...]:
     return tuple(points)
 
 
-def _changes(mine: Sequence[tuple[Past, PastSetup]]) -> dict[int, tuple[float, float, float]]:
-    """The steps between one valid result and the next that the intervals support.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Level:
+    """Where a trend stands since its last change: a weighted mean of logs, and how sure it is."""
 
-    Two runs share nothing, so the squares of their standard errors add up, with Welch's degrees of
-    freedom; the quantile is Bonferroni's for all steps of the trend. Both runs' twins widen it by
-    what they differ by, where they do.
-    """
-    valid = [at for at, (_, setup) in enumerate(mine) if setup.overhead and not setup.invalid]
-    if len(valid) < 2:
-        return {}
-    overheads = [overhead for at in valid if (overhead := mine[at][1].overhead)]
-    logs = np.log1p([each.ratio for each in overheads])
-    variances = np.square([each.standard_error for each in overheads])
-    dfs = np.array([each.df for each in overheads])
-    bias = np.array([_bias(mine[at][0].run) for at in valid])
-    total = variances[1:] + variances[:-1]
-    heads = variances[1:] ** 2 / dfs[1:] + variances[:-1] ** 2 / dfs[:-1]
-    df = np.divide(total**2, heads, out=np.ones_like(total), where=heads > 0)
-    half = distributions.t.ppf(1 - (1 - CONFIDENCE) / 2 / len(total), df) * np.sqrt(total)
-    half += bias[1:] + bias[:-1]
-    steps = np.diff(logs)
-    return {
-        valid[at + 1]: (
-            math.expm1(steps[at]),
-            math.expm1(steps[at] - half[at]),
-            math.expm1(steps[at] + half[at]),
+    log: float
+    variance: float
+    df: float
+    bias: float
+
+    def joined(self, other: "_Level") -> "_Level":
+        """The two together, each weighing as much as it is sure."""
+        weights = [1 / max(each.variance, TINY) for each in (self, other)]
+        return _Level(
+            log=(weights[0] * self.log + weights[1] * other.log) / sum(weights),
+            variance=1 / sum(weights),
+            df=self.df + other.df,
+            bias=max(self.bias, other.bias),
         )
-        for at in np.flatnonzero(np.abs(steps) > half)
-    }
+
+
+def _changes(mine: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, tuple[float, float, float]]:
+    """The results that differ from the level since the last change, by more than their intervals.
+
+    Against a level and not against the neighbour, so that a slow drift is found, too. Runs share
+    nothing, so the squares of their standard errors add up, with Welch's degrees of freedom; the
+    quantile is Bonferroni's for all results of all trends. What twins differ by widens it.
+    """
+    found: dict[int, tuple[float, float, float]] = {}
+    level: _Level | None = None
+    for at, (result, setup) in enumerate(mine):
+        overhead = setup.overhead
+        if overhead is None or setup.invalid:
+            continue
+        now = _Level(
+            log=math.log1p(overhead.ratio),
+            variance=overhead.standard_error**2,
+            df=overhead.df,
+            bias=_bias(result.run),
+        )
+        if level is None:
+            level = now
+            continue
+        total = now.variance + level.variance
+        heads = now.variance**2 / now.df + level.variance**2 / level.df
+        df = total**2 / heads if heads else now.df + level.df
+        quantile = float(special.stdtrit(df, 1 - (1 - CONFIDENCE) / 2 / family))
+        half = quantile * math.sqrt(total) + now.bias + level.bias
+        step = now.log - level.log
+        if abs(step) > half:
+            found[at] = (math.expm1(step), math.expm1(step - half), math.expm1(step + half))
+            level = now
+        else:
+            level = level.joined(now)
+    return found
 
 
 def _bias(run: PastRun) -> float:

@@ -310,7 +310,7 @@ def _predicted(
     """What a step should cost, with the prices' own errors.
 
     Their degrees of freedom are put together as Welch and Satterthwaite did (1946); the ratio's
-    error is that of a quotient (delta method), both intervals' halves taken as its parts.
+    error is that of a quotient's log (delta method), both intervals' halves taken as its parts.
     """
     value = sum(count * prices[name].cpu_s for name, count in counts.items())
     variances = {name: (count * prices[name].standard_error) ** 2 for name, count in counts.items()}
@@ -325,13 +325,15 @@ def _predicted(
     spread = abs(ratio) * math.hypot(half_s / measured_s, half / value)
     if spread >= abs(ratio):
         return alone
+    # On the log scale, where a quotient is as far from its ends above as below.
+    ends = ratio * math.exp(-spread / abs(ratio)), ratio * math.exp(spread / abs(ratio))
     return Predicted(
         cpu_s=value,
         low_s=value - half,
         high_s=value + half,
         ratio=ratio,
-        ratio_low=ratio - spread,
-        ratio_high=ratio + spread,
+        ratio_low=min(ends),
+        ratio_high=max(ends),
     )
 
 

@@ -67,6 +67,15 @@ class Fault:
     field: str | None = None
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}"
+
+    @property
+    def where(self) -> str:
+        """File, line and field."""
+        line = f", line {self.line}" if self.line else ""
+        return f"{self.file}{line}{f', {self.field}' if self.field else ''}"
+
 
 def seal(folder: Path, derived: Iterable[str]) -> None:
     """Seals a folder's raw files that are not sealed yet, and its derived files anew.

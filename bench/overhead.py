@@ -48,6 +48,7 @@ from bench.model import (
     SCHEMA,
     TWIN,
     UNSENT,
+    Ending,
     FleetReading,
     Kind,
     Plan,
@@ -86,6 +87,7 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
     solo, solo_caveats = solo_summary(raw, plan.solo) if plan.solo else (None, ())
     caveats = (
         *gates.progress(plan, len(cells) if plan.windows else plan.epochs, ending),
+        *_without_figure(plan, cells, work, counting, ending),
         *gates.same_processes(plan),
         *gates.generator(load, base_latency),
         *gates.machine(load),
@@ -119,6 +121,13 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
         layers=ladder(plan, cells, traffic, prices or {}),
         fit=fit(plan.setups, _counting(setups), traffic),
     )
+
+
+def _without_figure(
+    plan: Plan, cells: Cells, work: Sequence[Window], counting: Sequence[Window], ending: Ending
+) -> tuple[Caveat, ...]:
+    lost = sum(window.lost_workers > 0 for window in work)
+    return gates.without_figure(plan, len(counting), sum(map(len, cells.values())), lost, ending)
 
 
 def _counting(setups: Sequence[SetupSummary]) -> dict[str, float]:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.compare import Compared, Difference, Measured, change_of, compare, several
+from bench.compare import Compared, change_of, compare, several
+from bench.differences import Difference, Measured
 from bench.findings import Summary
 from bench.model import Machine, Setup
 from bench.overhead import summarise
@@ -113,6 +114,61 @@ def test_another_method_makes_results_incomparable(change: dict[str, object], na
     assert "INCOMPARABLE" in said.headline(found).text
 
 
+def test_another_baseline_makes_results_incomparable() -> None:
+    one = summary()
+    base = replace(one.plan.setups[0], env={"PYTHONOPTIMIZE": "2"})
+    found = compare(
+        measured("a", one),
+        measured("b", replace(one, plan=replace(one.plan, setups=(base, *one.plan.setups[1:])))),
+    )
+    assert not found.comparable
+    assert all(each.invalid for each in found.setups)
+
+
+def with_twin(low: float, high: float) -> Summary:
+    """A run whose twin differs from the baseline by that."""
+    found = summary()
+    setups = tuple(
+        replace(each, overhead=replace(each.overhead, ratio=(low + high) / 2, low=low, high=high))
+        if each.name == "none-again" and each.overhead
+        else each
+        for each in found.setups
+    )
+    return replace(found, setups=setups)
+
+
+def test_twins_that_differ_widen_the_claims_and_not_the_intervals() -> None:
+    dearer = measured("b", summary(COSTS | {"batch": 0.0165}, 4))
+    assert of(compare(measured("a", with_twin(-0.3, 0.3)), dearer), "batch").startswith("overhead")
+    spoiled = compare(measured("a", with_twin(0.1, 0.3)), dearer)
+    assert of(spoiled, "batch").startswith("inconclusive")
+    assert next(each.low for each in spoiled.setups if each.setup == "batch") > 0
+
+
+@pytest.mark.parametrize("rounds", [2, 5])
+def test_of_many_things_that_did_not_change_one_is_seldom_said_to_have(rounds: int) -> None:
+    """Family-wise: with any number of degrees of freedom and independent standard errors."""
+    rng = np.random.default_rng(6)
+    wrong = 0
+    for _ in range(400):
+        logs = rng.normal(0, 0.05, (2, 31, rounds))
+        means, errors = logs.mean(axis=2), logs.std(axis=2, ddof=1) / rounds**0.5
+        for each in range(31):
+            before, after = ((float(means[at, each]), float(errors[at, each]), rounds - 1.0) for at in (0, 1))
+            low, high = change_of(before, after, 31).claim(0.95)
+            if not low <= 0.0 <= high:
+                wrong += 1
+                break
+    assert wrong / 400 <= 0.08
+
+
+def test_the_more_results_are_compared_the_more_a_claim_needs() -> None:
+    one, other = measured("a"), measured("b", summary(COSTS | {"batch": 0.0153}, 4))
+    alone, among = compare(one, other), compare(one, other, results=50)
+    assert among.setups[-1].mde > alone.setups[-1].mde
+    assert among.setups[-1].low == alone.setups[-1].low
+
+
 def test_a_set_up_of_the_same_name_with_another_environment_is_not_compared() -> None:
     one = summary()
     other_batch = Setup(name="batch", description="", env={"BENCH_TRACING": "batch", "OTEL_BSP": "1"})
@@ -157,6 +213,17 @@ def test_microbenchmarks_are_compared_with_the_same_statistics() -> None:
     assert found["span/root"].verdict.startswith("overhead +")
     assert found["span/root"].ratio == pytest.approx(0.5, abs=0.03)
     assert not found["id/trace"].verdict.startswith("overhead")
+
+
+def test_microbenchmarks_that_are_invalid_or_only_a_try_say_so() -> None:
+    one, other = micro(1.0), micro(1.5)
+    assert "1 of 2 operations have changed" in said.headline(compare(one, other)).text
+    assert other.micro is not None
+    run = replace(other.micro.run, fast=True, failures={"span/root": "no span"})
+    spoiled = replace(other, micro=summarise_micro(run, []))
+    found = compare(one, spoiled)
+    assert not found.valid
+    assert {"fast, all CPUs at the same time", "what speaks against it"} <= set(what(found))
 
 
 def test_every_result_is_compared_with_the_first_and_rendered() -> None:

@@ -109,3 +109,24 @@ def test_both_processors_are_in_every_table() -> None:
         emission.throughput_table(found), emission.cpu_table(found), emission.memory_table(found)
     ):  # fmt: skip
         assert [row[0] for row in table.rows] == ["simple", "batch"]
+
+
+def test_a_round_that_was_cut_short_is_no_repeat() -> None:
+    rounds = [iteration(processor, repeat=number) for number in range(9) for processor in ("simple", "batch")]
+    found = of(*rounds, iteration("batch", repeat=9))
+    assert found.repeats == 9
+    assert "repeats" in {caveat.code for caveat in found.caveats}
+
+
+@pytest.mark.parametrize("nothing", [[], [iteration(delivered=0)], [iteration(length_s=0.0)]])
+def test_where_nothing_arrived_there_is_no_valid_report(nothing: list[Iteration]) -> None:
+    found = of(*nothing)
+    assert not found.valid
+    assert "nothing" in {caveat.code for caveat in found.caveats}
+
+
+def test_cpu_and_delivery_are_over_the_time_until_the_last_flush() -> None:
+    late = replace(iteration(cpu_s=24.0), wall_s=30.0)
+    (found,) = of(late).at_rate
+    assert found.cpu.value == pytest.approx(0.8)
+    assert found.delivered_per_s.value == pytest.approx(5_000)

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench import cli
-from bench.findings import Overhead, Summary
+from bench.findings import Caveat, Overhead, Summary
 from bench.gate import Budget, Gate, Outcome, judge
 from bench.report import gate as said
 from bench.report import markdown
-from tests.test_cli import stored
 from tests.test_compare import summary
+from tests.test_verify import carried_out
 
 
 def with_overhead(low: float, high: float, base: Summary | None = None) -> Summary:
@@ -22,7 +22,7 @@ def with_overhead(low: float, high: float, base: Summary | None = None) -> Summa
     ratio = (low + high) / 2
     overhead = Overhead(
         ratio=ratio, low=low, high=high, claim_low=low, claim_high=high, mde=0.01, negligible=False,
-        cpu_s=ratio, cpu_low_s=low, cpu_high_s=high,
+        cpu_s=ratio, cpu_low_s=low, cpu_high_s=high, standard_error=0.01, df=9.0,
     )  # fmt: skip
     setups = tuple(
         replace(each, overhead=overhead) if each.name == "batch" else each for each in found.setups
@@ -85,6 +85,40 @@ def test_what_is_invalid_lossy_or_cut_short_never_passes(spoiled: object) -> Non
     assert judge(found, [Budget(setup="batch", ratio=9.0)]).outcome is Outcome.INVALID
 
 
+@pytest.mark.parametrize("code", ["no-twin", "no-control", "control-weak", "ledger-blind"])
+def test_a_run_that_could_not_have_found_an_overhead_does_not_pass(code: str) -> None:
+    found = with_overhead(0.0, 0.01)
+    blind = replace(found, caveats=(*found.caveats, Caveat(code=code, message="", advice="")))
+    gate = judge(blind, [Budget(setup="batch", ratio=9.0), Budget(setup="none-again", ratio=9.0)])
+    assert gate.outcome is Outcome.INCONCLUSIVE
+    assert code in gate.judged[0].why
+    assert judge(blind, [Budget(setup="batch", ratio=-0.5)]).outcome is Outcome.FAIL
+
+
+def test_a_folder_that_was_changed_never_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    carried_out(tmp_path / "run")
+    arguments = ["gate", str(tmp_path / "run"), "--max-overhead", "batch=200%"]
+    assert cli.main(arguments) == 0
+    lines = (tmp_path / "run" / "windows.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "run" / "windows.jsonl").write_text("".join(lines[:-2]), "utf-8")
+    assert cli.main(arguments) == 4
+    assert "the folder does not say what was measured: windows.jsonl" in capsys.readouterr().out.replace(
+        "\n", " "
+    )
+
+
+def test_a_gate_rests_on_the_interval_for_all_set_ups() -> None:
+    found = with_overhead(0.55, 0.65)
+    wide = tuple(
+        replace(each, overhead=replace(each.overhead, claim_low=0.45))
+        if each.name == "batch" and each.overhead
+        else each
+        for each in found.setups
+    )
+    gate = judge(replace(found, setups=wide), [Budget(setup="batch", ratio=0.5)])
+    assert gate.outcome is Outcome.INCONCLUSIVE
+
+
 def test_junit_says_the_same() -> None:
     suite = ET.fromstring(said.junit(gated(0.6, 0.7, 0.5)))[0]  # noqa: S314 - our own
     assert suite.attrib["failures"] == "1"
@@ -112,7 +146,7 @@ def test_the_command_passes_and_fails(  # noqa: PLR0917 - fixtures
     code: int,
     word: str,
 ) -> None:
-    stored(tmp_path / "run")
+    carried_out(tmp_path / "run")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "step.md"))
     assert cli.main(["gate", str(tmp_path / "run"), "--max-overhead", budget]) == code
     assert word in capsys.readouterr().out
@@ -121,6 +155,6 @@ def test_the_command_passes_and_fails(  # noqa: PLR0917 - fixtures
 
 
 def test_a_budget_for_nothing_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    stored(tmp_path / "run")
+    carried_out(tmp_path / "run")
     assert cli.main(["gate", str(tmp_path / "run"), "--max-overhead", "spam=10%"]) == 2
     assert "hint: it has none-again, control, batch" in capsys.readouterr().err

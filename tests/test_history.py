@@ -1,6 +1,7 @@
 """Results over time: what can be compared, what changed, what could not be read."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -57,13 +58,36 @@ def test_a_step_that_the_intervals_support_is_marked_and_no_other() -> None:
 
 
 def test_a_flat_trend_is_rarely_marked() -> None:
-    """Of a hundred trends of twenty equal results five may show a change, all steps considered."""
+    """Of a hundred folders of twenty equal results five may show a change, all results considered."""
     rng = np.random.default_rng(3)
     marked = 0
     for _ in range(200):
         values = np.expm1(np.log1p(0.5) + rng.normal(0, ERROR / 1.5, 20))
         marked += any(changes([past(at, float(value)) for at, value in enumerate(values)]))
     assert marked / 200 <= 0.09
+
+
+def test_a_slow_drift_is_found_although_no_step_is_large() -> None:
+    values = [float(np.expm1(0.5 + 0.006 * at)) for at in range(30)]
+    assert any(changes([past(at, value) for at, value in enumerate(values)]))
+
+
+def test_twins_that_differ_widen_what_counts_as_a_change() -> None:
+    off = PastOverhead(ratio=0.3, low=0.2, high=0.4, standard_error=ERROR, df=DF)
+    runs = [past(0, 0.5), past(1, 0.7)]
+    assert changes(runs) == [False, True]
+    setups = tuple(
+        replace(each, overhead=off) if each.name == "none-again" else each for each in runs[1].run.setups
+    )
+    assert changes([runs[0], replace(runs[1], run=replace(runs[1].run, setups=setups))]) == [False, False]
+
+
+def test_another_baseline_is_another_group() -> None:
+    one, other = past(0, 0.5), past(1, 0.5)
+    base = replace(other.run.plan.setups[0], env={"PYTHONOPTIMIZE": "2"})
+    plan = replace(other.run.plan, setups=(base, *other.run.plan.setups[1:]))
+    found = history([one, replace(other, run=replace(other.run, plan=plan))], {}, ())
+    assert [group.results for group in found.groups] == [1, 1]
 
 
 def test_an_invalid_result_is_shown_and_never_compared() -> None:
@@ -116,12 +140,17 @@ def test_broken_folders_are_named_and_skipped(tmp_path: Path, capsys: pytest.Cap
     (tmp_path / "future" / "summary.json").write_bytes(msgspec.json.encode({"schema": 99}))
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "plan.json").write_text("{}")
+    (tmp_path / "old").mkdir()
+    plain = pretty(past(0, 0.5).run).replace(b'"standard_error"', b'"unknown"')
+    (tmp_path / "old" / "summary.json").write_bytes(plain)
     (tmp_path / "other").mkdir()
     assert cli.main(["history", str(tmp_path)]) == 0
     out = capsys.readouterr().out
     assert "skipped broken: " in out
     assert "skipped future: summary.json has schema 99, not 1" in out
     assert "skipped killed: it has no summary.json" in out
+    assert "skipped old: " in out
+    assert "standard_error" in out
     assert "`other`" in (tmp_path / "history.md").read_text("utf-8")
     assert (tmp_path / "history.html").read_text("utf-8").startswith("<!doctype html>")
 

@@ -10,7 +10,8 @@ import pytest
 
 from bench.findings import Summary
 from bench.model import Machine
-from bench.report import html, run
+from bench.report import charts, html, run, vega
+from bench.report.document import document
 from tests.test_report import summary
 
 HOSTILE = "<script>alert('x')</script>"
@@ -59,6 +60,26 @@ def test_a_hostile_name_is_text() -> None:
     assert "&lt;script&gt;alert(" in drawn
 
 
+def test_text_is_no_html_even_where_it_has_emphasis() -> None:
+    drawn = html.render(document("x", [f"**a** {HOSTILE} [b](javascript:alert(1)) `c`"]))
+    assert "<strong>a</strong>" in drawn
+    assert "script" not in {tag for tag, _ in Tags(drawn).found}
+    assert 'href="javascript' not in drawn
+
+
+def test_an_invalid_figure_is_no_answer() -> None:
+    found = summary()
+    spoiled = replace(found.setups[-1], invalid=True, verdict="invalid (ledger)")
+    (*_, last) = run.answers(replace(found, setups=(*found.setups[:-1], spoiled)))
+    assert last == "`batch`: **invalid (ledger)**."
+
+
+def test_one_that_is_far_off_does_not_squash_the_others() -> None:
+    assert vega.reach([1.0, 2.0, 3.0]) == pytest.approx(3.06)
+    assert vega.reach([1.0, 2.0, 3.0, 50.0]) == pytest.approx(3.0 * vega.ROOM)
+    assert vega.reach([-1.0, -0.5]) > 0
+
+
 def test_fifty_set_ups_are_small_and_quick() -> None:
     html.render(run.report(summary()))  # the renderer itself has to start once
     before = time.process_time()
@@ -80,8 +101,13 @@ def test_every_chart_is_followed_by_its_table_and_says_what_it_shows() -> None:
 
 
 def test_no_two_charts_share_a_name_for_what_they_cut_off() -> None:
-    names = re.findall(r'id="(clip[^"]+)"', page(many(9)))
-    assert len(names) == len(set(names))
+    chart = charts.overhead(summary())
+    other = charts.overhead(many(9))
+    assert chart is not None
+    assert other is not None
+    names = [re.findall(r'id="(clip[^"]+)"', html.svg(each)) for each in (chart, other)]
+    assert names[0]
+    assert not set(names[0]) & set(names[1])
 
 
 def test_marks_tell_their_figures() -> None:

@@ -338,3 +338,16 @@ def test_disturbed_windows_count_where_there_are_no_better_ones() -> None:
     summary = run(plan, read)
     assert summary.load.set_aside == 0
     assert caveat(summary, "steal").severity is Severity.INVALID
+
+
+def test_a_window_without_a_figure_is_not_left_out_in_silence() -> None:
+    plan = make.plan(epochs=4)
+    read = windows(plan)
+    still = replace(read[2], fleets=tuple(replace(each, cpu_ns={}) for each in read[2].fleets))
+    for spoiled in ([*read[:2], still, *read[3:]], read[:-2]):
+        summary = run(plan, spoiled)
+        assert "windows" in codes(summary, Severity.INVALID)
+        assert not summary.valid
+    assert (
+        "1 of 8 windows have no figure" in caveat(run(plan, [*read[:2], still, *read[3:]]), "windows").message
+    )

@@ -1,11 +1,13 @@
 """A folder's figures follow from its raw records, and any changed digit is found."""
 
 import gzip
+import math
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -27,11 +29,12 @@ def carried_out(folder: Path) -> None:
     store = Store.create(folder)
     store.write_plan(PLAN)
     store.write("machine.json", pretty(Machine(started="2026-01-02T03:04:05", cpu="a CPU", cpus_usable=2)))
+    rng = np.random.default_rng(3)
     for epoch in range(PLAN.epochs):
         for number in range(PLAN.windows):
             due = arrivals(PLAN, epoch, number)
             count = len(due) // len(PLAN.setups)
-            costs = {name: cost * (1 + 0.01 * number + 0.003 * epoch) for name, cost in COSTS.items()}
+            costs = {name: cost * math.exp(rng.normal(0, 0.004)) for name, cost in COSTS.items()}
             window = make.work(PLAN, costs, epoch, number, completed=count)
             store.append_window(window)
             store.append_requests(

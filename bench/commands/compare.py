@@ -8,7 +8,8 @@ from rich.text import Text
 
 from bench import display, results
 from bench.commands.shared import Commands
-from bench.compare import Compared, Measured, several
+from bench.compare import Compared, several
+from bench.differences import Measured
 from bench.errors import MeasurementError, UsageError
 from bench.findings import Summary
 from bench.micro import record

@@ -18,6 +18,7 @@ from bench.process import ROOT
 from bench.report import gate as said
 from bench.report import markdown, terminal
 from bench.store import Store, pretty, read_machine, read_record
+from bench.verify import verify
 
 CALIBRATION = ROOT / "results" / "calibration"
 FAILED = 1
@@ -71,7 +72,9 @@ def _gate(args: argparse.Namespace) -> int:
             raise UsageError(
                 f"{args.folder} has no set-up {budget.setup!r} to judge", f"it has {', '.join(known)}"
             )
-    gate = judge(summary, args.budgets, strict=args.strict)
+    found = verify(args.folder).faults
+    fault = f"the folder does not say what was measured: {found[0]}" if found else None
+    gate = judge(summary, args.budgets, strict=args.strict, fault=fault)
     sure = said.false_alarms(*_calibration(args.calibration))
     store = Store(args.folder)
     store.write("gate.json", pretty(gate))

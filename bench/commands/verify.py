@@ -8,7 +8,6 @@ from rich.text import Text
 from bench import display
 from bench.commands.shared import Commands
 from bench.errors import MeasurementError
-from bench.manifest import Fault
 from bench.verify import verify
 
 
@@ -25,7 +24,7 @@ def _verify(args: argparse.Namespace) -> int:
     found = verify(args.folder)
     console = display.console()
     for fault in found.faults:
-        console.print(Text(_line(fault), "red"))
+        console.print(Text(str(fault), "red"))
     if not found.sealed:
         console.print(
             Text(
@@ -35,7 +34,7 @@ def _verify(args: argparse.Namespace) -> int:
             )
         )
     if found.faults:
-        console.print(Text(f"NOT VERIFIED: {_first(found.faults[0])}", "bold red"))
+        console.print(Text(f"NOT VERIFIED: {found.faults[0].where}", "bold red"))
         return MeasurementError.exit_code
     console.print(
         Text(
@@ -45,13 +44,3 @@ def _verify(args: argparse.Namespace) -> int:
         )
     )
     return 0
-
-
-def _line(fault: Fault) -> str:
-    return f"{_first(fault)}: {fault.message}"
-
-
-def _first(fault: Fault) -> str:
-    """Where it is: file, line, field."""
-    line = f", line {fault.line}" if fault.line else ""
-    return f"{fault.file}{line}{f', {fault.field}' if fault.field else ''}"

@@ -7,7 +7,8 @@ from bench.report.words import Table, microseconds, percent
 
 ABOUT = (
     "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt in "
-    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at once."
+    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at "
+    "once. The weights of one run share its baseline, so their errors are not independent."
 )
 
 

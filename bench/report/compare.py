@@ -3,14 +3,16 @@
 import json
 from collections.abc import Sequence
 
-from bench.compare import Compared, Comparison, Difference, Side
+from bench.compare import Compared, Comparison, Side
+from bench.differences import Difference
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, Text, document, section
 from bench.report.words import ABSENT, Table, microseconds, percent
 
 ABOUT = (
     "A change is (1 + overhead after) / (1 + overhead before) - 1: how much more a checkout costs in the "
-    "second result, as far as tracing is the reason; the machines' own speeds are not in it. The two results "
+    "second result, against its own baseline; the machines' speeds are not in it, but a share depends on CPU "
+    "and Python, too, where these are not the same. The two results "
     "share nothing, so the squares of their standard errors add up; verdicts hold for all set-ups at once. "
     "Extra us are those of each machine, for reading and not for comparing."
 )
@@ -38,13 +40,18 @@ def headline(found: Compared) -> Text:
         text = f"INCOMPARABLE: {found.after} differs from {found.before} in {', '.join(decisive)}."
         return Text(text=text, red=True)
     changed = [each.setup for each in found.setups if each.verdict.startswith("overhead")]
+    operations = sum(each.verdict.startswith("overhead") for each in found.operations)
     invalid = [each.setup for each in found.setups if each.invalid]
     said = f"changed: {', '.join(changed)}" if changed else "no set-up has changed as far as can be told"
     if not found.setups:
-        said = "no set-up is in both"
+        said = ""
+    if found.operations:
+        said += f"{'; ' if said else ''}{operations} of {len(found.operations)} operations have changed"
+    if not found.sound:
+        said += "; microbenchmarks of one side are invalid"
     if invalid:
         said += f"; without a verdict: {', '.join(invalid)}"
-    return Text(text=f"{found.before} to {found.after}: {said}.", red=bool(invalid))
+    return Text(text=f"{found.before} to {found.after}: {said}.", red=bool(invalid) or not found.sound)
 
 
 def _sections(found: Compared, *, alone: bool) -> list[Section]:

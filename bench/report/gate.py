@@ -68,7 +68,7 @@ def false_alarms(found: Calibration | None, machine: Machine | None) -> str:
     rate = found.false_verdicts
     where = f", calibrated on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
-        f"False alarms: {rate.count} of {rate.trials} comparisons of identical set-ups "
+        f"False alarms: {rate.count} of {rate.trials} single comparisons of identical set-ups "
         f"(95 % interval {percent(rate.low, sign=False)} to {percent(rate.high, sign=False)} %){where}."
     )
 

@@ -8,9 +8,10 @@ from bench.report.words import ABSENT, Table, percent
 SHOWN = 60
 """Rows of a trend's table; changes are always shown."""
 ABOUT = (
-    "A change is marked where the interval of the step from the last valid result does not hold 0, all "
-    "steps of the trend considered at once (95 %). Invalid results are shown and never compared. Only "
-    "overheads are compared, never absolutes."
+    "A change is marked where a result differs from the level since the last change by more than both "
+    "intervals allow, all results of all set-ups considered at once (95 %): the more results, the larger a "
+    "change has to be. Invalid results are shown and never compared. Only overheads are compared, never "
+    "absolutes."
 )
 
 

@@ -19,7 +19,7 @@ ABOUT = (
 def table(layers: Layers, width: int = WIDTH) -> Table:
     """The steps, the whole, and what is beside the ladder."""
     steps = (*layers.steps, layers.whole, *layers.beside)
-    largest = max([layers.whole.cpu_s, *(step.cpu_s for step in layers.steps)])
+    largest = max([layers.whole.cpu_s, *(step.cpu_s for step in layers.steps)]) or 1.0
     rows, at = [], 0.0
     for step in steps:
         on_ladder = step in layers.steps
