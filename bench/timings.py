@@ -45,6 +45,7 @@ class MicroRun:
         seed: of the orders and hash seeds.
         steal: share of a core that the host took away meanwhile; absent until the last round is over.
         failures: operations that could not prove what they are, and why.
+        uncounted: what has no count of instructions although they were counted, and why.
         instructions: CPU instructions of doing an operation once; empty unless they were counted.
         checkouts: CPU instructions of a checkout by set-up; likewise.
     """
@@ -55,6 +56,7 @@ class MicroRun:
     seed: int
     steal: float | None
     failures: dict[str, str] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
     instructions: dict[str, float] = field(default_factory=dict)
     checkouts: dict[str, float] = field(default_factory=dict)
 
@@ -158,6 +160,14 @@ def summarise(
             severity=Severity.INVALID,
         )
         for name, why in run.failures.items()
+    ]
+    caveats += [
+        Caveat(
+            code="count",
+            message=f"{name} has no count of instructions: {why}",
+            advice="count again; under valgrind everything takes fifty times as long",
+        )
+        for name, why in run.uncounted.items()
     ]
     if run.steal is None:
         caveats.append(

@@ -31,11 +31,12 @@ def build(
     tracing: Tracing,
     *,
     order_url: str,
+    order_timeout_s: float = ORDER_TIMEOUT_S,
     connections: int = CONNECTIONS,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> ASGIApp:
     """The service; `transport` replaces the network in tests that stay in process."""
-    orders = Upstream("order-service", order_url, ORDER_TIMEOUT_S, connections, transport)
+    orders = Upstream("order-service", order_url, order_timeout_s, connections, transport)
 
     async def checkout(request: Request) -> Response:
         with tracing.serve("checkout-process", request.headers) as span:

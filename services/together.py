@@ -20,6 +20,8 @@ from services import frontend, inventory, orders, payments
 from services.server import bind, running
 from services.telemetry import configure
 
+PATIENCE_S = 120.0
+"""Under valgrind everything takes fifty times as long, and what is counted is no time."""
 BODY = (
     b'{"items":[{"sku":"keyboard","quantity":1},{"sku":"mouse","quantity":2}],'
     b'"amount":12997,"currency":"EUR","payment_token":"tok_visa"}'
@@ -40,9 +42,15 @@ async def check_out(count: int) -> int:
         "payments": payments.build(tracing),
         "inventory": inventory.build(tracing),
         "orders": orders.build(
-            tracing, payment_url=urls["payments"], inventory_url=urls["inventory"], connections=2
+            tracing,
+            payment_url=urls["payments"],
+            inventory_url=urls["inventory"],
+            upstream_timeout_s=PATIENCE_S,
+            connections=2,
         ),
-        "frontend": frontend.build(tracing, order_url=urls["orders"], connections=2),
+        "frontend": frontend.build(
+            tracing, order_url=urls["orders"], order_timeout_s=PATIENCE_S, connections=2
+        ),
     }
     async with contextlib.AsyncExitStack() as stack:
         for name, app in apps.items():

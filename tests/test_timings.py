@@ -90,6 +90,13 @@ def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
     assert "span/root" in summary.caveats[0].message
 
 
+def test_a_count_that_failed_spoils_no_timing() -> None:
+    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, uncounted={"simple": "1 of 40 checkouts failed"})
+    summary = summarise(run, [])
+    assert summary.valid
+    assert [caveat.code for caveat in summary.caveats] == ["count"]
+
+
 def test_a_try_says_that_it_is_one() -> None:
     run = MicroRun(rounds=2, fast=True, seed=1, steal=0.3)
     assert {caveat.code for caveat in summarise(run, []).caveats} == {"try", "steal"}

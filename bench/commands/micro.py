@@ -116,7 +116,7 @@ def _counted(
 ) -> MicroRun:
     """The same with one count more, or with the reason why there is none."""
     if isinstance(count, ServiceError):
-        return replace(found, failures={**found.failures, name: str(count)})
+        return replace(found, uncounted={**found.uncounted, name: str(count)})
     if where == "checkouts":
         return replace(found, checkouts={**found.checkouts, name: count})
     return replace(found, instructions={**found.instructions, name: count})
