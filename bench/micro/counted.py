@@ -1,7 +1,4 @@
-"""An operation done so many times and nothing else, to be run under valgrind: `... NAME LOOPS`.
-
-With 0 loops it prints how many are enough for a count.
-"""
+"""An operation done so many times and nothing else, to be run under valgrind: `... NAME LOOPS`."""
 
 import gc
 import random
@@ -9,9 +6,6 @@ import sys
 
 from bench.micro.operations import BY_NAME
 from bench.micro.subject import build
-
-ENOUGH_S = 0.05
-"""Some hundred million instructions: two starts of an interpreter differ by about a thousand."""
 
 
 def main() -> None:
@@ -22,14 +16,8 @@ def main() -> None:
     # Trace and span ids: how many digits they have is work, too.
     random.seed(0)
     subject = build(BY_NAME[name])
-    if int(loops):
-        subject.time(int(loops))
-        subject.check(int(loops))
-    else:
-        enough = 1
-        while subject.time(enough) < ENOUGH_S:
-            enough *= 2
-        sys.stdout.write(f"{enough}\n")
+    subject.time(int(loops))
+    subject.check(int(loops))
     subject.close()
 
 

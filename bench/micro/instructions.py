@@ -6,6 +6,7 @@ Rule 2: nothing may differ between two counts: no address randomisation, hash se
 Rule 3: operations that talk to another process are not counted: how often they wait differs.
 """
 
+import math
 import os
 import re
 import shutil
@@ -28,7 +29,13 @@ HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
     "(`apt-get install valgrind`, or your system's own way)"
 )
-FEW = 8
+ROUGHLY = (2, 10)
+"""Loops for a first guess."""
+WARM, ENOUGH = 2e7, 2e8
+"""Instructions before those that count, and of these: two starts of an interpreter differ by about a
+thousand."""
+FEWEST, WARMEST = 8, 256
+"""Loops before those that count: the interpreter specialises a function after eight calls."""
 FEW_CHECKOUTS, MANY_CHECKOUTS = 40, 140
 LIMIT_S = 300.0
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
@@ -70,11 +77,24 @@ def of_operation(name: str) -> float:
     Raises:
         ServiceError: valgrind or the operation failed.
     """
-    # Without valgrind first: it finds how many loops are enough, and compiles what is not compiled yet.
     arguments = ["-m", "bench.micro.counted", name]
-    many = FEW + int(_run([sys.executable, *arguments, "0"], plain_environ()).stdout)
-    few, all_ = (_count([*arguments, str(loops)], plain_environ()) for loops in (FEW, many))
-    return (all_ - few) / (many - FEW)
+
+    def count(loops: int) -> int:
+        return _count([*arguments, str(loops)], plain_environ())
+
+    # The same loops each time, whatever the machine does: what is paid once, and the adaptive
+    # interpreter's second thoughts, are shared out among all loops, and would be among others.
+    each = max((count(ROUGHLY[1]) - count(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
+    few = min(max(_power(WARM / each), FEWEST), WARMEST)
+    many = few + max(_power(ENOUGH / each), FEWEST)
+    # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
+    least = [min(count(loops) for _ in range(2)) for loops in (few, many)]
+    return (least[1] - least[0]) / (many - few)
+
+
+def _power(value: float) -> int:
+    """The power of four that is nearest."""
+    return int(4 ** max(round(math.log(value, 4)), 0)) if value > 0 else 1
 
 
 def of_checkouts(setups: Sequence[Setup], endpoints: Mapping[str, str], shown: Shown) -> Iterator[Count]:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.display import progress
 from bench.micro import instructions
 from bench.micro.operations import TABLE
+from bench.setups import BY_NAME
 
 
 def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
@@ -63,7 +65,21 @@ def test_without_valgrind_one_line_says_how_to_get_it(tmp_path: Path) -> None:
 @pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
 @pytest.mark.parametrize("name", ["span/child", "inject/tracecontext-8", "server/sampled"])
 def test_instructions_are_repeatable_to_one_in_ten_thousand(name: str) -> None:
-    instructions.of_operation(name)  # whatever is compiled once, is compiled now
     first, second = instructions.of_operation(name), instructions.of_operation(name)
     assert first > 1000
+    assert abs(first / second - 1) < 1e-4
+
+
+@pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
+def test_instructions_of_a_checkout_are_repeatable_to_one_in_ten_thousand() -> None:
+    endpoints = {"http/protobuf": "http://127.0.0.1:9"}
+    with progress(60) as shown:
+        found = [
+            count
+            for _ in range(2)
+            for _, count in instructions.of_checkouts([BY_NAME["none"]], endpoints, shown)
+        ]
+    first, second = found
+    assert isinstance(first, float)
+    assert isinstance(second, float)
     assert abs(first / second - 1) < 1e-4
