@@ -97,6 +97,12 @@ def gate(session: nox.Session) -> None:
 
 
 @nox.session
+def trace(session: nox.Session) -> None:
+    """One checkout's journey through the services (`-- --story payment-timeout`)."""
+    _bench(session, "trace")
+
+
+@nox.session
 def verify(session: nox.Session) -> None:
     """Make every figure of a results folder again, and compare (`-- DIR`)."""
     _bench(session, "verify")

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
-    ("stats", "setups"),
+    ("stats", "setups", "journey"),
     ("cells", "line"),
     ("layers",),
     ("findings",),
@@ -24,7 +24,7 @@ LAYERS = (
     ("report", "meter", "machine", "store", "sink", "display", "solo"),
     ("manifest",),
     ("fleet", "load"),
-    ("target", "options"),
+    ("target", "options", "story"),
     ("rig", "experiment", "micro", "spec"),
     ("doctor", "generator", "calibrate", "results"),
     ("verify",),
@@ -57,6 +57,7 @@ PURE = (
     "differences",
     "gate",
     "history",
+    "journey",
     "report",
 )
 TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")} | {"bench/spec/emitter.py"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
+from bench.journey import Told
 from bench.model import Account
 from bench.process import Child, plain_environ
 
@@ -89,6 +90,14 @@ class Sink:
             ServiceError: the sink does not answer.
         """
         return msgspec.json.decode(self._ask("peek"), type=dict[str, Seen])
+
+    def spans(self) -> tuple[Told, ...]:
+        """Everything that the spans say that came since the last account; nothing is forgotten.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        return msgspec.json.decode(self._ask("spans"), type=tuple[Told, ...])
 
     def _ask(self, what: str, content: bytes = b"") -> bytes:
         try:

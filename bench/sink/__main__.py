@@ -15,6 +15,7 @@ import socket
 import sys
 import zlib
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from typing import Any
 
 import grpc
@@ -24,7 +25,11 @@ import uvicorn
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from bench.journey import Event, Told, Value
 from bench.ledger import Span, account
 from bench.model import Account
 from bench.sink import STRAY, Ports, Seen
@@ -65,6 +70,10 @@ class Bodies:
             )
         self._peeked = len(self._kept)
         return self._seen
+
+    def tell(self) -> list[Told]:
+        """Everything that the spans kept so far say; nothing is forgotten."""
+        return [span for body, encoding in self._kept for span in told(body, encoding)]
 
     def close(self, shapes: dict[str, dict[str, int]]) -> dict[str, Account]:
         """The accounts by set-up of everything kept, which is then forgotten."""
@@ -128,6 +137,52 @@ def decode(body: bytes, encoding: str) -> tuple[str, list[Span]]:
     return setup, spans
 
 
+def told(body: bytes, encoding: str) -> list[Told]:
+    """Everything that an export request's spans say; nothing of a body that is none of OTLP's."""
+    try:
+        request = ExportTraceServiceRequest.FromString(_unpacked(body, encoding))
+    except (DecodeError, OSError, EOFError, zlib.error):
+        return []
+    found = []
+    for resource_spans in request.resource_spans:
+        service = str(_values(resource_spans.resource.attributes).get(SERVICE_ATTRIBUTE, ""))
+        for scope_spans in resource_spans.scope_spans:
+            found += [_told(span, service, scope_spans.scope.name) for span in scope_spans.spans]
+    return found
+
+
+def _told(span: OtlpSpan, service: str, scope: str) -> Told:
+    return Told(
+        service=service,
+        trace_id=span.trace_id.hex(),
+        span_id=span.span_id.hex(),
+        parent_id=span.parent_span_id.hex(),
+        name=span.name,
+        kind=OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+        start_ns=span.start_time_unix_nano,
+        end_ns=span.end_time_unix_nano,
+        status=Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
+        message=span.status.message,
+        attributes=_values(span.attributes),
+        events=tuple(
+            Event(name=event.name, at_ns=event.time_unix_nano, attributes=_values(event.attributes))
+            for event in span.events
+        ),
+        scope=scope,
+    )
+
+
+def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
+    """Attributes as they are; lists and the like as text."""
+    found = {
+        item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value") for item in attributes
+    }
+    return {
+        name: value if isinstance(value, (str, bool, int, float)) else str(value)
+        for name, value in found.items()
+    }
+
+
 def _setup_of_metrics(body: bytes, encoding: str) -> tuple[str, bool]:
     """The set-up that an export request with metrics names ('' for none), and whether it is none."""
     try:
@@ -167,6 +222,8 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
         elif scope["path"] == "/account":
             shapes = msgspec.json.decode(body, type=dict[str, dict[str, int]])
             answer, kind = msgspec.json.encode(bodies.close(shapes)), b"application/json"
+        elif scope["path"] == "/spans":
+            answer, kind = msgspec.json.encode(bodies.tell()), b"application/json"
         elif scope["path"] == "/peek":
             answer, kind = msgspec.json.encode(bodies.peek()), b"application/json"
         else:

@@ -1,0 +1,206 @@
+"""One trace as people read it: a waterfall, what happened in it, and CPU beside wall time."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.journey import Row, Told, diagnosis, rows, traces
+from bench.report import vega
+from bench.report.document import Chart, Document, Items, Text, document, section
+from bench.report.words import ABSENT, Table, milliseconds
+
+BAR = 40
+NARROW = 24
+"""Characters of the waterfall's bars, on a page and in a terminal."""
+INDENT = "\N{NO-BREAK SPACE}" * 2
+ABOUT_CPU = (
+    "Wall time is the longest span that a service has; CPU is what its process used from the request until "
+    "the spans that had ended by the answer were exported. A second that a service waits is no second of "
+    "work."
+)
+
+
+def report(title: str, spans: Sequence[Told], cpu_s: Mapping[str, float], how: str) -> Document:
+    """A trace's page.
+
+    Args:
+        title: of it.
+        spans: of one or more traces.
+        cpu_s: CPU seconds by service; empty where nobody read them.
+        how: how to see it again.
+    """
+    ordered = rows(spans)
+    happened = events(ordered)
+    return document(
+        title,
+        [Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered))],
+        section("Journey", chart(ordered), table(ordered)),
+        section("What happened on the way", Items(items=happened) if happened else None),
+        section(
+            "CPU beside wall time", cpu_table(spans, cpu_s) if cpu_s else None, ABOUT_CPU if cpu_s else None
+        ),
+        section(
+            "How to see it again",
+            how,
+            f"Trace {', '.join(f'`{trace_id}`' for trace_id in traces(spans))}." if spans else None,
+        ),
+    )
+
+
+def table(ordered: Sequence[Row], width: int = BAR) -> Table:
+    """Every span below its parent, with a bar from its start to its end."""
+    begin, end = _ends(ordered)
+    length = max(end - begin, 1)
+    return Table(
+        heads=("service", "span", "kind", "start ms", "took ms", "status", "waterfall"),
+        right=(False, False, False, True, True, False, False),
+        rows=tuple(
+            (
+                row.span.service,
+                f"{INDENT * row.depth}{row.span.name}",
+                row.span.kind,
+                milliseconds((row.span.start_ns - begin) / 1e9),
+                milliseconds(row.span.duration_s),
+                _status(row.span),
+                _bar((row.span.start_ns - begin) / length, (row.span.end_ns - begin) / length, width),
+            )
+            for row in ordered
+        ),
+        red=frozenset(at for at, row in enumerate(ordered) if row.span.failed),
+        drawn=6,
+    )
+
+
+def _ends(ordered: Sequence[Row]) -> tuple[int, int]:
+    """The first start and the last end."""
+    starts = [row.span.start_ns for row in ordered]
+    return min(starts, default=0), max((row.span.end_ns for row in ordered), default=0)
+
+
+def _status(span: Told) -> str:
+    said = [str(span.answered)] if span.answered else []
+    return " ".join([*said, *(["error"] if span.status == "error" else [])]) or ABSENT
+
+
+def _bar(start: float, end: float, width: int) -> str:
+    first = min(round(start * width), width - 1)
+    last = max(round(end * width), first + 1)
+    return "·" * first + "█" * (last - first)
+
+
+def events(ordered: Sequence[Row]) -> tuple[str, ...]:
+    """Everything that happened in a span, in the order of time."""
+    begin, _ = _ends(ordered)
+    found = sorted(
+        ((event.at_ns, row.span, event) for row in ordered for event in row.span.events),
+        key=lambda each: each[0],
+    )
+    said = []
+    for at_ns, span, event in found:
+        kind, message = (str(event.attributes.get(f"exception.{part}", "")) for part in ("type", "message"))
+        more = f": {kind.rpartition('.')[2]} {message}".rstrip() if kind else ""
+        said.append(
+            f"{milliseconds((at_ns - begin) / 1e9)} ms, {span.service}, {span.name}: {event.name}{more}"
+        )
+    return tuple(said)
+
+
+def cpu_table(spans: Sequence[Told], cpu_s: Mapping[str, float]) -> Table:
+    """What every service waited and worked."""
+    wall: dict[str, float] = {}
+    for span in spans:
+        wall[span.service] = max(wall.get(span.service, 0.0), span.duration_s)
+    return Table(
+        heads=("service", "wall ms", "CPU ms"),
+        right=(False, True, True),
+        rows=tuple(
+            (service, milliseconds(wall.get(service)), milliseconds(cpu)) for service, cpu in cpu_s.items()
+        ),
+    )
+
+
+def chart(ordered: Sequence[Row]) -> Chart | None:
+    """The waterfall, a colour a service."""
+    if not ordered:
+        return None
+    begin, _ = _ends(ordered)
+    drawn: vega.Rows = [
+        {
+            # Two spans of one name are two rows: what makes them differ has no width.
+            "span": f"{INDENT * row.depth}{row.span.name}" + "\N{ZERO WIDTH SPACE}" * at,
+            "service": row.span.service,
+            "start": (row.span.start_ns - begin) / 1e6,
+            "end": (row.span.end_ns - begin) / 1e6,
+            "figure": f"{row.span.service}, {row.span.name}: {milliseconds(row.span.duration_s)} ms",
+        }
+        for at, row in enumerate(ordered)
+    ]
+    services = list(dict.fromkeys(row.span.service for row in ordered))
+    x = {"field": "start", "type": "quantitative", "title": "ms after the first span began"}
+    y = vega.names("span", [row["span"] for row in drawn])
+    axis = {"labelAlign": "left", "labelPadding": 240, "labelLimit": 235}
+    bars: vega.Spec = {
+        "mark": {"type": "bar", "height": 12, "minBandSize": 2},
+        "encoding": {
+            "x": x,
+            "x2": {"field": "end"},
+            "y": {**y, "axis": axis},
+            "color": vega.kinds("service", services),
+            "tooltip": vega.said("figure"),
+        },
+    }
+    return vega.chart("Where the time went, a colour a service", drawn, [bars], (len(drawn), 20))
+
+
+def otlp(spans: Sequence[Told]) -> dict[str, object]:
+    """The spans in OTLP's JSON (opentelemetry-proto, JSON encoding: ids in hexadecimal)."""
+    found: dict[tuple[str, str], list[dict[str, object]]] = {}
+    for span in spans:
+        found.setdefault((span.service, span.scope), []).append(
+            {
+                "traceId": span.trace_id,
+                "spanId": span.span_id,
+                **({"parentSpanId": span.parent_id} if span.parent_id else {}),
+                "name": span.name,
+                "kind": KINDS.index(span.kind),
+                "startTimeUnixNano": str(span.start_ns),
+                "endTimeUnixNano": str(span.end_ns),
+                "attributes": _attributes(span.attributes),
+                "events": [
+                    {
+                        "timeUnixNano": str(event.at_ns),
+                        "name": event.name,
+                        "attributes": _attributes(event.attributes),
+                    }
+                    for event in span.events
+                ],
+                "status": {"code": STATUSES.index(span.status), "message": span.message},
+            }
+        )
+    return {
+        "resourceSpans": [
+            {
+                "resource": {"attributes": _attributes({"service.name": service})},
+                "scopeSpans": [{"scope": {"name": scope}, "spans": mine}],
+            }
+            for (service, scope), mine in found.items()
+        ]
+    }
+
+
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
+
+
+def _attributes(values: Mapping[str, object]) -> list[dict[str, object]]:
+    return [{"key": key, "value": _value(value)} for key, value in values.items()]
+
+
+def _value(value: object) -> dict[str, object]:
+    match value:
+        case bool():
+            return {"boolValue": value}
+        case int():
+            return {"intValue": str(value)}
+        case float():
+            return {"doubleValue": value}
+        case _:
+            return {"stringValue": str(value)}
