@@ -56,8 +56,10 @@ LATE = (Event(name="exception", at_ns=157 * MS, attributes={"exception.type": "h
     [
         (
             checkout(201, 201, error=False),
-            "order-service waited 150 ms for payment-service, 88 % of the 170 ms that the checkout took; "
-            "the customer saw 201.",
+            (
+                "order-service waited 150 ms for payment-service, 88 % of the 170 ms that the checkout took; "
+                "the customer saw 201."
+            ),
         ),
         (
             checkout(402, 402),

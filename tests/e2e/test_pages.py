@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
 
-from tests.e2e.test_web import ARGUMENTS, CHROMIUM
+from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
 
 RESULTS = Path(__file__).parent.parent.parent / "results"
 pytestmark = pytest.mark.skipif(
@@ -16,16 +16,16 @@ PAGES = ("reference", "layers", "micro", "spec", "calibration")
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield started
         started.close()
 
 
 @pytest.mark.parametrize("width", [375, 768, 1280])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_asks_for_nothing_and_fits_the_window(browser: Browser, name: str, width: int) -> None:
+def test_a_page_asks_for_nothing_and_fits_the_window(browser: Any, name: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     asked: list[str] = []
     errors: list[str] = []
@@ -38,7 +38,7 @@ def test_a_page_asks_for_nothing_and_fits_the_window(browser: Browser, name: str
     page.close()
 
 
-def test_dark_and_light_differ_and_so_do_the_charts(browser: Browser) -> None:
+def test_dark_and_light_differ_and_so_do_the_charts(browser: Any) -> None:
     seen = []
     for scheme in ("light", "dark"):
         page = browser.new_page(color_scheme=scheme)
@@ -55,7 +55,7 @@ def test_dark_and_light_differ_and_so_do_the_charts(browser: Browser) -> None:
     assert seen[0][1] != seen[1][1]
 
 
-def test_a_reader_who_listens_is_told_the_same(browser: Browser) -> None:
+def test_a_reader_who_listens_is_told_the_same(browser: Any) -> None:
     page = browser.new_page()
     page.goto((RESULTS / "reference" / "report.html").as_uri())
     assert page.get_by_role("heading", name="The answer").count() == 1
