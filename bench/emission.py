@@ -252,7 +252,7 @@ def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
         found.append(
             Caveat(
                 code="repeats",
-                message=f"{repeats} repeats, and the specification asks for {REPEATS}",
+                message=f"{repeats} of the {REPEATS} repeats that the specification asks for",
                 advice="leave out --fast and --repeats",
             )
         )

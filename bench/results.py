@@ -16,12 +16,13 @@ from bench.emission import report as spec_report
 from bench.errors import ResultsError
 from bench.findings import Summary
 from bench.history import History, Past, PastRun, history
+from bench.manifest import Fault
 from bench.micro import record
 from bench.model import SCHEMA, Machine, Raw
 from bench.overhead import summarise
 from bench.report import calibration as sheet
 from bench.report import emission, histograms, html, markdown, run, timings
-from bench.report.document import Chart, Document
+from bench.report.document import Chart, Document, Text
 from bench.store import (
     ITERATIONS,
     TRIALS,
@@ -58,6 +59,7 @@ class Result:
         document: the same for people.
         derived: the folder's derived figures, by file name.
         raw: a run's records; absent for anything else.
+        faults: raw files that are not what was measured.
     """
 
     kind: Kind
@@ -65,10 +67,13 @@ class Result:
     document: Document
     derived: dict[str, bytes]
     raw: Raw | None = None
+    faults: tuple[Fault, ...] = ()
 
     @property
     def valid(self) -> bool:
         """Whether every figure counts; of a calibration, whether the harness reaches what is asked."""
+        if self.faults:
+            return False
         if isinstance(self.figures, Calibration):
             return all(target.reached for target in targets(self.figures))
         return self.figures.valid
@@ -90,15 +95,29 @@ def kind_of(folder: Path) -> Kind:
         if (folder / name).exists():
             return kind
     what = "holds no results" if folder.is_dir() else "is not a folder"
+    if (folder / "windows.jsonl").exists() or (folder / "slices.jsonl").exists():
+        what = "has lost its plan.json"
     raise ResultsError(f"{folder} {what}", "name a folder that a run has left, such as results/reference")
 
 
 def read(folder: Path) -> Result:
-    """Everything that follows from a folder's raw records.
+    """Everything that follows from a folder's raw records, and whether these are what was measured.
 
     Raises:
         ResultsError: a file is not there, cannot be read, or is of another schema.
     """
+    made = _read(folder)
+    known = manifest.read(folder)
+    changed = manifest.changed(folder, known) if known else ()
+    faults = tuple(fault for fault in changed if fault.file in manifest.RAW)
+    if not faults:
+        return made
+    said = Text(text=f"CHANGED SINCE IT WAS MEASURED: {faults[0]}; no figure counts.", red=True)
+    shown = replace(made.document, lead=(said, *made.document.lead))
+    return replace(made, document=shown, faults=faults)
+
+
+def _read(folder: Path) -> Result:
     kind = kind_of(folder)
     if kind is Kind.RUN:
         return of_run(folder, read_raw(folder))
@@ -171,7 +190,9 @@ def past(folder: Path) -> History:
         raise ResultsError(
             f"{folder} is not a folder", "name one that holds results folders, such as results/"
         )
-    found, skipped, others = [], {}, []
+    found: list[Past] = []
+    skipped: dict[str, str] = {}
+    others: list[str] = []
     for path in sorted(each for each in folder.iterdir() if each.is_dir()):
         try:
             if (path / "summary.json").exists() or (path / "plan.json").exists():
@@ -180,12 +201,18 @@ def past(folder: Path) -> History:
                 others.append(path.name)
         except ResultsError as error:
             skipped[path.name] = f"{error} ({error.hint})"
+    if not found and not skipped:
+        raise ResultsError(
+            f"{folder} holds no runs", "name the folder that holds results folders, such as results/"
+        )
     return history(found, skipped, others)
 
 
 def _past(path: Path) -> Past:
     """A run, as far as a trend needs it."""
     summary = path / "summary.json"
+    if not (path / "plan.json").exists():
+        raise ResultsError("plan.json is missing", "without it nothing of the run can be made again")
     if not summary.exists():
         raise ResultsError("it has no summary.json", f"`python -m bench report {path.name}` makes it")
     schema = read_record(summary, _Schema).schema

@@ -124,7 +124,7 @@ class Store:
 def _cannot(what: str, path: Path, error: OSError) -> ResultsError:
     return ResultsError(
         f"cannot {what} {path}: {error.strerror or error}",
-        "what was measured so far is kept; make room or check the permissions",
+        "what was measured so far is kept; make room, or copy the folder to where you may write",
     )
 
 

@@ -154,6 +154,13 @@ def test_the_command_passes_and_fails(  # noqa: PLR0917 - fixtures
     assert (tmp_path / "run" / "gate.xml").read_bytes().startswith(b"<?xml")
 
 
+def test_a_set_up_has_one_budget(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    carried_out(tmp_path / "run")
+    twice = ["--max-overhead", "batch=10%", "--max-overhead", "batch=20%"]
+    assert cli.main(["gate", str(tmp_path / "run"), *twice]) == 2
+    assert "batch has two budgets" in capsys.readouterr().err
+
+
 def test_a_budget_for_nothing_says_what_there_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     carried_out(tmp_path / "run")
     assert cli.main(["gate", str(tmp_path / "run"), "--max-overhead", "spam=10%"]) == 2

@@ -114,6 +114,7 @@ def test_versions_that_changed_stand_beside_a_result() -> None:
 
 def stored(folder: Path, found: Past) -> None:
     store = Store.create(folder / found.name)
+    store.write_plan(found.run.plan)
     store.write("summary.json", pretty(found.run))
     store.write("machine.json", pretty(found.machine))
 
@@ -136,13 +137,18 @@ def test_broken_folders_are_named_and_skipped(tmp_path: Path, capsys: pytest.Cap
         stored(tmp_path, past(number, 0.5))
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "summary.json").write_text("{")
+    (tmp_path / "broken" / "plan.json").write_text("{}")
     (tmp_path / "future").mkdir()
+    (tmp_path / "future" / "plan.json").write_text("{}")
     (tmp_path / "future" / "summary.json").write_bytes(msgspec.json.encode({"schema": 99}))
     (tmp_path / "killed").mkdir()
     (tmp_path / "killed" / "plan.json").write_text("{}")
     (tmp_path / "old").mkdir()
     plain = pretty(past(0, 0.5).run).replace(b'"standard_error"', b'"unknown"')
     (tmp_path / "old" / "summary.json").write_bytes(plain)
+    (tmp_path / "old" / "plan.json").write_text("{}")
+    (tmp_path / "lost").mkdir()
+    (tmp_path / "lost" / "summary.json").write_bytes(pretty(past(0, 0.5).run))
     (tmp_path / "other").mkdir()
     assert cli.main(["history", str(tmp_path)]) == 0
     out = capsys.readouterr().out
@@ -150,9 +156,18 @@ def test_broken_folders_are_named_and_skipped(tmp_path: Path, capsys: pytest.Cap
     assert "skipped future: summary.json has schema 99, not 1" in out
     assert "skipped killed: it has no summary.json" in out
     assert "skipped old: " in out
+    assert "skipped lost: plan.json is missing" in out
     assert "standard_error" in out
     assert "`other`" in (tmp_path / "history.md").read_text("utf-8")
     assert (tmp_path / "history.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_a_folder_without_runs_is_an_error_and_nothing_is_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["history", str(tmp_path)]) == 5
+    assert "holds no runs" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_no_folder_is_an_error_with_a_hint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from bench.findings import Summary
 from bench.report import calibration as sheet
 from bench.report import emission, layers, load, markdown, timings, words
 from bench.timings import MicroSummary
+from bench.verify import verify
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "results"
@@ -124,6 +125,13 @@ def test_the_readme_shows_the_other_results() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     for name, part in readme_parts().items():
         assert part in readme, name
+
+
+@pytest.mark.parametrize("name", ["reference", "layers", "calibration", "micro", "spec"])
+def test_what_is_committed_is_what_was_measured(name: str) -> None:
+    found = verify(RESULTS / name)
+    assert found.faults == ()
+    assert found.sealed
 
 
 @pytest.mark.parametrize("name", ["layers", "calibration", "micro", "spec"])

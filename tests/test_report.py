@@ -94,6 +94,13 @@ def test_an_own_setup_can_be_repeated_from_the_report() -> None:
     assert "`mine`: Mine. `OTEL_BSP_SCHEDULE_DELAY=1000`" in text
 
 
+def test_a_narrow_terminal_cuts_no_figure() -> None:
+    stream = io.StringIO()
+    terminal.show(summary(), Console(file=stream, width=60))
+    for row in words.overhead_table(summary()).rows:
+        assert all(cell in stream.getvalue() for cell in row)
+
+
 def test_no_colour_reaches_what_is_not_a_terminal() -> None:
     assert "\x1b[" not in printed(summary(lossy=True))
 

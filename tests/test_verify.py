@@ -165,6 +165,26 @@ def test_arrivals_of_another_seed_are_found(run: Path) -> None:
     assert "does not hold the arrivals of the plan" in fault.message
 
 
+def test_a_report_of_changed_records_says_so_and_format_writes_nothing(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = run / "windows.jsonl"
+    path.write_text(path.read_text("utf-8").replace('"completed":20', '"completed":19', 1), "utf-8")
+    before = {each.name: each.read_bytes() for each in run.iterdir() if each.is_file()}
+    assert cli.main(["report", str(run), "--format", "md"]) == 4
+    assert "CHANGED SINCE IT WAS MEASURED: windows.jsonl, line 1" in capsys.readouterr().out
+    assert {each.name: each.read_bytes() for each in run.iterdir() if each.is_file()} == before
+    assert cli.main(["report", str(run)]) == 4
+    assert "INVALID changed since it was measured" in capsys.readouterr().out
+
+
+def test_a_field_that_was_not_known_then_is_no_fault(run: Path) -> None:
+    path = run / "summary.json"
+    path.write_text(re.sub(r'\n  "layers": null,', "", path.read_text("utf-8")), "utf-8")
+    manifest.seal(run, ["summary.json"])
+    assert verify(run).faults == ()
+
+
 def test_the_command_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", str(run)]) == 0
     assert "Verified" in capsys.readouterr().out

@@ -37,7 +37,8 @@ def _compare(args: argparse.Namespace) -> int:
     found = several([_measured(folder, folders) for folder in folders])
     if not any(each.setups or each.operations for each in found):
         raise UsageError(
-            "the results have no set-up and no operation in common", "compare runs, or microbenchmarks"
+            "the results have no set-up and no operation in common",
+            "compare runs with runs, and microbenchmarks with microbenchmarks",
         )
     if args.format is None:
         _show(found)

@@ -67,6 +67,9 @@ def _gate(args: argparse.Namespace) -> int:
     if not isinstance(summary, Summary):
         raise UsageError(f"{args.folder} is no run", "a gate judges what `python -m bench run` has left")
     known = [setup.name for setup in summary.setups if setup.name != summary.baseline]
+    twice = next((each.setup for each in args.budgets if _times(args.budgets, each.setup) > 1), None)
+    if twice:
+        raise UsageError(f"{twice} has two budgets", "give each set-up one --max-overhead")
     for budget in args.budgets:
         if budget.setup not in known:
             raise UsageError(
@@ -76,14 +79,18 @@ def _gate(args: argparse.Namespace) -> int:
     fault = f"the folder does not say what was measured: {found[0]}" if found else None
     gate = judge(summary, args.budgets, strict=args.strict, fault=fault)
     sure = said.false_alarms(*_calibration(args.calibration))
+    _show(gate, sure)
     store = Store(args.folder)
     store.write("gate.json", pretty(gate))
     store.write("gate.xml", said.junit(gate))
     text = markdown.render(said.report(gate, sure))
     store.write("gate.md", text.encode())
     _summarise(text)
-    _show(gate, sure)
     return CODES[gate.outcome]
+
+
+def _times(budgets: list[Budget], setup: str) -> int:
+    return sum(each.setup == setup for each in budgets)
 
 
 def _calibration(folder: Path) -> tuple[Calibration | None, Machine | None]:

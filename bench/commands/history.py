@@ -23,10 +23,6 @@ def add(commands: Commands) -> None:
 def _history(args: argparse.Namespace) -> int:
     found = results.past(args.folder)
     shown = said.report(found)
-    store = Store(args.folder)
-    store.write("history.json", pretty(found))
-    store.write("history.md", markdown.render(shown).encode())
-    store.write("history.html", html.render(shown).encode())
     console = display.console()
     for group in found.groups:
         console.print(Text(f"{group.what}: {group.results} runs", "bold"))
@@ -34,5 +30,9 @@ def _history(args: argparse.Namespace) -> int:
             terminal.show_table(said.table(trend), trend.setup, console)
     for name, why in found.skipped.items():
         console.print(Text(f"skipped {name}: {why}", "yellow"))
+    store = Store(args.folder)
+    store.write("history.json", pretty(found))
+    store.write("history.md", markdown.render(shown).encode())
+    store.write("history.html", html.render(shown).encode())
     sys.stdout.write(f"\nHistory: {relative(args.folder / 'history.html')}, and history.md beside it\n")
     return 0

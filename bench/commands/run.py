@@ -31,7 +31,7 @@ def add(commands: Commands) -> None:
     report = commands.add_parser("report", help="make summary and report again from a folder's raw records")
     report.set_defaults(call=_report)
     report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
-    report.add_argument("--format", choices=FORMATS, help="print that instead of tables for a terminal")
+    report.add_argument("--format", choices=FORMATS, help="print that, and write nothing")
 
 
 def _run(args: argparse.Namespace) -> int:
@@ -154,7 +154,6 @@ def _report(args: argparse.Namespace) -> int:
     if args.format is None:
         return conclude(args.folder)
     result = results.read(args.folder)
-    results.publish(args.folder, result)
     made = {"md": markdown.render, "html": html.render}.get(args.format)
     sys.stdout.write(made(result.document) if made else pretty(result.figures).decode())
     return 0 if result.valid else MeasurementError.exit_code

@@ -49,6 +49,8 @@ def conclude(folder: Path) -> int:
     result = results.read(folder)
     results.publish(folder, result)
     terminal.show(result.figures, display.console())
+    for fault in result.faults:
+        display.console().print(Text(f"INVALID changed since it was measured: {fault}", "bold red"))
     where(folder)
     return 0 if result.valid else MeasurementError.exit_code
 

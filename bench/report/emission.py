@@ -26,11 +26,12 @@ def report(found: SpecReport, *more: Section) -> Document:
         found: what the iterations found.
         more: what else a report ends with.
     """
+    times = "1 repeat" if found.repeats == 1 else f"{found.repeats} repeats"
     return document(
         "OpenTelemetry's performance benchmark: the SDK for Python",
         [
             Text(
-                text=f"{found.repeats} repeats, OTLP over {found.protocol}. {ABOUT}",
+                text=f"{times}, OTLP over {found.protocol}. {ABOUT}",
             ),
             *(Text(text=sentence, red=True) for sentence in verdicts(found)),
         ],
@@ -114,9 +115,19 @@ def verdicts(report: SpecReport) -> tuple[str, ...]:
     return tuple(_verdict(each, report.rate_per_s) for each in report.at_rate if not each.held)
 
 
+IDLE = 0.5
+"""A process that had so little of a CPU was not what kept the rate from being held."""
+
+
 def _verdict(each: AtRate, rate_per_s: float) -> str:
     lost = each.created - each.delivered
     share = f" and {count(lost)} spans ({percent(lost / max(each.created, 1), sign=False)} %) were lost"
+    if not lost and each.cpu_peak < IDLE:
+        return (
+            f"{count(round(rate_per_s))} spans/s were not held with the {each.processor} processor, which "
+            f"had {each.cpu.value * 100:.0f} % of a CPU and lost nothing: the machine or a short iteration "
+            f"is the reason; {count(round(each.achieved_per_s.value))}/s were created."
+        )
     return (
         f"{count(round(rate_per_s))} spans/s cannot be held here with the {each.processor} processor: "
         f"{count(round(each.achieved_per_s.value))}/s were created{share if lost else ''}, "

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -12,6 +13,9 @@ from bench.emission import SpecReport
 from bench.findings import Caveat, Severity, Summary
 from bench.report import calibration, emission, layers, load, timings, words
 from bench.timings import MicroSummary
+
+WIDEST = 400
+"""Columns of a table at most."""
 
 
 def show(figures: Summary | MicroSummary | SpecReport | Calibration, console: Console) -> None:
@@ -62,8 +66,13 @@ def _calibration(found: Calibration, console: Console) -> None:
 
 
 def show_table(table: words.Table, title: str, console: Console) -> None:
-    """One table."""
-    console.print(_table(table, title))
+    """One table, as wide as it is: what does not fit is wrapped by the terminal, and never cut."""
+    made = _table(table, title)
+    wide = Measurement.get(console, console.options.update(max_width=WIDEST), made).maximum
+    before = console.width
+    console.width = max(before, min(wide, WIDEST))
+    console.print(made, crop=False)
+    console.width = before
 
 
 def _caveats(caveats: Sequence[Caveat], console: Console) -> None:
@@ -76,25 +85,23 @@ def _caveats(caveats: Sequence[Caveat], console: Console) -> None:
 
 def _rotation(summary: Summary, console: Console) -> None:
     console.print()
-    console.print(
-        _table(words.overhead_table(summary), "What tracing costs: CPU per checkout, four services together")
+    show_table(
+        words.overhead_table(summary), "What tracing costs: CPU per checkout, four services together", console
     )
     console.print(Text(words.noise_floor(summary)))
     console.print()
     if summary.layers:
-        console.print(_table(layers.table(summary.layers, layers.NARROW), "Layers: where the tax goes"))
+        show_table(layers.table(summary.layers, layers.NARROW), "Layers: where the tax goes", console)
     if summary.fit:
         console.print(Text(layers.fit_line(summary.fit)))
         console.print()
-    console.print(_table(words.ledger_table(summary), "Ledger: where every span went"))
+    show_table(words.ledger_table(summary), "Ledger: where every span went", console)
     console.print()
-    console.print(
-        _table(words.memory_table(summary), "Latency at light load, and memory of the four services")
-    )
+    show_table(words.memory_table(summary), "Latency at light load, and memory of the four services", console)
     console.print(Text(words.load_line(summary)))
     if summary.load.workers:
         console.print()
-        console.print(_table(words.workers_table(summary), "Load workers"))
+        show_table(words.workers_table(summary), "Load workers", console)
     console.print()
 
 
@@ -103,16 +110,16 @@ def _solo(summary: Summary, console: Console) -> None:
     if solo is None or plan is None or not solo.blocks:
         return
     for at, level in enumerate(plan.levels):
-        console.print(_table(load.level_table(solo, at), load.title(plan, level)))
+        show_table(load.level_table(solo, at), load.title(plan, level), console)
         lacking = load.too_few(solo, at, is_long=summary.plan.budget == "long")
         if lacking:
             console.print(Text(lacking.replace("`", "")))
         console.print()
-    console.print(_table(load.throughput_table(solo, plan), "Throughput"))
+    show_table(load.throughput_table(solo, plan), "Throughput", console)
     dapper = load.dapper_table(solo)
     if dapper:
         console.print()
-        console.print(_table(dapper, "Sampling ratio against latency and throughput"))
+        show_table(dapper, "Sampling ratio against latency and throughput", console)
     console.print(Text(load.load_line(summary)))
     console.print()
 
