@@ -1,5 +1,6 @@
 """The committed reference run: what is shown of it follows from its raw records."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -139,3 +140,10 @@ def test_what_is_committed_follows_from_its_raw_records(name: str) -> None:
     made = results.read(RESULTS / name)
     assert made.valid
     assert (RESULTS / name / "report.md").read_text("utf-8") == markdown.render(made.document)
+
+
+def test_what_is_committed_names_no_path_of_the_machine() -> None:
+    for path in RESULTS.rglob("*"):
+        if path.suffix in {".json", ".jsonl", ".md", ".html", ".svg", ".toml"}:
+            text = path.read_text("utf-8")
+            assert not re.search(r"/(?:home|root|Users|tmp)/", text), path

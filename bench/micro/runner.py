@@ -41,7 +41,9 @@ LIMIT_S = 60.0
 STOP_LIMIT_S = 3.0
 MAX_LANES = 4
 """Workers at the same time in a try; more would only heat the machine."""
-SECRET_METADATA = frozenset({"hostname", "python_executable", "command", "user", "boot_time"})
+SECRET_METADATA = frozenset(
+    {"hostname", "python_executable", "python_config_args", "command", "user", "boot_time"}
+)
 """A result is sent to colleagues: no host name, no path."""
 
 

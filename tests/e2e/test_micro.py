@@ -31,6 +31,7 @@ def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path)
     text = (tmp_path / "m" / "micro.json").read_text("utf-8")
     assert "hostname" not in text
     assert sys.executable not in text
+    assert sys.base_prefix not in text
 
 
 def test_it_can_be_made_again_from_its_files(tmp_path: Path) -> None:
