@@ -85,7 +85,7 @@ def seal(folder: Path, derived: Iterable[str]) -> None:
     """
     known = read(folder) or Manifest()
     files = dict(known.files)
-    files |= {name: _sealed(folder / name) for name in RAW if name not in files and (folder / name).exists()}
+    files |= {name: _sealed(folder / name) for name in RAW if name not in files and (folder / name).is_file()}
     files |= {name: _sealed(folder / name) for name in derived}
     Store(folder).write(FILE, pretty(Manifest(files=dict(sorted(files.items())))))
 
@@ -106,7 +106,7 @@ def changed(folder: Path, manifest: Manifest) -> Iterator[Fault]:
     order = [*(name for name in RAW if name in manifest.files), *sorted(set(manifest.files) - set(RAW))]
     for name in order:
         path = folder / name
-        if not path.exists():
+        if not path.is_file():
             yield Fault(file=name, message="is missing")
             continue
         fault = _changed(path, manifest.files[name])

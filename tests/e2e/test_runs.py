@@ -145,6 +145,9 @@ def test_a_smoke_run_balances_over_http_and_grpc_for_every_kind_of_span(start: C
         "ending.json",
         "summary.json",
         "report.md",
+        "report.html",
+        "overhead.svg",
+        "manifest.json",
     }
     assert {path.name for path in run.out.iterdir()} == files
     assert run.survivors() == []
