@@ -41,6 +41,9 @@ class _Nothing:
     def append_requests(self, requests: object) -> None:
         """Nothing."""
 
+    def append_exemplars(self, exemplars: object) -> None:
+        """Nothing."""
+
     def append_slice(self, piece: object, requests: object) -> None:
         """Nothing."""
 

@@ -13,7 +13,20 @@ from collections.abc import Sequence
 from types import FrameType
 
 from bench import machine
-from bench.commands import calibrate, compare, gate, history, micro, predict, run, spec, tools, trace, verify
+from bench.commands import (
+    backends,
+    calibrate,
+    compare,
+    gate,
+    history,
+    micro,
+    predict,
+    run,
+    spec,
+    tools,
+    trace,
+    verify,
+)
 from bench.commands.shared import complain
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError
 
@@ -50,6 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=machine.version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (run, micro, predict, spec, calibrate, compare, gate, verify, history, trace, tools):
+    for module in (
+        run,
+        micro,
+        predict,
+        spec,
+        calibrate,
+        compare,
+        gate,
+        verify,
+        history,
+        trace,
+        backends,
+        tools,
+    ):
         module.add(commands)
     return parser

@@ -21,6 +21,7 @@ PLANNED = {
     "connections": "connections to an upstream",
     "timeout_s": "timeout, s",
     "workers": "load workers",
+    "collector": "collector between services and sink",
 }
 DECISIVE = {"method", "connections", "pinned", "elsewhere"}
 """Differences after which a checkout is not the same work."""

@@ -14,6 +14,7 @@ from bench import stats
 from bench.cells import cpu_cells
 from bench.errors import MeasurementError
 from bench.experiment import Progress, Rig, carry_out
+from bench.journey import Exemplar
 from bench.model import BASELINE, TWIN, Kind, Plan, Request, Slice, Window
 from bench.plan import UTILISATION, Budget
 from bench.setups import choose
@@ -51,6 +52,9 @@ class _NoRecord:
         """Nothing."""
 
     def append_requests(self, requests: Sequence[Request]) -> None:
+        """Nothing."""
+
+    def append_exemplars(self, exemplars: Sequence[Exemplar]) -> None:
         """Nothing."""
 
     def append_slice(self, piece: Slice, requests: Sequence[Request]) -> None:

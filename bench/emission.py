@@ -6,7 +6,6 @@ Rule 1: a span counts when it is at the receiver; what the SDK says of itself do
 Rule 2: a rate that cannot be held is no failure of the benchmark: it is the result.
 """
 
-import math
 import statistics
 from collections import Counter
 from collections.abc import Sequence
@@ -16,7 +15,7 @@ from enum import StrEnum
 from bench import gates
 from bench.findings import Caveat, Severity
 from bench.model import SCHEMA
-from bench.stats import t_quantile
+from bench.stats import mean_interval
 from bench.timings import Interval
 
 RATE_PER_S = 10_000.0
@@ -227,12 +226,8 @@ def _at_rate(processor: str, mine: Sequence[Iteration]) -> AtRate:
 
 def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
     """The mean over iterations, and Student's t around it; no ends with a single one."""
-    center = statistics.fmean(values)
-    if len(values) < 2:
-        return Interval(value=center, low=None, high=None)
-    half = t_quantile(0.5 + confidence / 2, len(values) - 1) * statistics.stdev(values)
-    half /= math.sqrt(len(values))
-    return Interval(value=center, low=center - half, high=center + half)
+    value, low, high = mean_interval(values, confidence)
+    return Interval(value=value, low=low, high=high)
 
 
 def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:

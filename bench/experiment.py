@@ -11,6 +11,7 @@ from typing import Protocol
 
 from bench.cells import is_spoiled
 from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
+from bench.journey import Exemplar
 from bench.model import Arrival, Ending, Kind, Memory, Plan, Raw, Request, Slice, Window
 from bench.plan import CALIBRATION_RATE_PER_S, arrivals, rate_per_s
 from bench.solo import SoloRig, SoloTurn, block, capacity_per_s
@@ -38,6 +39,9 @@ class Rig(SoloRig, Protocol):
     ) -> tuple[Window, tuple[Request, ...]]:
         """One stretch of time."""
 
+    def exemplars(self, epoch: int, window: int) -> tuple[Exemplar, ...]:
+        """The slowest trace of every set-up in the window that was just measured."""
+
     def memory(self) -> tuple[Memory, ...]:
         """Memory of all services."""
 
@@ -59,6 +63,9 @@ class Record(Protocol):
 
     def append_requests(self, requests: Sequence[Request]) -> None:
         """A window's rows."""
+
+    def append_exemplars(self, exemplars: Sequence[Exemplar]) -> None:
+        """A window's slowest traces."""
 
     def append_slice(self, piece: Slice, requests: Sequence[Request]) -> None:
         """A slice of the solo phase as it was read, and its rows."""
@@ -246,6 +253,7 @@ def _windows(  # noqa: PLR0913, PLR0917 - what an epoch needs
             window = replace(window, memory=rig.memory())
         record.append_window(window)
         record.append_requests(requests)
+        record.append_exemplars(rig.exemplars(epoch, window.window))
         outcome.windows.append(window)
         outcome.requests += requests
         rig.check()

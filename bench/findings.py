@@ -349,6 +349,32 @@ class SoloSummary:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CollectorSummary:
+    """What a collector between services and sink needed itself, over the rotation's windows.
+
+    Attributes:
+        name: of the tool, or its address.
+        spans: that came through it.
+        cpu_per_span_s: its CPU seconds per span, what it burns at rest taken off, mean over epochs;
+            absent where it was started by somebody else, as is everything below.
+        cpu_per_span_low_s: lower end of its interval; absent with a single epoch.
+        cpu_per_span_high_s: upper end of it.
+        cpu_share: of a core, what it burns at rest included.
+        pss_bytes: its memory, mean over epochs.
+        peak_rss_bytes: most of it.
+    """
+
+    name: str
+    spans: int
+    cpu_per_span_s: float | None
+    cpu_per_span_low_s: float | None
+    cpu_per_span_high_s: float | None
+    cpu_share: float | None
+    pss_bytes: int | None
+    peak_rss_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
     """What a run found; `summary.json`.
 
@@ -368,6 +394,7 @@ class Summary:
         solo: latency and throughput of one fleet at a time; absent without that phase.
         layers: where the tax goes; absent unless the run has the whole ladder.
         fit: what a checkout costs by its spans; absent where too few set-ups differ in them.
+        collector: what a collector between services and sink needed itself; absent without one.
     """
 
     schema: int
@@ -384,6 +411,7 @@ class Summary:
     solo: SoloSummary | None = None
     layers: Layers | None = None
     fit: Fit | None = None
+    collector: CollectorSummary | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,7 @@ from bench.errors import ServiceError
 from bench.meter import cpu_ns, memory_bytes, pin
 from bench.model import SERVICES, Memory, Setup
 from bench.process import Child, plain_environ
+from bench.setups import protocol
 
 START_LIMIT_S = 60.0
 FLUSH_LIMIT_S = 5.0
@@ -55,9 +56,7 @@ def environ_of(
     environ["PYTHONHASHSEED"] = str(hash_seed).zfill(10)
     environ["BENCH_TRACING"] = "none"
     environ.update(setup.env)
-    protocol = environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
-    protocol = environ.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", protocol)
-    environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoints.get(protocol, ""))
+    environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", endpoints.get(protocol(setup), ""))
     given = environ.get("OTEL_RESOURCE_ATTRIBUTES")
     label = f"bench.setup={setup.name}"
     environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{given},{label}" if given else label

@@ -153,6 +153,20 @@ def strangers(exports: int) -> tuple[Caveat, ...]:
     )
 
 
+def collector(name: str, undrained: int) -> tuple[Caveat, ...]:
+    """Whether so many times that a collector had not passed on everything are none."""
+    if not undrained:
+        return ()
+    return (
+        Caveat(
+            code="collector",
+            message=f"{name} had not passed on everything {_several(undrained, 'time')}, long after the flush",
+            advice="does it export to the sink, all of it, and without waiting for more?",
+            severity=Severity.INVALID,
+        ),
+    )
+
+
 def flushes(setup: str, windows: Sequence[Window]) -> tuple[Caveat, ...]:
     """Whether all services answered when they were told to flush."""
     failed = sum(

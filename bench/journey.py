@@ -84,6 +84,33 @@ class Told:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Exemplar:
+    """The slowest trace of a set-up in a window of the rotation: what stands behind its tail.
+
+    Attributes:
+        setup: whose.
+        epoch: of the window.
+        window: number of the window in its epoch.
+        spans: of the trace, as far as they came.
+    """
+
+    setup: str
+    epoch: int
+    window: int
+    spans: tuple[Told, ...]
+
+    @property
+    def trace_id(self) -> str:
+        """Hexadecimal."""
+        return self.spans[0].trace_id
+
+    @property
+    def duration_s(self) -> float:
+        """How long its longest span took."""
+        return max(span.duration_s for span in self.spans)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """A span in its place in the tree: how deep it stands."""
 
@@ -112,6 +139,21 @@ def traces(spans: Iterable[Told]) -> dict[str, tuple[Told, ...]]:
     for span in sorted(spans, key=lambda each: each.start_ns):
         found.setdefault(span.trace_id, []).append(span)
     return {trace_id: tuple(mine) for trace_id, mine in found.items()}
+
+
+def tree(spans: Iterable[Told]) -> frozenset[tuple[str, ...]]:
+    """What makes a tree the same one: service, ids, the parent, the name (in small letters) and the kind."""
+    return frozenset(
+        (
+            span.service,
+            span.trace_id,
+            span.span_id,
+            span.parent_id,
+            span.name.lower(),
+            span.kind,
+        )
+        for span in spans
+    )
 
 
 def diagnosis(spans: Sequence[Told]) -> str:

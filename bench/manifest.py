@@ -15,12 +15,12 @@ from pathlib import Path
 
 from bench.errors import ResultsError
 from bench.model import SCHEMA
-from bench.store import ITERATIONS, TRIALS, Store, pretty, read_record
+from bench.store import EXEMPLARS, ITERATIONS, TRIALS, Store, pretty, read_record
 
 FILE = "manifest.json"
 RAW = (
     "plan.json", "machine.json", "windows.jsonl", "requests.csv.gz", "slices.jsonl", "solo.csv.gz",
-    "ending.json", "micro.json", "micro-run.json", ITERATIONS, TRIALS,
+    "ending.json", "micro.json", "micro-run.json", ITERATIONS, TRIALS, EXEMPLARS,
 )  # fmt: skip
 """Raw files, in the order in which they are looked at."""
 

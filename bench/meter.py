@@ -69,19 +69,22 @@ class MachineMeter:
     Args:
         load_pids: the load's processes.
         sink_pid: the sink.
+        collector_pid: a collector that the run started, if it has one.
     """
 
-    def __init__(self, load_pids: Sequence[int], sink_pid: int) -> None:
+    def __init__(self, load_pids: Sequence[int], sink_pid: int, collector_pid: int | None = None) -> None:
         self._load_pids = tuple(load_pids)
         self._sink_pid = sink_pid
+        self._collector_pid = collector_pid
         self._last_ns: dict[int, int] = {}
 
     def now(self) -> tuple[float, float, tuple[int, ...]]:
-        """Steal and busy seconds of all CPUs so far, and the CPU ns of load, sink and harness."""
+        """Steal and busy seconds of all CPUs so far, and the CPU ns of load, sink, harness and collector."""
         times = psutil.cpu_times()
         busy = times.user + times.nice + times.system + times.irq + times.softirq
         load = sum(map(self._cpu_ns, self._load_pids))
-        return times.steal, busy, (load, self._cpu_ns(self._sink_pid), time.process_time_ns())
+        collector = self._cpu_ns(self._collector_pid) if self._collector_pid else 0
+        return times.steal, busy, (load, self._cpu_ns(self._sink_pid), time.process_time_ns(), collector)
 
     def _cpu_ns(self, pid: int) -> int:
         """CPU time so far; the last reading of a process that has ended.
@@ -100,13 +103,14 @@ class MachineMeter:
         services_ns: int,
     ) -> MachineReading:
         """The machine's reading of a stretch in which the services used `services_ns`."""
-        load, sink, harness = ((b - a) / 1e9 for a, b in zip(before[2], after[2], strict=True))
+        load, sink, harness, collector = ((b - a) / 1e9 for a, b in zip(before[2], after[2], strict=True))
         busy = after[1] - before[1]
-        foreign = busy - services_ns / 1e9 - load - sink - harness
+        foreign = busy - services_ns / 1e9 - load - sink - harness - collector
         return MachineReading(
             steal_s=after[0] - before[0],
             foreign_s=max(foreign, 0.0),
             load_s=load,
             sink_s=sink,
             harness_s=harness,
+            collector_s=collector,
         )

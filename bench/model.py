@@ -45,6 +45,7 @@ class Machine:
         python_implementation: CPython, for example.
         packages: version of every installed package.
         setups: effective `OTEL_*` and `BENCH_*` of every set-up.
+        collector: name and version of the one between services and sink; empty without one.
     """
 
     started: str = ""
@@ -64,6 +65,7 @@ class Machine:
     python_implementation: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     setups: dict[str, dict[str, str]] = field(default_factory=dict)
+    collector: str = ""
 
 
 # ---------------------------------------------------------------- what is planned
@@ -146,6 +148,7 @@ class Plan:
         workers: load processes; 0 for one without a master.
         targets: URLs of fleets that run elsewhere, by set-up; empty: the run starts its own.
         method: version of how figures come about.
+        collector: what stands between services and sink: a tool's name, or addresses; empty: nothing.
     """
 
     schema: int = SCHEMA
@@ -173,6 +176,7 @@ class Plan:
     workers: int = 0
     targets: dict[str, str] = field(default_factory=dict)
     method: int = METHOD
+    collector: str = ""
 
     @property
     def service_cpus(self) -> int:
@@ -289,6 +293,7 @@ class MachineReading:
         load_s: the load generator's.
         sink_s: the sink's.
         harness_s: this process's own.
+        collector_s: of a collector that the run started.
     """
 
     steal_s: float
@@ -296,11 +301,15 @@ class MachineReading:
     load_s: float
     sink_s: float
     harness_s: float
+    collector_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """Memory of one service of one fleet at the end of an epoch, after a flush."""
+    """Memory of one service of one fleet at the end of an epoch, after a flush.
+
+    The collector's is here, too: a service of no set-up ('').
+    """
 
     setup: str
     service: str
@@ -332,6 +341,7 @@ class Window:
         stray: what the sink got and could not assign to a set-up.
         memory: of every service, with the last window of an epoch.
         lost_workers: load workers that died in it; such a window does not count.
+        drained: whether a collector had passed on everything before the accounts were taken.
     """
 
     epoch: int
@@ -343,6 +353,7 @@ class Window:
     stray: Account = field(default_factory=Account)
     memory: tuple[Memory, ...] = ()
     lost_workers: int = 0
+    drained: bool = True
 
 
 class Purpose(StrEnum):
@@ -374,6 +385,7 @@ class Slice:
         machine: what else went on.
         stray: what the sink got and could not assign to the set-up.
         lost_workers: load workers that died in it; such a slice does not count.
+        drained: whether a collector had passed on everything before the account was taken.
     """
 
     epoch: int
@@ -389,6 +401,7 @@ class Slice:
     machine: MachineReading
     stray: Account = field(default_factory=Account)
     lost_workers: int = 0
+    drained: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

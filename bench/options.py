@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import machine
+from bench.backends import collector
+from bench.backends.catalogue import COLLECTORS, TOOLS
 from bench.errors import UsageError
 from bench.load import Crew
 from bench.model import BASELINE, CONTROL, TWIN, Plan, Setup
 from bench.plan import BUDGETS, MAX_RATE_PER_S, PHASES, UTILISATION, Budget, solo_of
-from bench.setups import PRESETS, choose, parse_toml
+from bench.setups import PRESETS, choose, parse_toml, protocol
 
 ALWAYS = (BASELINE, TWIN, CONTROL)
 """What every run has: a baseline, a noise floor, and a cost that it has to find."""
@@ -107,7 +109,15 @@ def _add_load(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     run.add_argument(
         "--sink-host", default="127.0.0.1", metavar="HOST",
-        help="with --target: the address on which the sink listens, ports 4318 and 4317 (default: 127.0.0.1)",
+        help="with --target, or a collector that runs elsewhere: the address on which the sink listens "
+        "(default: 127.0.0.1)",
+    )  # fmt: skip
+    http, grpc = collector.SINK_PORTS
+    run.add_argument(
+        "--collector", type=_collector, default="", metavar=f"{'|'.join(COLLECTORS)}|URL",
+        help="put a real collector between services and sink; one that runs elsewhere is named by its address "
+        f"for OTLP over http, or by two, HTTP,GRPC, and has to export to the sink, ports {http} (http) and "
+        f"{grpc} (grpc)",
     )  # fmt: skip
 
 
@@ -175,6 +185,13 @@ def _target(text: str) -> tuple[str, str]:
     return name, url
 
 
+def _collector(text: str) -> str:
+    try:
+        return collector.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _host_port(text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
@@ -208,6 +225,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
             "workers on other machines cannot reach fleets that listen on this machine's loopback",
             "start the fleets with `python -m services all --host ...` and name them with --target",
         )
+    _check_collector(args, setups)
     phases = args.phases or (("rotation",) if args.preset == "layers" else PHASES)
     cpus, services_cpus, other_cpus = machine.split_cpus(pinned=not args.no_pin and not args.target)
     solo = None
@@ -233,15 +251,33 @@ def plan_of(args: argparse.Namespace) -> Plan:
         solo=solo,
         workers=args.workers + args.remote_workers,
         targets=dict(args.target),
+        collector=args.collector,
     )
+
+
+def _check_collector(args: argparse.Namespace, setups: Sequence[Setup]) -> None:
+    """Nothing, if what is to stand between services and sink is here and takes what they send."""
+    if not args.collector:
+        return
+    if args.target:
+        raise UsageError(
+            "--collector goes with fleets started here",
+            "fleets that run elsewhere know where they export: point them at the collector, and it at the sink",
+        )
+    collector.check_protocols(args.collector, {setup.name: protocol(setup) for setup in setups})
+    if args.collector in TOOLS:
+        TOOLS[args.collector].require()
 
 
 def _setups(args: argparse.Namespace, budget: Budget) -> tuple[Setup, ...]:
     own = read_own(args.setups_file)
     if args.target:
         return _target_setups(args, own)
-    if args.sink_host != "127.0.0.1":
-        raise UsageError("--sink-host goes with --target", "fleets started here know their sink")
+    if args.sink_host != "127.0.0.1" and not collector.is_elsewhere(args.collector):
+        raise UsageError(
+            "--sink-host goes with --target or a collector that runs elsewhere",
+            "everything started here knows its sink",
+        )
     names = list(budget.setups) if not own else []
     if args.preset:
         names = list(PRESETS[args.preset])

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench import gates
+from bench import collected, gates
 from bench.cells import (
     Cells,
     counting_windows,
@@ -92,6 +92,7 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
         *gates.generator(load, base_latency),
         *gates.machine(load),
         *gates.stray(work),
+        *gates.collector(plan.collector, _undrained(raw)),
         *_setup_caveats(plan, whole, ledgers),
         *gates.trends(_differences(plan, cells)),
         *_twin_and_control(plan, cells, estimates),
@@ -120,7 +121,13 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
         solo=solo,
         layers=ladder(plan, cells, traffic, prices or {}),
         fit=fit(plan.setups, _counting(setups), traffic),
+        collector=collected.summarise(plan, windows, counting),
     )
+
+
+def _undrained(raw: Raw) -> int:
+    """How often a collector had not passed on everything, in both phases."""
+    return sum(not each.drained for each in (*raw.windows, *raw.slices))
 
 
 def _without_figure(

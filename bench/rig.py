@@ -13,8 +13,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from bench.backends.collector import begin
 from bench.errors import MeasurementError
 from bench.fleet import Fleet, environ_of
+from bench.journey import Exemplar
 from bench.ledger import total
 from bench.load import Crew, Load
 from bench.meter import MachineMeter, pin
@@ -73,11 +75,17 @@ class Rig:
                 pin(os.getpid(), plan.other_cpus)
             self.sink = Sink(self._logs, sink_ports, sink_host)
             stack.callback(self.sink.stop)
+            self.collector = (
+                begin(plan.collector, self.sink, self._logs, plan.other_cpus) if plan.collector else None
+            )
+            if self.collector:
+                stack.callback(self.collector.stop)
             self.load = Load(self._logs, crew)
             stack.callback(self.load.stop)
             stack.callback(self.stop_epoch)
             self._parts = stack.pop_all()
-        self._machine = MachineMeter(self.load.pids, self.sink.child.pid)
+        child = self.collector.child if self.collector else None
+        self._machine = MachineMeter(self.load.pids, self.sink.child.pid, child.pid if child else None)
 
     def replan(self, plan: Plan) -> None:
         """What the next epochs are for; set-ups and seed may differ, the CPUs may not."""
@@ -88,6 +96,11 @@ class Rig:
     def fleets(self) -> dict[str, Fleet | Target]:
         """The running fleets by set-up."""
         return self._fleets
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where services send their spans, by OTLP protocol: the collector's addresses, or the sink's."""
+        return self.collector.endpoints if self.collector else self.sink.endpoints
 
     def start_epoch(self, epoch: int) -> None:
         """Fresh processes for all fleets, answering and pinned; fleets that run elsewhere stay.
@@ -104,7 +117,7 @@ class Rig:
         options = ("--connections", str(self._plan.connections))
         seed = hash_seed(self._plan, epoch)
         for name in start_order(self._plan, epoch):
-            environ = environ_of(setups[name], hash_seed=seed, endpoints=self.sink.endpoints)
+            environ = environ_of(setups[name], hash_seed=seed, endpoints=self.endpoints)
             self._fleets[name] = Fleet(setups[name], environ, self._logs, options)
         for fleet in list(self._fleets.values()):
             fleet.wait_until_ready()
@@ -134,6 +147,8 @@ class Rig:
             ServiceError: one has ended.
         """
         self.sink.child.check()
+        if self.collector:
+            self.collector.check()
         self.load.child.check()
         for fleet in self._fleets.values():
             fleet.check()
@@ -170,6 +185,7 @@ class Rig:
         elif idle_s:
             time.sleep(idle_s)
         flush_failed = {} if kind is Kind.IDLE else self._flush()
+        drained = not arrivals or self._drain()
         after, ended = self._clocks(), time.monotonic()
         machine_after = self._machine.now()
         used = {
@@ -189,6 +205,7 @@ class Rig:
             machine=self._machine.between(machine_before, machine_after, services_ns),
             stray=accounts.get(STRAY, Account()),
             lost_workers=self.load.lost if arrivals else 0,
+            drained=drained,
         ), requests
 
     def rest(self) -> None:
@@ -230,6 +247,7 @@ class Rig:
             _, flush_s = self._timed_flush(fleet)
         after, ended = fleet.cpu_ns(), time.monotonic()
         machine_after = self._machine.now()
+        drained = wanted.purpose is not Purpose.FLUSH or self._drain()
         if wanted.purpose is Purpose.FLUSH:
             accounts = self._accounts([wanted.setup])
         used = {service: after[service] - ns for service, ns in before.items()}
@@ -240,6 +258,7 @@ class Rig:
             machine=self._machine.between(machine_before, machine_after, sum(used.values())),
             stray=total(account for name, account in accounts.items() if name != wanted.setup),
             lost_workers=self.load.lost if requests else 0,
+            drained=drained,
         ), requests
 
     def _timed_flush(self, fleet: Fleet | Target) -> tuple[tuple[str, ...], float]:
@@ -278,6 +297,10 @@ class Rig:
             return dict.fromkeys(self._fleets, SERVICES)
         return {name: fleet.flush() for name, fleet in self._fleets.items()}
 
+    def _drain(self) -> bool:
+        """Whether a collector, if there is one, has passed on everything; waits for it."""
+        return self.collector is None or (self.sink.is_running() and self.collector.drain(self.sink))
+
     def _accounts(self, awake: Iterable[str]) -> dict[str, Account]:
         """The sink's accounts; none at all if it has died, which the ledger then shows."""
         found = self.sink.account(self._shapes) if self.sink.is_running() else {}
@@ -293,9 +316,19 @@ class Rig:
         before, self._counted[name] = self._counted.get(name, {}), now
         return {service: count - before.get(service, 0) for service, count in now.items()}
 
+    def exemplars(self, epoch: int, window: int) -> tuple[Exemplar, ...]:
+        """The slowest trace of every set-up in the window that was just measured; none if the sink has died."""
+        found = self.sink.exemplars() if self.sink.is_running() else {}
+        return tuple(
+            Exemplar(setup=setup, epoch=epoch, window=window, spans=spans)
+            for setup, spans in sorted(found.items())
+            if setup in self._shapes
+        )
+
     def memory(self) -> tuple[Memory, ...]:
         """Memory of all services."""
-        return tuple(reading for fleet in self._fleets.values() for reading in fleet.memory())
+        services = tuple(reading for fleet in self._fleets.values() for reading in fleet.memory())
+        return (*services, *(self.collector.memory() if self.collector else ()))
 
     def close(self) -> None:
         """No process of the run is left, and the harness may use all its CPUs again."""

@@ -205,6 +205,12 @@ def measures(setup: Setup) -> bool:
     )
 
 
+def protocol(setup: Setup) -> str:
+    """The OTLP protocol that its services export over."""
+    common = setup.env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    return setup.env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", common)
+
+
 def shape(setup: Setup) -> dict[str, int]:
     """Spans of one sampled checkout by service."""
     if setup.spans_per_checkout is not None:

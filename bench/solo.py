@@ -80,6 +80,7 @@ class Wanted:
         flush_s: float = 0.0,
         stray: Account | None = None,
         lost_workers: int = 0,
+        drained: bool = True,
     ) -> Slice:
         """The slice as it was read."""
         return Slice(
@@ -94,6 +95,7 @@ class Wanted:
             flush_s=flush_s,
             reading=reading,
             machine=machine,
+            drained=drained,
             stray=stray or Account(),
             lost_workers=lost_workers,
         )

@@ -207,6 +207,16 @@ def t_quantile(probability: float, df: float) -> float:
     return float(distributions.t.ppf(probability, df))
 
 
+def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float | None, float | None]:
+    """The mean of independent values, and Student's t around it; no ends with a single one."""
+    center = float(np.mean(values))
+    if len(values) < 2:
+        return center, None, None
+    half = t_quantile(0.5 + confidence / 2, len(values) - 1) * float(np.std(values, ddof=1))
+    half /= len(values) ** 0.5
+    return center, center - half, center + half
+
+
 @cache
 def dunnett(family: int, df: float, confidence: float, correlation: float = 0.5) -> float:
     """Dunnett's two-sided critical value: the `confidence` quantile of max |T_i|.

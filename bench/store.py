@@ -18,11 +18,14 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
+from bench.journey import Exemplar
 from bench.model import SCHEMA, Ending, Machine, Plan, Raw, Request, Slice, Window
 
 T = TypeVar("T")
 ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
 """Raw files of the specification's report and of a calibration."""
+EXEMPLARS = "traces.jsonl.gz"
+"""The slowest traces of a run's windows; no figure rests on them."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
 REQUEST_COLUMNS = ("epoch", "window", "setup", "planned_ns", "sent_ns", "done_ns", "status", "worker")
 
@@ -91,6 +94,11 @@ class Store:
         """One record to slices.jsonl and its rows to solo.csv.gz, where `window` is the slice's number."""
         self._append_rows("solo.csv.gz", requests)
         self.append_line("slices.jsonl", piece)
+
+    def append_exemplars(self, exemplars: Iterable[Exemplar]) -> None:
+        """A window's slowest traces to traces.jsonl.gz, a gzip member each."""
+        for exemplar in exemplars:
+            self.append_packed(EXEMPLARS, exemplar)
 
     def append_line(self, name: str, record: object) -> None:
         """One record to a file of lines."""

@@ -1,14 +1,14 @@
 """One checkout, told by its spans: the services are started, it is sent, and everything is collected.
 
 Rule 1: a checkout of which nothing is told goes first: opening connections is no part of the story.
+What is told are the spans that began later; between services and sink they may come late.
 Rule 2: CPU is read from each service's clock from the request until the spans that had ended by the
 answer were exported.
 """
 
 import contextlib
-import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,17 +77,21 @@ class Journey:
     spans: tuple[Told, ...]
 
 
-def tell(story: Story, setup: Setup) -> Journey:
+def tell(story: Story, setup: Setup, sink: Sink, endpoints: Mapping[str, str], logs: Path) -> Journey:
     """Sends the checkout, and collects its spans.
+
+    Args:
+        story: which one.
+        setup: what the services run.
+        sink: that gets the spans.
+        endpoints: where the services send them: the sink's addresses, or those of what stands before it.
+        logs: where what the services say is kept.
 
     Raises:
         ServiceError: a service or the sink failed.
     """
     with contextlib.ExitStack() as stack:
-        logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        sink = Sink(logs)
-        stack.callback(sink.stop)
-        environ = environ_of(setup, hash_seed=0, endpoints=sink.endpoints)
+        environ = environ_of(setup, hash_seed=0, endpoints=endpoints)
         options = ["--payment-delay", story.payment_delay, "--inventory-delay", story.inventory_delay]
         fleet = Fleet(setup, environ, logs, options)
         stack.callback(lambda: fleet.stop(time.monotonic() + STOP_S))
@@ -96,12 +100,12 @@ def tell(story: Story, setup: Setup) -> Journey:
         _check_out(client, fleet, Story(name="", sentence=""))
         fleet.flush()
         sink.account({})
-        before, started = fleet.cpu_ns(), time.monotonic()
+        before, started, began_ns = fleet.cpu_ns(), time.monotonic(), time.time_ns()
         status = _check_out(client, fleet, story)
         wall_s = time.monotonic() - started
         fleet.flush()
         after = fleet.cpu_ns()
-        spans = _collected(fleet, sink)
+        spans = _collected(fleet, sink, began_ns)
     return Journey(
         status=status,
         wall_s=wall_s,
@@ -123,10 +127,13 @@ def _check_out(client: httpx.Client, fleet: Fleet, story: Story) -> int:
         raise ServiceError(f"the checkout was not answered: {error}", "is the machine overloaded?") from None
 
 
-def _collected(fleet: Fleet, sink: Sink) -> tuple[Told, ...]:
-    """All spans: until every call has its other side, or nothing more is to be expected."""
+def _collected(fleet: Fleet, sink: Sink, began_ns: int) -> tuple[Told, ...]:
+    """All spans since then: until every call has its other side, or nothing more is to be expected."""
     deadline = time.monotonic() + PATIENCE_S
-    while not _whole(spans := sink.spans()) and time.monotonic() < deadline:
+    while (
+        not _whole(spans := tuple(span for span in sink.spans() if span.start_ns >= began_ns))
+        and time.monotonic() < deadline
+    ):
         time.sleep(LOOK_S)
         fleet.flush()
     return spans

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from bench.journey import Exemplar
 from bench.model import Arrival, Kind, Memory, Plan, Purpose, Request, Slice, Window
 from bench.setups import BY_NAME
 from bench.solo import Wanted
@@ -90,6 +91,9 @@ class FakeRig:
             lost_workers=self.lost_workers,
         ), rows
 
+    def exemplars(self, epoch: int, window: int) -> tuple[Exemplar, ...]:
+        return (make.exemplar(epoch=epoch, window=window),)
+
     def memory(self) -> tuple[Memory, ...]:
         self.log.append("memory")
         return tuple(reading for setup in self.plan.setups for reading in make.memory(setup.name))
@@ -132,6 +136,7 @@ class FakeRecord:
         self.requests: list[Request] = []
         self.slices: list[Slice] = []
         self.solo_requests: list[Request] = []
+        self.exemplars: list[Exemplar] = []
 
     def write_plan(self, plan: Plan) -> None:
         self.plans.append(plan)
@@ -141,6 +146,9 @@ class FakeRecord:
 
     def append_requests(self, requests: Sequence[Request]) -> None:
         self.requests += requests
+
+    def append_exemplars(self, exemplars: Sequence[Exemplar]) -> None:
+        self.exemplars += exemplars
 
     def append_slice(self, piece: Slice, requests: Sequence[Request]) -> None:
         self.slices.append(piece)

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 from bench.findings import Caveat, Severity
+from bench.journey import Exemplar, Told
+from bench.ledger import Span
 from bench.model import (
     SERVICES,
     Account,
@@ -156,3 +158,39 @@ def setup(name: str) -> Setup:
 def invalid(code: str = "ledger", setup: str | None = None) -> Caveat:
     """A failed gate."""
     return Caveat(code=code, message="it failed", advice="mend it", severity=Severity.INVALID, setup=setup)
+
+
+def told(name: str = "root", *, parent: str = "", trace: str = "a1", length_ms: int = 10) -> Told:
+    """A span."""
+    return Told(
+        service="frontend-app",
+        trace_id=trace,
+        span_id=name,
+        parent_id=parent,
+        name=name,
+        kind="server",
+        start_ns=0,
+        end_ns=length_ms * 10**6,
+    )
+
+
+def exemplar(
+    setup: str = "batch", *, epoch: int = 0, window: int = 0, trace: str = "a1", length_ms: int = 10
+) -> Exemplar:
+    """A trace of two spans."""
+    spans = (told(trace=trace, length_ms=length_ms), told("child", parent="root", trace=trace, length_ms=1))
+    return Exemplar(setup=setup, epoch=epoch, window=window, spans=spans)
+
+
+CHECKOUT = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}
+SPANS_PER_CHECKOUT = 7
+
+
+def trace_of(number: int) -> list[Span]:
+    """A complete checkout: each service's spans hang in a chain below the one before."""
+    services = [service for service, count in CHECKOUT.items() for _ in range(count)]
+    ids = [(number * 100 + at + 1).to_bytes(8) for at in range(SPANS_PER_CHECKOUT)]
+    return [
+        Span(service, number.to_bytes(16), ids[at], ids[at - 1] if at else b"")
+        for at, service in enumerate(services)
+    ]

@@ -11,19 +11,21 @@ ROOT = Path(__file__).parent.parent
 LAYERS = (
     ("errors", "model"),
     ("stats", "setups", "journey"),
+    ("otlp",),
     ("cells", "line"),
     ("layers",),
     ("findings",),
     ("plan", "gates", "search", "ledger"),
+    ("collected",),
     ("blocks", "timings"),
     ("doubts",),
     ("latency", "emission"),
     ("overhead", "process"),
     ("calibration", "differences"),
     ("compare", "gate", "history"),
-    ("report", "meter", "machine", "store", "sink", "display", "solo"),
+    ("leash", "report", "meter", "machine", "store", "sink", "display", "solo"),
     ("manifest",),
-    ("fleet", "load"),
+    ("fleet", "load", "backends"),
     ("target", "options", "story"),
     ("rig", "experiment", "micro", "spec"),
     ("doctor", "generator", "calibrate", "results"),
@@ -52,12 +54,14 @@ PURE = (
     "latency",
     "overhead",
     "calibration",
+    "collected",
     "emission",
     "compare",
     "differences",
     "gate",
     "history",
     "journey",
+    "otlp",
     "report",
 )
 TIMED = {f"bench/micro/{each}.py" for each in ("spans", "context", "otlp", "web")} | {"bench/spec/emitter.py"}
@@ -170,7 +174,7 @@ def test_of_the_harness_only_the_sink_and_what_is_timed_import_opentelemetry() -
     for path in everything("bench", "locustfiles"):
         for _, imported, _ in imports(path):
             if imported.split(".")[0] == "opentelemetry" and name(path) not in TIMED:
-                assert name(path) == "bench/sink/__main__.py"
+                assert name(path) == "bench/sink/bodies.py"
                 assert imported.startswith("opentelemetry.proto.")
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench import otlp
 from bench.journey import Event, Told, diagnosis, rows, seconds, traces
 from bench.report import html, markdown
 from bench.report import journey as said
@@ -125,7 +126,7 @@ def test_a_page_and_markdown_tell_the_story() -> None:
 
 
 def test_otlp_json_has_the_kinds_of_values_that_it_should() -> None:
-    found = json.loads(json.dumps(said.otlp(checkout(201, 201))))
+    found = json.loads(json.dumps(otlp.encode(checkout(201, 201))))
     first = found["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     assert first["kind"] == 2
     assert first["attributes"] == [{"key": "http.status_code", "value": {"intValue": "201"}}]

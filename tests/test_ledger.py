@@ -1,34 +1,18 @@
 """The ledger against known losses: each is found."""
 
-import gzip
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from bench.findings import Ledger
 from bench.ledger import Span, account, balance, ledger_of, total
 from bench.model import Account, FleetReading
 from bench.setups import BY_NAME, SHAPES
-from bench.sink.__main__ import Bodies, decode
-
-SHAPE = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}
-PER_TRACE = 7
-
-
-def trace(number: int) -> list[Span]:
-    """A complete checkout: each service's spans hang in a chain below the one before."""
-    services = [service for service, count in SHAPE.items() for _ in range(count)]
-    trace_id = number.to_bytes(16)
-    ids = [(number * 100 + at + 1).to_bytes(8) for at in range(PER_TRACE)]
-    return [
-        Span(service, trace_id, ids[at], ids[at - 1] if at else b"") for at, service in enumerate(services)
-    ]
+from tests.make import CHECKOUT as SHAPE
+from tests.make import SPANS_PER_CHECKOUT as PER_TRACE
+from tests.make import trace_of as trace
 
 
 def traces(count: int) -> list[Span]:
@@ -123,74 +107,6 @@ def test_accounts_add_up() -> None:
     assert both.spans["order-service"] == 15
 
 
-def body(setup: str, spans: Sequence[Span]) -> bytes:
-    """An export request as OpenTelemetry sends it, one service at a time."""
-    message = ExportTraceServiceRequest()
-    for service in dict.fromkeys(span.service for span in spans):
-        resource_spans = message.resource_spans.add()
-        for key, value in (("service.name", service), ("bench.setup", setup)):
-            attribute = resource_spans.resource.attributes.add()
-            attribute.key, attribute.value.string_value = key, value
-        scope_spans = resource_spans.scope_spans.add()
-        for span in spans:
-            if span.service == service:
-                sent = scope_spans.spans.add()
-                sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
-    return bytes(message.SerializeToString())
-
-
-def received(bodies: Sequence[tuple[bytes, str]]) -> dict[str, Account]:
-    sink = Bodies()
-    for content, encoding in bodies:
-        sink.keep(content, encoding)
-    return sink.close({"batch": SHAPE})
-
-
-def test_the_sink_reads_what_it_kept_compressed_or_not() -> None:
-    plain = body("batch", trace(0))
-    accounts = received(
-        [
-            (plain, ""),
-            (gzip.compress(body("batch", trace(1))), "gzip"),
-            (zlib.compress(body("batch", trace(2))), "deflate"),
-        ]
-    )
-    assert accounts["batch"].whole == 3
-    assert accounts["batch"].exports == 3
-    assert accounts["batch"].bytes > 0
-    assert accounts["batch"].undecodable == 0
-
-
-def test_the_sink_forgets_a_window_once_it_is_closed() -> None:
-    sink = Bodies()
-    sink.keep(body("batch", trace(0)))
-    assert sink.close({"batch": SHAPE})
-    assert sink.close({"batch": SHAPE}) == {}
-
-
-@pytest.mark.parametrize("damage", ["drop", "twice", "cut"])
-def test_a_dropped_a_doubled_and_a_cut_body_do_not_balance(damage: str) -> None:
-    bodies = [(body("batch", trace(number)), "") for number in range(4)]
-    if damage == "drop":
-        del bodies[2]
-    elif damage == "twice":
-        bodies.append(bodies[2])
-    else:
-        bodies[2] = (body("batch", trace(2)[:4]), "")
-    accounts = received(bodies)
-    assert not balance(accounts["batch"], checkouts=4, failed=0, ratio=1.0, shape=SHAPE).balanced
-
-
-def test_garbage_is_counted_and_belongs_to_nobody() -> None:
-    accounts = received([(b"\xff\xff\xff", ""), (b"not gzip", "gzip")])
-    assert accounts[""].undecodable == 2
-    assert accounts[""].exports == 2
-
-
-def test_a_span_belongs_to_the_setup_that_its_resource_names() -> None:
-    assert decode(body("mine", trace(0)), "")[0] == "mine"
-
-
 # ---------------------------------------------------------------- exporters to nowhere, and metrics
 
 
@@ -227,18 +143,3 @@ def test_a_set_up_with_metrics_must_send_some() -> None:
     assert ledger_of(setup, [reading(silent)]).problems == ("no metrics came, and the set-up exports them",)
     assert ledger_of(setup, [reading(replace(silent, metrics=1))]).balanced
     assert ledger_of(BY_NAME["batch"], [reading(silent)]).balanced
-
-
-def test_the_sink_counts_metrics_apart() -> None:
-    bodies = Bodies()
-    request = ExportMetricsServiceRequest()
-    attribute = request.resource_metrics.add().resource.attributes.add()
-    attribute.key, attribute.value.string_value = "bench.setup", "batch-metrics"
-    bodies.keep_metrics(gzip.compress(request.SerializeToString()), "gzip")
-    bodies.keep_metrics(request.SerializeToString())
-    found = bodies.close({})
-    assert set(found) == {"batch-metrics"}
-    assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
-    assert found["batch-metrics"].bytes > 0
-    bodies.keep_metrics(b"garbage")
-    assert bodies.close({})[""].undecodable == 1

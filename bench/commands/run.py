@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from bench import display, machine, results
+from bench.backends.collector import SINK_PORTS, is_elsewhere
 from bench.commands.micro import PRICING_S, price
 from bench.commands.shared import Commands, complain, conclude, minutes, new_folder, uninterrupted, where
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
@@ -52,11 +53,11 @@ def _run(args: argparse.Namespace) -> int:
             shown.say("starting the sink and the load generator")
             rig = _rig(plan, args)
             environs = {
-                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.sink.endpoints)
-                for setup in plan.setups
+                setup.name: environ_of(setup, hash_seed=0, endpoints=rig.endpoints) for setup in plan.setups
             }
             cpus = (plan.cpus, plan.services_cpus, plan.other_cpus)
-            store.write("machine.json", pretty(machine.describe(cpus, environs)))
+            between = f"{rig.collector.name} {rig.collector.version}".strip() if rig.collector else ""
+            store.write("machine.json", pretty(replace(machine.describe(cpus, environs), collector=between)))
             outcome = carry_out(plan, rig, keeper, shown)
         finally:
             with uninterrupted():
@@ -71,9 +72,11 @@ OTLP_PORTS = (4318, 4317)
 
 
 def _rig(plan: Plan, args: argparse.Namespace) -> Rig:
-    if not plan.targets:
-        return Rig(plan, crew_of(args))
-    return Rig(plan, crew_of(args), OTLP_PORTS, args.sink_host)
+    if plan.targets:
+        return Rig(plan, crew_of(args), OTLP_PORTS, args.sink_host)
+    if is_elsewhere(plan.collector):
+        return Rig(plan, crew_of(args), SINK_PORTS, args.sink_host)
+    return Rig(plan, crew_of(args))
 
 
 class _Redacting:
@@ -84,6 +87,7 @@ class _Redacting:
         self.append_window = store.append_window
         self.append_requests = store.append_requests
         self.append_slice = store.append_slice
+        self.append_exemplars = store.append_exemplars
 
     def write_plan(self, plan: Plan) -> None:
         """The plan with secret values redacted."""
@@ -110,6 +114,8 @@ def _show_plan(plan: Plan, console: Console) -> None:
         console.print(f"arrival rate of the rotation: {rate}, every cycle visits all set-ups once")
     if plan.workers:
         console.print(f"load: {plan.workers} workers")
+    if plan.collector:
+        console.print(f"collector between services and sink: {plan.collector}")
     console.print(f"{len(plan.setups)} set-ups:")
     for setup in plan.setups:
         console.print(f"  {setup.name:<14} {setup.description}", highlight=False)

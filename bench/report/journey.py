@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from bench.journey import Row, Told, diagnosis, rows, traces
+from bench.journey import Exemplar, Row, Told, diagnosis, rows, traces
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Text, document, section
 from bench.report.words import ABSENT, Table, milliseconds
@@ -117,6 +117,26 @@ def cpu_table(spans: Sequence[Told], cpu_s: Mapping[str, float]) -> Table:
     )
 
 
+def exemplar_table(kept: Sequence[Exemplar], most: int = 10) -> Table:
+    """The slowest traces that a run has kept, the slowest first."""
+    slowest = sorted(kept, key=lambda each: each.duration_s, reverse=True)[:most]
+    return Table(
+        heads=("trace", "set-up", "epoch", "window", "ms", "spans"),
+        right=(False, False, True, True, True, True),
+        rows=tuple(
+            (
+                each.trace_id,
+                each.setup,
+                str(each.epoch),
+                str(each.window),
+                milliseconds(each.duration_s),
+                str(len(each.spans)),
+            )
+            for each in slowest
+        ),
+    )
+
+
 def chart(ordered: Sequence[Row]) -> Chart | None:
     """The waterfall, a colour a service."""
     if not ordered:
@@ -148,59 +168,3 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
         },
     }
     return vega.chart("Where the time went, a colour a service", drawn, [bars], (len(drawn), 20))
-
-
-def otlp(spans: Sequence[Told]) -> dict[str, object]:
-    """The spans in OTLP's JSON (opentelemetry-proto, JSON encoding: ids in hexadecimal)."""
-    found: dict[tuple[str, str], list[dict[str, object]]] = {}
-    for span in spans:
-        found.setdefault((span.service, span.scope), []).append(
-            {
-                "traceId": span.trace_id,
-                "spanId": span.span_id,
-                **({"parentSpanId": span.parent_id} if span.parent_id else {}),
-                "name": span.name,
-                "kind": KINDS.index(span.kind),
-                "startTimeUnixNano": str(span.start_ns),
-                "endTimeUnixNano": str(span.end_ns),
-                "attributes": _attributes(span.attributes),
-                "events": [
-                    {
-                        "timeUnixNano": str(event.at_ns),
-                        "name": event.name,
-                        "attributes": _attributes(event.attributes),
-                    }
-                    for event in span.events
-                ],
-                "status": {"code": STATUSES.index(span.status), "message": span.message},
-            }
-        )
-    return {
-        "resourceSpans": [
-            {
-                "resource": {"attributes": _attributes({"service.name": service})},
-                "scopeSpans": [{"scope": {"name": scope}, "spans": mine}],
-            }
-            for (service, scope), mine in found.items()
-        ]
-    }
-
-
-KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-STATUSES = ("unset", "ok", "error")
-
-
-def _attributes(values: Mapping[str, object]) -> list[dict[str, object]]:
-    return [{"key": key, "value": _value(value)} for key, value in values.items()]
-
-
-def _value(value: object) -> dict[str, object]:
-    match value:
-        case bool():
-            return {"boolValue": value}
-        case int():
-            return {"intValue": str(value)}
-        case float():
-            return {"doubleValue": value}
-        case _:
-            return {"stringValue": str(value)}

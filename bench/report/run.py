@@ -41,6 +41,7 @@ def report(summary: Summary, micro: MicroSummary | None = None, machine: Machine
         *_solo(summary),
         *_layers(summary),
         section("Ledger: where every span went", words.ledger_table(summary)),
+        *_collector(summary),
         *_memory(summary),
         *timings.sections(micro),
         section("Caveats", Doubts(caveats=summary.caveats)),
@@ -151,6 +152,19 @@ def _memory(summary: Summary) -> list[Section]:
     return [section("Memory of the four services, and latency at light load", words.memory_table(summary))]
 
 
+def _collector(summary: Summary) -> list[Section]:
+    """What a collector on the way needed."""
+    if summary.collector is None:
+        return []
+    return [
+        section(
+            "The collector between services and sink",
+            words.collector_table(summary.collector),
+            words.ABOUT_COLLECTOR,
+        )
+    ]
+
+
 def _method(summary: Summary) -> Section:
     """How it was measured, and how that went."""
     rotation, solo = bool(summary.plan.windows), bool(summary.solo and summary.solo.blocks)
@@ -214,6 +228,8 @@ def _phases(plan: Plan) -> str:
         options += f" --latency-limit {solo.latency_limit_s * 1e3:g}ms"
     if plan.workers:
         options += f" --workers {plan.workers}"
+    if plan.collector:
+        options += f" --collector {plan.collector}"
     return options + "".join(f" --target {name}={url}" for name, url in plan.targets.items())
 
 

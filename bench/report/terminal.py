@@ -97,6 +97,11 @@ def _rotation(summary: Summary, console: Console) -> None:
         console.print()
     show_table(words.ledger_table(summary), "Ledger: where every span went", console)
     console.print()
+    if summary.collector:
+        show_table(
+            words.collector_table(summary.collector), "The collector between services and sink", console
+        )
+        console.print()
     show_table(words.memory_table(summary), "Latency at light load, and memory of the four services", console)
     console.print(Text(words.load_line(summary)))
     if summary.load.workers:

@@ -6,7 +6,7 @@ Rule 1: no decimals that the interval does not support.
 import re
 from dataclasses import dataclass
 
-from bench.findings import Caveat, Overhead, SetupSummary, Severity, Summary
+from bench.findings import Caveat, CollectorSummary, Overhead, SetupSummary, Severity, Summary
 from bench.model import BASELINE, Machine
 
 ABSENT = "-"
@@ -245,6 +245,42 @@ def load_line(summary: Summary) -> str:
         f"{count(load.failed)} failed, {count(load.dropped)} dropped; "
         f"steal {load.steal:.1%}, other programs {load.foreign:.1%} of a core; "
         f"{load.set_aside} of {_plural(summary.plan.spare, 'spare window')} used because of steal."
+    )
+
+
+ABOUT_COLLECTOR = (
+    "What a collector between services and sink needed itself; it is in no figure above. CPU per span is "
+    "without what it burns at rest. Bytes and exports in the ledger are those that it sent."
+)
+
+
+def collector_table(found: CollectorSummary) -> Table:
+    """What a collector needed."""
+    ends = (found.cpu_per_span_low_s, found.cpu_per_span_high_s)
+    low, high = (ABSENT if end is None else f"{end * 1e6:.1f}" for end in ends)
+    cost = ABSENT if found.cpu_per_span_s is None else f"{found.cpu_per_span_s * 1e6:.1f}"
+    return Table(
+        heads=(
+            "collector",
+            "spans",
+            "CPU us per span",
+            "95 % interval",
+            "% of a core",
+            "PSS MB",
+            "peak RSS MB",
+        ),
+        right=(False, True, True, True, True, True, True),
+        rows=(
+            (
+                found.name,
+                count(found.spans),
+                cost,
+                f"[{low}, {high}]" if None not in ends else ABSENT,
+                percent(found.cpu_share, sign=False),
+                megabytes(found.pss_bytes),
+                megabytes(found.peak_rss_bytes),
+            ),
+        ),
     )
 
 

@@ -6,7 +6,7 @@ Rule 2: a span belongs to the set-up that its resource names, whatever way it ca
 
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
@@ -17,6 +17,10 @@ from bench.model import Account
 from bench.process import Child, plain_environ
 
 DECODE_LIMIT_S = 60.0
+DRAIN_LIMIT_S = 10.0
+QUIET_S = 0.25
+"""How long nothing has to come from a collector until it is thought to have nothing more: a batch
+waits there for 200 ms by default."""
 STOP_LIMIT_S = 3.0
 STRAY = ""
 """The account of whatever names no set-up."""
@@ -43,6 +47,32 @@ class Seen:
     spans: int = 0
     exports: int = 0
     bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forwarding:
+    """Where kept export requests are to be sent.
+
+    Attributes:
+        url: of the receiver's traces path.
+        headers: sent along.
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forwarded:
+    """What came of forwarding.
+
+    Attributes:
+        exports: requests that were accepted.
+        refused: why the next one was not; empty if all were.
+    """
+
+    exports: int
+    refused: str = ""
 
 
 class Sink:
@@ -98,6 +128,33 @@ class Sink:
             ServiceError: the sink does not answer.
         """
         return msgspec.json.decode(self._ask("spans"), type=tuple[Told, ...])
+
+    def exemplars(self) -> dict[str, tuple[Told, ...]]:
+        """The slowest trace of every set-up in the last account.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        return msgspec.json.decode(self._ask("exemplars"), type=dict[str, tuple[Told, ...]])
+
+    def drain(self, collector: str) -> bool:
+        """Whether everything that a collector had got is here; waits for it.
+
+        Args:
+            collector: its address for OTLP over http.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        return msgspec.json.decode(self._ask("drain", collector.encode()), type=bool)
+
+    def forward(self, to: Forwarding) -> Forwarded:
+        """Sends all export requests since the last account to another receiver, as they came.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        return msgspec.json.decode(self._ask("forward", msgspec.json.encode(to)), type=Forwarded)
 
     def _ask(self, what: str, content: bytes = b"") -> bytes:
         try:

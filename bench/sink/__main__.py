@@ -4,204 +4,64 @@ It ends with its standard input.
 
 Rule 1: during a window a body is only kept. What a set-up exports must not cost it a
 slow answer, and decoding on the same machine would be CPU that the window pays for.
-Rule 2: the only module of the harness that imports OpenTelemetry, and only its message types.
 """
 
 import asyncio
 import errno
-import gzip
 import os
 import socket
 import sys
-import zlib
-from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import grpc.aio
+import httpx
 import msgspec
 import uvicorn
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
-from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from bench.journey import Event, Told, Value
-from bench.ledger import Span, account
-from bench.model import Account
-from bench.sink import STRAY, Ports, Seen
+from bench.sink import DRAIN_LIMIT_S, QUIET_S, Forwarded, Forwarding, Ports
+from bench.sink.bodies import Bodies, Body, marker
 
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
-SETUP_ATTRIBUTE = "bench.setup"
-SERVICE_ATTRIBUTE = "service.name"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
+PROTOBUF = "application/x-protobuf"
+FORWARD_LIMIT_S = 10.0
 
 
-class Bodies:
-    """What came in since the last account."""
-
-    def __init__(self) -> None:
-        self._kept: list[tuple[bytes, str]] = []
-        self._metrics: list[tuple[bytes, str]] = []
-        self._seen: dict[str, Seen] = {}
-        self._peeked = 0
-
-    def keep(self, body: bytes, encoding: str = "") -> None:
-        """One export request's body, as it came."""
-        self._kept.append((body, encoding))
-
-    def keep_metrics(self, body: bytes, encoding: str = "") -> None:
-        """One export request with metrics."""
-        self._metrics.append((body, encoding))
-
-    def peek(self) -> dict[str, Seen]:
-        """What was kept so far, by set-up; each body is decoded once for it."""
-        for body, encoding in self._kept[self._peeked :]:
-            setup, spans, _ = _decoded(body, encoding)
-            before = self._seen.get(setup, Seen())
-            self._seen[setup] = Seen(
-                spans=before.spans + len(spans),
-                exports=before.exports + 1,
-                bytes=before.bytes + len(body),
-            )
-        self._peeked = len(self._kept)
-        return self._seen
-
-    def tell(self) -> list[Told]:
-        """Everything that the spans kept so far say; nothing is forgotten."""
-        return [span for body, encoding in self._kept for span in told(body, encoding)]
-
-    def close(self, shapes: dict[str, dict[str, int]]) -> dict[str, Account]:
-        """The accounts by set-up of everything kept, which is then forgotten."""
-        kept, self._kept = self._kept, []
-        self._seen, self._peeked = {}, 0
-        spans: defaultdict[str, list[Span]] = defaultdict(list)
-        exports: Counter[str] = Counter()
-        sizes: Counter[str] = Counter()
-        undecodable: Counter[str] = Counter()
-        metrics: Counter[str] = Counter()
-        measured, self._metrics = self._metrics, []
-        for body, encoding in measured:
-            setup, failed = _setup_of_metrics(body, encoding)
-            metrics[setup] += 1
-            undecodable[setup] += failed
-            sizes[setup] += len(body)
-        for body, encoding in kept:
-            setup, decoded, failed = _decoded(body, encoding)
-            undecodable[setup] += failed
-            exports[setup] += 1
-            sizes[setup] += len(body)
-            spans[setup] += decoded
-        return {
-            setup: account(
-                spans[setup],
-                shapes.get(setup, {}),
-                exports=exports[setup],
-                size_bytes=sizes[setup],
-                undecodable=undecodable[setup],
-                metrics=metrics[setup],
-            )
-            for setup in exports | metrics
-        }
+Question = Callable[[bytes], Awaitable[object]]
 
 
-def _decoded(body: bytes, encoding: str) -> tuple[str, list[Span], bool]:
-    """A body's set-up and spans, and whether it is none of OTLP's."""
-    try:
-        return *decode(body, encoding), False
-    except (DecodeError, OSError, EOFError, zlib.error):
-        return STRAY, [], True
+def _questions(bodies: Bodies) -> dict[str, Question]:
+    """The harness's own paths: what is asked, and who answers."""
 
+    async def account(body: bytes) -> object:
+        return bodies.close(msgspec.json.decode(body, type=dict[str, dict[str, int]]))
 
-def decode(body: bytes, encoding: str) -> tuple[str, list[Span]]:
-    """The set-up that an export request names ('' for none) and its spans.
+    async def drain(body: bytes) -> object:
+        return await _drain(bodies, body.decode())
 
-    Raises:
-        DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
-    """
-    request = ExportTraceServiceRequest.FromString(_unpacked(body, encoding))
-    setup, spans = STRAY, []
-    for resource_spans in request.resource_spans:
-        attributes = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
-        setup = attributes.get(SETUP_ATTRIBUTE, STRAY)
-        service = attributes.get(SERVICE_ATTRIBUTE, "")
-        spans += [
-            Span(service, span.trace_id, span.span_id, span.parent_span_id, scope_spans.scope.name)
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        ]
-    return setup, spans
+    async def forward(body: bytes) -> object:
+        return await _forward(bodies, msgspec.json.decode(body, type=Forwarding))
 
+    async def exemplars(_body: bytes) -> object:
+        return bodies.exemplars()
 
-def told(body: bytes, encoding: str) -> list[Told]:
-    """Everything that an export request's spans say; nothing of a body that is none of OTLP's."""
-    try:
-        request = ExportTraceServiceRequest.FromString(_unpacked(body, encoding))
-    except (DecodeError, OSError, EOFError, zlib.error):
-        return []
-    found = []
-    for resource_spans in request.resource_spans:
-        service = str(_values(resource_spans.resource.attributes).get(SERVICE_ATTRIBUTE, ""))
-        for scope_spans in resource_spans.scope_spans:
-            found += [_told(span, service, scope_spans.scope.name) for span in scope_spans.spans]
-    return found
+    async def peek(_body: bytes) -> object:
+        return bodies.peek()
 
+    async def spans(_body: bytes) -> object:
+        return bodies.tell()
 
-def _told(span: OtlpSpan, service: str, scope: str) -> Told:
-    return Told(
-        service=service,
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_span_id.hex(),
-        name=span.name,
-        kind=OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
-        status=Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
-        message=span.status.message,
-        attributes=_values(span.attributes),
-        events=tuple(
-            Event(name=event.name, at_ns=event.time_unix_nano, attributes=_values(event.attributes))
-            for event in span.events
-        ),
-        scope=scope,
-    )
-
-
-def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes as they are; lists and the like as text."""
-    found = {
-        item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value") for item in attributes
-    }
-    return {
-        name: value if isinstance(value, (str, bool, int, float)) else str(value)
-        for name, value in found.items()
-    }
-
-
-def _setup_of_metrics(body: bytes, encoding: str) -> tuple[str, bool]:
-    """The set-up that an export request with metrics names ('' for none), and whether it is none."""
-    try:
-        request = ExportMetricsServiceRequest.FromString(_unpacked(body, encoding))
-    except (DecodeError, OSError, EOFError, zlib.error):
-        return STRAY, True
-    attributes = [item for each in request.resource_metrics for item in each.resource.attributes]
-    named = (item.value.string_value for item in attributes if item.key == SETUP_ATTRIBUTE)
-    return next(named, STRAY), False
-
-
-def _unpacked(body: bytes, encoding: str) -> bytes:
-    if encoding == "gzip":
-        return gzip.decompress(body)
-    return zlib.decompress(body) if encoding == "deflate" else body
+    asked = (account, drain, exemplars, forward, peek, spans)
+    return {f"/{each.__name__}": each for each in asked}
 
 
 def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
-    """The receiver for OTLP over http, and the harness's own path."""
+    """The receiver for OTLP over http, and the harness's own paths."""
+    asked = _questions(bodies)
+    keep = {"/v1/traces": bodies.keep, "/v1/metrics": bodies.keep_metrics}
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
         chunks, more = [], True
@@ -211,21 +71,13 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
                 return
             chunks.append(message.get("body", b""))
             more = message.get("more_body", False)
-        body = b"".join(chunks)
-        answer, status, kind = b"", 200, b"application/x-protobuf"
-        if scope["path"] == "/v1/traces":
+        body, path = b"".join(chunks), scope["path"]
+        answer, status, kind = b"", 200, PROTOBUF.encode()
+        if path in keep:
             encoding = dict(scope["headers"]).get(b"content-encoding", b"")
-            bodies.keep(body, encoding.decode("latin-1"))
-        elif scope["path"] == "/v1/metrics":
-            encoding = dict(scope["headers"]).get(b"content-encoding", b"")
-            bodies.keep_metrics(body, encoding.decode("latin-1"))
-        elif scope["path"] == "/account":
-            shapes = msgspec.json.decode(body, type=dict[str, dict[str, int]])
-            answer, kind = msgspec.json.encode(bodies.close(shapes)), b"application/json"
-        elif scope["path"] == "/spans":
-            answer, kind = msgspec.json.encode(bodies.tell()), b"application/json"
-        elif scope["path"] == "/peek":
-            answer, kind = msgspec.json.encode(bodies.peek()), b"application/json"
+            keep[path](Body(body, encoding.decode("latin-1")))
+        elif path in asked:
+            answer, kind = msgspec.json.encode(await asked[path](body)), b"application/json"
         else:
             status = 404
         # Without a length the answer would be chunked: two packets, and a client that waits
@@ -237,6 +89,38 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
     return app
 
 
+async def _drain(bodies: Bodies, url: str) -> bool:
+    """Whether everything that a collector had got has come: a marker was sent after it, and is here."""
+    content, trace = marker()
+    try:
+        async with httpx.AsyncClient(timeout=DRAIN_LIMIT_S, trust_env=False) as client:
+            answer = await client.post(
+                f"{url}/v1/traces", content=content, headers={"content-type": PROTOBUF}
+            )
+    except httpx.HTTPError:
+        return False
+    return answer.is_success and await bodies.came_through(trace, QUIET_S, DRAIN_LIMIT_S)
+
+
+async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
+    """Sends what was kept to another receiver as it came, until it refuses."""
+    sent = 0
+    async with httpx.AsyncClient(timeout=FORWARD_LIMIT_S, follow_redirects=True) as client:
+        for body in bodies.raw():
+            headers = {"content-type": PROTOBUF, **to.headers}
+            if body.encoding:
+                headers["content-encoding"] = body.encoding
+            try:
+                answer = await client.post(to.url, content=body.content, headers=headers)
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                return Forwarded(exports=sent, refused=str(error) or type(error).__name__)
+            if not answer.is_success:
+                said = answer.text.strip()[:200] if answer.text.isprintable() else ""
+                return Forwarded(exports=sent, refused=f"{answer.status_code} {said}".strip())
+            sent += 1
+    return Forwarded(exports=sent)
+
+
 def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
     """The receiver for OTLP over grpc and its port; messages stay bytes.
 
@@ -245,11 +129,11 @@ def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
     """
 
     async def export(request: bytes, _context: object) -> bytes:
-        bodies.keep(request)
+        bodies.keep(Body(request))
         return b""
 
     async def export_metrics(request: bytes, _context: object) -> bytes:
-        bodies.keep_metrics(request)
+        bodies.keep_metrics(Body(request))
         return b""
 
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])

@@ -368,7 +368,7 @@ def test_workers_that_a_person_starts_take_their_share(start: Callable[..., Run]
 
 
 def test_a_target_that_is_not_there_is_said(start: Callable[..., Run]) -> None:
-    run = start("--target=none=http://127.0.0.1:9", "--target=none-again=http://127.0.0.1:9")
+    run = start("--target=none=http://127.0.0.1:9", "--target=none-again=http://127.0.0.1:8")
     assert run.end() == 3
     assert "frontend-app of none does not answer" in run.text()
     assert "hint: " in run.text()

@@ -1,0 +1,44 @@
+"""`backends`: gets the collectors and trace backends that a trace can go through."""
+
+import argparse
+import sys
+
+from bench.backends.catalogue import FOLDER, TOOLS
+from bench.backends.install import get
+from bench.commands.shared import Commands, complain
+from bench.errors import BenchError
+
+
+def add(commands: Commands) -> None:
+    """`backends`."""
+    backends = commands.add_parser("backends", help="get real collectors and trace backends, once")
+    backends.set_defaults(call=_backends)
+    backends.add_argument(
+        "names",
+        nargs="*",
+        choices=[[], *TOOLS],
+        metavar="NAME",
+        help=f"which (default: all): {'; '.join(f'{tool.name}: {tool.what}' for tool in TOOLS.values())}",
+    )
+
+
+def _say(what: str) -> None:
+    sys.stderr.write(f"{what}\n")
+    sys.stderr.flush()
+
+
+def _backends(args: argparse.Namespace) -> int:
+    code = 0
+    for name in args.names or TOOLS:
+        tool = TOOLS[name]
+        if tool.is_here():
+            sys.stdout.write(f"{name} {tool.version}: is here already\n")
+            continue
+        try:
+            get(tool, _say)
+        except BenchError as error:
+            # One that cannot be had takes nothing from the others.
+            code = code or complain(error)
+        else:
+            sys.stdout.write(f"{name} {tool.version}: is in {FOLDER.name}/{name}\n")
+    return code

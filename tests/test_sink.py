@@ -1,0 +1,151 @@
+"""The sink: what came is kept as it is, and read by set-up, whatever way it came."""
+
+import asyncio
+import gzip
+import zlib
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from bench.ledger import Span, balance
+from bench.model import Account
+from bench.sink.bodies import Bodies, Body, decode, marker
+from tests.make import CHECKOUT, trace_of
+
+SETUPS = ("batch", "lean", "simple")
+
+
+def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
+    """An export request as OpenTelemetry sends it, one service at a time."""
+    message = ExportTraceServiceRequest()
+    for service in dict.fromkeys(span.service for span in spans):
+        resource_spans = message.resource_spans.add()
+        for key, value in (("service.name", service), ("bench.setup", setup)):
+            attribute = resource_spans.resource.attributes.add()
+            attribute.key, attribute.value.string_value = key, value
+        scope_spans = resource_spans.scope_spans.add()
+        for span in spans:
+            if span.service == service:
+                sent = scope_spans.spans.add()
+                sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
+                sent.end_time_unix_nano = length_ns
+    return bytes(message.SerializeToString())
+
+
+def received(bodies: Sequence[Body]) -> dict[str, Account]:
+    sink = Bodies()
+    for each in bodies:
+        sink.keep(each)
+    return sink.close(dict.fromkeys(SETUPS, CHECKOUT))
+
+
+def test_it_reads_what_it_kept_compressed_or_not() -> None:
+    accounts = received(
+        [
+            Body(body("batch", trace_of(0))),
+            Body(gzip.compress(body("batch", trace_of(1))), "gzip"),
+            Body(zlib.compress(body("batch", trace_of(2))), "deflate"),
+        ]
+    )
+    assert accounts["batch"].whole == 3
+    assert accounts["batch"].exports == 3
+    assert accounts["batch"].bytes > 0
+    assert accounts["batch"].undecodable == 0
+
+
+def test_it_forgets_a_window_once_it_is_closed() -> None:
+    sink = Bodies()
+    sink.keep(Body(body("batch", trace_of(0))))
+    assert sink.close({"batch": CHECKOUT})
+    assert sink.close({"batch": CHECKOUT}) == {}
+
+
+@pytest.mark.parametrize("damage", ["drop", "twice", "cut"])
+def test_a_dropped_a_doubled_and_a_cut_body_do_not_balance(damage: str) -> None:
+    bodies = [Body(body("batch", trace_of(number))) for number in range(4)]
+    if damage == "drop":
+        del bodies[2]
+    elif damage == "twice":
+        bodies.append(bodies[2])
+    else:
+        bodies[2] = Body(body("batch", trace_of(2)[:4]))
+    accounts = received(bodies)
+    assert not balance(accounts["batch"], checkouts=4, failed=0, ratio=1.0, shape=CHECKOUT).balanced
+
+
+def test_garbage_is_counted_and_belongs_to_nobody() -> None:
+    accounts = received([Body(b"\xff\xff\xff"), Body(b"not gzip", "gzip")])
+    assert accounts[""].undecodable == 2
+    assert accounts[""].exports == 2
+
+
+def test_a_span_belongs_to_the_setup_that_its_resource_names() -> None:
+    (part,) = decode(Body(body("mine", trace_of(0))))
+    assert part.setup == "mine"
+
+
+@given(st.lists(st.sampled_from(SETUPS), min_size=1, max_size=12), st.booleans())
+def test_what_a_collector_puts_together_is_taken_apart_again(setups: list[str], packed: bool) -> None:  # noqa: FBT001
+    # Two messages of protobuf, one after the other, are their union: what a batch processor makes.
+    joined = b"".join(body(setup, trace_of(number)) for number, setup in enumerate(setups))
+    whole = Body(gzip.compress(joined), "gzip") if packed else Body(joined)
+    accounts = received([whole])
+    assert {setup: each.whole for setup, each in accounts.items()} == {
+        setup: setups.count(setup) for setup in set(setups)
+    }
+    assert sum(each.bytes for each in accounts.values()) == len(whole.content)
+    assert all(each.exports == 1 and not each.broken for each in accounts.values())
+
+
+def test_it_counts_metrics_apart() -> None:
+    sink = Bodies()
+    request = ExportMetricsServiceRequest()
+    for setup in ("batch-metrics", "metrics-too"):
+        attribute = request.resource_metrics.add().resource.attributes.add()
+        attribute.key, attribute.value.string_value = "bench.setup", setup
+    sink.keep_metrics(Body(gzip.compress(request.SerializeToString()), "gzip"))
+    sink.keep_metrics(Body(request.SerializeToString()))
+    found = sink.close({})
+    assert set(found) == {"batch-metrics", "metrics-too"}
+    assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
+    assert found["metrics-too"].bytes > 0
+    sink.keep_metrics(Body(b"garbage"))
+    assert sink.close({})[""].undecodable == 1
+
+
+def test_the_exemplar_of_a_setup_is_its_slowest_trace_with_all_its_spans() -> None:
+    sink = Bodies()
+    for number, length_ns in ((0, 5), (1, 9), (2, 7)):
+        spans = trace_of(number)
+        for part in (spans[:3], spans[3:]):
+            sink.keep(Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
+    sink.keep(Body(body("lean", trace_of(3), length_ns=1)))
+    sink.keep(Body(body("", trace_of(4), length_ns=99)))
+    assert sink.exemplars() == {}, "before any account there is none"
+    sink.close({})
+    found = sink.exemplars()
+    assert set(found) == {"batch", "lean"}
+    assert {told.trace_id for told in found["batch"]} == {(1).to_bytes(16).hex()}
+    assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
+    sink.close({})
+    assert sink.exemplars() == {}
+
+
+def test_a_marker_shows_how_far_a_collector_came_and_is_in_no_account() -> None:
+    async def check() -> None:
+        sink, (content, trace) = Bodies(), marker()
+        assert not await sink.came_through(trace, 0.01, 0.02)
+        waiting = asyncio.create_task(sink.came_through(trace, 0.02, 5.0))
+        await asyncio.sleep(0)
+        sink.keep(Body(body("batch", trace_of(0))))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        sink.keep(Body(gzip.compress(content), "gzip"))
+        assert await waiting
+        assert set(sink.close({"batch": CHECKOUT})) == {"batch"}
+
+    asyncio.run(check())
