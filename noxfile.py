@@ -103,6 +103,12 @@ def trace(session: nox.Session) -> None:
 
 
 @nox.session
+def backends(session: nox.Session) -> None:
+    """Get real collectors and trace backends, once: Collector, rotel, Jaeger, Zipkin, Aspire (10 minutes)."""
+    _bench(session, "backends")
+
+
+@nox.session
 def verify(session: nox.Session) -> None:
     """Make every figure of a results folder again, and compare (`-- DIR`)."""
     _bench(session, "verify")

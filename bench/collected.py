@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.findings import CollectorSummary
 from bench.ledger import total
-from bench.model import Kind, Plan, Window
+from bench.model import Kind, Plan, Raw, Window
 from bench.stats import mean_interval
 
 
@@ -47,6 +47,12 @@ def summarise(plan: Plan, windows: Sequence[Window], counting: Sequence[Window])
         pss_bytes=round(np.mean([reading.pss_bytes for reading in memory])) if memory else None,
         peak_rss_bytes=max((reading.peak_rss_bytes for reading in memory), default=None),
     )
+
+
+def undrained(raw: Raw) -> int:
+    """How often a collector had not passed on everything, in both phases."""
+    rotation = sum(not window.drained for window in raw.windows)
+    return rotation + sum(not piece.drained for piece in raw.slices)
 
 
 def _spans(window: Window) -> int:

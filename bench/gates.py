@@ -160,7 +160,7 @@ def collector(name: str, undrained: int) -> tuple[Caveat, ...]:
     return (
         Caveat(
             code="collector",
-            message=f"{name} had not passed on everything {_several(undrained, 'time')}, long after the flush",
+            message=f"{_several(undrained, 'time')} {name} had not passed on everything long after the flush",
             advice="does it export to the sink, all of it, and without waiting for more?",
             severity=Severity.INVALID,
         ),

@@ -114,10 +114,10 @@ def _add_load(run: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     http, grpc = collector.SINK_PORTS
     run.add_argument(
-        "--collector", type=_collector, default="", metavar=f"{'|'.join(COLLECTORS)}|URL",
-        help="put a real collector between services and sink; one that runs elsewhere is named by its address "
-        f"for OTLP over http, or by two, HTTP,GRPC, and has to export to the sink, ports {http} (http) and "
-        f"{grpc} (grpc)",
+        "--collector", type=_collector, metavar=f"{'|'.join(COLLECTORS)}|URL",
+        help="put a real collector between services and sink; one that runs elsewhere is named by its "
+        "address for OTLP over http, or by two, HTTP,GRPC, and has to export to the sink, "
+        f"ports {http} (http) and {grpc} (grpc)",
     )  # fmt: skip
 
 
@@ -251,7 +251,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         solo=solo,
         workers=args.workers + args.remote_workers,
         targets=dict(args.target),
-        collector=args.collector,
+        collector=args.collector or "",
     )
 
 
@@ -262,7 +262,7 @@ def _check_collector(args: argparse.Namespace, setups: Sequence[Setup]) -> None:
     if args.target:
         raise UsageError(
             "--collector goes with fleets started here",
-            "fleets that run elsewhere know where they export: point them at the collector, and it at the sink",
+            "fleets that run elsewhere know where they export: point them at it, and it at the sink",
         )
     collector.check_protocols(args.collector, {setup.name: protocol(setup) for setup in setups})
     if args.collector in TOOLS:
@@ -273,7 +273,7 @@ def _setups(args: argparse.Namespace, budget: Budget) -> tuple[Setup, ...]:
     own = read_own(args.setups_file)
     if args.target:
         return _target_setups(args, own)
-    if args.sink_host != "127.0.0.1" and not collector.is_elsewhere(args.collector):
+    if args.sink_host != "127.0.0.1" and not collector.is_elsewhere(args.collector or ""):
         raise UsageError(
             "--sink-host goes with --target or a collector that runs elsewhere",
             "everything started here knows its sink",

@@ -12,12 +12,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from bench import collected, gates
+from bench import collected, gates, health
 from bench.cells import (
     Cells,
     counting_windows,
     cpu_cells,
-    cpu_s,
     design,
     level,
     logs,
@@ -28,14 +27,12 @@ from bench.findings import (
     Caveat,
     LatencySummary,
     Ledger,
-    LoadSummary,
     MemorySummary,
     Overhead,
     Pair,
     SetupSummary,
     Severity,
     Summary,
-    WorkerLag,
 )
 from bench.latency import solo_summary
 from bench.layers import Price, ladder
@@ -47,7 +44,6 @@ from bench.model import (
     CREATED,
     SCHEMA,
     TWIN,
-    UNSENT,
     Ending,
     FleetReading,
     Kind,
@@ -73,9 +69,8 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
     counting = counting_windows(work, plan.windows)
     cells = cpu_cells(windows, counting)
     estimates = _estimates(plan, cells)
-    numbers = {(window.epoch, window.window) for window in counting}
-    counted = [request for request in requests if (request.epoch, request.window) in numbers]
-    load = _load(plan, work, counting, counted)
+    counted = health.counted(requests, counting)
+    load = health.load_summary(plan, work, counting, counted)
     by_setup: defaultdict[str, list[Request]] = defaultdict(list)
     for request in counted:
         by_setup[request.setup].append(request)
@@ -92,7 +87,7 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
         *gates.generator(load, base_latency),
         *gates.machine(load),
         *gates.stray(work),
-        *gates.collector(plan.collector, _undrained(raw)),
+        *gates.collector(plan.collector, collected.undrained(raw)),
         *_setup_caveats(plan, whole, ledgers),
         *gates.trends(_differences(plan, cells)),
         *_twin_and_control(plan, cells, estimates),
@@ -123,11 +118,6 @@ def summarise(raw: Raw, prices: Mapping[str, Price] | None = None) -> Summary:
         fit=fit(plan.setups, _counting(setups), traffic),
         collector=collected.summarise(plan, windows, counting),
     )
-
-
-def _undrained(raw: Raw) -> int:
-    """How often a collector had not passed on everything, in both phases."""
-    return sum(not each.drained for each in (*raw.windows, *raw.slices))
 
 
 def _without_figure(
@@ -408,46 +398,4 @@ def _memory(setup: str, work: Sequence[Window]) -> MemorySummary:
         pss=round(np.mean([sum(reading.pss_bytes for reading in epoch) for epoch in epochs])),
         uss=round(np.mean([sum(reading.uss_bytes for reading in epoch) for epoch in epochs])),
         peak_rss=round(np.mean([sum(reading.peak_rss_bytes for reading in epoch) for epoch in epochs])),
-    )
-
-
-def _load(
-    plan: Plan, work: Sequence[Window], counting: Sequence[Window], requests: Sequence[Request]
-) -> LoadSummary:
-    length = sum(window.duration_s for window in counting) or 1.0
-    lags = [(row.sent_ns - row.planned_ns) / 1e9 for row in requests if row.status not in UNSENT]
-    services = sum(cpu_s(fleet) for window in counting for fleet in window.fleets)
-    return LoadSummary(
-        rate_per_s=plan.rate_per_s,
-        requests=len(requests),
-        dropped=sum(row.status in UNSENT for row in requests),
-        failed=sum(row.status not in {CREATED, *UNSENT} for row in requests),
-        lag_p50_s=quantile(lags, 0.5),
-        lag_p99_s=quantile(lags, 0.99),
-        utilisation=services / length / plan.service_cpus,
-        load_utilisation=sum(window.machine.load_s for window in counting)
-        / length
-        / min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus),
-        steal=sum(window.machine.steal_s for window in counting) / length,
-        foreign=sum(window.machine.foreign_s for window in counting) / length,
-        set_aside=len(work) - len(counting),
-        lost_workers=sum(each.lost_workers for each in work),
-        workers=_workers(requests) if plan.workers else (),
-    )
-
-
-def _workers(requests: Sequence[Request]) -> tuple[WorkerLag, ...]:
-    """How late each load worker sent."""
-    lags: defaultdict[int, list[float]] = defaultdict(list)
-    for row in requests:
-        if row.status not in UNSENT:
-            lags[row.worker].append((row.sent_ns - row.planned_ns) / 1e9)
-    return tuple(
-        WorkerLag(
-            worker=worker,
-            arrivals=len(mine),
-            lag_p50_s=quantile(mine, 0.5),
-            lag_p99_s=quantile(mine, 0.99),
-        )
-        for worker, mine in sorted(lags.items())
     )

@@ -317,7 +317,7 @@ class Rig:
         return {service: count - before.get(service, 0) for service, count in now.items()}
 
     def exemplars(self, epoch: int, window: int) -> tuple[Exemplar, ...]:
-        """The slowest trace of every set-up in the window that was just measured; none if the sink has died."""
+        """The slowest trace of every set-up in the window just measured; none if the sink has died."""
         found = self.sink.exemplars() if self.sink.is_running() else {}
         return tuple(
             Exemplar(setup=setup, epoch=epoch, window=window, spans=spans)

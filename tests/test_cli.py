@@ -63,6 +63,12 @@ def test_all_setups_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
             "leave out",
         ),
         (["run", "--sink-host", "0.0.0.0"], 2, "goes with --target"),
+        (
+            ["run", "--collector", "rotel", "--target", "none=http://a:1", "--target", "batch=http://b:1"],
+            2,
+            "fleets started here",
+        ),
+        (["run", "--collector", "http://a:4318", "--setups", "batch-grpc"], 2, "exports over grpc"),
         (["run", "--master", "0.0.0.0:5557"], 2, "goes with --workers"),
         (["run", "--remote-workers", "2"], 2, "cannot reach fleets that listen on this machine's loopback"),
         (["setups", "--env", "btach"], 2, "no set-up named 'btach'"),

@@ -24,7 +24,7 @@ class Tool:
         program: its file, below its folder.
         build: programs that getting it needs.
         run: programs that running it needs.
-        image: of a container that does the same; empty where nobody offers one.
+        image: of a container that does the same, as `compose.yaml` has it; empty where nobody offers one.
     """
 
     name: str
@@ -87,7 +87,7 @@ TOOLS = {
             version="0.161.0",
             program="otelcol",
             build=("go",),
-            image="otel/opentelemetry-collector-contrib",
+            image="otel/opentelemetry-collector-contrib:0.161.0",
         ),
         Tool(
             name="rotel",
@@ -103,7 +103,7 @@ TOOLS = {
             version="1.76.0",
             program="jaeger",
             build=("go",),
-            image="jaegertracing/jaeger",
+            image="jaegertracing/jaeger:2.13.0",
         ),
         Tool(
             name="zipkin",
@@ -112,7 +112,7 @@ TOOLS = {
             program="zipkin.jar",
             build=("mvn", "java"),
             run=("java",),
-            image="openzipkin/zipkin",
+            image="openzipkin/zipkin:3.6.1",
         ),
         Tool(
             name="aspire",
@@ -120,7 +120,7 @@ TOOLS = {
             version="13.5.4",
             program="dashboard",
             build=("npm",),
-            image="mcr.microsoft.com/dotnet/aspire-dashboard",
+            image="mcr.microsoft.com/dotnet/aspire-dashboard:13.5.4",
         ),
     )
 }

@@ -155,7 +155,7 @@ def _jaeger(workshop: _Workshop) -> None:
     source = workshop.folder / "source"
     shutil.copytree(answer["Dir"], source)
     target = workshop.tool.program_in(workshop.folder)
-    build = ["go", "build", "-mod=mod", "-ldflags=-s -w", "-o", target, "./cmd/jaeger"]
+    build: list[str | Path] = ["go", "build", "-mod=mod", "-ldflags=-s -w", "-o", target, "./cmd/jaeger"]
     for folder in (source, *source.rglob("*")):
         folder.chmod(0o755)
     workshop.run("building it, some minutes", build, cwd=source)
@@ -189,7 +189,7 @@ def _aspire(workshop: _Workshop) -> None:
 def _rotel(workshop: _Workshop) -> None:
     # Its program is linked against this very Python's library.
     requirement = f"rotel=={workshop.tool.version}"
-    pip = ["python3.11", "-m", "pip", "install", "--quiet"]
+    pip: list[str | Path] = ["python3.11", "-m", "pip", "install", "--quiet"]
     if shutil.which("uv"):
         pip = ["uv", "pip", "install", "--quiet", "--python", "python3.11"]
     workshop.run("its wheel", [*pip, "--no-deps", "--target", workshop.folder, requirement])

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from bench.backends.catalogue import FOLDER, TOOLS
+from bench.backends.catalogue import TOOLS
 from bench.backends.install import get
-from bench.commands.shared import Commands, complain
+from bench.commands.shared import Commands, complain, relative
 from bench.errors import BenchError
 
 
@@ -40,5 +40,5 @@ def _backends(args: argparse.Namespace) -> int:
             # One that cannot be had takes nothing from the others.
             code = code or complain(error)
         else:
-            sys.stdout.write(f"{name} {tool.version}: is in {FOLDER.name}/{name}\n")
+            sys.stdout.write(f"{name} {tool.version}: is in {relative(tool.folder)}\n")
     return code

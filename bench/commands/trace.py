@@ -9,6 +9,7 @@ import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TextIO
 from urllib.parse import urlsplit
 
 import msgspec
@@ -119,15 +120,14 @@ def _trace(args: argparse.Namespace) -> int:
     backend = "aspire" if args.ui else args.backend
     with _stage(backend) as (logs, sink, running):
         shown = _told(args, logs, sink, running)
+        _deliver(shown, args)
         if args.endpoint:
             _forward(sink, args.endpoint, dict(args.header))
         if running is not None:
-            if running.otlp and not running.exporters:
+            if not running.exporters:
                 _forward(sink, f"{running.otlp}/v1/traces", {})
             running.wait_for(shown.spans)
-        _deliver(shown, args)
-        if running is not None:
-            _stay(running, shown, browser=args.ui)
+            _stay(running, shown, sys.stderr if args.json else sys.stdout, browser=args.ui)
     return 0
 
 
@@ -188,15 +188,15 @@ def _forward(sink: Sink, url: str, headers: dict[str, str]) -> None:
     sys.stderr.write(f"sent {done.exports} exports to {url}, which took all of them\n")
 
 
-def _stay(backend: Backend, shown: Shown, *, browser: bool) -> None:
+def _stay(backend: Backend, shown: Shown, out: TextIO, *, browser: bool) -> None:
     """Says where the trace is to be seen, and waits for Ctrl-C."""
     for trace_id, mine in traces(shown.spans).items():
         page = backend.page or backend.api
         url = page.format(trace_id)
-        sys.stdout.write(f"\n{backend.name} has the same tree of {len(mine)} spans: {url}\n")
+        out.write(f"\n{backend.name} has the same tree of {len(mine)} spans: {url}\n")
         if browser:
             webbrowser.open(url)
-    sys.stdout.write("Ctrl-C ends it.\n")
+    out.write("Ctrl-C ends it.\n")
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):
         while True:

@@ -5,6 +5,7 @@ Rule 2: the only module of the harness that imports OpenTelemetry, and only its 
 """
 
 import asyncio
+import contextlib
 import gzip
 import secrets
 import time
@@ -205,10 +206,10 @@ def _bytes(body: Body) -> bytes:
 
 def _request(body: Body) -> ExportTraceServiceRequest:
     """A body's message; an empty one where it cannot be read."""
-    try:
-        return ExportTraceServiceRequest.FromString(body.unpacked())
-    except UNREADABLE:
-        return ExportTraceServiceRequest()
+    request = ExportTraceServiceRequest()
+    with contextlib.suppress(*UNREADABLE):
+        request.MergeFromString(body.unpacked())
+    return request
 
 
 def _parts(body: Body) -> tuple[list[Part], bool]:

@@ -1,7 +1,6 @@
 """Whole runs: a healthy one, and what happens when a part of it is killed in the middle."""
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -15,7 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.e2e.runs import PATIENCE_S, ROOT, Run, invalid
+
 SHORT = [
     "--epochs",
     "1",
@@ -30,81 +30,6 @@ SHORT = [
     "--phases",
     "rotation",
 ]
-PATIENCE_S = 120.0
-
-
-class Run:
-    """A run in the background."""
-
-    def __init__(self, out: Path, *arguments: str) -> None:
-        self.out = out
-        self.log = out.with_suffix(".log")
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench", "run", "--out", str(out), *arguments],
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self.children: set[psutil.Process] = set()
-
-    def wait_for(self, condition: Callable[[], Any]) -> Any:
-        """What the condition gives, once it gives something."""
-        until = time.monotonic() + PATIENCE_S
-        while time.monotonic() < until:
-            found = condition()
-            if found:
-                return found
-            assert self.process.poll() is None, self.log.read_text()
-            time.sleep(0.05)
-        raise AssertionError(f"nothing came in {PATIENCE_S:g} s: {self.log.read_text()}")
-
-    def wait_for_window(self) -> None:
-        """Returns in the middle of the run, when its first window is on disk."""
-        path = self.out / "windows.jsonl"
-        self.wait_for(lambda: path.exists() and '"kind":"work"' in path.read_text())
-        self.children |= set(psutil.Process(self.process.pid).children(recursive=True))
-
-    def child(self, *words: str) -> psutil.Process:
-        """The first child whose command line has all these words."""
-        return next(child for child in self.children if all(word in child.cmdline() for word in words))
-
-    def end(self) -> int:
-        """The exit code."""
-        return self.process.wait(PATIENCE_S)
-
-    def text(self) -> str:
-        return self.log.read_text()
-
-    def summary(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads((self.out / "summary.json").read_text())
-        return loaded
-
-    def survivors(self) -> list[psutil.Process]:
-        """Children that are left after a few seconds."""
-        _, alive = psutil.wait_procs(self.children, timeout=10)
-        return [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
-
-
-@pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
-    """Starts runs, and stops what a failed test leaves behind."""
-    runs: list[Run] = []
-
-    def begin(*arguments: str) -> Run:
-        runs.append(Run(tmp_path / f"run{len(runs)}", *arguments))
-        return runs[-1]
-
-    yield begin
-    for run in runs:
-        if run.process.poll() is None:
-            run.process.send_signal(signal.SIGINT)
-            run.process.wait(PATIENCE_S)
-
-
-def invalid(summary: dict[str, Any]) -> set[str]:
-    return {caveat["code"] for caveat in summary["caveats"] if caveat["severity"] == "invalid"}
 
 
 def test_a_smoke_run_balances_over_http_and_grpc_for_every_kind_of_span(start: Callable[..., Run]) -> None:
@@ -148,6 +73,7 @@ def test_a_smoke_run_balances_over_http_and_grpc_for_every_kind_of_span(start: C
         "report.html",
         "overhead.svg",
         "manifest.json",
+        "traces.jsonl.gz",
     }
     assert {path.name for path in run.out.iterdir()} == files
     assert run.survivors() == []

@@ -1,0 +1,72 @@
+"""A run in the background, and what became of it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parent.parent.parent
+PATIENCE_S = 120.0
+
+
+class Run:
+    """A run in the background."""
+
+    def __init__(self, out: Path, *arguments: str) -> None:
+        self.out = out
+        self.log = out.with_suffix(".log")
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "bench", "run", "--out", str(out), *arguments],
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.children: set[psutil.Process] = set()
+
+    def wait_for(self, condition: Callable[[], Any]) -> Any:
+        """What the condition gives, once it gives something."""
+        until = time.monotonic() + PATIENCE_S
+        while time.monotonic() < until:
+            found = condition()
+            if found:
+                return found
+            assert self.process.poll() is None, self.log.read_text()
+            time.sleep(0.05)
+        raise AssertionError(f"nothing came in {PATIENCE_S:g} s: {self.log.read_text()}")
+
+    def wait_for_window(self) -> None:
+        """Returns in the middle of the run, when its first window is on disk."""
+        path = self.out / "windows.jsonl"
+        self.wait_for(lambda: path.exists() and '"kind":"work"' in path.read_text())
+        self.children |= set(psutil.Process(self.process.pid).children(recursive=True))
+
+    def child(self, *words: str) -> psutil.Process:
+        """The first child whose command line has all these words."""
+        return next(child for child in self.children if all(word in child.cmdline() for word in words))
+
+    def end(self) -> int:
+        """The exit code."""
+        return self.process.wait(PATIENCE_S)
+
+    def text(self) -> str:
+        return self.log.read_text()
+
+    def summary(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads((self.out / "summary.json").read_text())
+        return loaded
+
+    def survivors(self) -> list[psutil.Process]:
+        """Children that are left after a few seconds."""
+        _, alive = psutil.wait_procs(self.children, timeout=10)
+        return [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
+
+
+def invalid(summary: dict[str, Any]) -> set[str]:
+    return {caveat["code"] for caveat in summary["caveats"] if caveat["severity"] == "invalid"}

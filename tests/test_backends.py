@@ -1,0 +1,345 @@
+"""Collectors and trace backends: how they are got, configured, read, and what they need themselves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench import cli, collected, otlp
+from bench.backends import catalogue, collector, install, readback
+from bench.backends.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
+from bench.errors import ServiceError, UsageError
+from bench.journey import Event, Told, tree
+from bench.meter import MachineMeter
+from bench.model import Ending, Kind, Memory, Plan, Window
+from bench.overhead import summarise
+from bench.store import Store
+from tests import make
+from tests.test_overhead import COSTS, requests, windows
+
+ROOT = Path(__file__).parent.parent
+COMPOSE = ROOT / "compose.yaml"
+
+# ---------------------------------------------------------------- what there is
+
+
+def test_the_containers_are_those_of_the_catalogue_and_the_file_is_valid() -> None:
+    schema = ["--builtin-schema", "vendor.compose-spec", str(COMPOSE)]
+    checked = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", *schema], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout
+    text = COMPOSE.read_text("utf-8")
+    images = {line.split()[-1] for line in text.splitlines() if line.strip().startswith("image:")}
+    assert images == {tool.image for tool in TOOLS.values() if tool.image}
+    assert TOOLS["otelcol"].image.endswith(f":{TOOLS['otelcol'].version}")
+    assert "was not run" in text
+    for tool in TOOLS.values():
+        assert not tool.image or f"\n  {tool.name}:\n" in text, f"docker compose up {tool.name}"
+    for port in collector.SINK_PORTS:
+        assert str(port) in text
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder for tools."""
+    for module in (catalogue, install):
+        monkeypatch.setattr(module, "FOLDER", tmp_path / "tools")
+    return tmp_path / "tools"
+
+
+def tool(name: str = "zipkin", *, build: tuple[str, ...] = (), run: tuple[str, ...] = ()) -> Tool:
+    return replace(TOOLS[name], build=build, run=run)
+
+
+def test_a_tool_that_is_not_here_is_named_with_what_to_do(elsewhere: Path) -> None:
+    assert not elsewhere.exists()
+    with pytest.raises(UsageError, match=r"zipkin 3.6.1 is not in tools/") as caught:
+        tool().require()
+    assert "nox -s backends -- zipkin" in caught.value.hint
+    with pytest.raises(UsageError, match="runs with no-such-program") as caught:
+        tool(run=("no-such-program",)).require()
+    assert "docker compose up zipkin" in caught.value.hint
+
+
+def test_a_tool_of_another_version_is_not_here(elsewhere: Path) -> None:
+    (elsewhere / "zipkin").mkdir(parents=True)
+    (elsewhere / "zipkin" / "zipkin.jar").touch()
+    (elsewhere / "zipkin" / "version").write_text("3.6.0\n", "utf-8")
+    assert not tool().is_here()
+    (elsewhere / "zipkin" / "version").write_text("3.6.1\n", "utf-8")
+    assert tool().is_here()
+
+
+def script(folder: Path, name: str, body: str) -> None:
+    """A program on the PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/sh\n{body}\n", "utf-8")
+    (folder / name).chmod(0o755)
+
+
+def test_where_a_program_is_missing_a_container_is_named(elsewhere: Path) -> None:
+    with pytest.raises(UsageError, match="getting jaeger needs no-such-program") as caught:
+        install.get(tool("jaeger", build=("no-such-program",)), print)
+    assert "docker compose up jaeger" in caught.value.hint
+    assert not elsewhere.exists()
+
+
+def test_what_could_not_be_got_leaves_its_last_words_and_nothing_else(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path / "bin", "mvn", "echo half > $PWD/zipkin-server-half.jar; echo no route >&2; exit 7")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    with pytest.raises(ServiceError, match=r"mvn ended with code 7: no route") as caught:
+        install.get(tool(), print)
+    assert "tools/zipkin.log" in caught.value.hint
+    assert [path.name for path in elsewhere.iterdir()] == ["zipkin.log"]
+
+
+def test_what_was_got_stands_in_its_folder_with_its_version(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    script(tmp_path / "bin", "mvn", "echo jar > $PWD/zipkin-server-3.6.1-exec.jar")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    install.get(tool(), said.append)
+    assert tool().require().read_text("utf-8") == "jar\n"
+    assert said == ["zipkin 3.6.1: its jar"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["zipkin", "zipkin.log"]
+
+
+def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
+    elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script(tmp_path / "bin", "mvn", "echo jar > $PWD/zipkin-server-3.6.1-exec.jar")
+    script(tmp_path / "bin", "java", "true")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    monkeypatch.setitem(TOOLS, "jaeger", tool("jaeger", build=("no-such-program",)))
+    assert cli.main(["backends", "jaeger", "zipkin"]) == 2
+    printed = capsys.readouterr()
+    assert f"zipkin 3.6.1: is in {elsewhere / 'zipkin'}" in printed.out
+    assert "error: getting jaeger needs no-such-program" in printed.err
+    assert cli.main(["backends", "zipkin"]) == 0
+    assert "is here already" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------- a collector
+
+
+@pytest.mark.parametrize("text", [*COLLECTORS, "http://10.0.0.5:4318", "http://a:4318,http://a:4317"])
+def test_a_collector_is_a_tool_or_addresses(text: str) -> None:
+    assert collector.parse(text) == text
+    assert collector.is_elsewhere(text) == (text not in COLLECTORS)
+
+
+@pytest.mark.parametrize("text", ["otelcoll", "10.0.0.5:4318", "http://a", "http://u:secret@a:4318", ""])
+def test_what_is_no_collector_is_refused_and_no_password_repeated(text: str) -> None:
+    with pytest.raises(ValueError, match=r"neither|leave user and password") as caught:
+        collector.parse(text)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_collector_without_an_address_for_grpc_takes_no_setup_that_needs_one() -> None:
+    protocols = {"batch": "http/protobuf", "batch-grpc": "grpc"}
+    collector.check_protocols("otelcol", protocols)
+    collector.check_protocols("http://a:4318,http://a:4317", protocols)
+    with pytest.raises(UsageError, match="batch-grpc exports over grpc"):
+        collector.check_protocols("http://a:4318", protocols)
+
+
+def test_the_collector_limits_memory_before_it_batches_and_sends_metrics_only_over_otlp() -> None:
+    made = collector.configuration((1, 2), {"otlp_http/sink": {}, "zipkin": {}})
+    pipelines = json.loads(json.dumps(made))["service"]["pipelines"]
+    for pipeline in pipelines.values():
+        assert pipeline["processors"] == ["memory_limiter", "batch"]
+    assert pipelines["traces"]["exporters"] == ["otlp_http/sink", "zipkin"]
+    assert pipelines["metrics"]["exporters"] == ["otlp_http/sink"]
+
+
+def test_a_program_on_the_leash_ends_with_the_harness() -> None:
+    # A harness that starts a program, says its id, and is killed.
+    code = (
+        "import subprocess, sys, time; "
+        "child = subprocess.Popen([sys.executable, '-m', 'bench.leash', 'sleep', '60']); "
+        "print(child.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as harness:
+        assert harness.stdout is not None
+        child = psutil.Process(int(harness.stdout.readline()))
+        while child.name() != "sleep":
+            assert child.is_running()
+        harness.send_signal(signal.SIGKILL)
+        harness.wait()
+    _, alive = psutil.wait_procs([child], timeout=5)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
+
+
+# ---------------------------------------------------------------- what it needs itself
+
+
+def through(plan: Plan, cpu_s: float, idle: float) -> list[Window]:
+    """Windows of a run whose collector needs so much a span, and so much at rest."""
+    found = []
+    quiet = [make.quiet(plan, Kind.IDLE, epoch, duration_s=2.0) for epoch in range(plan.epochs)]
+    for window in (*quiet, *windows(plan, COSTS)):
+        spans = sum(sum(fleet.account.spans.values()) for fleet in window.fleets)
+        used = idle * window.duration_s + (spans * cpu_s if window.kind is Kind.WORK else 0.0)
+        read = Memory(
+            setup="", service="otelcol", pss_bytes=40, uss_bytes=30, peak_rss_bytes=50 + window.epoch
+        )
+        found.append(
+            replace(window, machine=replace(window.machine, collector_s=used), memory=(*window.memory, read))
+        )
+    return found
+
+
+@pytest.mark.parametrize("idle", [0.0, 0.01])
+def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -> None:
+    plan = replace(make.plan(), collector="otelcol")
+    mine = through(plan, 20e-6, idle)
+    counting = [window for window in mine if window.kind is Kind.WORK]
+    found = collected.summarise(plan, mine, counting)
+    assert found is not None
+    assert found.cpu_per_span_s == pytest.approx(20e-6)
+    assert found.cpu_per_span_low_s == pytest.approx(20e-6)
+    assert (found.pss_bytes, found.peak_rss_bytes) == (40, 51)
+    assert found.spans == sum(
+        sum(fleet.account.spans.values()) for window in counting for fleet in window.fleets
+    )
+    assert found.cpu_share is not None
+    assert found.cpu_share > idle
+
+
+def test_one_that_somebody_else_started_has_no_cost_and_is_no_zero() -> None:
+    plan = replace(make.plan(), collector="http://a:4318")
+    mine = windows(plan, COSTS)
+    found = collected.summarise(plan, mine, [window for window in mine if window.kind is Kind.WORK])
+    assert found is not None
+    assert found.spans > 0
+    assert (found.cpu_per_span_s, found.cpu_share, found.pss_bytes) == (None, None, None)
+    assert collected.summarise(make.plan(), mine, mine) is None
+
+
+def test_its_cpu_is_not_that_of_other_programs() -> None:
+    reading = MachineMeter.between((0.0, 0.0, (0, 0, 0, 0)), (0.0, 5.0, (10**9, 0, 0, 3 * 10**9)), 10**9)
+    assert (reading.collector_s, reading.foreign_s) == (3.0, 0.0)
+
+
+def test_a_window_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
+    plan = replace(make.plan(), collector="otelcol")
+    mine = windows(plan, COSTS)
+    good = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
+    mine[-1] = replace(mine[-1], drained=False)
+    bad = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
+    assert "collector" not in {caveat.code for caveat in good.caveats}
+    assert "collector" in {caveat.code for caveat in bad.caveats}
+    assert not bad.valid
+
+
+# ---------------------------------------------------------------- what a backend says
+
+values = st.one_of(st.text(max_size=5), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(-1e9, 1e9))
+events = st.builds(Event, name=st.text(max_size=3), at_ns=st.integers(0, 2**63))
+spans = st.builds(
+    Told,
+    service=st.sampled_from(["frontend-app", "order-service"]),
+    trace_id=st.just("a" * 32),
+    span_id=st.uuids().map(lambda each: each.hex[:16]),
+    parent_id=st.sampled_from(["", "b" * 16]),
+    name=st.text(max_size=5),
+    kind=st.sampled_from(otlp.KINDS),
+    start_ns=st.integers(0, 2**63),
+    end_ns=st.integers(0, 2**63),
+    status=st.sampled_from(otlp.STATUSES),
+    message=st.text(max_size=5),
+    attributes=st.dictionaries(st.text(max_size=3), values, max_size=2),
+    events=st.lists(st.builds(Event, name=st.text(max_size=3), at_ns=st.integers(0, 2**63)), max_size=2).map(
+        tuple
+    ),
+    scope=st.text(max_size=3),
+)
+
+
+@given(st.lists(spans, max_size=4))
+def test_otlp_json_says_what_was_written(told: list[Told]) -> None:
+    body = json.dumps({"result": otlp.encode(told), "data": otlp.encode(told)}).encode()
+    for read in (readback.jaeger, readback.aspire):
+        assert sorted(read(body), key=repr) == sorted(told, key=repr)
+
+
+ZIPKIN = b"""[
+ {"traceId": "a1", "parentId": "01", "id": "02", "name": "post", "timestamp": 1700000000000002,
+  "duration": 5, "localEndpoint": {"serviceName": "order-service"}, "tags": {"error": "late"},
+  "annotations": [{"timestamp": 1700000000000003, "value": "exception"}]},
+ {"traceId": "a1", "id": "01", "kind": "SERVER", "name": "post /orders",
+  "timestamp": 1700000000000000, "duration": 9, "localEndpoint": {"serviceName": "order-service"}}]"""
+
+
+def test_zipkin_knows_no_internal_spans_and_small_letters_only() -> None:
+    inner, root = readback.zipkin(ZIPKIN)
+    assert (inner.kind, root.kind, root.parent_id) == ("internal", "server", "")
+    assert (inner.status, inner.events[0].name) == ("error", "exception")
+    assert root.duration_s == pytest.approx(9e-6)
+    loud = replace(root, name="POST /orders", start_ns=0, attributes={"x": 1})
+    assert tree([inner, root]) == tree([loud, inner])
+    assert tree([root]) != tree([replace(root, parent_id="03")])
+
+
+# ---------------------------------------------------------------- traces that a run has kept
+
+
+def test_the_slowest_trace_is_shown_unless_another_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept = [make.exemplar(trace="aa11", length_ms=10), make.exemplar(trace="bb22", length_ms=90, window=1)]
+    Store(tmp_path).append_exemplars(kept)
+    assert cli.main(["trace", "--from", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("bb22") < printed.index("aa11")
+    assert "epoch 0, window 1" in printed
+    page = tmp_path / "page.html"
+    assert cli.main(["trace", "--from", str(tmp_path), "aa", "--html", str(page)]) == 0
+    assert "epoch 0, window 0" in capsys.readouterr().out
+    assert "aa11" in page.read_text("utf-8")
+    assert "CPU beside" not in page.read_text("utf-8")
+    assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["resourceSpans"][0]["scopeSpans"][0]["spans"]
+    assert [span["name"] for span in found] == ["root", "child"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--from", "nowhere"], 5, "nowhere has kept no traces"),
+        (["--from", "{kept}", "cc"], 5, "has no trace cc"),
+        (["--from", "{kept}", "aa", "bb"], 2, "takes a folder and one trace"),
+        (["--from", "{kept}", "--ui"], 2, "shows a trace that was kept"),
+        (["--header", "a=b"], 2, "--header goes with --endpoint"),
+    ],
+)
+def test_what_trace_is_asked_wrongly_it_says(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    Store(tmp_path).append_exemplars([make.exemplar(trace="aa11")])
+    assert cli.main(["trace", *(each.replace("{kept}", str(tmp_path)) for each in arguments)]) == code
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert "hint: " in printed
+
+
+@pytest.mark.parametrize("name", BACKENDS)
+def test_a_backend_that_was_not_got_is_said_before_anything_starts(
+    name: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["trace", "--backend", name]) == 2
+    assert f"hint: get it once with `nox -s backends -- {name}`" in capsys.readouterr().err
+    assert cli.main(["run", "--dry-run", "--setups", "batch", "--collector", "otelcol"]) == 2
+    assert not elsewhere.exists()
