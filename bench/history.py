@@ -160,6 +160,7 @@ def _key(found: Past) -> tuple[str, ...]:
         f"{machine.cpu}, {machine.cpus_usable} CPUs usable",
         "services pinned" if plan.services_cpus else "not pinned",
         *(("fleets elsewhere",) if plan.targets else ()),
+        *((f"through {plan.collector}",) if plan.collector else ()),
         *(_environment(plan)),
         f"{plan.connections} connections to an upstream",
         f"method {plan.method}",

@@ -3,7 +3,7 @@
 Rule 1: a child has a session of its own, so that Ctrl-C reaches the harness alone, which
 then ends the run in order.
 Rule 2: a child reads its standard input and stops when it ends: it cannot outlive the
-harness, however that ended.
+harness, however that ended. A program that somebody else wrote is kept on a leash for that.
 Rule 3: what a child says goes to a file, and its last lines into the error if it dies.
 """
 

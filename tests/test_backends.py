@@ -16,11 +16,14 @@ from hypothesis import strategies as st
 from bench import cli, collected, otlp
 from bench.backends import catalogue, collector, install, readback
 from bench.backends.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
+from bench.differences import Measured, differences
 from bench.errors import ServiceError, UsageError
 from bench.journey import Event, Told, tree
 from bench.meter import MachineMeter
 from bench.model import Ending, Kind, Memory, Plan, Window
 from bench.overhead import summarise
+from bench.report import markdown
+from bench.report.run import report
 from bench.store import Store
 from tests import make
 from tests.test_overhead import COSTS, requests, windows
@@ -216,6 +219,25 @@ def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -
     )
     assert found.cpu_share is not None
     assert found.cpu_share > idle
+
+
+def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
+    plan = replace(make.plan(), collector="otelcol")
+    mine = through(plan, 20e-6, 0.01)
+    shown = markdown.render(report(summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))))
+    assert "## The collector between services and sink" in shown
+    assert "20.0" in shown
+    assert "--collector otelcol" in shown
+
+
+def test_runs_with_and_without_one_differ_and_may_be_compared() -> None:
+    sides = [
+        Measured(name="x", summary=summarise(make.raw(plan, windows(plan, COSTS), requests(plan))))
+        for plan in (make.plan(), replace(make.plan(), collector="rotel"))
+    ]
+    (found,) = differences(*sides)
+    assert (found.what, found.before, found.after) == ("collector between services and sink", "-", "rotel")
+    assert not found.decisive
 
 
 def test_one_that_somebody_else_started_has_no_cost_and_is_no_zero() -> None:

@@ -38,6 +38,11 @@ def test_epochs_and_windows_come_in_their_order() -> None:
     assert record.requests == outcome.requests
 
 
+def test_the_slowest_traces_of_every_window_are_kept() -> None:
+    _, _, record = carried_out(PLAN)
+    assert [(each.epoch, each.window) for each in record.exemplars] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+
+
 def test_memory_is_read_once_an_epoch_outside_windows() -> None:
     outcome, _, _ = carried_out(PLAN)
     assert [bool(window.memory) for window in outcome.windows if window.kind is Kind.WORK] == [

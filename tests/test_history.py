@@ -101,6 +101,14 @@ def test_other_machines_and_other_set_ups_are_other_trends() -> None:
     assert [trend.setup for trend in found.groups[0].trends].count("mine") == 2
 
 
+def test_a_run_through_a_collector_is_told_apart() -> None:
+    through = past(1, 0.5)
+    through = replace(through, run=replace(through.run, plan=replace(through.run.plan, collector="rotel")))
+    found = history([past(0, 0.5), through], {}, ())
+    assert [group.results for group in found.groups] == [1, 1]
+    assert "through rotel" in found.groups[1].what
+
+
 def test_versions_that_changed_stand_beside_a_result() -> None:
     machines = [
         Machine(

@@ -14,11 +14,11 @@ from urllib.parse import urlsplit
 
 from bench.backends.catalogue import COLLECTORS, TOOLS
 from bench.backends.program import HOST, STOP_LIMIT_S, free_ports, start
-from bench.errors import UsageError
+from bench.errors import ServiceError, UsageError
 from bench.meter import memory_bytes, pin
 from bench.model import Memory
 from bench.process import Child
-from bench.sink import Sink
+from bench.sink import DRAIN_LIMIT_S, Sink
 
 SINK_PORTS = (14318, 14317)
 """Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
@@ -99,7 +99,7 @@ def is_elsewhere(name: str) -> bool:
 
 
 def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Collector:
-    """The collector that a plan names, listening.
+    """The collector that a plan names; a first span has come through it.
 
     Args:
         name: as `parse` returns it.
@@ -109,8 +109,24 @@ def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Coll
 
     Raises:
         UsageError: it was not got.
-        ServiceError: it does not start.
+        ServiceError: it does not start, or the span did not arrive.
     """
+    made = _begun(name, sink, logs, cpus)
+    try:
+        if not made.drain(sink):
+            made.check()
+            http, grpc = (sink.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
+            raise ServiceError(
+                f"a span sent to the collector at {made.endpoints['http/protobuf']} does not come to the sink",
+                f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
+            )
+    except BaseException:
+        made.stop()
+        raise
+    return made
+
+
+def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collector:
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
         # Without an address of its own, a set-up that exports over grpc finds none, which is said.
@@ -179,7 +195,7 @@ def configuration(ports: tuple[int, ...], exporters: Mapping[str, object]) -> di
             "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
             "pipelines": {
                 "traces": {**pipeline, "exporters": list(exporters)},
-                "metrics": {**pipeline, "exporters": measuring},
+                **({"metrics": {**pipeline, "exporters": measuring}} if measuring else {}),
             },
         },
     }

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from bench.backends.catalogue import TOOLS
 from bench.backends.collector import SINK_PORTS, otelcol
@@ -181,6 +182,15 @@ def test_any_backend_gets_the_spans_with_its_key() -> None:
     assert "Traceback" not in refused.stderr
 
 
+@needs("otelcol")
+@pytest.mark.parametrize("name", ["sink", "front"])
+def test_the_containers_have_a_configuration_that_the_collector_takes(name: str, tmp_path: Path) -> None:
+    compose = YAML(typ="safe").load((ROOT / "compose.yaml").read_text("utf-8"))
+    file = tmp_path / "otelcol.yaml"
+    file.write_text(compose["configs"][name]["content"], "utf-8")
+    subprocess.run([TOOLS["otelcol"].path, "validate", "--config", file], check=True, timeout=60)
+
+
 # ---------------------------------------------------------------- a collector on the way
 
 THROUGH = ["--budget", "smoke", "--setups", "batch,batch-grpc,ratio-50,simple", "--rate", "25"]
@@ -239,6 +249,29 @@ def test_a_collector_that_somebody_else_started_is_one_too(start: Callable[..., 
         assert child.is_running()
     finally:
         child.stop(10)
+
+
+@needs("otelcol")
+def test_a_collector_that_exports_to_somebody_else_is_found_out_at_once(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    ports = free_ports(2)
+    child = otelcol(ports, {"debug": {}}, tmp_path)
+    try:
+        run = start(*THROUGH, "--setups", "batch", "--collector", f"http://127.0.0.1:{ports[0]}")
+        assert run.end() == 3
+        assert "does not come to the sink" in run.text()
+        assert f"export to http://127.0.0.1:{SINK_PORTS[0]}" in run.text()
+        assert "Traceback" not in run.text()
+    finally:
+        child.stop(10)
+
+
+def test_a_collector_that_is_not_there_is_said_at_once(start: Callable[..., Run]) -> None:
+    run = start(*THROUGH, "--setups", "batch", "--collector", "http://127.0.0.1:9")
+    assert run.end() == 3
+    assert "a span sent to the collector at http://127.0.0.1:9 does not come to the sink" in run.text()
+    assert "hint: does it run" in run.text()
 
 
 @needs("otelcol")
