@@ -6,9 +6,9 @@ Reading order, from the bottom up; imports only ever go downward in this list:
 2. `setups`, `plan`, `stats`, `cells`, `line`, `layers`, `ledger`: pure. What is compared, when each request
    is sent, what the numbers may claim, CPU per checkout, what each layer adds, where every span went.
    `journey` tells a single trace, `otlp` writes and reads it.
-3. `search`, `gates`, then `collected`, `health`, `blocks`, `doubts`, `latency` and `overhead`: pure. Slices and
-   windows become figures with verdicts and caveats; `timings` does so for microbenchmarks, `emission` for
-   the specification's report, and `calibration` says what such figures are worth.
+3. `search`, `gates`, then `collected`, `health`, `blocks`, `doubts`, `latency` and `overhead`: pure. Slices
+   and windows become figures with verdicts and caveats; `timings` does so for microbenchmarks, `emission`
+   for the specification's report, and `calibration` says what such figures are worth.
 4. `differences`, `compare`, `gate`, `history`: pure. What two results, a budget, a row of results say.
 5. `report`: pure. Figures become one document, and that a terminal's tables, Markdown or a page.
 6. `process`, `leash`, `fleet`, `target`, `sink`, `load`, `meter`, `machine`, `store`, `manifest`: the outside

@@ -113,17 +113,22 @@ def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Coll
     """
     made = _begun(name, sink, logs, cpus)
     try:
-        if not made.drain(sink):
-            made.check()
-            http, grpc = (sink.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
-            raise ServiceError(
-                f"a span sent to the collector at {made.endpoints['http/protobuf']} does not come to the sink",
-                f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
-            )
+        _send_first_span(made, sink)
     except BaseException:
         made.stop()
         raise
     return made
+
+
+def _send_first_span(collector: Collector, sink: Sink) -> None:
+    if collector.drain(sink):
+        return
+    collector.check()
+    http, grpc = (sink.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
+    raise ServiceError(
+        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the sink",
+        f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
+    )
 
 
 def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collector:
