@@ -122,7 +122,19 @@ def test_a_page_and_markdown_tell_the_story() -> None:
     page = html.render(shown)
     assert "which timed out" in page
     assert "<svg" in page
+    indented = "\N{ZERO WIDTH SPACE}" + "\N{NO-BREAK SPACE}" * 2 + "call-order"
+    assert indented in page, "a label that begins with spaces loses them"
     assert "ReadTimeout" in markdown.render(shown)
+
+
+def test_a_span_too_short_to_be_seen_is_drawn_as_a_line() -> None:
+    shown = said.chart(
+        rows([span("frontend-app", "root", end=1000), span("frontend-app", "x", "root", end=0)])
+    )
+    assert shown is not None
+    values = json.loads(json.dumps(shown.spec))["data"]["values"]
+    assert [row["end"] for row in values] == [1000.0, 4.0]
+    assert values[1]["figure"].endswith("0.00 ms")
 
 
 def test_otlp_json_has_the_kinds_of_values_that_it_should() -> None:

@@ -10,6 +10,8 @@ from bench.report.words import ABSENT, Table, milliseconds
 BAR = 40
 NARROW = 24
 """Characters of the waterfall's bars, on a page and in a terminal."""
+NARROWEST = 0.004
+"""Of the chart's width: a span of microseconds is seen, too."""
 INDENT = "\N{NO-BREAK SPACE}" * 2
 ABOUT_CPU = (
     "Wall time is the longest span that a service has; CPU is what its process used from the request until "
@@ -141,14 +143,17 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
     """The waterfall, a colour a service."""
     if not ordered:
         return None
-    begin, _ = _ends(ordered)
+    begin, end = _ends(ordered)
+    least = (end - begin) * NARROWEST
+    nothing = "\N{ZERO WIDTH SPACE}"
     drawn: vega.Rows = [
         {
-            # Two spans of one name are two rows: what makes them differ has no width.
-            "span": f"{INDENT * row.depth}{row.span.name}" + "\N{ZERO WIDTH SPACE}" * at,
+            # Two spans of one name are two rows: what makes them differ has no width. A label that
+            # begins with spaces would lose them.
+            "span": f"{nothing}{INDENT * row.depth}{row.span.name}{nothing * at}",
             "service": row.span.service,
             "start": (row.span.start_ns - begin) / 1e6,
-            "end": (row.span.end_ns - begin) / 1e6,
+            "end": (max(row.span.end_ns, row.span.start_ns + least) - begin) / 1e6,
             "figure": f"{row.span.service}, {row.span.name}: {milliseconds(row.span.duration_s)} ms",
         }
         for at, row in enumerate(ordered)
@@ -156,7 +161,7 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
     services = list(dict.fromkeys(row.span.service for row in ordered))
     x = {"field": "start", "type": "quantitative", "title": "ms after the first span began"}
     y = vega.names("span", [row["span"] for row in drawn])
-    axis = {"labelAlign": "left", "labelPadding": 240, "labelLimit": 235}
+    axis = {"labelAlign": "left", "labelPadding": 260, "labelLimit": 255}
     bars: vega.Spec = {
         "mark": {"type": "bar", "height": 12, "minBandSize": 2},
         "encoding": {
