@@ -20,10 +20,11 @@ from bench.differences import Measured, differences
 from bench.errors import ServiceError, UsageError
 from bench.journey import Event, Told, tree
 from bench.meter import MachineMeter
-from bench.model import Ending, Kind, Memory, Plan, Window
+from bench.model import Ending, Kind, Memory, Plan, Purpose, Window
 from bench.overhead import summarise
 from bench.report import markdown
 from bench.report.run import report
+from bench.solo import Wanted
 from bench.store import Store
 from tests import make
 from tests.test_overhead import COSTS, requests, windows
@@ -264,6 +265,18 @@ def test_a_window_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
     assert "collector" not in {caveat.code for caveat in good.caveats}
     assert "collector" in {caveat.code for caveat in bad.caveats}
     assert not bad.valid
+
+
+def test_a_visit_of_the_solo_phase_that_it_did_not_pass_on_is_counted_too() -> None:
+    wanted = Wanted(epoch=0, number=0, setup="batch", purpose=Purpose.FLUSH)
+    slices = [
+        wanted.measured(
+            duration_s=1.0, reading=make.fleet("batch", 1.0), machine=make.machine(), drained=drained
+        )
+        for drained in (True, False, False)
+    ]
+    whole = make.raw(make.plan(), [], [])
+    assert collected.undrained(replace(whole, slices=tuple(slices))) == 2
 
 
 # ---------------------------------------------------------------- what a backend says

@@ -124,12 +124,15 @@ def test_the_exemplar_of_a_setup_is_its_slowest_trace_with_all_its_spans() -> No
         for part in (spans[:3], spans[3:]):
             sink.keep(Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
     sink.keep(Body(body("lean", trace_of(3), length_ns=1)))
+    # Its calls may take longer than a checkout: one that nobody waits for.
+    sink.keep(Body(body("lean", trace_of(5)[1:], length_ns=50)))
     sink.keep(Body(body("", trace_of(4), length_ns=99)))
     assert sink.exemplars() == {}, "before any account there is none"
     sink.close({})
     found = sink.exemplars()
     assert set(found) == {"batch", "lean"}
     assert {told.trace_id for told in found["batch"]} == {(1).to_bytes(16).hex()}
+    assert {told.trace_id for told in found["lean"]} == {(3).to_bytes(16).hex()}
     assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
     sink.close({})
     assert sink.exemplars() == {}
