@@ -139,6 +139,12 @@ def between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
     return parse
 
 
+def share(text: str) -> float:
+    """A share from `0.1` or `10%`."""
+    number, scale = (text[:-1], 0.01) if text.endswith("%") else (text, 1.0)
+    return between(0, 1 / scale)(number.strip()) * scale
+
+
 def _between_int(low: int, high: int) -> Callable[[str], int]:
     """A parser of whole numbers in a range."""
 

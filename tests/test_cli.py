@@ -1,5 +1,6 @@
 """The command line: what a user types wrong, and what it answers."""
 
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from bench import cli, machine
 from bench.model import Setup
-from bench.options import defaults, plan_of
+from bench.options import defaults, plan_of, share
 from bench.overhead import summarise
 from bench.plan import duration_s
 from bench.store import Store, pretty
@@ -223,3 +224,10 @@ def test_every_command_that_the_readme_shows_is_understood() -> None:
     for command in shown:
         words = shlex.split(command.replace("[...]", ""))
         assert cli._parser().parse_args(words).call is not None, command
+
+
+def test_a_share_may_be_written_in_percent() -> None:
+    assert share("10%") == pytest.approx(share("0.1"))
+    for wrong in ("110%", "1.1", "x%", "-1%"):
+        with pytest.raises(argparse.ArgumentTypeError):
+            share(wrong)

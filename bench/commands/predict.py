@@ -10,7 +10,7 @@ from bench.commands.shared import Commands
 from bench.errors import ResultsError
 from bench.findings import Summary
 from bench.line import Fit
-from bench.options import between
+from bench.options import between, share
 from bench.process import ROOT
 from bench.report import layers
 from bench.store import read_record
@@ -29,7 +29,10 @@ def add(commands: Commands) -> None:
         "--spans", type=between(0, 1e6), required=True, help="spans of a request, over all its services"
     )
     predict.add_argument(
-        "--ratio", type=between(0, 1), default=1.0, help="share of the traces that is sampled (default: 1)"
+        "--ratio",
+        type=share,
+        default=1.0,
+        help="share of the traces that is sampled, 0.1 or 10%% (default: 1)",
     )
     predict.add_argument(
         "--from", dest="folder", type=Path, default=REFERENCE, metavar="DIR",
