@@ -1,4 +1,4 @@
-"""Runs another program in this process's place, on a leash: `python -m bench.leash PROGRAM ARGUMENTS`.
+"""Runs another program in this process's place, on a leash: `python -P leash.py PROGRAM ARGUMENTS`.
 
 Rule 1: when the harness ends, however it ended, the kernel asks the program to stop. A program of
 our own reads its standard input for that; one that somebody else wrote does not.

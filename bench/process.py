@@ -19,6 +19,8 @@ from bench.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where `services` and `locustfiles` stand."""
+LEASH = ("-P", str(ROOT / "bench" / "leash.py"))
+"""What Python runs another program with, so that it ends with the harness; wherever that is started."""
 LAST_LINES = 5
 
 

@@ -90,7 +90,10 @@ def script(folder: Path, name: str, body: str) -> None:
     (folder / name).chmod(0o755)
 
 
-def test_where_a_program_is_missing_a_container_is_named(elsewhere: Path) -> None:
+def test_where_a_program_is_missing_a_container_is_named(
+    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(elsewhere))
     with pytest.raises(UsageError, match="getting jaeger needs no-such-program") as caught:
         install.get(tool("jaeger", build=("no-such-program",)), print)
     assert "docker compose up jaeger" in caught.value.hint
@@ -106,6 +109,26 @@ def test_what_could_not_be_got_leaves_its_last_words_and_nothing_else(
         install.get(tool(), print)
     assert "tools/zipkin.log" in caught.value.hint
     assert [path.name for path in elsewhere.iterdir()] == ["zipkin.log"]
+
+
+def test_a_build_ends_with_the_harness_that_started_it(tmp_path: Path) -> None:
+    script(tmp_path / "bin", "mvn", "echo $$ > $PWD/pid; exec sleep 60")
+    code = (
+        "from pathlib import Path; from bench.backends import catalogue, install; "
+        f"catalogue.FOLDER = install.FOLDER = Path({str(tmp_path / 'tools')!r}); "
+        "install.get(catalogue.TOOLS['zipkin'], print)"
+    )
+    environ = {**os.environ, "PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    script(tmp_path / "bin", "java", "true")
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=environ) as harness:
+        file = tmp_path / "tools" / "zipkin.part" / "pid"
+        while not (file.exists() and file.read_text("utf-8").strip()):
+            assert harness.poll() is None
+        build = psutil.Process(int(file.read_text("utf-8")))
+        harness.kill()
+        harness.wait()
+    _, alive = psutil.wait_procs([build], timeout=5)
+    assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
 def test_what_was_got_stands_in_its_folder_with_its_version(
@@ -172,7 +195,8 @@ def test_a_program_on_the_leash_ends_with_the_harness() -> None:
     # A harness that starts a program, says its id, and is killed.
     code = (
         "import subprocess, sys, time; "
-        "child = subprocess.Popen([sys.executable, '-m', 'bench.leash', 'sleep', '60']); "
+        "from bench.process import LEASH; "
+        "child = subprocess.Popen([sys.executable, *LEASH, 'sleep', '60']); "
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as harness:

@@ -10,11 +10,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from bench.backends.catalogue import FOLDER, Tool
 from bench.errors import ResultsError, ServiceError, UsageError
+from bench.process import LEASH
 
 Say = Callable[[str], None]
 LAST_LINES = 4
@@ -63,7 +65,8 @@ class _Workshop:
         self._say(f"{self.tool.name} {self.tool.version}: {what}")
         with self.log.open("ab") as log:
             started = subprocess.Popen(
-                [str(part) for part in command],
+                # A build takes minutes: it must not go on without us.
+                [sys.executable, *LEASH, *(str(part) for part in command)],
                 cwd=cwd or self.folder,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
