@@ -1,5 +1,7 @@
 """Every command of the project; `nox -l` lists them. What follows `--` goes to the program behind."""
 
+import sys
+
 import nox
 
 nox.needs_version = ">=2025.10.14"
@@ -26,6 +28,8 @@ def _bench(session: nox.Session, command: str) -> None:
     _install(session)
     session.run(
         "python", "-m", "bench", command, *session.posargs,
+        # Results are on stdout, and nothing else: `--json` can be piped.
+        stderr=sys.stderr,
         interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
     )  # fmt: skip
 
@@ -104,7 +108,7 @@ def trace(session: nox.Session) -> None:
 
 @nox.session
 def backends(session: nox.Session) -> None:
-    """Get real collectors and trace backends, once: Collector, rotel, Jaeger, Zipkin, Aspire (10 minutes)."""
+    """Get real collectors and trace backends, once: Collector, rotel, Jaeger, Zipkin, Aspire (20 minutes)."""
     _bench(session, "backends")
 
 

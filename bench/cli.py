@@ -36,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Explicitly: a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        # A terminal that is closed; `nohup` has it ignored.
+        signal.signal(signal.SIGHUP, _interrupt)
     args = _parser().parse_args(argv)
     try:
         return int(args.call(args))

@@ -1,7 +1,7 @@
 """What a collector between services and sink needed itself, apart from what tracing costs a service.
 
-Rule 1: CPU per span = (clock after the drain - clock before - idle burn) / spans that came through,
-by epoch; the unit of replication is the epoch, as everywhere.
+Rule 1: CPU per span = (clock after the drain - clock before - idle burn) / spans that came through, by
+epoch. It is one process for the whole run, and an absolute figure: its interval is that of an hour.
 """
 
 from collections.abc import Sequence
@@ -31,9 +31,9 @@ def summarise(plan: Plan, windows: Sequence[Window], counting: Sequence[Window])
         spans = sum(map(_spans, mine))
         if spans and memory:
             idle = _idle(windows, epoch)
-            busy = sum(window.machine.collector_s - idle * window.duration_s for window in mine)
+            busy = sum(window.machine.collector_s - idle * _length_s(window) for window in mine)
             costs.append(busy / spans)
-    length = sum(window.duration_s for window in counting)
+    length = sum(map(_length_s, counting))
     cost = mean_interval(costs, plan.confidence) if costs else (None, None, None)
     return CollectorSummary(
         name=plan.collector,
@@ -59,8 +59,13 @@ def _spans(window: Window) -> int:
     return sum(total([fleet.account for fleet in window.fleets]).spans.values())
 
 
+def _length_s(window: Window) -> float:
+    """Between the two readings of the collector's clock."""
+    return window.duration_s + window.drain_s
+
+
 def _idle(windows: Sequence[Window], epoch: int) -> float:
     """CPU seconds per second at rest."""
     idle = [window for window in windows if window.epoch == epoch and window.kind is Kind.IDLE]
-    length = sum(window.duration_s for window in idle)
+    length = sum(map(_length_s, idle))
     return sum(window.machine.collector_s for window in idle) / length if length else 0.0

@@ -139,7 +139,7 @@ def carry_out(
     """
     outcome = Outcome(plan)
     try:
-        _calibrate(outcome, rig, progress)
+        outcome.plan = _calibrated(plan, rig, progress)
         _measure_capacity(outcome, rig, record, progress)
         record.write_plan(outcome.plan)
         for epoch in range(plan.epochs):
@@ -154,27 +154,31 @@ def carry_out(
     return outcome
 
 
-def _calibrate(outcome: Outcome, rig: Rig, progress: Progress) -> None:
-    """Finds the arrival rate at which the services are busy as planned; starts epoch 0 for it."""
-    plan = outcome.plan
+def _calibrated(plan: Plan, rig: Rig, progress: Progress) -> Plan:
+    """The plan with the arrival rate at which the services are busy as planned; starts epoch 0 for it.
+
+    Only as a whole: a run that ends before has the plan that is on disk.
+    """
     progress.say(f"starting {len(plan.setups)} fleets of four services")
     rig.start_epoch(0)
     rig.check_baseline()
     if plan.rate_per_s > 0:
-        return
+        return plan
     progress.say("calibrating the arrival rate")
     # The first checkouts of a process cost several times as much as later ones, and checkouts
     # that come seldom more than those that come often: so first roughly, then at that rate.
     number = FIRST_CALIBRATION
+    found = 0.0
     for _ in range(2):
-        rough = replace(plan, rate_per_s=outcome.plan.rate_per_s or CALIBRATION_RATE_PER_S)
+        rough = replace(plan, rate_per_s=found or CALIBRATION_RATE_PER_S)
         costs = []
         for _ in range(CALIBRATION_WINDOWS):
             sent = arrivals(rough, 0, number, CALIBRATION_S)
             costs.append(_mean_cost(rig.measure(Kind.WARM_UP, 0, number, sent)[0]))
             number += 1
         # What the host takes away makes checkouts dearer: the cheapest reading is the truest.
-        outcome.plan = replace(plan, rate_per_s=round(rate_per_s(plan, min(costs)), 2))
+        found = round(rate_per_s(plan, min(costs)), 2)
+    return replace(plan, rate_per_s=found)
 
 
 def _measure_capacity(outcome: Outcome, rig: Rig, record: Record, progress: Progress) -> None:
@@ -182,6 +186,7 @@ def _measure_capacity(outcome: Outcome, rig: Rig, record: Record, progress: Prog
     plan = outcome.plan
     if plan.solo is None:
         return
+    record.write_plan(plan)
     progress.say("measuring the baseline's capacity")
     found = capacity_per_s(plan.solo, rig, _keep(outcome, record))
     outcome.plan = replace(plan, solo=replace(plan.solo, capacity_per_s=round(found, 2)))

@@ -76,7 +76,8 @@ def lag(
 ) -> tuple[Caveat, ...]:
     """Whether requests were sent when they were planned."""
     p50, p99 = lag_p50_s or 0.0, lag_p99_s or 0.0
-    late = f"requests were sent late: median {p50 * 1e3:.2f} ms, p99 {p99 * 1e3:.2f} ms after their time"
+    tail = "" if lag_p99_s is None else f", p99 {p99 * 1e3:.2f} ms"
+    late = f"requests were sent late: median {p50 * 1e3:.2f} ms{tail} after their time"
     advice = "close other programs; the load needs a CPU of its own"
     limit = min(2e-3, 0.2 * median_latency_s) if median_latency_s else 2e-3
     severity = Severity.INVALID if p50 > 2e-3 else Severity.CAVEAT

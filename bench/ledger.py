@@ -22,13 +22,14 @@ RANGE_CONFIDENCE = 0.999
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What the account needs of a received span; ids as bytes, `parent` empty for a root."""
+    """What the account needs of a received span; ids as bytes, `parent` empty for a root, wall clock."""
 
     service: str
     trace: bytes
     span: bytes
     parent: bytes
     scope: str = ""
+    start_ns: int = 0
 
 
 def account(  # noqa: PLR0913 - what came
@@ -39,6 +40,7 @@ def account(  # noqa: PLR0913 - what came
     size_bytes: int = 0,
     undecodable: int = 0,
     metrics: int = 0,
+    since_ns: int = 0,
 ) -> Account:
     """The account of one set-up's spans in one window.
 
@@ -49,6 +51,7 @@ def account(  # noqa: PLR0913 - what came
         size_bytes: their bodies' bytes on the wire.
         undecodable: bodies that could not be read.
         metrics: export requests with metrics.
+        since_ns: when the account before was taken, wall clock; what began earlier is late.
     """
     received: Counter[str] = Counter()
     scopes: Counter[str] = Counter()
@@ -61,12 +64,13 @@ def account(  # noqa: PLR0913 - what came
             duplicated += 1
         else:
             traces[span.trace][span.span] = span
-    orphaned = whole = missing = 0
+    orphaned = whole = missing = late = 0
     for trace in traces.values():
         lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
         roots = sum(not span.parent for span in trace.values())
         by_service = Counter(span.service for span in trace.values())
         lacking = sum(max(count - by_service[service], 0) for service, count in shape.items())
+        late += len(trace) if min(span.start_ns for span in trace.values()) < since_ns else 0
         orphaned += lost_parents
         missing += lacking
         whole += lost_parents == 0 and roots == 1 and by_service == Counter(shape)
@@ -82,6 +86,7 @@ def account(  # noqa: PLR0913 - what came
         undecodable=undecodable,
         scopes=dict(sorted(scopes.items())),
         metrics=metrics,
+        late=late,
     )
 
 
@@ -101,6 +106,7 @@ def total(accounts: Iterable[Account]) -> Account:
         scopes=_sum(each.scopes for each in accounts),
         metrics=sum(each.metrics for each in accounts),
         discarded=_sum(each.discarded for each in accounts),
+        late=sum(each.late for each in accounts),
     )
 
 
@@ -222,6 +228,8 @@ def _problems(  # noqa: PLR0913, PLR0917 - both sides of the account
     problems = []
     if received.undecodable:
         problems.append(f"{received.undecodable} export bodies could not be decoded")
+    if received.late:
+        problems.append(f"{received.late} spans belong to checkouts of an earlier window")
     if received.duplicated:
         problems.append(f"{received.duplicated} spans came more than once")
     if received.broken > failed:

@@ -96,6 +96,10 @@ class MachineMeter:
             self._last_ns[pid] = cpu_ns(pid)
         return self._last_ns.get(pid, 0)
 
+    def collector_s(self, before: tuple[float, float, Sequence[int]]) -> float:
+        """CPU seconds that the collector has used since then, until now."""
+        return (self.now()[2][3] - before[2][3]) / 1e9
+
     @staticmethod
     def between(
         before: tuple[float, float, Sequence[int]],

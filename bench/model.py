@@ -244,6 +244,7 @@ class Account:
         scopes: received spans by instrumentation scope, which tells requests, calls and statements apart.
         metrics: export requests with metrics; their bytes are in `bytes`, they are not in `exports`.
         discarded: spans by service that an exporter to nowhere has counted itself; no sink gets them.
+        late: spans of traces that had begun before the account before was taken.
     """
 
     spans: dict[str, int] = field(default_factory=dict)
@@ -258,6 +259,7 @@ class Account:
     scopes: dict[str, int] = field(default_factory=dict)
     metrics: int = 0
     discarded: dict[str, int] = field(default_factory=dict)
+    late: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -342,6 +344,7 @@ class Window:
         memory: of every service, with the last window of an epoch.
         lost_workers: load workers that died in it; such a window does not count.
         drained: whether a collector had passed on everything before the accounts were taken.
+        drain_s: how long that took, after the CPU readings; the collector's own goes on until then.
     """
 
     epoch: int
@@ -354,6 +357,7 @@ class Window:
     memory: tuple[Memory, ...] = ()
     lost_workers: int = 0
     drained: bool = True
+    drain_s: float = 0.0
 
 
 class Purpose(StrEnum):

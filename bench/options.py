@@ -18,6 +18,8 @@ from bench.setups import PRESETS, choose, parse_toml, protocol
 ALWAYS = (BASELINE, TWIN, CONTROL)
 """What every run has: a baseline, a noise floor, and a cost that it has to find."""
 SERVICE_PROCESSES = 4
+COLLECTOR_IDLE_S = 4.0
+"""A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
 CONNECTIONS_PER_CPU = 2
 """Two requests under way keep a CPU busy; more connections than needed cost CPU in every call."""
 
@@ -247,7 +249,7 @@ def plan_of(args: argparse.Namespace) -> Plan:
         spare=budget.spare if "rotation" in phases else 0,
         window_s=args.window or budget.window_s,
         warm_up_s=args.warm_up or budget.warm_up_s,
-        idle_s=budget.idle_s,
+        idle_s=max(budget.idle_s, COLLECTOR_IDLE_S) if args.collector else budget.idle_s,
         utilisation=args.utilisation,
         rate_per_s=args.rate,
         cpus=cpus,

@@ -99,10 +99,10 @@ def _told(span: _Span, service: str, scope: str) -> Told:
         span_id=span.span_id,
         parent_id=span.parent_span_id,
         name=span.name,
-        kind=KINDS[span.kind],
+        kind=KINDS[span.kind] if 0 <= span.kind < len(KINDS) else KINDS[0],
         start_ns=int(span.start_time_unix_nano),
         end_ns=int(span.end_time_unix_nano),
-        status=STATUSES[span.status.code],
+        status=STATUSES[span.status.code] if 0 <= span.status.code < len(STATUSES) else STATUSES[0],
         message=span.status.message,
         attributes=_values(span.attributes),
         events=tuple(

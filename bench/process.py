@@ -19,9 +19,12 @@ from bench.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parent.parent
 """Where `services` and `locustfiles` stand."""
-LEASH = ("-P", str(ROOT / "bench" / "leash.py"))
-"""What Python runs another program with, so that it ends with the harness; wherever that is started."""
 LAST_LINES = 5
+
+
+def leashed(*command: str) -> list[str]:
+    """Arguments with which Python runs another program so that it ends with the harness."""
+    return ["-P", str(ROOT / "bench" / "leash.py"), str(os.getpid()), *command]
 
 
 class Child:

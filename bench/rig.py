@@ -37,7 +37,7 @@ from bench.model import (
 )
 from bench.plan import hash_seed, start_order
 from bench.setups import discards, shape
-from bench.sink import STRAY, Sink
+from bench.sink import Sink
 from bench.solo import Wanted
 from bench.target import Target
 
@@ -185,9 +185,10 @@ class Rig:
         elif idle_s:
             time.sleep(idle_s)
         flush_failed = {} if kind is Kind.IDLE else self._flush()
-        drained = not arrivals or self._drain()
         after, ended = self._clocks(), time.monotonic()
         machine_after = self._machine.now()
+        drained = not arrivals or self._drain()
+        drained_at, collector_s = time.monotonic(), self._machine.collector_s(machine_before)
         used = {
             name: {service: after[name][service] - ns for service, ns in clocks.items()}
             for name, clocks in before.items()
@@ -202,10 +203,13 @@ class Rig:
             fleets=tuple(
                 _reading(name, used[name], requests, accounts, flush_failed.get(name, ())) for name in used
             ),
-            machine=self._machine.between(machine_before, machine_after, services_ns),
-            stray=accounts.get(STRAY, Account()),
+            machine=replace(
+                self._machine.between(machine_before, machine_after, services_ns), collector_s=collector_s
+            ),
+            stray=total(account for name, account in accounts.items() if name not in used),
             lost_workers=self.load.lost if arrivals else 0,
             drained=drained,
+            drain_s=drained_at - ended,
         ), requests
 
     def rest(self) -> None:
@@ -304,6 +308,9 @@ class Rig:
     def _accounts(self, awake: Iterable[str]) -> dict[str, Account]:
         """The sink's accounts; none at all if it has died, which the ledger then shows."""
         found = self.sink.account(self._shapes) if self.sink.is_running() else {}
+        if self._plan.targets:
+            # Another machine has a clock of its own: what is late by it says nothing.
+            found = {name: replace(account, late=0) for name, account in found.items()}
         for name in awake:
             fleet = self._fleets[name]
             if discards(fleet.setup):

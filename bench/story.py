@@ -106,6 +106,11 @@ def tell(story: Story, setup: Setup, sink: Sink, endpoints: Mapping[str, str], l
         fleet.flush()
         after = fleet.cpu_ns()
         spans = _collected(fleet, sink, began_ns)
+    if not _whole(spans):
+        raise ServiceError(
+            f"of the checkout's spans {len(spans)} came, and calls between services have one side only",
+            "something on the way loses spans; look again with `python -m bench trace` alone",
+        )
     return Journey(
         status=status,
         wall_s=wall_s,

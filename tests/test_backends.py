@@ -1,5 +1,6 @@
 """Collectors and trace backends: how they are got, configured, read, and what they need themselves."""
 
+import fcntl
 import json
 import os
 import signal
@@ -22,6 +23,7 @@ from bench.journey import Event, Told, tree
 from bench.meter import MachineMeter
 from bench.model import Ending, Kind, Memory, Plan, Purpose, Window
 from bench.overhead import summarise
+from bench.process import leashed
 from bench.report import markdown
 from bench.report.run import report
 from bench.solo import Wanted
@@ -108,7 +110,17 @@ def test_what_could_not_be_got_leaves_its_last_words_and_nothing_else(
     with pytest.raises(ServiceError, match=r"mvn ended with code 7: no route") as caught:
         install.get(tool(), print)
     assert "tools/zipkin.log" in caught.value.hint
-    assert [path.name for path in elsewhere.iterdir()] == ["zipkin.log"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["zipkin.lock", "zipkin.log"]
+
+
+def test_a_program_whose_harness_has_ended_does_not_begin(tmp_path: Path) -> None:
+    nobody = subprocess.Popen([sys.executable, "-c", ""])
+    nobody.wait()
+    command = leashed("touch", str(tmp_path / "begun"))
+    command[2] = str(nobody.pid)
+    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "the harness ended before the program began\n")
+    assert not (tmp_path / "begun").exists()
 
 
 def test_a_build_ends_with_the_harness_that_started_it(tmp_path: Path) -> None:
@@ -131,6 +143,14 @@ def test_a_build_ends_with_the_harness_that_started_it(tmp_path: Path) -> None:
     assert [each for each in alive if each.status() != psutil.STATUS_ZOMBIE] == []
 
 
+def test_two_who_get_the_same_tool_do_not_meet(elsewhere: Path) -> None:
+    elsewhere.mkdir()
+    with (elsewhere / "zipkin.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="is being got by another"):
+            install.get(tool(), print)
+
+
 def test_what_was_got_stands_in_its_folder_with_its_version(
     elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -140,7 +160,7 @@ def test_what_was_got_stands_in_its_folder_with_its_version(
     install.get(tool(), said.append)
     assert tool().require().read_text("utf-8") == "jar\n"
     assert said == ["zipkin 3.6.1: its jar"]
-    assert sorted(path.name for path in elsewhere.iterdir()) == ["zipkin", "zipkin.log"]
+    assert sorted(path.name for path in elsewhere.iterdir()) == ["zipkin", "zipkin.lock", "zipkin.log"]
 
 
 def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
@@ -150,8 +170,10 @@ def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
     script(tmp_path / "bin", "java", "true")
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}/usr/bin{os.pathsep}/bin")
     monkeypatch.setitem(TOOLS, "jaeger", tool("jaeger", build=("no-such-program",)))
-    assert cli.main(["backends", "jaeger", "zipkin"]) == 2
+    monkeypatch.setitem(TOOLS, "rotel", tool("rotel", build=("nor-this-one",)))
+    assert cli.main(["backends", "jaeger", "zipkin", "rotel"]) == 2
     printed = capsys.readouterr()
+    assert "error: getting rotel needs nor-this-one" in printed.err
     assert f"zipkin 3.6.1: is in {elsewhere / 'zipkin'}" in printed.out
     assert "error: getting jaeger needs no-such-program" in printed.err
     assert cli.main(["backends", "zipkin"]) == 0
@@ -167,9 +189,24 @@ def test_a_collector_is_a_tool_or_addresses(text: str) -> None:
     assert collector.is_elsewhere(text) == (text not in COLLECTORS)
 
 
-@pytest.mark.parametrize("text", ["otelcoll", "10.0.0.5:4318", "http://a", "http://u:secret@a:4318", ""])
+def test_an_address_may_have_the_path_of_traces() -> None:
+    assert collector.parse("http://a:4318/v1/traces") == "http://a:4318"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "http://a:1,http://a:2,http://a:3",
+        "http://a:1?x=1",
+        "otelcoll",
+        "10.0.0.5:4318",
+        "http://a",
+        "http://u:secret@a:4318",
+        "",
+    ],
+)
 def test_what_is_no_collector_is_refused_and_no_password_repeated(text: str) -> None:
-    with pytest.raises(ValueError, match=r"neither|leave user and password") as caught:
+    with pytest.raises(ValueError, match=r"neither|leave user and password|more than") as caught:
         collector.parse(text)
     assert "secret" not in str(caught.value)
 
@@ -195,8 +232,8 @@ def test_a_program_on_the_leash_ends_with_the_harness() -> None:
     # A harness that starts a program, says its id, and is killed.
     code = (
         "import subprocess, sys, time; "
-        "from bench.process import LEASH; "
-        "child = subprocess.Popen([sys.executable, *LEASH, 'sleep', '60']); "
+        "from bench.process import leashed; "
+        "child = subprocess.Popen([sys.executable, *leashed('sleep', '60')]); "
         "print(child.pid, flush=True); time.sleep(60)"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as harness:
@@ -350,6 +387,7 @@ def test_zipkin_knows_no_internal_spans_and_small_letters_only() -> None:
     loud = replace(root, name="POST /orders", start_ns=0, attributes={"x": 1})
     assert tree([inner, root]) == tree([loud, inner])
     assert tree([root]) != tree([replace(root, parent_id="03")])
+    assert tree([root]) != tree([root, root])
 
 
 # ---------------------------------------------------------------- traces that a run has kept
@@ -377,7 +415,10 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["--from", "nowhere"], 5, "nowhere has kept no traces"),
+        (["--from", "nowhere"], 5, "there is no folder nowhere"),
+        (["--from", "{empty}"], 5, "has kept no traces"),
+        (["--from", "{kept}", "--story", "ok"], 2, "shows a trace that was kept"),
+        (["--html", "nowhere/x.html"], 5, "there is no folder nowhere"),
         (["--from", "{kept}", "cc"], 5, "has no trace cc"),
         (["--from", "{kept}", "aa", "bb"], 2, "takes a folder and one trace"),
         (["--from", "{kept}", "--ui"], 2, "shows a trace that was kept"),
@@ -388,10 +429,32 @@ def test_what_trace_is_asked_wrongly_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
     Store(tmp_path).append_exemplars([make.exemplar(trace="aa11")])
-    assert cli.main(["trace", *(each.replace("{kept}", str(tmp_path)) for each in arguments)]) == code
+    (tmp_path / "empty").mkdir()
+    places = {"{kept}": str(tmp_path), "{empty}": str(tmp_path / "empty")}
+    assert cli.main(["trace", *(places.get(each, each) for each in arguments)]) == code
     printed = capsys.readouterr().err
     assert message in printed
     assert "hint: " in printed
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--endpoint", "http://user:hunter2@127.0.0.1:1"],
+        ["--endpoint", "http://hunter2:99999"],
+        ["--endpoint", "http://[hunter2"],
+        ["--endpoint", "http://127.0.0.1:1", "--header", "Authorization: Basic aHVudGVyMg=="],
+        ["--endpoint", "http://127.0.0.1:1", "--header", "hunter2"],
+    ],
+)
+def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["trace", *arguments])
+    printed = capsys.readouterr().err
+    assert "hunter2" not in printed
+    assert "aHVudGVyMg" not in printed
 
 
 @pytest.mark.parametrize("name", BACKENDS)

@@ -1,6 +1,7 @@
 """Whole experiments on fakes: the order of things, and failures in the middle."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,19 @@ def test_the_rate_is_calibrated_before_the_plan_is_stored() -> None:
     # The fakes' checkouts cost 11.4 ms on average; one CPU half busy.
     assert outcome.plan.rate_per_s == pytest.approx(0.5 / 0.0114, abs=0.01)
     assert record.plans == [outcome.plan]
+
+
+def test_a_run_that_ends_while_it_is_calibrated_has_the_plan_that_it_began_with() -> None:
+    class Interrupted(FakeRig):
+        def measure(self, kind: Kind, epoch: int, window: int, *more: Any, **and_more: Any) -> Any:
+            if window == -2:
+                raise KeyboardInterrupt
+            return super().measure(kind, epoch, window, *more, **and_more)
+
+    plan = make.plan(rate_per_s=0.0)
+    outcome, _, record = carried_out(plan, Interrupted(plan))
+    assert outcome.plan == plan
+    assert record.plans == []
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_otlp_json_has_the_kinds_of_values_that_it_should() -> None:
     found = json.loads(json.dumps(otlp.encode(checkout(201, 201))))
     first = found["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     assert first["kind"] == 2
+    assert [otlp.KINDS.index(kind) for kind in ("internal", "client")] == [1, 3]
     assert first["attributes"] == [{"key": "http.status_code", "value": {"intValue": "201"}}]
     assert "parentSpanId" not in first
     names = {

@@ -2,18 +2,26 @@
 
 import asyncio
 import gzip
+import math
+import time
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
+from bench.journey import Told
 from bench.ledger import Span, balance
 from bench.model import Account
-from bench.sink.bodies import Bodies, Body, decode, marker
+from bench.sink.bodies import Bodies, Body, decode, marker, rejected_spans
 from tests.make import CHECKOUT, trace_of
 
 SETUPS = ("batch", "lean", "simple")
@@ -32,7 +40,8 @@ def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
             if span.service == service:
                 sent = scope_spans.spans.add()
                 sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
-                sent.end_time_unix_nano = length_ns
+                sent.start_time_unix_nano = span.start_ns
+                sent.end_time_unix_nano = span.start_ns + length_ns
     return bytes(message.SerializeToString())
 
 
@@ -136,6 +145,40 @@ def test_the_exemplar_of_a_setup_is_its_slowest_trace_with_all_its_spans() -> No
     assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
     sink.close({})
     assert sink.exemplars() == {}
+
+
+def test_what_belongs_to_an_earlier_window_is_late_and_does_not_balance() -> None:
+    sink = Bodies()
+    sink.keep(Body(body("batch", trace_of(0))))
+    assert sink.close({"batch": CHECKOUT})["batch"].late == 0, "there was no window before"
+    sink.keep(Body(body("batch", trace_of(1))))
+    account = sink.close({"batch": CHECKOUT})["batch"]
+    assert (account.whole, account.late) == (1, len(trace_of(1)))
+    found = balance(account, checkouts=1, failed=0, ratio=1.0, shape=CHECKOUT)
+    assert found.problems == ("7 spans belong to checkouts of an earlier window",)
+    now = [replace(span, start_ns=time.time_ns()) for span in trace_of(2)]
+    sink.keep(Body(body("batch", now)))
+    assert sink.close({"batch": CHECKOUT})["batch"].late == 0
+
+
+def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> None:
+    request = ExportTraceServiceRequest.FromString(body("batch", trace_of(0)))
+    first = request.resource_spans[0].scope_spans[0].spans[0]
+    attribute = first.attributes.add()
+    attribute.key, attribute.value.double_value = "ratio", math.nan
+    first.kind = 9
+    sink = Bodies()
+    sink.keep(Body(request.SerializeToString()))
+    told = msgspec.json.decode(msgspec.json.encode(sink.tell()), type=list[Told])[0]
+    assert (told.kind, told.attributes) == ("unspecified", {"ratio": "nan"})
+
+
+def test_spans_that_a_receiver_did_not_take_are_counted() -> None:
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = 22
+    assert rejected_spans(answer.SerializeToString(), "application/x-protobuf; charset=x") == 22
+    assert rejected_spans(answer.SerializeToString(), "text/html") == 0
+    assert rejected_spans(b"\xff", "application/x-protobuf") == 0
 
 
 def test_a_marker_shows_how_far_a_collector_came_and_is_in_no_account() -> None:

@@ -93,7 +93,10 @@ def test_a_visit_is_pre_roll_closed_loop_levels_probes_flush() -> None:
 
 def test_capacity_is_measured_before_the_plan_is_stored() -> None:
     outcome, _, record = carried_out(plan(epochs=2))
-    assert record.plans == [outcome.plan]
+    before, after = record.plans
+    assert before.solo is not None
+    assert before.solo.capacity_per_s == 0
+    assert after == outcome.plan
     assert outcome.plan.solo is not None
     assert outcome.plan.solo.capacity_per_s == pytest.approx(100.0)
     assert [piece.epoch for piece in outcome.slices[:2]] == [-1, -1]

@@ -14,6 +14,7 @@ from bench.stats import (
     contrasts,
     correlations,
     dunnett,
+    mean_interval,
     pooled_df,
     quantile,
     t_quantile,
@@ -229,3 +230,10 @@ def test_a_setup_that_is_noisier_than_the_rest_is_nearly_covered() -> None:
         others += holds(found["a"].interval(0.95), TRUTH["a"])
     assert covered / SIMULATIONS >= 0.88
     assert others / SIMULATIONS >= 0.95
+
+
+def test_a_mean_has_students_interval_and_a_single_value_none() -> None:
+    center, low, high = mean_interval([1.0, 2.0, 3.0], 0.95)
+    # t(0.975, 2) = 4.303; sd 1, three values.
+    assert (center, low, high) == pytest.approx((2.0, 2 - 4.3027 / 3**0.5, 2 + 4.3027 / 3**0.5), abs=1e-4)
+    assert mean_interval([5.0], 0.95) == (5.0, None, None)

@@ -64,8 +64,9 @@ class Backend:
             if answer.status_code == httpx.codes.NOT_FOUND:
                 continue
             try:
+                answer.raise_for_status()
                 found += self.read(answer.content)
-            except msgspec.DecodeError as error:
+            except (httpx.HTTPStatusError, msgspec.DecodeError) as error:
                 raise ServiceError(
                     f"{self.name} answers {answer.status_code} and no trace at {url}: {error}",
                     "get the version that this was written for with `nox -s backends`",
@@ -87,8 +88,8 @@ class Backend:
             self.child.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"{self.name} has {len(has & due)} of the {len(due)} spans that the sink got"
-                    + (f", and {len(has - due)} others" if has - due else ""),
+                    f"{self.name} has {(has & due).total()} of the {due.total()} spans that the sink got"
+                    + (f", and {(has - due).total()} others" if has - due else ""),
                     "something on the way loses or changes spans",
                 )
             time.sleep(LOOK_S)

@@ -4,6 +4,7 @@ Rule 1: exact versions: what was measured is known. A test holds `compose.yaml` 
 """
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -62,7 +63,9 @@ class Tool:
         """
         lacking = [program for program in self.run if shutil.which(program) is None]
         if lacking:
-            raise UsageError(f"{self.name} runs with {', '.join(lacking)}, which is not here", self.advice)
+            raise UsageError(
+                f"{self.name} runs with {', '.join(lacking)}, which is not here", self.advice(lacking)
+            )
         if not self.is_here():
             raise UsageError(
                 f"{self.name} {self.version} is not in {FOLDER.name}/",
@@ -70,12 +73,16 @@ class Tool:
             )
         return self.path
 
+    def advice(self, lacking: Sequence[str]) -> str:
+        """What a person can do where programs are missing."""
+        return f"install {' and '.join(lacking)}; {self.container}"
+
     @property
-    def advice(self) -> str:
+    def container(self) -> str:
         """What a person can do where it cannot be got."""
-        needed = " and ".join(dict.fromkeys([*self.build, *self.run]))
-        said = f"install {needed}"
-        return f"{said}, or run it with a container: `docker compose up {self.name}`" if self.image else said
+        if not self.image:
+            return "nobody offers a container of it"
+        return f"or run it in a container: `docker compose up {self.name}`"
 
 
 TOOLS = {

@@ -75,14 +75,17 @@ class Collector:
 
 
 def parse(text: str) -> str:
-    """A collector as the command line names it: a tool, or one or two addresses.
+    """A collector as the command line names it: a tool, or one or two addresses, without a signal's path.
 
     Raises:
         ValueError: it is neither.
     """
     if text in COLLECTORS:
         return text
-    for url in text.split(","):
+    addresses = [each.strip().rstrip("/").removesuffix("/v1/traces") for each in text.split(",")]
+    if len(addresses) > 2:
+        raise ValueError(f"{text!r} names more than two addresses: one for http, and one for grpc")
+    for url in addresses:
         at = urlsplit(url)
         if at.scheme not in {"http", "https"} or not at.hostname or at.port is None:
             raise ValueError(
@@ -90,7 +93,9 @@ def parse(text: str) -> str:
             )
         if at.username or at.password:
             raise ValueError("an address is stored with the results: leave user and password out of it")
-    return text
+        if at.query or at.fragment:
+            raise ValueError(f"{text!r} has more than an address: leave out what follows '?' or '#'")
+    return ",".join(addresses)
 
 
 def is_elsewhere(name: str) -> bool:

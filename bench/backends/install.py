@@ -5,6 +5,7 @@ it is whole: what was interrupted is not there.
 Rule 2: registries and caches are those that a person's go, mvn, npm and pip are set up for.
 """
 
+import fcntl
 import json
 import os
 import shutil
@@ -13,10 +14,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 from bench.backends.catalogue import FOLDER, Tool
 from bench.errors import ResultsError, ServiceError, UsageError
-from bench.process import LEASH
+from bench.process import leashed
 
 Say = Callable[[str], None]
 LAST_LINES = 4
@@ -66,7 +68,7 @@ class _Workshop:
         with self.log.open("ab") as log:
             started = subprocess.Popen(
                 # A build takes minutes: it must not go on without us.
-                [sys.executable, *LEASH, *(str(part) for part in command)],
+                [sys.executable, *leashed(*map(str, command))],
                 cwd=cwd or self.folder,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,
@@ -86,7 +88,7 @@ class _Workshop:
             raise ServiceError(
                 f"getting {self.tool.name} {self.tool.version} failed: {Path(command[0]).name} ended "
                 f"with code {started.returncode}: {self._last_words()}",
-                f"all of it is in {FOLDER.name}/{self.log.name}; {self.tool.advice}",
+                f"all of it is in {FOLDER.name}/{self.log.name}; {self.tool.container}",
             )
         return printed.decode("utf-8", "replace")
 
@@ -105,21 +107,38 @@ def get(tool: Tool, say: Say) -> None:
     """
     lacking = [program for program in tool.build if shutil.which(program) is None]
     if lacking:
-        raise UsageError(f"getting {tool.name} needs {', '.join(lacking)}, which is not here", tool.advice)
+        raise UsageError(
+            f"getting {tool.name} needs {', '.join(lacking)}, which is not here", tool.advice(lacking)
+        )
     workshop = _Workshop(tool, say)
     try:
-        _remove(workshop.folder)
-        workshop.folder.mkdir(parents=True)
-        workshop.log.unlink(missing_ok=True)
-        _RECIPES[tool.name](workshop)
-        (workshop.folder / "version").write_text(f"{tool.version}\n", "utf-8")
-        _remove(tool.folder)
-        workshop.folder.rename(tool.folder)
+        FOLDER.mkdir(exist_ok=True)
+        with (FOLDER / f"{tool.name}.lock").open("w") as lock:
+            _build(workshop, lock)
     except OSError as error:
         raise ResultsError(
             f"cannot write {workshop.folder}: {error.strerror or error}",
             "make room, or look at its permissions",
         ) from None
+
+
+def _build(workshop: _Workshop, lock: IO[str]) -> None:
+    """Builds a tool and moves it to its place, unless somebody else is at it."""
+    tool = workshop.tool
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise UsageError(
+            f"{tool.name} is being got by another `backends` at the moment", "wait until that has ended"
+        ) from None
+    try:
+        _remove(workshop.folder)
+        workshop.folder.mkdir()
+        workshop.log.unlink(missing_ok=True)
+        _RECIPES[tool.name](workshop)
+        (workshop.folder / "version").write_text(f"{tool.version}\n", "utf-8")
+        _remove(tool.folder)
+        workshop.folder.rename(tool.folder)
     finally:
         _remove(workshop.folder)
 
@@ -145,7 +164,9 @@ def _otelcol(workshop: _Workshop) -> None:
     (workshop.folder / "builder.yaml").write_text(json.dumps(manifest), "utf-8")
     bin_ = {"GOBIN": str(workshop.folder)}
     workshop.run("its builder", ["go", "install", f"{CORE}/cmd/builder@v{version}"], env=bin_)
-    workshop.run("building it, some minutes", [workshop.folder / "builder", "--config", "builder.yaml"])
+    workshop.run(
+        "building it, ten minutes or more", [workshop.folder / "builder", "--config", "builder.yaml"]
+    )
     (source / "otelcol").rename(workshop.tool.program_in(workshop.folder))
     _remove(source)
     (workshop.folder / "builder").unlink()
@@ -161,7 +182,7 @@ def _jaeger(workshop: _Workshop) -> None:
     build: list[str | Path] = ["go", "build", "-mod=mod", "-ldflags=-s -w", "-o", target, "./cmd/jaeger"]
     for folder in (source, *source.rglob("*")):
         folder.chmod(0o755)
-    workshop.run("building it, some minutes", build, cwd=source)
+    workshop.run("building it, ten minutes or more", build, cwd=source)
     _remove(source)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench.backends.catalogue import TOOLS
 from bench.errors import ServiceError
-from bench.process import LEASH, Child, plain_environ
+from bench.process import Child, leashed, plain_environ
 
 HOST = "127.0.0.1"
 START_LIMIT_S = 60.0
@@ -51,7 +51,7 @@ def start(  # noqa: PLR0913 - a process is what it is started with
     path = TOOLS[name].require()
     child = Child(
         name,
-        [*LEASH, *launcher, str(path.resolve()), *arguments],
+        leashed(*launcher, str(path.resolve()), *arguments),
         environ={**plain_environ(), **(environ or {})},
         log=logs / f"{name}.log",
     )

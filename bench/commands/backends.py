@@ -6,7 +6,7 @@ import sys
 from bench.backends.catalogue import TOOLS
 from bench.backends.install import get
 from bench.commands.shared import Commands, complain, relative
-from bench.errors import BenchError
+from bench.errors import BenchError, UsageError
 
 
 def add(commands: Commands) -> None:
@@ -16,7 +16,6 @@ def add(commands: Commands) -> None:
     backends.add_argument(
         "names",
         nargs="*",
-        choices=[[], *TOOLS],
         metavar="NAME",
         help=f"which (default: all): {'; '.join(f'{tool.name}: {tool.what}' for tool in TOOLS.values())}",
     )
@@ -28,6 +27,9 @@ def _say(what: str) -> None:
 
 
 def _backends(args: argparse.Namespace) -> int:
+    unknown = [name for name in args.names if name not in TOOLS]
+    if unknown:
+        raise UsageError(f"there is no backend named {unknown[0]!r}", f"there are {', '.join(TOOLS)}")
     code = 0
     for name in args.names or TOOLS:
         tool = TOOLS[name]
@@ -38,7 +40,8 @@ def _backends(args: argparse.Namespace) -> int:
             get(tool, _say)
         except BenchError as error:
             # One that cannot be had takes nothing from the others.
-            code = code or complain(error)
+            failed = complain(error)
+            code = code or failed
         else:
             sys.stdout.write(f"{name} {tool.version}: is in {relative(tool.folder)}\n")
     return code

@@ -2,9 +2,11 @@
 
 import argparse
 import contextlib
+import re
 import signal
 import sys
 import tempfile
+import time
 import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -31,6 +33,9 @@ from bench.sink import Forwarding, Sink
 from bench.store import EXEMPLARS, read_packed
 from bench.story import STORIES, tell
 
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""A header's name (RFC 9110, 5.6.2)."""
+LOOK_S = 0.5
 MODES = ("auto", "lean", "manual", "native")
 
 
@@ -60,10 +65,9 @@ def add(commands: Commands) -> None:
     trace.add_argument(
         "--story",
         choices=tuple(STORIES),
-        default="ok",
-        help="; ".join(f"{story.name}: {story.sentence}" for story in STORIES.values()),
+        help="; ".join(f"{story.name}: {story.sentence}" for story in STORIES.values()) + " (default: ok)",
     )
-    trace.add_argument("--spans", choices=MODES, default="auto", help="who makes the spans (default: auto)")
+    trace.add_argument("--spans", choices=MODES, help="who makes the spans (default: auto)")
     trace.add_argument(
         "--without-propagation",
         action="store_true",
@@ -95,9 +99,16 @@ def add(commands: Commands) -> None:
 
 
 def _endpoint(text: str) -> str:
-    at = urlsplit(text)
-    if at.scheme not in {"http", "https"} or not at.hostname:
-        raise argparse.ArgumentTypeError(f"{text!r} is no address like https://otlp.example.com")
+    wrong = argparse.ArgumentTypeError("that is no address like https://otlp.example.com")
+    try:
+        at = urlsplit(text)
+        port = at.port or 443
+    except ValueError:
+        raise wrong from None
+    if at.scheme not in {"http", "https"} or not at.hostname or not port:
+        raise wrong
+    if at.username or at.password:
+        raise argparse.ArgumentTypeError("an address is printed: send user and password with --header")
     path = at.path.rstrip("/")
     # As the exporters do it: an address without the signal's path gets it.
     return at._replace(path=path if path.endswith("/v1/traces") else f"{path}/v1/traces").geturl()
@@ -105,14 +116,17 @@ def _endpoint(text: str) -> str:
 
 def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
-    if not name.strip() or not equals or not (name + value).isascii() or not (name + value).isprintable():
-        raise argparse.ArgumentTypeError("a header is written NAME=VALUE, in plain characters")
+    # What was typed is not repeated: it may be a key.
+    if not equals or not _TOKEN.fullmatch(name.strip()) or not (value.isascii() and value.isprintable()):
+        raise argparse.ArgumentTypeError("a header is written NAME=VALUE, such as api-key=...")
     return name.strip(), value.strip()
 
 
 def _trace(args: argparse.Namespace) -> int:
     if args.header and not args.endpoint:
         raise UsageError("--header goes with --endpoint", "a backend started here asks for no key")
+    if args.html and not args.html.absolute().parent.is_dir():
+        raise ResultsError(f"there is no folder {args.html.parent}", "name another file with --html")
     if args.source:
         _deliver(_kept(args), args)
         return 0
@@ -125,7 +139,7 @@ def _trace(args: argparse.Namespace) -> int:
             _forward(sink, args.endpoint, dict(args.header))
         if running is not None:
             if not running.exporters:
-                _forward(sink, f"{running.otlp}/v1/traces", {})
+                _forward(sink, f"{running.otlp}/v1/traces", {}, direct=True)
             running.wait_for(shown.spans)
             _stay(running, shown, sys.stderr if args.json else sys.stdout, browser=args.ui)
     return 0
@@ -151,8 +165,8 @@ def _stage(backend: str | None) -> Iterator[tuple[Path, Sink, Backend | None]]:
 
 def _told(args: argparse.Namespace, logs: Path, sink: Sink, backend: Backend | None) -> Shown:
     """A checkout that is sent now."""
-    story = STORIES[args.story]
-    setup = _setup(args.spans, propagated=not args.without_propagation)
+    story, mode = STORIES[args.story or "ok"], args.spans or "auto"
+    setup = _setup(mode, propagated=not args.without_propagation)
     with contextlib.ExitStack() as stack:
         endpoints = sink.endpoints
         if backend is not None and backend.exporters:
@@ -160,7 +174,7 @@ def _told(args: argparse.Namespace, logs: Path, sink: Sink, backend: Backend | N
             stack.callback(collector.stop)
             endpoints = collector.endpoints
         journey = tell(story, setup, sink, endpoints, logs)
-    how = f"`python -m bench trace --story {story.name} --spans {args.spans}`"
+    how = f"`python -m bench trace --story {story.name} --spans {mode}`"
     return Shown(
         title=f"The journey of one checkout: {story.name}",
         sentence=f"{story.sentence} ({story.name})",
@@ -177,9 +191,9 @@ def _setup(mode: str, *, propagated: bool) -> Setup:
     return replace(batch, name="trace", env={**batch.env, **more})
 
 
-def _forward(sink: Sink, url: str, headers: dict[str, str]) -> None:
+def _forward(sink: Sink, url: str, headers: dict[str, str], *, direct: bool = False) -> None:
     """Sends what the sink got on to somebody else."""
-    done = sink.forward(Forwarding(url=url, headers=headers))
+    done = sink.forward(Forwarding(url=url, headers=headers, direct=direct))
     if done.refused:
         raise ServiceError(
             f"{url} did not take the spans: {done.refused}",
@@ -200,7 +214,11 @@ def _stay(backend: Backend, shown: Shown, out: TextIO, *, browser: bool) -> None
     sys.stdout.flush()
     with contextlib.suppress(KeyboardInterrupt):
         while True:
-            signal.pause()
+            backend.child.check()
+            time.sleep(LOOK_S)
+    # Whoever started us (nox, a shell) may pass Ctrl-C on once more while everything is being stopped.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
 
 
 # ---------------------------------------------------------------- a trace that was kept
@@ -210,10 +228,12 @@ def _kept(args: argparse.Namespace) -> Shown:
     """The slowest trace of a results folder, or the one that was named."""
     if len(args.source) > 2:
         raise UsageError("--from takes a folder and one trace", "leave out the others")
-    if args.backend or args.ui or args.endpoint:
-        raise UsageError("--from shows a trace that was kept", "leave out --backend, --ui and --endpoint")
+    if args.backend or args.ui or args.endpoint or args.story or args.spans or args.without_propagation:
+        raise UsageError("--from shows a trace that was kept", "leave out what is about a new checkout")
     folder = Path(args.source[0])
-    kept = read_packed(folder / EXEMPLARS, Exemplar) if folder.is_dir() else ()
+    if not folder.is_dir():
+        raise ResultsError(f"there is no folder {folder}", "name that of a run, such as results/reference")
+    kept = read_packed(folder / EXEMPLARS, Exemplar)
     if not kept:
         raise ResultsError(
             f"{folder} has kept no traces",

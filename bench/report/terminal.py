@@ -101,6 +101,7 @@ def _rotation(summary: Summary, console: Console) -> None:
         show_table(
             words.collector_table(summary.collector), "The collector between services and sink", console
         )
+        console.print(Text(words.ABOUT_COLLECTOR.replace("`", "")))
         console.print()
     show_table(words.memory_table(summary), "Latency at light load, and memory of the four services", console)
     console.print(Text(words.load_line(summary)))

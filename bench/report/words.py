@@ -250,7 +250,10 @@ def load_line(summary: Summary) -> str:
 
 ABOUT_COLLECTOR = (
     "What a collector between services and sink needed itself; it is in no figure above. CPU per span is "
-    "without what it burns at rest. Bytes and exports in the ledger are those that it sent."
+    "without what it burns at rest; it depends on how many spans an export holds (`simple` sends them one by "
+    "one), and holds what metrics cost it where set-ups export them. It is one process for the whole run and "
+    "an absolute figure, so its interval is that of this hour and says nothing of another. Bytes and exports "
+    "in the ledger are those that it sent."
 )
 
 

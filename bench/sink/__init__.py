@@ -56,10 +56,12 @@ class Forwarding:
     Attributes:
         url: of the receiver's traces path.
         headers: sent along.
+        direct: not through a proxy that the environment names.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    direct: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,13 +22,15 @@ import msgspec
 import uvicorn
 
 from bench.sink import DRAIN_LIMIT_S, QUIET_S, Forwarded, Forwarding, Ports
-from bench.sink.bodies import Bodies, Body, marker
+from bench.sink.bodies import PROTOBUF, Bodies, Body, marker, rejected_spans
 
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
-PROTOBUF = "application/x-protobuf"
 FORWARD_LIMIT_S = 10.0
+RETRYABLE = frozenset({429, 502, 503, 504})
+"""What OTLP calls so: a collector at the limit of its memory has not lost anything."""
+RETRY_S = 0.2
 
 
 Question = Callable[[bytes], Awaitable[object]]
@@ -75,7 +78,7 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
         answer, status, kind = b"", 200, PROTOBUF.encode()
         if path in keep:
             encoding = dict(scope["headers"]).get(b"content-encoding", b"")
-            keep[path](Body(body, encoding.decode("latin-1")))
+            keep[path](Body(body, encoding.decode("latin-1").lower()))
         elif path in asked:
             answer, kind = msgspec.json.encode(await asked[path](body)), b"application/json"
         else:
@@ -92,20 +95,33 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
 async def _drain(bodies: Bodies, url: str) -> bool:
     """Whether everything that a collector had got has come: a marker was sent after it, and is here."""
     content, trace = marker()
-    try:
-        async with httpx.AsyncClient(timeout=DRAIN_LIMIT_S, trust_env=False) as client:
-            answer = await client.post(
-                f"{url}/v1/traces", content=content, headers={"content-type": PROTOBUF}
-            )
-    except httpx.HTTPError:
-        return False
-    return answer.is_success and await bodies.came_through(trace, QUIET_S, DRAIN_LIMIT_S)
+    deadline = time.monotonic() + DRAIN_LIMIT_S
+    async with httpx.AsyncClient(timeout=DRAIN_LIMIT_S, trust_env=False) as client:
+        while True:
+            try:
+                answer = await client.post(
+                    f"{url}/v1/traces", content=content, headers={"content-type": PROTOBUF}
+                )
+            except httpx.HTTPError:
+                return False
+            if answer.status_code not in RETRYABLE or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(RETRY_S)
+    return answer.is_success and await bodies.came_through(trace, QUIET_S, deadline - time.monotonic())
+
+
+def _plain(said: str, to: Forwarding) -> str:
+    """What a receiver said, without the keys that it was sent."""
+    for value in filter(None, to.headers.values()):
+        said = said.replace(value, "(redacted)")
+    return said
 
 
 async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
     """Sends what was kept to another receiver as it came, until it refuses."""
     sent = 0
-    async with httpx.AsyncClient(timeout=FORWARD_LIMIT_S, follow_redirects=True) as client:
+    # No redirects: a page that asks for a password answers 200, and a key is for one host only.
+    async with httpx.AsyncClient(timeout=FORWARD_LIMIT_S, trust_env=not to.direct) as client:
         for body in bodies.raw():
             headers = {"content-type": PROTOBUF, **to.headers}
             if body.encoding:
@@ -113,10 +129,16 @@ async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
             try:
                 answer = await client.post(to.url, content=body.content, headers=headers)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                return Forwarded(exports=sent, refused=str(error) or type(error).__name__)
+                return Forwarded(exports=sent, refused=_plain(str(error) or type(error).__name__, to))
             if not answer.is_success:
                 said = answer.text.strip()[:200] if answer.text.isprintable() else ""
-                return Forwarded(exports=sent, refused=f"{answer.status_code} {said}".strip())
+                return Forwarded(exports=sent, refused=_plain(f"{answer.status_code} {said}".strip(), to))
+            kind = answer.headers.get("content-type", "")
+            if kind.startswith("text/"):
+                return Forwarded(exports=sent, refused=f"it answers with {kind}, and not as OTLP does")
+            refused = rejected_spans(answer.content, kind)
+            if refused:
+                return Forwarded(exports=sent, refused=f"it took the export and rejected {refused} spans")
             sent += 1
     return Forwarded(exports=sent)
 
@@ -167,7 +189,9 @@ async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "
         listener.bind((host, int(http_port)))
         server, grpc_at = grpc_server(bodies, f"{host}:{grpc_port}")
     except OSError as error:
-        sys.stderr.write(f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}\n")
+        fixed = "" if http_port == "0" else "; another run that waits for spans from elsewhere may have them"
+        said = f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}{fixed}"
+        sys.stderr.write(f"{said}\n")
         return
     await server.start()
     ended = asyncio.Event()

@@ -7,6 +7,7 @@ Rule 2: the only module of the harness that imports OpenTelemetry, and only its 
 import asyncio
 import contextlib
 import gzip
+import math
 import secrets
 import time
 import zlib
@@ -16,19 +17,24 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Status
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from bench.journey import Event, Told, Value
 from bench.ledger import Span, account
 from bench.model import Account
+from bench.otlp import KINDS, STATUSES
 from bench.sink import STRAY, Seen
 
 SETUP_ATTRIBUTE = "bench.setup"
 SERVICE_ATTRIBUTE = "service.name"
+PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
 """The set-up of a span that only shows how far a collector has come; it is in no account."""
 UNREADABLE = (DecodeError, OSError, EOFError, zlib.error)
@@ -70,6 +76,7 @@ class Bodies:
         self._metrics: list[Body] = []
         self._seen: dict[str, Seen] = {}
         self._peeked = 0
+        self._closed_at_ns = 0
         self._came = asyncio.Event()
 
     def keep(self, body: Body) -> None:
@@ -123,6 +130,7 @@ class Bodies:
         kept, self._kept = self._kept, []
         self._closed = kept
         self._seen, self._peeked = {}, 0
+        since_ns, self._closed_at_ns = self._closed_at_ns, time.time_ns()
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         exports: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
@@ -149,6 +157,7 @@ class Bodies:
                 size_bytes=sizes[setup],
                 undecodable=undecodable[setup],
                 metrics=metrics[setup],
+                since_ns=since_ns,
             )
             for setup in exports | metrics
             if setup != MARKER
@@ -196,6 +205,15 @@ def marker() -> tuple[bytes, bytes]:
     return ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString(), trace
 
 
+def rejected_spans(answer: bytes, kind: str) -> int:
+    """How many spans of an export request a receiver says that it did not take (partial success)."""
+    response = ExportTraceServiceResponse()
+    if kind.partition(";")[0].strip() == PROTOBUF:
+        with contextlib.suppress(DecodeError):
+            response.MergeFromString(answer)
+    return int(response.partial_success.rejected_spans)
+
+
 def _bytes(body: Body) -> bytes:
     """A body's message; nothing where it cannot be unpacked."""
     try:
@@ -234,7 +252,14 @@ def decode(body: Body) -> list[Part]:
         setup, service = attributes.get(SETUP_ATTRIBUTE, STRAY), attributes.get(SERVICE_ATTRIBUTE, "")
         sizes[setup] += resource_spans.ByteSize()
         spans.setdefault(setup, []).extend(
-            Span(service, span.trace_id, span.span_id, span.parent_span_id, scope_spans.scope.name)
+            Span(
+                service,
+                span.trace_id,
+                span.span_id,
+                span.parent_span_id,
+                scope_spans.scope.name,
+                span.start_time_unix_nano,
+            )
             for scope_spans in resource_spans.scope_spans
             for span in scope_spans.spans
         )
@@ -308,10 +333,10 @@ def _told(span: OtlpSpan, service: str, scope: str) -> Told:
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         name=span.name,
-        kind=OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_").lower(),
+        kind=KINDS[span.kind] if span.kind < len(KINDS) else KINDS[0],
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
-        status=Status.StatusCode.Name(span.status.code).removeprefix("STATUS_CODE_").lower(),
+        status=STATUSES[span.status.code] if span.status.code < len(STATUSES) else STATUSES[0],
         message=span.status.message,
         attributes=_values(span.attributes),
         events=tuple(
@@ -323,11 +348,15 @@ def _told(span: OtlpSpan, service: str, scope: str) -> Told:
 
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes as they are; lists and the like as text."""
+    """Attributes as they are; lists and the like as text, and so what JSON has no number for."""
     found = {
         item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value") for item in attributes
     }
     return {
-        name: value if isinstance(value, (str, bool, int, float)) else str(value)
+        name: value if isinstance(value, (str, bool, int)) or _is_number(value) else str(value)
         for name, value in found.items()
     }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)

@@ -142,13 +142,19 @@ def vendor(key: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            if self.headers.get("x-key") != key:
+            answer = b""
+            if self.path.startswith("/moved"):
+                self.send_response(302)
+                self.send_header("location", "/please-log-in")
+            elif self.headers.get("x-key") != key:
+                answer = f"invalid key: {self.headers.get('x-key')}".encode()
                 self.send_response(401)
             else:
                 got.append((self.path, body))
                 self.send_response(200)
-            self.send_header("content-length", "0")
+            self.send_header("content-length", str(len(answer)))
             self.end_headers()
+            self.wfile.write(answer)
 
         def log_message(self, *_: object) -> None:
             """Nothing."""
@@ -173,13 +179,18 @@ def test_any_backend_gets_the_spans_with_its_key() -> None:
         assert {path for path, _ in got} == {"/v1/traces"}
         assert all(any(bytes.fromhex(each) in body for _, body in got) for each in ids)
         assert "secret" not in done.stderr
-        refused = subprocess.run(
-            [*command, "--endpoint", url], capture_output=True, text=True, timeout=120, check=False
-        )
-    assert refused.returncode == 3
-    assert "did not take the spans: 401" in refused.stderr
-    assert "hint: " in refused.stderr
-    assert "Traceback" not in refused.stderr
+        for more, said in (
+            ([url, "--header", "x-key=wrong-one"], "401 invalid key: (redacted)"),
+            ([f"{url}/moved"], "did not take the spans: 302"),
+        ):
+            refused = subprocess.run(
+                [*command, "--endpoint", *more], capture_output=True, text=True, timeout=120, check=False
+            )
+            assert refused.returncode == 3
+            assert said in refused.stderr
+            assert "wrong-one" not in refused.stderr
+            assert "hint: " in refused.stderr
+            assert "Traceback" not in refused.stderr
 
 
 @needs("otelcol")
