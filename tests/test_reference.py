@@ -93,6 +93,14 @@ SHOWN = (
 """The operations that the README has room for."""
 
 
+def collector_table(name: str) -> words.Table:
+    run = results.read(RESULTS / name).figures
+    assert isinstance(run, Summary)
+    assert run.valid
+    assert run.collector is not None
+    return words.collector_table(run.collector)
+
+
 def readme_parts() -> dict[str, str]:
     """What the README shows of all committed results, by where it stands there."""
     timed = results.read(RESULTS / "micro").figures
@@ -106,7 +114,11 @@ def readme_parts() -> dict[str, str]:
     assert isinstance(found, Calibration)
     assert isinstance(run, Summary)
     assert run.layers is not None
+    through = [collector_table(name) for name in ("otelcol", "rotel")]
     return {
+        "@COLLECTORS@": markdown.table(
+            replace(through[0], rows=tuple(row for each in through for row in each.rows))
+        ),
         "@MICRO@": markdown.table(operations),
         "@MICRO_LINE@": words.micro_headline(timed.run.rounds, len(timed.timings), valid=timed.valid),
         "@CHECKOUTS@": markdown.table(timings.checkout_table(timed)),
@@ -128,14 +140,14 @@ def test_the_readme_shows_the_other_results() -> None:
         assert part in readme, name
 
 
-@pytest.mark.parametrize("name", ["reference", "layers", "calibration", "micro", "spec"])
+@pytest.mark.parametrize("name", ["reference", "layers", "calibration", "micro", "spec", "otelcol", "rotel"])
 def test_what_is_committed_is_what_was_measured(name: str) -> None:
     found = verify(RESULTS / name)
     assert found.faults == ()
     assert found.sealed
 
 
-@pytest.mark.parametrize("name", ["layers", "calibration", "micro", "spec"])
+@pytest.mark.parametrize("name", ["layers", "calibration", "micro", "spec", "otelcol", "rotel"])
 def test_what_is_committed_follows_from_its_raw_records(name: str) -> None:
     made = results.read(RESULTS / name)
     assert made.valid
