@@ -258,7 +258,7 @@ def _windows(  # noqa: PLR0913, PLR0917 - what an epoch needs
             window = replace(window, memory=rig.memory())
         record.append_window(window)
         record.append_requests(requests)
-        record.append_exemplars(rig.exemplars(epoch, window.window))
         outcome.windows.append(window)
         outcome.requests += requests
+        record.append_exemplars(rig.exemplars(epoch, window.window))
         rig.check()

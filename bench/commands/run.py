@@ -21,7 +21,7 @@ from bench.overhead import summarise
 from bench.plan import duration_s
 from bench.report import html, markdown, terminal
 from bench.rig import Rig
-from bench.store import Store, pretty
+from bench.store import Store, pretty, read_raw
 
 
 def add(commands: Commands) -> None:
@@ -136,7 +136,9 @@ def _conclude(outcome: Outcome, store: Store) -> int:
     """The derived files, the report, and the exit code."""
     try:
         store.write("ending.json", pretty(outcome.raw.ending))
-        made = results.of_run(store.folder, outcome.raw)
+        # Ctrl-C may come between what is on disk and what is known of it; the disk is right.
+        interrupted = not outcome.complete and outcome.error is None
+        made = results.of_run(store.folder, read_raw(store.folder) if interrupted else outcome.raw)
         results.publish(store.folder, made)
         figures, valid = made.figures, made.valid
     except ResultsError as error:
