@@ -21,7 +21,7 @@ from bench.differences import Measured, differences
 from bench.errors import ServiceError, UsageError
 from bench.journey import Event, Told, tree
 from bench.meter import MachineMeter
-from bench.model import Ending, Kind, Memory, Plan, Purpose, Window
+from bench.model import Ending, Kind, Machine, Memory, Plan, Purpose, Window
 from bench.overhead import summarise
 from bench.process import leashed
 from bench.report import markdown
@@ -286,7 +286,9 @@ def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -
 def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
     plan = replace(make.plan(), collector="otelcol")
     mine = through(plan, 20e-6, 0.01)
-    shown = markdown.render(report(summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))))
+    found = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
+    shown = markdown.render(report(found, machine=Machine(collector="otelcol 0.161.0")))
+    assert "otelcol 0.161.0" in shown
     assert "## The collector between services and sink" in shown
     assert "20.0" in shown
     assert "--collector otelcol" in shown

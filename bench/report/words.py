@@ -305,6 +305,7 @@ def machine_table(machine: Machine) -> Table:
         "governor": machine.governor or "not told",
         "system": f"{machine.system} {machine.kernel}, {machine.architecture}, {machine.libc}",
         "Python": f"{machine.python_implementation} {machine.python}",
+        **({"collector": machine.collector} if machine.collector else {}),
     }
     return Table(heads=("", "found"), right=(False, False), rows=tuple(rows.items()))
 
