@@ -256,12 +256,18 @@ def through(plan: Plan, cpu_s: float, idle: float) -> list[Window]:
     quiet = [make.quiet(plan, Kind.IDLE, epoch, duration_s=2.0) for epoch in range(plan.epochs)]
     for window in (*quiet, *windows(plan, COSTS)):
         spans = sum(sum(fleet.account.spans.values()) for fleet in window.fleets)
-        used = idle * window.duration_s + (spans * cpu_s if window.kind is Kind.WORK else 0.0)
+        drain_s = 0.5 if window.kind is Kind.WORK else 0.0
+        used = idle * (window.duration_s + drain_s) + (spans * cpu_s if window.kind is Kind.WORK else 0.0)
         read = Memory(
             setup="", service="otelcol", pss_bytes=40, uss_bytes=30, peak_rss_bytes=50 + window.epoch
         )
         found.append(
-            replace(window, machine=replace(window.machine, collector_s=used), memory=(*window.memory, read))
+            replace(
+                window,
+                machine=replace(window.machine, collector_s=used),
+                memory=(*window.memory, read),
+                drain_s=drain_s,
+            )
         )
     return found
 
