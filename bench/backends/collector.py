@@ -140,7 +140,7 @@ def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collecto
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
         # Without an address of its own, a set-up that exports over grpc finds none, which is said.
-        return Collector(name, {"http/protobuf": http.rstrip("/")} | ({"grpc": grpc} if grpc else {}))
+        return Collector(name, {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
     ports = free_ports(2)
     target = sink.endpoints["http/protobuf"]
     if name == "rotel":

@@ -102,10 +102,10 @@ def _endpoint(text: str) -> str:
     wrong = argparse.ArgumentTypeError("that is no address like https://otlp.example.com")
     try:
         at = urlsplit(text)
-        port = at.port or 443
+        wrong_port = at.port == 0
     except ValueError:
         raise wrong from None
-    if at.scheme not in {"http", "https"} or not at.hostname or not port:
+    if at.scheme not in {"http", "https"} or not at.hostname or wrong_port:
         raise wrong
     if at.username or at.password:
         raise argparse.ArgumentTypeError("an address is printed: send user and password with --header")

@@ -131,8 +131,9 @@ async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
             except (httpx.HTTPError, httpx.InvalidURL) as error:
                 return Forwarded(exports=sent, refused=_plain(str(error) or type(error).__name__, to))
             if not answer.is_success:
-                said = answer.text.strip()[:200] if answer.text.isprintable() else ""
-                return Forwarded(exports=sent, refused=_plain(f"{answer.status_code} {said}".strip(), to))
+                # First the keys, then the length: half a key is one, too.
+                said = _plain(answer.text.strip(), to)[:200] if answer.text.isprintable() else ""
+                return Forwarded(exports=sent, refused=f"{answer.status_code} {said}".strip())
             kind = answer.headers.get("content-type", "")
             if kind.startswith("text/"):
                 return Forwarded(exports=sent, refused=f"it answers with {kind}, and not as OTLP does")

@@ -147,7 +147,8 @@ def vendor(key: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
                 self.send_response(302)
                 self.send_header("location", "/please-log-in")
             elif self.headers.get("x-key") != key:
-                answer = f"invalid key: {self.headers.get('x-key')}".encode()
+                # Long enough that a key at its end would be cut in half.
+                answer = f"invalid key: {'.' * 183}{self.headers.get('x-key')}".encode()
                 self.send_response(401)
             else:
                 got.append((self.path, body))
@@ -180,7 +181,7 @@ def test_any_backend_gets_the_spans_with_its_key() -> None:
         assert all(any(bytes.fromhex(each) in body for _, body in got) for each in ids)
         assert "secret" not in done.stderr
         for more, said in (
-            ([url, "--header", "x-key=wrong-one"], "401 invalid key: (redacted)"),
+            ([url, "--header", "x-key=wrong-one"], "401 invalid key: ..."),
             ([f"{url}/moved"], "did not take the spans: 302"),
         ):
             refused = subprocess.run(
@@ -188,7 +189,7 @@ def test_any_backend_gets_the_spans_with_its_key() -> None:
             )
             assert refused.returncode == 3
             assert said in refused.stderr
-            assert "wrong-one" not in refused.stderr
+            assert "wron" not in refused.stderr
             assert "hint: " in refused.stderr
             assert "Traceback" not in refused.stderr
 
@@ -199,7 +200,9 @@ def test_the_containers_have_a_configuration_that_the_collector_takes(name: str,
     compose = YAML(typ="safe").load((ROOT / "compose.yaml").read_text("utf-8"))
     file = tmp_path / "otelcol.yaml"
     file.write_text(compose["configs"][name]["content"], "utf-8")
-    subprocess.run([TOOLS["otelcol"].path, "validate", "--config", file], check=True, timeout=60)
+    command = [str(TOOLS["otelcol"].path), "validate", "--config", str(file)]
+    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert found.returncode == 0, found.stderr
 
 
 # ---------------------------------------------------------------- a collector on the way
