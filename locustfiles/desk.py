@@ -4,9 +4,9 @@ One process alone gets them from the harness. With more of them Locust's own dis
 is used: the master gets each order from the harness, gives every worker its share in a
 message, and merges the rows that come back.
 
-Rule 1: no row is invented and none is left out; what a dead worker was to send is marked lost.
-Rule 2: a worker on another machine has another monotonic clock; the order's start is told in
-the worker's own time, by the exchange of messages that took least (Cristian, 1989).
+No row is invented and none is left out: what a dead worker was to send is marked lost. A worker on
+another machine has another monotonic clock; the order's start is told in the worker's own time, by
+the exchange of messages that took least (Cristian, 1989).
 """
 
 import os
@@ -22,8 +22,8 @@ import msgspec
 from gevent.event import Event
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
-from bench.load import CONTROL_FD_VARIABLE, Listening, Order, Row, Rows, Workers
-from bench.model import LOST
+from bench.plan.records import LOST, Row
+from bench.testbed.load import CONTROL_FD_VARIABLE, Listening, Order, Rows, Workers
 
 PATIENCE_S = 5.0
 """How long after its last possible row a worker may still answer."""
@@ -40,8 +40,8 @@ class Desk(Protocol):
     def orders(self) -> Iterator[Order]:
         """Orders as they come; ends when the harness does."""
 
-    def answer(self, rows: list[Row]) -> None:
-        """What became of the last order."""
+    def answer(self, rows: list[Row], error: str) -> None:
+        """Tell what became of the last order, and what ended it early."""
 
 
 def control_socket() -> socket.socket | None:
@@ -67,9 +67,9 @@ class OwnDesk:
         for line in self._control.makefile("rb"):
             yield msgspec.json.decode(line, type=Order)
 
-    def answer(self, rows: list[Row]) -> None:
+    def answer(self, rows: list[Row], error: str) -> None:
         """Rows to the control socket."""
-        _send(self._control, Rows(rows=rows, workers=1, lost=0))
+        _send(self._control, Rows(rows=rows, workers=1, lost=0, error=error))
 
 
 class WorkerDesk:
@@ -93,9 +93,9 @@ class WorkerDesk:
         while True:
             yield msgspec.convert(self._inbox.get(), Order)
 
-    def answer(self, rows: list[Row]) -> None:
+    def answer(self, rows: list[Row], error: str) -> None:
         """Rows to the master."""
-        self._runner.send_message("rows", {"rows": rows})
+        self._runner.send_message("rows", {"rows": msgspec.to_builtins(rows), "error": error})
 
 
 class Master:
@@ -107,6 +107,7 @@ class Master:
         self._expected = expected
         self._boot_ids: dict[str, str] = {}
         self._rows: dict[str, list[Row]] = {}
+        self._error = ""
         self._pongs: gevent.queue.Queue[int] = gevent.queue.Queue()
         self._news = Event()
         runner.register_message("at-work", self._on_at_work)
@@ -119,6 +120,7 @@ class Master:
 
     def _on_rows(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
         self._rows[msg.node_id] = msgspec.convert(msg.data["rows"], list[Row])
+        self._error = self._error or msg.data["error"]
         self._news.set()
 
     def _on_pong(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
@@ -140,28 +142,37 @@ class Master:
     def _workers(self) -> list[str]:
         """Those that are at work, in the order in which they came."""
         clients = self._runner.clients
-        return [each for each in self._boot_ids if each in clients and clients[each].state != STATE_MISSING]
+        return [
+            worker
+            for worker in self._boot_ids
+            if worker in clients and clients[worker].state != STATE_MISSING
+        ]
 
     def _carry_out(self, order: Order) -> Rows:
         workers = self._workers()
-        shares = {each: share(order, at, len(workers)) for at, each in enumerate(workers)}
+        shares = {worker: share(order, number, len(workers)) for number, worker in enumerate(workers)}
         self._rows.clear()
-        for each, part in shares.items():
-            told = msgspec.structs.replace(part, start_ns=part.start_ns + self._offset_ns(each))
-            self._runner.send_message("order", msgspec.to_builtins(told), each)
-        deadline = order.start_ns / 1e9 + order.length_s() + 3 * order.timeout_s + PATIENCE_S
+        self._error = ""
+        for worker, part in shares.items():
+            told = msgspec.structs.replace(part, start_ns=part.start_ns + self._offset_ns(worker))
+            self._runner.send_message("order", msgspec.to_builtins(told), worker)
+        deadline = order.start_ns / 1e9 + order.length_s + 3 * order.timeout_s + PATIENCE_S
         while set(shares) & set(self._workers()) - set(self._rows) and time.monotonic() < deadline:
             self._wait_for_news()
         rows: list[Row] = []
         lost = 0
-        for at, (each, part) in enumerate(shares.items()):
-            if each in self._rows:
-                rows += [(*row[:5], at) for row in self._rows[each]]
+        for number, (worker, part) in enumerate(shares.items()):
+            if worker in self._rows:
+                rows += [msgspec.structs.replace(row, worker=number) for row in self._rows[worker]]
             else:
                 lost += 1
-                self._boot_ids.pop(each, None)
-                rows += [(planned, planned, planned, LOST, target, at) for planned, target in part.arrivals]
-        return Rows(rows=sorted(rows), workers=len(workers) - lost, lost=lost)
+                self._boot_ids.pop(worker, None)
+                rows += [
+                    Row(planned, planned, planned, LOST, instance, kind, number)
+                    for planned, instance, kind in map(msgspec.structs.astuple, part.arrivals)
+                ]
+        rows.sort(key=lambda row: row.planned_ns)
+        return Rows(rows=rows, workers=len(workers) - lost, lost=lost, error=self._error)
 
     def _offset_ns(self, worker: str) -> int:
         """The worker's monotonic clock less ours."""

@@ -1,16 +1,14 @@
-"""The measured run's Locust file: one dispatcher that sends planned arrivals, open loop.
+"""The measured run's Locust file: planned arrivals, open loop, and users, closed loop.
 
-`bench.load` starts it; a person's load is `checkout.py`. Locust's users are closed loops:
-they wait for an answer before they send again, so a slow service is asked less often and
-its slowness counted once. Here one user spawns a greenlet per planned arrival, whatever
-became of the earlier ones. On another machine, `locust -f locustfiles/planned.py --worker
---master-host H` takes a share of the arrivals.
+`bench.testbed.load` starts it; a person's load is `explore.py`. Locust's users are closed loops:
+they wait for an answer before they send again, so a slow service is asked less often and its
+slowness counted once. Here one user spawns a greenlet per planned arrival, whatever became of the
+earlier ones. On another machine, `locust -f locustfiles/planned.py --worker --master-host H` takes
+a share of the load.
 
-Rule 1: latency counts from the *planned* send, so that what waited for its turn has waited.
-Rule 2: an arrival that finds too many under way waits for its turn; one that has waited for
-the whole timeout is not sent and counted as dropped. None is left out.
-Rule 3: no `traceparent` is sent: a parent would decide the sampling.
-Rule 4: a closed loop (`users`) is for finding what a fleet can do at most, never for latency.
+An arrival that finds too many requests under way waits for its turn, and its latency counts from
+when it was planned; one that has waited for the whole timeout is dropped and counted. No
+`traceparent` is sent: a parent would decide the sampling.
 """
 
 import gc
@@ -25,17 +23,16 @@ from gevent.lock import Semaphore
 from locust import FastHttpUser, events, task
 from locust.runners import MasterRunner, WorkerRunner
 
-from bench.load import MAX_IN_FLIGHT, WORKERS_VARIABLE, Order, Row
-from bench.model import DROPPED
+from bench.plan.records import DROPPED, Row
+from bench.testbed.load import MAX_IN_FLIGHT, WORKERS_VARIABLE, Order
 from locustfiles.clock import Clock
 from locustfiles.desk import Desk, Master, OwnDesk, WorkerDesk, control_socket
 
-HEADERS = {"content-type": "application/json"}
 log = logging.getLogger(__name__)
 
 
-class PlannedCheckouts(FastHttpUser):
-    """The dispatcher: takes an order, sends its arrivals, answers with a row each."""
+class PlannedLoad(FastHttpUser):
+    """Takes an order, sends its requests, answers with a row for each."""
 
     host = "http://127.0.0.1"
     concurrency = MAX_IN_FLIGHT
@@ -45,118 +42,152 @@ class PlannedCheckouts(FastHttpUser):
 
     @task
     def work(self) -> None:
-        """Carries out orders until the harness or the master is gone."""
-        # What was imported lives for ever; a collection between windows need not look at it again.
+        """Carry out orders until the harness or the master is gone."""
+        # What was imported lives for ever; a collection between steps need not look at it again.
         gc.collect()
         gc.freeze()
         try:
             for order in self.desk.orders():
-                self.desk.answer(self.carry_out(order))
+                self.desk.answer(*self.carry_out(order))
         except OSError:
             # Locust would call this task again and again.
             log.warning("the harness closed the control socket")
         self.environment.runner.quit()
 
-    def carry_out(self, order: Order) -> list[Row]:
-        """Sends an order's requests at their times and waits for the last answer."""
-        rows: list[Row] = []
-        # A collection in a window would be lag; the next pause has time for it.
+    def carry_out(self, order: Order) -> tuple[list[Row], str]:
+        """Send an order's requests and wait for the last answer; returns rows and what went wrong."""
+        self.client.client.connection_timeout = self.client.client.network_timeout = order.timeout_s
+        self.errors: list[str] = []
+        # A collection while requests are sent would be lag; the next pause has time for it.
         gc.collect()
         gc.disable()
         try:
-            if order.users:
-                self.repeat(order, rows)
-            else:
-                self.dispatch(order, rows)
+            rows = self.repeat(order) if order.users else self.dispatch(order)
         finally:
             gc.enable()
+        return rows, self.errors[0] if self.errors else ""
+
+    def dispatch(self, order: Order) -> list[Row]:
+        """Open loop: every arrival at its time, whatever became of the earlier ones."""
+        clock = Clock()
+        slots = [Semaphore(min(order.in_flight, MAX_IN_FLIGHT)) for _ in order.targets]
+        left, ended = [len(order.arrivals)], Event()
+        rows = [
+            Row(arrival.offset_ns, arrival.offset_ns, arrival.offset_ns, DROPPED, arrival.instance, arrival.request)
+            for arrival in order.arrivals
+        ]
+
+        def arrive(number: int) -> None:
+            planned, instance, kind = rows[number].planned_ns, rows[number].instance, rows[number].request
+            try:
+                if slots[instance].acquire(timeout=order.timeout_s):
+                    try:
+                        rows[number] = self.send(order, planned, instance, kind)
+                    finally:
+                        slots[instance].release()
+                else:
+                    now = time.monotonic_ns() - order.start_ns
+                    rows[number] = Row(planned, now, now, DROPPED, instance, kind)
+            except BaseException as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+                raise
+            finally:
+                left[0] -= 1
+                if not left[0]:
+                    ended.set()
+
+        for number, arrival in enumerate(order.arrivals):
+            clock.sleep_until(order.start_ns + arrival.offset_ns)
+            # A raw greenlet: a Greenlet object's bookkeeping would be a tenth of a request's CPU.
+            gevent.spawn_raw(arrive, number)
+        if order.arrivals:
+            ended.wait(timeout=3 * order.timeout_s)
+        clock.close()
         return rows
 
-    def dispatch(self, order: Order, rows: list[Row]) -> None:
-        """Open loop: every arrival at its time, whatever became of the earlier ones."""
-        clock, slots = Clock(), Semaphore(min(order.in_flight, MAX_IN_FLIGHT))
-        left, ended = [len(order.arrivals)], Event()
-        rows += [(planned, planned, planned, DROPPED, target, 0) for planned, target in order.arrivals]
+    def repeat(self, order: Order) -> list[Row]:
+        """Closed loop: so many users for every target, each asking again as soon as it is answered."""
+        rows: list[Row] = []
 
-        def arrive(number: int, planned: int, target: int) -> None:
-            """One planned checkout; its row is kept whatever happens to it."""
-            if slots.acquire(timeout=order.timeout_s):
-                now = time.monotonic_ns() - order.start_ns
-                rows[number] = (planned, now, now + int(order.timeout_s * 1e9), 0, target, 0)
-                try:
-                    rows[number] = self.send(order, planned, target)
-                finally:
-                    slots.release()
-            else:
-                now = time.monotonic_ns() - order.start_ns
-                rows[number] = (planned, now, now, DROPPED, target, 0)
-            left[0] -= 1
-            if not left[0]:
-                ended.set()
-
-        for number, (planned, target) in enumerate(order.arrivals):
-            clock.sleep_until(order.start_ns + planned)
-            # A raw greenlet: a Greenlet object's bookkeeping would be a tenth of a request's CPU.
-            gevent.spawn_raw(arrive, number, planned, target)
-        ended.wait(timeout=3 * order.timeout_s)
-        clock.close()
-
-    def repeat(self, order: Order, rows: list[Row]) -> None:
-        """Closed loop: so many users, each asking again as soon as it is answered."""
-        end_ns = order.start_ns + order.length_ns
-
-        def ask() -> None:
-            while (now := time.monotonic_ns()) < end_ns:
-                rows.append(self.send(order, now - order.start_ns, 0))
+        def ask(instance: int, user: int) -> None:
+            at = user
+            try:
+                while (now := self._next_ns(order, instance)) < order.length_ns:
+                    kind = order.sequence[at % len(order.sequence)]
+                    at += order.users
+                    rows.append(self.send(order, now, instance, kind))
+            except BaseException as error:
+                self.errors.append(f"{type(error).__name__}: {error}")
+                raise
 
         gevent.sleep(max(order.start_ns - time.monotonic_ns(), 0) / 1e9)
-        asking = [gevent.spawn(ask) for _ in range(order.users)]
-        gevent.joinall(asking, timeout=order.length_ns / 1e9 + 3 * order.timeout_s)
+        asking = [
+            gevent.spawn(ask, instance, user)
+            for user in range(order.users)
+            for instance in range(len(order.targets))
+        ]
+        gevent.joinall(asking, timeout=order.length_s + 3 * order.timeout_s)
+        return rows
 
-    def send(self, order: Order, planned: int, target: int) -> Row:
-        """One checkout, sent now."""
+    @staticmethod
+    def _next_ns(order: Order, instance: int) -> int:
+        """Now, or the beginning of the instance's next window, as an offset from the start."""
+        now = time.monotonic_ns() - order.start_ns
+        if not order.windows:
+            return now
+        for start_ns, stop_ns in order.windows[instance]:
+            if now < stop_ns:
+                gevent.sleep(max(start_ns - now, 0) / 1e9)
+                return max(now, start_ns)
+        return order.length_ns
+
+    def send(self, order: Order, planned: int, instance: int, kind: int) -> Row:
+        """Send one request now."""
+        request = order.kinds[kind]
         sent = time.monotonic_ns() - order.start_ns
-        with self.client.post(
-            order.targets[target],
-            data=order.body,
-            headers=HEADERS,
-            name=order.names[target],
+        with self.client.request(
+            request.method,
+            order.targets[instance] + request.path,
+            data=request.body or None,
+            headers=request.headers,
+            name=order.names[instance],
             catch_response=True,
+            allow_redirects=False,
         ) as response:
             done = time.monotonic_ns() - order.start_ns
             response.request_meta["response_time"] = (done - planned) / 1e6
-            if response.status_code == 201:
+            if response.status_code in request.expect:
                 response.success()
             else:
                 response.failure(f"answered {response.status_code}")
-        return planned, sent, done, response.status_code, target, 0
+        return Row(planned, sent, done, response.status_code, instance, kind)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, runner: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Gives this process the role that Locust was started with."""
+    """Give this process the role that Locust was started with."""
     control = control_socket()
     match runner:
         case MasterRunner() if control:
             master = Master(runner, control, int(os.environ[WORKERS_VARIABLE]))
             gevent.spawn(_until_the_harness_ends, master.serve, runner)
         case WorkerRunner():
-            PlannedCheckouts.desk = WorkerDesk(runner)
+            PlannedLoad.desk = WorkerDesk(runner)
             if control:
                 gevent.spawn(_until_the_harness_ends, lambda: control.recv(1), runner)
         case _ if control:
-            PlannedCheckouts.desk = OwnDesk(control)
+            PlannedLoad.desk = OwnDesk(control)
         case _:
             log.error(
-                "this Locust file carries out the orders of `python -m bench run`; "
-                "for a load by hand take locustfiles/checkout.py"
+                "this Locust file carries out the orders of `tracing-overhead run`; "
+                "for a load by hand take locustfiles/explore.py"
             )
             environment.process_exit_code = 2
             raise SystemExit(2)
 
 
 def _until_the_harness_ends(serve: Any, runner: Any) -> None:  # noqa: ANN401
-    """Serves, and ends this process with the harness, however that ended."""
+    """Serve, and end this process with the harness, however that ended."""
     try:
         serve()
     except OSError:

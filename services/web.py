@@ -238,8 +238,12 @@ class _Admin:
         return answer(200, {"service": self._service, "flushed": True})
 
     async def _usage(self, _request: Request) -> Response:
-        mine = {"upstreams": self._upstreams, "discarded_spans": self._tracing.discarded}
-        return answer(200, usage(self._service) | mine)
+        counts = {
+            "upstreams": self._upstreams,
+            "discarded_spans": self._tracing.discarded,
+            "sampled_roots": self._tracing.sampled_roots,
+        }
+        return answer(200, usage(self._service) | counts)
 
 
 def usage(service: str) -> dict[str, object]:

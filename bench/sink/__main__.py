@@ -1,9 +1,7 @@
 """The sink's process: `python -m bench.sink [HOST HTTP GRPC]` prints its ports, then receives.
 
-It ends with its standard input.
-
-Rule 1: during a window a body is only kept. What a set-up exports must not cost it a
-slow answer, and decoding on the same machine would be CPU that the window pays for.
+It ends with its standard input. While a run measures, a body is only kept: what a set-up exports
+must not cost it a slow answer, and decoding on the same machine would cost the run CPU.
 """
 
 import asyncio
@@ -11,7 +9,6 @@ import errno
 import os
 import socket
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,26 +18,35 @@ import httpx
 import msgspec
 import uvicorn
 
-from bench.sink import DRAIN_LIMIT_S, QUIET_S, Forwarded, Forwarding, Ports
 from bench.sink.bodies import PROTOBUF, Bodies, Body, marker, rejected_spans
+from bench.sink.messages import (
+    DRAIN_LIMIT_S,
+    QUIET_S,
+    CloseAccounts,
+    Forwarded,
+    Forwarding,
+    Ports,
+)
 
 TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
 METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 FORWARD_LIMIT_S = 10.0
 RETRYABLE = frozenset({429, 502, 503, 504})
-"""What OTLP calls so: a collector at the limit of its memory has not lost anything."""
+"""Statuses after which OTLP tries again: a collector at the limit of its memory has lost nothing."""
 RETRY_S = 0.2
 
+Handler = Callable[[bytes], Awaitable[object]]
 
-Question = Callable[[bytes], Awaitable[object]]
 
-
-def _questions(bodies: Bodies) -> dict[str, Question]:
-    """The harness's own paths: what is asked, and who answers."""
+def _handlers(bodies: Bodies) -> dict[str, Handler]:
+    """The harness's own paths."""
 
     async def account(body: bytes) -> object:
-        return bodies.close(msgspec.json.decode(body, type=dict[str, dict[str, int]]))
+        return bodies.close(msgspec.json.decode(body, type=CloseAccounts))
+
+    async def count(_body: bytes) -> object:
+        return bodies.count
 
     async def drain(body: bytes) -> object:
         return await _drain(bodies, body.decode())
@@ -48,23 +54,23 @@ def _questions(bodies: Bodies) -> dict[str, Question]:
     async def forward(body: bytes) -> object:
         return await _forward(bodies, msgspec.json.decode(body, type=Forwarding))
 
-    async def exemplars(_body: bytes) -> object:
-        return bodies.exemplars()
+    async def slowest(_body: bytes) -> object:
+        return bodies.slowest()
 
     async def peek(_body: bytes) -> object:
         return bodies.peek()
 
     async def spans(_body: bytes) -> object:
-        return bodies.tell()
+        return bodies.spans()
 
-    asked = (account, drain, exemplars, forward, peek, spans)
-    return {f"/{each.__name__}": each for each in asked}
+    handlers = (account, count, drain, forward, peek, slowest, spans)
+    return {f"/{handler.__name__}": handler for handler in handlers}
 
 
 def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
-    """The receiver for OTLP over http, and the harness's own paths."""
-    asked = _questions(bodies)
-    keep = {"/v1/traces": bodies.keep, "/v1/metrics": bodies.keep_metrics}
+    """The receiver for OTLP over http, with the harness's own paths."""
+    handlers = _handlers(bodies)
+    keep = {"/v1/traces": bodies.keep_traces, "/v1/metrics": bodies.keep_metrics}
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
         chunks, more = [], True
@@ -75,17 +81,17 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
             chunks.append(message.get("body", b""))
             more = message.get("more_body", False)
         body, path = b"".join(chunks), scope["path"]
-        answer, status, kind = b"", 200, PROTOBUF.encode()
+        answer, status, content_type = b"", 200, PROTOBUF.encode()
         if path in keep:
             encoding = dict(scope["headers"]).get(b"content-encoding", b"")
             keep[path](Body(body, encoding.decode("latin-1").lower()))
-        elif path in asked:
-            answer, kind = msgspec.json.encode(await asked[path](body)), b"application/json"
+        elif path in handlers:
+            answer, content_type = msgspec.json.encode(await handlers[path](body)), b"application/json"
         else:
             status = 404
         # Without a length the answer would be chunked: two packets, and a client that waits
         # 40 ms for the second because the kernel delays the first one's acknowledgement.
-        headers = [(b"content-type", kind), (b"content-length", str(len(answer)).encode())]
+        headers = [(b"content-type", content_type), (b"content-length", str(len(answer)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": answer})
 
@@ -93,9 +99,10 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
 
 
 async def _drain(bodies: Bodies, url: str) -> bool:
-    """Whether everything that a collector had got has come: a marker was sent after it, and is here."""
+    """True if everything that a collector had has arrived: a marker sent after it has."""
     content, trace = marker()
-    deadline = time.monotonic() + DRAIN_LIMIT_S
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + DRAIN_LIMIT_S
     async with httpx.AsyncClient(timeout=DRAIN_LIMIT_S, trust_env=False) as client:
         while True:
             try:
@@ -104,21 +111,21 @@ async def _drain(bodies: Bodies, url: str) -> bool:
                 )
             except httpx.HTTPError:
                 return False
-            if answer.status_code not in RETRYABLE or time.monotonic() > deadline:
+            if answer.status_code not in RETRYABLE or loop.time() > deadline:
                 break
             await asyncio.sleep(RETRY_S)
-    return answer.is_success and await bodies.came_through(trace, QUIET_S, deadline - time.monotonic())
+    return answer.is_success and await bodies.wait_for_marker(trace, QUIET_S, deadline - loop.time())
 
 
-def _plain(said: str, to: Forwarding) -> str:
-    """What a receiver said, without the keys that it was sent."""
+def _without_keys(text: str, to: Forwarding) -> str:
+    """A receiver's words, without the keys that it was sent."""
     for value in filter(None, to.headers.values()):
-        said = said.replace(value, "(redacted)")
-    return said
+        text = text.replace(value, "(redacted)")
+    return text
 
 
 async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
-    """Sends what was kept to another receiver as it came, until it refuses."""
+    """Send what was kept to another receiver as it came, until it refuses."""
     sent = 0
     # No redirects: a page that asks for a password answers 200, and a key is for one host only.
     async with httpx.AsyncClient(timeout=FORWARD_LIMIT_S, trust_env=not to.direct) as client:
@@ -129,19 +136,25 @@ async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
             try:
                 answer = await client.post(to.url, content=body.content, headers=headers)
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                return Forwarded(exports=sent, refused=_plain(str(error) or type(error).__name__, to))
-            if not answer.is_success:
-                # First the keys, then the length: half a key is one, too.
-                said = _plain(answer.text.strip(), to)[:200] if answer.text.isprintable() else ""
-                return Forwarded(exports=sent, refused=f"{answer.status_code} {said}".strip())
-            kind = answer.headers.get("content-type", "")
-            if kind.startswith("text/"):
-                return Forwarded(exports=sent, refused=f"it answers with {kind}, and not as OTLP does")
-            refused = rejected_spans(answer.content, kind)
+                return Forwarded(exports=sent, refused=_without_keys(str(error) or type(error).__name__, to))
+            refused = _refusal(answer, to)
             if refused:
-                return Forwarded(exports=sent, refused=f"it took the export and rejected {refused} spans")
+                return Forwarded(exports=sent, refused=refused)
             sent += 1
     return Forwarded(exports=sent)
+
+
+def _refusal(answer: httpx.Response, to: Forwarding) -> str:
+    """Why a receiver did not take an export request; empty if it did."""
+    if not answer.is_success:
+        # First the keys, then the length: half a key is one, too.
+        text = _without_keys(answer.text.strip(), to)[:200] if answer.text.isprintable() else ""
+        return f"{answer.status_code} {text}".strip()
+    content_type = answer.headers.get("content-type", "")
+    if content_type.startswith("text/"):
+        return f"it answers with {content_type}, and not as OTLP does"
+    rejected = rejected_spans(answer.content, content_type)
+    return f"it took the export and rejected {rejected} spans" if rejected else ""
 
 
 def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
@@ -151,8 +164,8 @@ def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
         OSError: the address is taken.
     """
 
-    async def export(request: bytes, _context: object) -> bytes:
-        bodies.keep(Body(request))
+    async def export_traces(request: bytes, _context: object) -> bytes:
+        bodies.keep_traces(Body(request))
         return b""
 
     async def export_metrics(request: bytes, _context: object) -> bytes:
@@ -160,8 +173,8 @@ def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
         return b""
 
     server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
-    for service, called in ((TRACE_SERVICE, export), (METRICS_SERVICE, export_metrics)):
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(called)
+    for service, export in ((TRACE_SERVICE, export_traces), (METRICS_SERVICE, export_metrics)):
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
         server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": handler})])
     try:
         return server, server.add_insecure_port(address)
@@ -170,7 +183,7 @@ def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
 
 
 async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "0") -> None:
-    """Receives until standard input ends."""
+    """Receive until standard input ends."""
     bodies = Bodies()
     config = uvicorn.Config(
         http_app(bodies),
@@ -191,8 +204,9 @@ async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "
         server, grpc_at = grpc_server(bodies, f"{host}:{grpc_port}")
     except OSError as error:
         fixed = "" if http_port == "0" else "; another run that waits for spans from elsewhere may have them"
-        said = f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}{fixed}"
-        sys.stderr.write(f"{said}\n")
+        sys.stderr.write(
+            f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}{fixed}\n"
+        )
         return
     await server.start()
     ended = asyncio.Event()

@@ -1,7 +1,6 @@
-"""What the sink keeps: export requests as they came, and all that is read from them later.
+"""Export requests as the sink keeps them, and all that is read from them later.
 
-Rule 1: a set-up's part of a body is what its resource names; a collector puts several into one.
-Rule 2: the only module of the harness that imports OpenTelemetry, and only its message types.
+The only module of the harness that imports OpenTelemetry, and only its message types.
 """
 
 import asyncio
@@ -9,11 +8,10 @@ import contextlib
 import gzip
 import math
 import secrets
-import time
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -26,18 +24,26 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from bench.journey import Event, Told, Value
-from bench.ledger import Span, account
-from bench.model import Account
-from bench.otlp import KINDS, STATUSES
-from bench.sink import STRAY, Seen
+from bench.plan.records import Account
+from bench.sink.accounting import Span, account
+from bench.sink.messages import (
+    EPOCH_ATTRIBUTE,
+    SETUP_ATTRIBUTE,
+    STRAY,
+    CloseAccounts,
+    Seen,
+    SpanEvent,
+    TraceSpan,
+    Value,
+)
 
-SETUP_ATTRIBUTE = "bench.setup"
 SERVICE_ATTRIBUTE = "service.name"
 PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
-"""The set-up of a span that only shows how far a collector has come; it is in no account."""
+"""Set-up of a span that only shows how far a collector has come; it is in no account."""
 UNREADABLE = (DecodeError, OSError, EOFError, zlib.error)
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +57,7 @@ class Body:
         """Its OTLP message.
 
         Raises:
-            OSError, EOFError, zlib.error: it is not what it says.
+            OSError, EOFError, zlib.error: it is not encoded as it says.
         """
         if self.encoding == "gzip":
             return gzip.decompress(self.content)
@@ -68,30 +74,37 @@ class Part:
 
 
 class Bodies:
-    """What came in since the last account."""
+    """Everything received since the last account."""
 
     def __init__(self) -> None:
-        self._kept: list[Body] = []
-        self._closed: list[Body] = []
+        self._traces: list[Body] = []
         self._metrics: list[Body] = []
+        self._closed: list[Body] = []
         self._seen: dict[str, Seen] = {}
         self._peeked = 0
-        self._closed_at_ns = 0
-        self._came = asyncio.Event()
+        self._arrived = asyncio.Event()
+        self._count = 0
 
-    def keep(self, body: Body) -> None:
-        """One export request with spans."""
-        self._kept.append(body)
-        self._came.set()
+    def keep_traces(self, body: Body) -> None:
+        """Keep an export request with spans."""
+        self._traces.append(body)
+        self._count += 1
+        self._arrived.set()
 
     def keep_metrics(self, body: Body) -> None:
-        """One export request with metrics."""
+        """Keep an export request with metrics."""
         self._metrics.append(body)
-        self._came.set()
+        self._count += 1
+        self._arrived.set()
+
+    @property
+    def count(self) -> int:
+        """Export requests received so far."""
+        return self._count
 
     def peek(self) -> dict[str, Seen]:
-        """What was kept so far, by set-up; each body is decoded once for it."""
-        for body in self._kept[self._peeked :]:
+        """What came so far, by set-up; every body is decoded once for it."""
+        for body in self._traces[self._peeked :]:
             for part in _parts(body)[0]:
                 before = self._seen.get(part.setup, Seen())
                 self._seen[part.setup] = Seen(
@@ -99,50 +112,48 @@ class Bodies:
                     exports=before.exports + 1,
                     bytes=before.bytes + part.size_bytes,
                 )
-        self._peeked = len(self._kept)
+        self._peeked = len(self._traces)
         return self._seen
 
-    def tell(self) -> list[Told]:
-        """Everything that the spans kept so far say; nothing is forgotten."""
-        return [told for body in self._kept for told in _told_of(body)]
+    def spans(self) -> list[TraceSpan]:
+        """All spans received since the last account, with everything that they say."""
+        return [span for body in self._traces for span in _trace_spans(body)]
 
     def raw(self) -> tuple[Body, ...]:
-        """The export requests with spans kept so far."""
-        return tuple(self._kept)
+        """The export requests with spans since the last account."""
+        return tuple(self._traces)
 
-    def exemplars(self) -> dict[str, list[Told]]:
-        """The slowest trace of every set-up in the last account, as far as it came."""
+    def slowest(self) -> dict[str, list[TraceSpan]]:
+        """The trace with the longest root span of every set-up in the last account."""
         slowest: dict[str, tuple[int, bytes]] = {}
         for body in self._closed:
             for resource_spans in _request(body).resource_spans:
-                setup, root = _setup_of(resource_spans.resource), _slowest_root(resource_spans)
+                setup, root = _attributes(resource_spans.resource)[0], _longest_root(resource_spans)
                 if root is not None and root > slowest.get(setup, (0, b"")):
                     slowest[setup] = root
-        wanted = {trace.hex(): setup for setup, (_, trace) in slowest.items() if setup != STRAY}
-        found: dict[str, list[Told]] = {}
+        setups = {trace.hex(): setup for setup, (_, trace) in slowest.items() if setup != STRAY}
+        traces: dict[str, list[TraceSpan]] = {}
         for body in self._closed:
-            for told in _told_of(body, wanted):
-                found.setdefault(wanted[told.trace_id], []).append(told)
-        return found
+            for span in _trace_spans(body, setups):
+                traces.setdefault(setups[span.trace_id], []).append(span)
+        return traces
 
-    def close(self, shapes: dict[str, dict[str, int]]) -> dict[str, Account]:
-        """The accounts by set-up of everything kept; the next ones begin anew."""
-        kept, self._kept = self._kept, []
-        self._closed = kept
+    def close(self, request: CloseAccounts) -> dict[str, Account]:
+        """The accounts by set-up of everything received; the next ones begin anew."""
+        self._closed, self._traces = self._traces, []
+        metric_bodies, self._metrics = self._metrics, []
         self._seen, self._peeked = {}, 0
-        since_ns, self._closed_at_ns = self._closed_at_ns, time.time_ns()
         spans: defaultdict[str, list[Span]] = defaultdict(list)
         exports: Counter[str] = Counter()
         sizes: Counter[str] = Counter()
         undecodable: Counter[str] = Counter()
         metrics: Counter[str] = Counter()
-        measured, self._metrics = self._metrics, []
-        for body in measured:
+        for body in metric_bodies:
             shares, failed = _metric_shares(body)
             undecodable[STRAY] += failed
             metrics.update(dict.fromkeys(shares, 1))
             sizes.update(shares)
-        for body in kept:
+        for body in self._closed:
             parts, failed = _parts(body)
             undecodable[STRAY] += failed
             for part in parts:
@@ -150,51 +161,49 @@ class Bodies:
                 sizes[part.setup] += part.size_bytes
                 spans[part.setup] += part.spans
         return {
-            setup: account(
-                spans[setup],
-                shapes.get(setup, {}),
+            setup: replace(
+                account(
+                    spans[setup],
+                    request.shapes.get(setup, ()),
+                    epoch=request.epoch,
+                    learn=request.learn,
+                ),
                 exports=exports[setup],
-                size_bytes=sizes[setup],
+                bytes=sizes[setup],
                 undecodable=undecodable[setup],
                 metrics=metrics[setup],
-                since_ns=since_ns,
             )
             for setup in exports | metrics
             if setup != MARKER
         }
 
-    async def came_through(self, trace: bytes, quiet_s: float, limit_s: float) -> bool:
-        """Whether a marker has come, and nothing after it for a while; waits for both.
+    async def wait_for_marker(self, trace: bytes, quiet_s: float, limit_s: float) -> bool:
+        """Wait for a marker's trace, and until nothing more comes after it; False if it did not come.
 
         Args:
             trace: id of the marker's trace.
             quiet_s: without any export request: what a collector sends in parallel may come later.
             limit_s: longest wait.
         """
-        deadline = time.monotonic() + limit_s
-        looked, marked = 0, False
-        while time.monotonic() < deadline:
-            self._came.clear()
-            marked = marked or any(trace in _bytes(body) for body in self._kept[looked:])
-            looked = len(self._kept)
-            patience = quiet_s if marked else deadline - time.monotonic()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + limit_s
+        searched, found = 0, False
+        while loop.time() < deadline:
+            self._arrived.clear()
+            found = found or any(trace in _message(body) for body in self._traces[searched:])
+            searched = len(self._traces)
+            patience_s = quiet_s if found else deadline - loop.time()
             try:
-                await asyncio.wait_for(self._came.wait(), patience)
+                await asyncio.wait_for(self._arrived.wait(), patience_s)
             except TimeoutError:
-                return marked
+                return found
         return False
 
 
 def marker() -> tuple[bytes, bytes]:
     """An export request with one span that belongs to nobody, and its trace's id."""
-    trace, now = secrets.token_bytes(16), time.time_ns()
-    span = OtlpSpan(
-        trace_id=trace,
-        span_id=secrets.token_bytes(8),
-        name="marker",
-        start_time_unix_nano=now,
-        end_time_unix_nano=now,
-    )
+    trace = secrets.token_bytes(16)
+    span = OtlpSpan(trace_id=trace, span_id=secrets.token_bytes(8), name="marker")
     attributes = {SETUP_ATTRIBUTE: MARKER, SERVICE_ATTRIBUTE: MARKER}
     resource = Resource(
         attributes=[
@@ -205,17 +214,47 @@ def marker() -> tuple[bytes, bytes]:
     return ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString(), trace
 
 
-def rejected_spans(answer: bytes, kind: str) -> int:
+def rejected_spans(answer: bytes, content_type: str) -> int:
     """How many spans of an export request a receiver says that it did not take (partial success)."""
     response = ExportTraceServiceResponse()
-    if kind.partition(";")[0].strip() == PROTOBUF:
+    if content_type.partition(";")[0].strip() == PROTOBUF:
         with contextlib.suppress(DecodeError):
             response.MergeFromString(answer)
     return int(response.partial_success.rejected_spans)
 
 
-def _bytes(body: Body) -> bytes:
-    """A body's message; nothing where it cannot be unpacked."""
+def decode(body: Body) -> list[Part]:
+    """What each set-up has in an export request.
+
+    Raises:
+        DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
+    """
+    request = ExportTraceServiceRequest.FromString(body.unpacked())
+    spans: dict[str, list[Span]] = {}
+    sizes: Counter[str] = Counter()
+    for resource_spans in request.resource_spans:
+        setup, service, epoch = _attributes(resource_spans.resource)
+        sizes[setup] += resource_spans.ByteSize()
+        spans.setdefault(setup, []).extend(
+            Span(
+                service,
+                span.trace_id,
+                span.span_id,
+                span.parent_span_id,
+                scope_spans.scope.name,
+                _word(KINDS, span.kind),
+                span.name,
+                epoch,
+            )
+            for scope_spans in resource_spans.scope_spans
+            for span in scope_spans.spans
+        )
+    shares = _shares(len(body.content), sizes)
+    return [Part(setup, spans.get(setup, []), size) for setup, size in shares.items()]
+
+
+def _message(body: Body) -> bytes:
+    """A body's message; empty where it cannot be unpacked."""
     try:
         return body.unpacked()
     except UNREADABLE:
@@ -231,56 +270,27 @@ def _request(body: Body) -> ExportTraceServiceRequest:
 
 
 def _parts(body: Body) -> tuple[list[Part], bool]:
-    """What each set-up has in a body, and whether it is none of OTLP's."""
+    """What each set-up has in a body, and whether it could not be decoded."""
     try:
         return decode(body), False
     except UNREADABLE:
         return [Part(STRAY, [], len(body.content))], True
 
 
-def decode(body: Body) -> list[Part]:
-    """What each set-up has in an export request; '' is the set-up of what names none.
-
-    Raises:
-        DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
-    """
-    request = ExportTraceServiceRequest.FromString(body.unpacked())
-    spans: dict[str, list[Span]] = {}
-    sizes: Counter[str] = Counter()
-    for resource_spans in request.resource_spans:
-        attributes = {item.key: item.value.string_value for item in resource_spans.resource.attributes}
-        setup, service = attributes.get(SETUP_ATTRIBUTE, STRAY), attributes.get(SERVICE_ATTRIBUTE, "")
-        sizes[setup] += resource_spans.ByteSize()
-        spans.setdefault(setup, []).extend(
-            Span(
-                service,
-                span.trace_id,
-                span.span_id,
-                span.parent_span_id,
-                scope_spans.scope.name,
-                span.start_time_unix_nano,
-            )
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        )
-    shares = _shares(len(body.content), sizes)
-    return [Part(setup, spans.get(setup, []), size) for setup, size in shares.items()]
-
-
 def _metric_shares(body: Body) -> tuple[dict[str, int], bool]:
-    """The bytes of each set-up in an export request with metrics, and whether it is none of OTLP's."""
+    """Bytes of each set-up in an export request with metrics, and whether it could not be decoded."""
     try:
         request = ExportMetricsServiceRequest.FromString(body.unpacked())
     except UNREADABLE:
         return {STRAY: len(body.content)}, True
     sizes: Counter[str] = Counter()
     for resource_metrics in request.resource_metrics:
-        sizes[_setup_of(resource_metrics.resource)] += resource_metrics.ByteSize()
+        sizes[_attributes(resource_metrics.resource)[0]] += resource_metrics.ByteSize()
     return _shares(len(body.content), sizes), False
 
 
 def _shares(size_bytes: int, weights: Counter[str]) -> dict[str, int]:
-    """A body's bytes by set-up, which add up to all of them; those of nobody where it is empty."""
+    """A body's bytes by set-up, adding up to all of them; stray where it is empty."""
     whole = weights.total()
     if not whole:
         return {STRAY: size_bytes}
@@ -289,13 +299,22 @@ def _shares(size_bytes: int, weights: Counter[str]) -> dict[str, int]:
     return shares
 
 
-def _setup_of(resource: Resource) -> str:
-    """The set-up that a resource names; '' for none."""
-    named = (item.value.string_value for item in resource.attributes if item.key == SETUP_ATTRIBUTE)
-    return next(named, STRAY)
+def _attributes(resource: Resource) -> tuple[str, str, int | None]:
+    """Set-up, service and epoch that a resource names."""
+    values = {item.key: item.value.string_value for item in resource.attributes}
+    epoch = values.get(EPOCH_ATTRIBUTE, "")
+    return (
+        values.get(SETUP_ATTRIBUTE, STRAY),
+        values.get(SERVICE_ATTRIBUTE, ""),
+        int(epoch) if epoch.isdecimal() and len(epoch) < 9 else None,
+    )
 
 
-def _slowest_root(resource_spans: ResourceSpans) -> tuple[int, bytes] | None:
+def _word(words: tuple[str, ...], number: int) -> str:
+    return words[number] if number < len(words) else words[0]
+
+
+def _longest_root(resource_spans: ResourceSpans) -> tuple[int, bytes] | None:
     """Length in ns and trace of the longest span without a parent; None without such spans."""
     return max(
         (
@@ -308,55 +327,56 @@ def _slowest_root(resource_spans: ResourceSpans) -> tuple[int, bytes] | None:
     )
 
 
-def _told_of(body: Body, traces: Iterable[str] | None = None) -> Iterator[Told]:
-    """Everything that a body's spans say.
+def _trace_spans(body: Body, traces: Iterable[str] | None = None) -> Iterator[TraceSpan]:
+    """A body's spans.
 
     Args:
-        body: nothing comes of one that is none of OTLP's.
-        traces: only spans of these, in hexadecimal; absent: of all.
+        body: one that cannot be decoded has none.
+        traces: only spans of these, in hexadecimal; None: of all.
     """
-    message = _bytes(body)
+    message = _message(body)
     if traces is not None and not any(bytes.fromhex(trace) in message for trace in traces):
         return
     for resource_spans in _request(body).resource_spans:
-        service = str(_values(resource_spans.resource.attributes).get(SERVICE_ATTRIBUTE, ""))
+        setup, service, _ = _attributes(resource_spans.resource)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:
                 if traces is None or span.trace_id.hex() in traces:
-                    yield _told(span, service, scope_spans.scope.name)
+                    yield _trace_span(span, service, scope_spans.scope.name, setup)
 
 
-def _told(span: OtlpSpan, service: str, scope: str) -> Told:
-    return Told(
+def _trace_span(span: OtlpSpan, service: str, scope: str, setup: str) -> TraceSpan:
+    return TraceSpan(
         service=service,
         trace_id=span.trace_id.hex(),
         span_id=span.span_id.hex(),
         parent_id=span.parent_span_id.hex(),
         name=span.name,
-        kind=KINDS[span.kind] if span.kind < len(KINDS) else KINDS[0],
+        kind=_word(KINDS, span.kind),
         start_ns=span.start_time_unix_nano,
         end_ns=span.end_time_unix_nano,
-        status=STATUSES[span.status.code] if span.status.code < len(STATUSES) else STATUSES[0],
+        status=_word(STATUSES, span.status.code),
         message=span.status.message,
         attributes=_values(span.attributes),
         events=tuple(
-            Event(name=event.name, at_ns=event.time_unix_nano, attributes=_values(event.attributes))
+            SpanEvent(name=event.name, at_ns=event.time_unix_nano, attributes=_values(event.attributes))
             for event in span.events
         ),
         scope=scope,
+        setup=setup,
     )
 
 
 def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes as they are; lists and the like as text, and so what JSON has no number for."""
-    found = {
+    """Attributes as they are; lists, and numbers that JSON does not have, as text."""
+    values = {
         item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value") for item in attributes
     }
     return {
-        name: value if isinstance(value, (str, bool, int)) or _is_number(value) else str(value)
-        for name, value in found.items()
+        name: value if isinstance(value, (str, bool, int)) or _is_finite(value) else str(value)
+        for name, value in values.items()
     }
 
 
-def _is_number(value: object) -> bool:
+def _is_finite(value: object) -> bool:
     return isinstance(value, float) and math.isfinite(value)

@@ -1,0 +1,97 @@
+"""The search for the highest arrival rate at which latency stays under a limit.
+
+A rate holds if not more than one request in a hundred took longer than the limit or failed, and the
+instance kept up: a short step above capacity ends before its queue has grown to the limit.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.analysis.blocks import closed_loop_rates
+from bench.analysis.own_time import requests_of
+from bench.plan.records import Kind, Plan, Raw, Reading, Row
+from bench.plan.schedule import search_ends
+
+TAIL = 0.01
+"""One minus the quantile that has to stay under the limit."""
+KEEPS_UP = 0.95
+"""An instance that answers less than this share of the planned requests in time is saturated."""
+
+
+class RateSearch:
+    """Bisects for the highest rate of one instance that holds."""
+
+    def __init__(self, plan: Plan, instance: int, low: float, high: float) -> None:
+        """Begin between two rates; the lower one is believed to hold."""
+        self._plan = plan
+        self._instance = instance
+        self._low = low
+        self._high = high
+        self._held = False
+
+    @property
+    def rate_per_s(self) -> float:
+        """The rate to try next; after the last step, the answer."""
+        return round((self._low + self._high) / 2, 3)
+
+    @property
+    def found_per_s(self) -> float | None:
+        """The answer; None where no rate has held."""
+        return self.rate_per_s if self._held else None
+
+    def tell(self, rate: float, reading: Reading, rows: Sequence[Row]) -> None:
+        """Learn from a step at a rate."""
+        if holds(self._plan, reading, rows, self._instance):
+            self._low, self._held = rate, True
+        else:
+            self._high = rate
+            if not self._held:
+                self._low = min(self._low, rate / 2)
+
+
+def holds(plan: Plan, reading: Reading, rows: Sequence[Row], instance: int) -> bool:
+    """True if an instance held the rate of a step."""
+    expected = [request.statuses for request in plan.app.request]
+    requests = requests_of(reading, rows, instance, expected)
+    count = len(requests.completed)
+    if not count:
+        return True
+    in_time = int(np.count_nonzero(requests.done_block >= 0))
+    late = int(np.count_nonzero(requests.latency_s > plan.latency_limit_s))
+    # A request that was under way when the step ended is no sign of a queue.
+    return in_time >= KEEPS_UP * count - 1 and late <= TAIL * count
+
+
+def searches(plan: Plan, epoch: int, raw: Raw) -> tuple[RateSearch, ...]:
+    """A search for every instance, around what it could do in the epoch's busy load."""
+    loops = [
+        reading
+        for reading in raw.readings
+        if reading.epoch == epoch and reading.kind in {Kind.BUSY, Kind.WARM_UP}
+    ]
+    loop = next((reading for reading in loops if reading.kind is Kind.BUSY), loops[0])
+    capacity = closed_loop_rates(loop, raw.rows[epoch, loop.number], plan)
+    found = []
+    for instance, name in enumerate(plan.names):
+        low, high = search_ends(plan, epoch, instance)
+        found.append(RateSearch(plan, instance, low * capacity[name], high * capacity[name]))
+    return tuple(found)
+
+
+def rates_found(raw: Raw) -> dict[str, list[float | None]]:
+    """The highest rate under the limit by set-up, one value per epoch with a whole search."""
+    found: dict[str, list[float | None]] = {name: [] for name in raw.plan.names}
+    for epoch in range(raw.plan.epochs):
+        probes = [
+            reading for reading in raw.readings if reading.epoch == epoch and reading.kind is Kind.PROBE
+        ]
+        if len(probes) < raw.plan.probes or not probes:
+            continue
+        made = searches(raw.plan, epoch, raw)
+        for reading in probes:
+            for search, rate in zip(made, reading.rates, strict=True):
+                search.tell(rate, reading, raw.rows[epoch, reading.number])
+        for name, search in zip(raw.plan.names, made, strict=True):
+            found[name].append(search.found_per_s)
+    return found

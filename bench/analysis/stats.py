@@ -1,0 +1,284 @@
+"""Estimates of paired contrasts, and what may be claimed from them.
+
+The unit of replication is the epoch: fresh processes. A contrast has one value per epoch, paired
+inside it, and all contrasts of a figure share one variance, which rescues a small number of epochs.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import optimize, special
+from scipy import stats as distributions
+
+Array: TypeAlias = NDArray[np.floating[Any]]
+Weights: TypeAlias = Mapping[str, float]
+"""A contrast: how much each instance's value counts in it."""
+
+OWN_VARIANCE_FACTOR = 2.5
+"""A contrast whose variance exceeds this many medians is judged by its own."""
+PRIOR_DF = 2
+"""What the pooled variance is worth beside such a contrast's own, in degrees of freedom. With none,
+a variance that is large by luck gets the quantile of a single degree of freedom where there are two
+epochs."""
+POWER = 0.80
+"""The minimal detectable effect is what such a share of runs would find."""
+MIN_TAIL_SAMPLES = 20
+"""A quantile q is shown only where n (1 - q) reaches this."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A paired contrast on the log scale.
+
+    Attributes:
+        log_ratio: mean over epochs of ln(set-up / baseline).
+        standard_error: of it.
+        df: degrees of freedom of that standard error.
+        family: how many contrasts are claimed together.
+        shares_variance: whether the variance is the contrasts' common one.
+    """
+
+    log_ratio: float
+    standard_error: float
+    df: float
+    family: int = 1
+    shares_variance: bool = True
+
+    @property
+    def t(self) -> float:
+        """The contrast in standard errors; 0 where both are 0."""
+        if self.standard_error == 0.0:
+            return 0.0 if self.log_ratio == 0.0 else float(np.copysign(np.inf, self.log_ratio))
+        return self.log_ratio / self.standard_error
+
+    def half_width(self, confidence: float) -> float:
+        """Half of the contrast's own interval."""
+        return t_quantile(0.5 + confidence / 2, self.df) * self.standard_error
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """The contrast's own interval on the log scale."""
+        half = self.half_width(confidence)
+        return self.log_ratio - half, self.log_ratio + half
+
+    def claim(self, confidence: float) -> tuple[float, float]:
+        """The interval that holds for all contrasts of the family at once."""
+        half = self.critical(confidence) * self.standard_error
+        return self.log_ratio - half, self.log_ratio + half
+
+    def critical(self, confidence: float) -> float:
+        """How many standard errors from 0 a claim begins.
+
+        The studentised maximum modulus where the family shares one variance; Bonferroni's value
+        where each contrast has its own, because many small standard errors do not err together.
+        """
+        if self.shares_variance:
+            return maximum_modulus(self.family, self.df, confidence)
+        return t_quantile(1 - (1 - confidence) / 2 / self.family, self.df)
+
+    def mde(self, confidence: float) -> float:
+        """The smallest log ratio that such a run claims with 80 % power."""
+        return (self.critical(confidence) + t_quantile(POWER, self.df)) * self.standard_error
+
+    def within(self, delta: float, widening: float = 0.0) -> bool:
+        """True if the 90 % interval of the ratio, widened on both sides, lies inside (-delta, delta).
+
+        Two one-sided tests at 5 % each, for this contrast alone (Schuirmann, 1987).
+        """
+        low, high = self.interval(0.90)
+        return float(np.expm1(low - widening)) > -delta and float(np.expm1(high + widening)) < delta
+
+
+def against(setup: str, references: Sequence[str]) -> dict[str, float]:
+    """The weights of a set-up against the mean of one or more identical instances."""
+    return {setup: 1.0, **dict.fromkeys(references, -1.0 / len(references))}
+
+
+def differences(logs: Mapping[str, Sequence[float]], weights: Weights) -> Array:
+    """A contrast's value in every epoch."""
+    return np.sum([weight * np.asarray(logs[name], float) for name, weight in weights.items()], axis=0)
+
+
+def contrasts(
+    logs: Mapping[str, Sequence[float]], weights: Mapping[str, Weights], family: int
+) -> dict[str, Estimate]:
+    """Estimates of some contrasts, paired inside epochs.
+
+    All instances are taken to scatter alike, so every contrast says something about the same
+    variance: that of an instance is the contrast's over the sum of its squared weights.
+
+    Args:
+        logs: ln(figure) by set-up, one value per epoch.
+        weights: of the set-ups in each contrast, summing to 0.
+        family: how many of the contrasts are claimed together.
+
+    Returns:
+        One estimate per contrast; none with fewer than two epochs.
+    """
+    units = {name: differences(logs, each) for name, each in weights.items()}
+    count = min((len(values) for values in units.values()), default=0)
+    if count < 2:
+        return {}
+    factor = {name: sum(weight**2 for weight in each.values()) for name, each in weights.items()}
+    variances = {name: float(np.var(values, ddof=1)) / factor[name] for name, values in units.items()}
+    # Over all contrasts, noisy ones included: to leave out those whose variance is large, often by
+    # luck, makes what is left too small (family-wise error 10 % instead of 5).
+    pooled = float(np.mean(list(variances.values())))
+    df = pooled_df(count, correlations(list(weights.values())))
+    noisy = _noisy(variances)
+    estimates = {}
+    for name, values in units.items():
+        variance = pooled
+        if name in noisy:
+            variance = (PRIOR_DF * pooled + (count - 1) * variances[name]) / (PRIOR_DF + count - 1)
+        estimates[name] = Estimate(
+            log_ratio=float(np.mean(values)),
+            standard_error=float(np.sqrt(variance * factor[name] / count)),
+            df=PRIOR_DF + count - 1.0 if name in noisy else df,
+            family=max(family, 1),
+            shares_variance=name not in noisy,
+        )
+    return estimates
+
+
+def correlations(weights: Sequence[Weights]) -> Array:
+    """How contrasts correlate because they share instances, all of them scattering alike."""
+    names = sorted({name for each in weights for name in each})
+    rows = np.array([[each.get(name, 0.0) for name in names] for each in weights])
+    rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows @ rows.T, float)
+
+
+def _noisy(variances: Mapping[str, float]) -> frozenset[str]:
+    """The contrasts that are too noisy for the pooled variance; none among fewer than three."""
+    if len(variances) < 3:
+        return frozenset()
+    limit = OWN_VARIANCE_FACTOR * float(np.median(list(variances.values())))
+    return frozenset(name for name, variance in variances.items() if variance > limit > 0)
+
+
+def pooled_df(epochs: int, correlation: Array) -> float:
+    """Effective degrees of freedom of a variance pooled over contrasts that correlate.
+
+    The variance of a mean of S sample variances of normals is 2 s^4 sum(rho_ij^2) / (S^2 (E-1))
+    (matched to a chi-square as Satterthwaite, 1946, does).
+    """
+    return (epochs - 1) * len(correlation) ** 2 / float(np.sum(correlation**2))
+
+
+def t_quantile(probability: float, df: float) -> float:
+    """Student's t."""
+    return float(distributions.t.ppf(probability, df))
+
+
+def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float | None, float | None]:
+    """The mean of independent values, and Student's t around it; no ends with a single one."""
+    center = float(np.mean(values))
+    if len(values) < 2:
+        return center, None, None
+    half = t_quantile(0.5 + confidence / 2, len(values) - 1) * float(np.std(values, ddof=1))
+    half /= len(values) ** 0.5
+    return center, center - half, center + half
+
+
+def welch(before: Estimate, after: Estimate, family: int = 1) -> Estimate:
+    """The change from one figure to another, from two runs that share nothing.
+
+    The squares of the standard errors add up; their degrees of freedom are put together as Welch
+    and Satterthwaite did (1946). Claims hold for `family` changes at once (Bonferroni).
+    """
+    variances = before.standard_error**2, after.standard_error**2
+    heads = variances[0] ** 2 / before.df + variances[1] ** 2 / after.df
+    return Estimate(
+        log_ratio=after.log_ratio - before.log_ratio,
+        standard_error=float(np.sqrt(sum(variances))),
+        df=sum(variances) ** 2 / heads if heads else before.df + after.df,
+        family=max(family, 1),
+        shares_variance=False,
+    )
+
+
+@cache
+def maximum_modulus(family: int, df: float, confidence: float) -> float:
+    """The `confidence` quantile of max |T_i| of `family` t variables that share one variance.
+
+    The studentised maximum modulus: P(max |T_i| <= c) = E_s [2 Phi(c s) - 1]^family with
+    s = chi_df / sqrt(df), for numerators that do not correlate. Contrasts against a shared
+    baseline do; for them the value is too large and never too small (Sidak, 1967).
+    """
+    if family == 1:
+        return t_quantile(0.5 + confidence / 2, df)
+    levels = (np.arange(400) + 0.5) / 400
+    s = np.sqrt(distributions.chi2.ppf(levels, df) / df)
+
+    def shortfall(c: float) -> float:
+        return float(np.mean((2 * special.ndtr(c * s) - 1) ** family)) - confidence
+
+    return float(optimize.brentq(shortfall, 0.5, 500.0, xtol=1e-6))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trend:
+    """The drift of a contrast from block to block inside epochs.
+
+    Attributes:
+        slope: change of the log ratio per block.
+        p: two-sided probability of such a slope without a drift.
+    """
+
+    slope: float
+    p: float
+
+
+def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
+    """The common slope of log ratios over the blocks of their epochs; None with too few blocks.
+
+    Ordinary least squares with a level of its own for every epoch.
+    """
+    x_all, y_all = [], []
+    for blocks in rows:
+        if len(blocks) < 2:
+            continue
+        x = np.arange(len(blocks), dtype=float)
+        y = np.asarray(blocks, float)
+        x_all.append(x - x.mean())
+        y_all.append(y - y.mean())
+    if not x_all:
+        return None
+    x, y = np.concatenate(x_all), np.concatenate(y_all)
+    df = len(x) - len(x_all) - 1
+    sxx = float(x @ x)
+    if df < 1:
+        return None
+    slope = float(x @ y) / sxx
+    residual = y - slope * x
+    standard_error = float(np.sqrt(float(residual @ residual) / df / sxx))
+    if standard_error == 0.0:
+        return Trend(slope=slope, p=1.0 if slope == 0.0 else 0.0)
+    return Trend(slope=slope, p=float(2 * distributions.t.sf(abs(slope) / standard_error, df)))
+
+
+def binomial_range(trials: int, ratio: float, confidence: float) -> tuple[int, int]:
+    """The central range of a binomial count that holds at least `confidence`."""
+    tail = (1 - confidence) / 2
+    low, high = (float(distributions.binom.ppf(level, trials, ratio)) for level in (tail, 1 - tail))
+    return max(int(low), 0), int(high)
+
+
+def quantile(values: Sequence[float] | Array, q: float) -> float | None:
+    """The q quantile, or None where fewer than 20 values lie beyond it."""
+    return float(np.quantile(np.asarray(values, float), q)) if has_tail(len(values), q) else None
+
+
+def has_tail(samples: int, q: float) -> bool:
+    """True if at least 20 values lie beyond a quantile."""
+    # 2,000 * (1 - 0.99) is 20.000000000000018, and 200 * (1 - 0.9) is 19.999999999999996.
+    return round(samples * min(q, 1 - q), 6) >= MIN_TAIL_SAMPLES
+
+
+def samples_for(q: float) -> int:
+    """How many samples a quantile needs before it is shown."""
+    return round(MIN_TAIL_SAMPLES / min(q, 1 - q))

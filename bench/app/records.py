@@ -1,0 +1,213 @@
+"""Applications and set-ups: the records that app files and set-up files are decoded into.
+
+`docs/FORMAT.md` explains the keys; `services/app.schema.json` is generated from these classes.
+"""
+
+from typing import Annotated, Literal, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+BASELINE = "none"
+TWIN = "none-again"
+CONTROL = "control"
+CHECKS = frozenset({TWIN, CONTROL})
+"""Set-ups that check the measurement; they are never an answer."""
+
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
+ProcessName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
+Command: TypeAlias = str | list[str]
+Environ: TypeAlias = dict[str, str]
+Mode: TypeAlias = Literal["none", "api", "batch", "simple"]
+Status = Annotated[int, Meta(ge=100, le=599)]
+
+
+class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A table of a user's file; a key that it does not have is an error."""
+
+
+class Environment(_Record, kw_only=True):
+    """What to install before the application can start; cached by content.
+
+    Attributes:
+        python: version of the interpreter, such as "3.11"; the harness's own version by default.
+        pip: requirements for pip.
+        npm: packages for npm.
+    """
+
+    python: str = ""
+    pip: list[str] = []
+    npm: list[str] = []
+
+
+class Process(_Record, kw_only=True):
+    """One process of the application, with all the processes that it starts itself.
+
+    Attributes:
+        name: also OTEL_SERVICE_NAME, unless `env` says otherwise.
+        command: split as a shell would, or a list; never run by a shell.
+        cwd: relative to the app file.
+        env: variables of its own.
+        ready: path that is asked until it answers below 500; "tcp" for what speaks no HTTP.
+        ready_timeout_s: how long it may take.
+        prepare: command to run before each start, in the instance's own temporary folder.
+        version: command whose output is stored with every result.
+        stop: signal that ends it.
+        stop_timeout_s: how long it may take to end.
+        traced: false for a database, say: metered, never instrumented.
+    """
+
+    name: ProcessName
+    command: Command
+    cwd: str = "."
+    env: Environ = {}
+    ready: str = "/"
+    ready_timeout_s: Annotated[float, Meta(gt=0, le=600)] = 30.0
+    prepare: Command = ""
+    version: Command = ""
+    stop: Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] = "SIGTERM"
+    stop_timeout_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
+    traced: bool = True
+
+
+class Request(_Record, kw_only=True):
+    """One kind of request, sent to the first process.
+
+    Attributes:
+        method: HTTP method.
+        path: with its query.
+        headers: sent along; no `traceparent`, which would decide the sampling.
+        json: body, encoded as JSON.
+        body: body as text.
+        expect: status or statuses of a completed request; anything else has failed.
+        weight: how often it is sent, relative to the others.
+    """
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
+    path: Annotated[str, Meta(pattern="^/")]
+    headers: Environ = {}
+    json: object = None
+    body: str = ""
+    expect: Status | list[Status] = 200
+    weight: Annotated[float, Meta(gt=0)] = 1.0
+
+    @property
+    def statuses(self) -> frozenset[int]:
+        """Statuses of a completed request."""
+        return frozenset(self.expect if isinstance(self.expect, list) else [self.expect])
+
+    @property
+    def content(self) -> str:
+        """The body that is sent."""
+        return self.body if self.json is None else msgspec.json.encode(self.json).decode()
+
+    @property
+    def all_headers(self) -> Environ:
+        """The headers that are sent, with the type of a JSON body."""
+        types = {} if self.json is None else {"content-type": "application/json"}
+        return types | {name.lower(): value for name, value in self.headers.items()}
+
+    @property
+    def label(self) -> str:
+        """Method and path without its query."""
+        return f"{self.method} {self.path.partition('?')[0]}"
+
+
+class Tracing(_Record, kw_only=True):
+    """How a traced set-up is started; without it the application reads OTEL_* by itself.
+
+    Attributes:
+        launcher: words in front of the command of every traced process.
+        env: variables of every traced process.
+        flush: path of a POST, for every traced process, that exports everything.
+        usage: path of a GET, for every traced process, that tells `cpu_ns`, `memory_bytes`,
+            `sampled_roots` and `discarded_spans` as JSON; every key is optional.
+        spans: spans of one sampled request by process; or that by the word in a set-up's `spans`.
+    """
+
+    launcher: str = ""
+    env: Environ = {}
+    flush: str = ""
+    usage: str = ""
+    spans: dict[str, int | dict[str, int]] = {}
+
+
+class Control(_Record, kw_only=True):
+    """How the application burns a known amount of CPU after every answer, if it can.
+
+    Attributes:
+        env: variables of every process; `{cpu_us}` stands for the microseconds.
+    """
+
+    env: Environ
+
+
+class Setup(_Record, kw_only=True):
+    """One way to trace the application, and nothing else.
+
+    Attributes:
+        name: on the command line and in every table.
+        description: one sentence.
+        tracing: none (started plainly), api (instrumented, no SDK), batch or simple (span processor).
+        spans: a word that only the application understands, `{spans}` in its commands and variables.
+        env: OpenTelemetry's variables and other people's.
+        against: set-up of a ladder that this one adds a layer to.
+        layer: what it adds.
+    """
+
+    name: Name
+    description: str = ""
+    tracing: Mode = "batch"
+    spans: str = ""
+    env: Environ = {}
+    against: str = ""
+    layer: str = ""
+
+
+class App(_Record, kw_only=True):
+    """A whole application.
+
+    Attributes:
+        name: of the application.
+        unit: what one planned arrival is called in reports.
+        environment: what to install first.
+        process: one or more, started in this order; the first one gets the requests.
+        request: one or more.
+        tracing: how a traced set-up is started.
+        control: how it burns a known cost; absent: a process beside it does.
+        setup: set-ups of its own, beside the table.
+        preset: lists of set-ups by name.
+    """
+
+    name: Name
+    unit: str = "request"
+    environment: Environment | None = None
+    process: Annotated[list[Process], Meta(min_length=1)]
+    request: Annotated[list[Request], Meta(min_length=1)]
+    tracing: Tracing = msgspec.field(default_factory=Tracing)
+    control: Control | None = None
+    setup: list[Setup] = []
+    preset: dict[str, list[str]] = {}
+
+    @property
+    def words(self) -> list[str]:
+        """Everything in which a placeholder may stand."""
+        texts = [self.tracing.launcher, *self.tracing.env.values()]
+        for process in self.process:
+            for command in (process.command, process.prepare, process.version):
+                texts += command if isinstance(command, list) else [command]
+            texts += [*process.env.values(), process.cwd]
+        return texts + list(self.control.env.values() if self.control else [])
+
+    @property
+    def modes(self) -> frozenset[str]:
+        """Values of `tracing` that the application understands."""
+        if any("{tracing}" in text for text in self.words):
+            return frozenset({"none", "api", "batch", "simple"})
+        return frozenset({"none", "batch"})
+
+
+class SetupsFile(_Record, kw_only=True):
+    """A file of set-ups."""
+
+    setup: Annotated[list[Setup], Meta(min_length=1)]

@@ -1,0 +1,167 @@
+"""The table of set-ups for any application, and what follows from a set-up's variables."""
+
+from collections.abc import Sequence
+
+from bench.app.records import BASELINE, CONTROL, TWIN, App, Setup
+from bench.errors import UsageError
+
+CONTROL_CPU_US = 600
+"""CPU that the control burns per request: small against the effects that people decide on, and a
+good multiple of the noise floor."""
+
+_ALWAYS_ON = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+
+
+def _ratio(name: str, description: str, argument: str) -> Setup:
+    env = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": argument}
+    return Setup(name=name, description=description, env=env)
+
+
+TABLE = (
+    Setup(name=BASELINE, tracing="none", description="No tracing (the baseline)."),
+    Setup(
+        name=TWIN,
+        tracing="none",
+        description="The baseline once more (the twin): its difference is the noise floor.",
+    ),
+    Setup(
+        name=CONTROL,
+        tracing="none",
+        description=f"The baseline plus {CONTROL_CPU_US} us of CPU per request: a cost that must be found.",
+    ),
+    Setup(
+        name="api-only",
+        tracing="api",
+        description="Instrumented, but no SDK: what a library pays where nobody traces.",
+    ),
+    Setup(
+        name="disabled",
+        description="Everything in place, switched off by OTEL_SDK_DISABLED.",
+        env={"OTEL_SDK_DISABLED": "true"},
+    ),
+    Setup(
+        name="always-off",
+        description="SDK and batch processor, nothing sampled.",
+        env={"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
+    ),
+    _ratio("ratio-1", "One request in a hundred sampled, batch processor.", "0.01"),
+    _ratio("ratio-10", "One request in ten sampled, batch processor.", "0.1"),
+    _ratio("ratio-50", "Every second request sampled, batch processor.", "0.5"),
+    Setup(name="batch", description="Everything sampled, batch processor, OTLP over http.", env=_ALWAYS_ON),
+    Setup(
+        name="batch-grpc",
+        description="As batch, OTLP over grpc.",
+        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+    ),
+    Setup(
+        name="batch-gzip",
+        description="As batch, bodies compressed with gzip.",
+        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+    ),
+    Setup(
+        name="simple",
+        tracing="simple",
+        description="Everything sampled, simple processor: every span is exported as it ends.",
+        env=_ALWAYS_ON,
+    ),
+    Setup(
+        name="simple-grpc",
+        tracing="simple",
+        description="As simple, OTLP over grpc.",
+        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
+    ),
+    _ratio("dapper-1", "Every request sampled.", "1.0"),
+    _ratio("dapper-2", "One request in 2 sampled.", "0.5"),
+    _ratio("dapper-4", "One request in 4 sampled.", "0.25"),
+    _ratio("dapper-8", "One request in 8 sampled.", "0.125"),
+    _ratio("dapper-16", "One request in 16 sampled.", "0.0625"),
+    _ratio("dapper-1024", "One request in 1,024 sampled.", "0.0009765625"),
+)
+ALWAYS = (BASELINE, TWIN, CONTROL)
+"""What every run has: a baseline, a noise floor, and a cost that has to be found."""
+QUICK = (*ALWAYS, "disabled", "always-off", "ratio-10", "batch", "simple")
+DEFAULT = QUICK
+PRESETS = {
+    # The sampling ratios of Dapper's table 2 (Sigelman and others, 2010).
+    "dapper": (*ALWAYS, *(f"dapper-{n}" for n in (1, 2, 4, 8, 16, 1024))),
+}
+
+
+def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[Setup, ...]:
+    """The set-ups of these names, the baseline first and always there.
+
+    Raises:
+        UsageError: there is no such set-up, or the application cannot run it.
+    """
+    known = {setup.name: setup for setup in (*TABLE, *app.setup, *own)}
+    chosen = []
+    for name in dict.fromkeys([BASELINE, *names]):
+        if name not in known:
+            raise UsageError(
+                f"there is no set-up named {name!r}", "`tracing-overhead setups` lists those that exist"
+            )
+        setup = known[name]
+        if setup.tracing not in app.modes:
+            raise UsageError(
+                f"{app.name} cannot run the set-up {name}: it has no switch for `tracing = {setup.tracing!r}`",
+                "use {tracing} in the `[tracing]` table or in a command of its app file, if it can",
+            )
+        chosen.append(setup)
+    return tuple(chosen)
+
+
+def default_names(app: App, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of the default set-ups that the application can run."""
+    known = {setup.name: setup for setup in TABLE}
+    return tuple(name for name in names if known[name].tracing in app.modes)
+
+
+def sampling_ratio(setup: Setup) -> float:
+    """The share of requests whose trace must arrive at the sink."""
+    return 0.0 if setup.env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp" else _sampled(setup)
+
+
+def _sampled(setup: Setup) -> float:
+    """The share of requests that are sampled, wherever their spans go."""
+    env = setup.env
+    if setup.tracing in {"none", "api"} or env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return 0.0
+    sampler = env.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
+    match sampler.removeprefix("parentbased_"):
+        case "always_off":
+            return 0.0
+        case "traceidratio":
+            return float(env.get("OTEL_TRACES_SAMPLER_ARG", "1.0"))
+        case _:
+            # The SDK samples everything for a name that it does not know, too, with a warning.
+            return 1.0
+
+
+def discards(setup: Setup) -> bool:
+    """True if every span goes to an exporter to nowhere, which counts spans itself."""
+    return setup.env.get("OTEL_TRACES_EXPORTER", "otlp") in {"discard", "encode"} and _sampled(setup) == 1.0
+
+
+def exports_metrics(setup: Setup) -> bool:
+    """True if the set-up exports the metrics of its instrumentations."""
+    return setup.tracing in {"simple", "batch"} and setup.env.get("OTEL_METRICS_EXPORTER", "none") == "otlp"
+
+
+def protocol(setup: Setup) -> str:
+    """The OTLP protocol that spans are exported over."""
+    common = setup.env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
+    return setup.env.get("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", common)
+
+
+def declared_spans(app: App, setup: Setup) -> dict[str, int] | None:
+    """Spans of one sampled request by process, as the app file says; None where it does not."""
+    spans = app.tracing.spans
+    by_word = spans.get(setup.spans) if setup.spans else None
+    if isinstance(by_word, dict):
+        return by_word
+    counts = {process: count for process, count in spans.items() if isinstance(count, int)}
+    if counts:
+        return counts
+    # Without a word of its own a set-up has the first one of the file.
+    first = next((count for count in spans.values() if isinstance(count, dict)), None)
+    return first if not setup.spans else None

@@ -1,0 +1,479 @@
+"""Plans and raw records, stored as they are and never edited.
+
+Units are suffixes: seconds, bytes and ratios from 0 to 1; `_ns` marks integer nanoseconds of the
+monotonic clock or of a CPU clock. Times inside a step count from the step's start.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from bench.app.records import App, Setup
+
+SCHEMA = 2
+"""The format of a results folder; raised when old readers would misread it."""
+METHOD = 2
+"""How figures come about; raised with every change after which old and new ones must not be compared."""
+
+Shape: TypeAlias = dict[str, int]
+"""Spans of one trace: how many by process (`web`), or by process, kind and name (`web\\tserver\\tGET /`)."""
+
+
+class Kind(StrEnum):
+    """What a step is for."""
+
+    START = "start"
+    LEARN = "learn"
+    WARM_UP = "warm-up"
+    CAPACITY = "capacity"
+    REST = "rest"
+    LIGHT = "light"
+    BUSY = "busy"
+    PROBE = "probe"
+    FLUSH = "flush"
+    EMPTY_FLUSH = "empty-flush"
+    SETTLE = "settle"
+
+
+# ---------------------------------------------------------------- what is planned
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stretch:
+    """A stretch of turns in every epoch.
+
+    Attributes:
+        turn_s: length of one turn.
+        rounds: in a block; a round gives every instance one turn.
+        blocks: that count, in an epoch; 0 without this load.
+    """
+
+    turn_s: float
+    rounds: int
+    blocks: int
+
+    @property
+    def own_s(self) -> float:
+        """Own time of an instance in an epoch."""
+        return self.turn_s * self.rounds * self.blocks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """Everything that is decided before the first turn.
+
+    Attributes:
+        schema: format of the folder.
+        method: version of how figures come about.
+        name: part of the folder's name.
+        budget: row of the budget table that it came from.
+        seed: source of all randomness.
+        app: what is measured.
+        setups: what is compared, the baseline first.
+        epochs: how often all processes are started afresh.
+        warm_up: closed loop that nobody measures, before everything else of an epoch.
+        light: open loop at a stated rate.
+        busy: closed loop.
+        probes: steps per epoch of the search for the highest rate; 0 without it.
+        spare: blocks of each load that may be repeated because the host took CPU away.
+        rest_s: quiet stretch of an epoch.
+        users: of a closed loop, each instance.
+        share: light rate as a share of the baseline's capacity.
+        rate_per_s: light rate where the user chose one; 0: from the capacity.
+        rates: light rate by set-up; empty until capacities are known.
+        latency_limit_s: what 99 in 100 requests have to stay under in the search.
+        shapes: shapes of a sampled request's trace, by set-up; empty until learned.
+        varies: set-ups whose traces differ from request to request.
+        cpus: CPUs that the run may use.
+        services_cpus: those of the application; empty: not pinned.
+        other_cpus: those of load, sink and harness; empty: not pinned.
+        in_flight: requests under way at most, for each instance.
+        timeout_s: after which a request has failed.
+        delta: what counts as no overhead (two one-sided tests).
+        confidence: of the intervals shown and of the claims.
+        workers: load processes under a master; 0: one process without a master.
+        targets: addresses of instances that run elsewhere, by set-up.
+        collector: what stands between application and sink; empty: nothing.
+        scale_timers: whether the batch processor's delay is multiplied by the number of instances.
+    """
+
+    schema: int = SCHEMA
+    method: int = METHOD
+    name: str
+    budget: str
+    seed: int
+    app: App
+    setups: tuple[Setup, ...]
+    epochs: int
+    warm_up: Stretch
+    light: Stretch
+    busy: Stretch
+    probes: int = 0
+    spare: int = 0
+    rest_s: float = 1.5
+    users: int = 4
+    share: float = 0.3
+    rate_per_s: float = 0.0
+    rates: dict[str, float] = field(default_factory=dict)
+    latency_limit_s: float = 0.1
+    shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    varies: tuple[str, ...] = ()
+    cpus: int = 1
+    services_cpus: tuple[int, ...] = ()
+    other_cpus: tuple[int, ...] = ()
+    in_flight: int = 256
+    timeout_s: float = 10.0
+    delta: float = 0.02
+    confidence: float = 0.95
+    workers: int = 0
+    targets: dict[str, str] = field(default_factory=dict)
+    collector: str = ""
+    scale_timers: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the set-ups; an instance's number is its place here."""
+        return tuple(setup.name for setup in self.setups)
+
+    @property
+    def service_cpus(self) -> int:
+        """How many CPUs an instance can use at once."""
+        return len(self.services_cpus) or self.cpus
+
+
+class Turn(Struct, frozen=True, array_like=True):
+    """When an instance is to run, from the step's start.
+
+    Attributes:
+        instance: its number.
+        block: number of the block; -1 after the last one, while requests under way are finished.
+        start_ns: planned.
+        stop_ns: planned.
+    """
+
+    instance: int
+    block: int
+    start_ns: int
+    stop_ns: int
+
+
+class Arrival(Struct, frozen=True, array_like=True):
+    """One planned request: when, from the step's start, to which instance, and of which kind."""
+
+    offset_ns: int
+    instance: int
+    request: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Open:
+    """Requests sent at planned times, whatever became of the earlier ones."""
+
+    arrivals: tuple[Arrival, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Closed:
+    """So many users for each instance, each asking again as soon as it is answered."""
+
+    users: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quiet:
+    """No load."""
+
+    seconds: float = 0.0
+
+
+Load: TypeAlias = Open | Closed | Quiet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One thing that a run does.
+
+    Attributes:
+        epoch: from 0.
+        number: of the step in its epoch.
+        kind: what it is for.
+        turns: when which instance runs; empty: all of them run.
+        load: what they are asked.
+    """
+
+    epoch: int
+    number: int
+    kind: Kind
+    turns: tuple[Turn, ...] = ()
+    load: Load = Quiet()
+
+
+# ---------------------------------------------------------------- what was read
+
+
+class Switch(Struct, frozen=True, array_like=True):
+    """A turn as it went.
+
+    Attributes:
+        instance: its number.
+        block: number of the block; -1 after the last one.
+        start_ns: when it began to run, from the step's start.
+        stop_ns: when it was stopped.
+        cpu_ns: CPU time that it used in between.
+        leaked_ns: CPU time that it used since its turn before, while it was stopped.
+    """
+
+    instance: int
+    block: int
+    start_ns: int
+    stop_ns: int
+    cpu_ns: int
+    leaked_ns: int
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """One request as it went; times from the step's start.
+
+    Attributes:
+        planned_ns: when it was to be sent.
+        sent_ns: when it was sent.
+        done_ns: when the last byte had arrived.
+        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its turn), -2 for
+            lost (its load worker died).
+        instance: number of the instance that it went to.
+        request: number of its kind.
+        worker: number of the load worker that sent it.
+    """
+
+    planned_ns: int
+    sent_ns: int
+    done_ns: int
+    status: int
+    instance: int
+    request: int
+    worker: int = 0
+
+
+DROPPED = -1
+LOST = -2
+UNSENT = frozenset({DROPPED, LOST})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """What the sink got from one set-up in one epoch.
+
+    Attributes:
+        spans: received spans by process, duplicates included.
+        duplicated: spans whose id had come before.
+        orphaned: spans whose parent never came.
+        whole: traces of a known shape, in one tree.
+        broken: all other traces.
+        missing: spans that the broken traces lack.
+        exports: export requests.
+        bytes: body bytes as they came over the wire.
+        undecodable: bodies that were not OTLP.
+        scopes: received spans by instrumentation scope.
+        metrics: export requests with metrics; their bytes are in `bytes`.
+        late: spans of an earlier epoch's processes.
+        shapes: the shapes of all traces, where they are being learned.
+    """
+
+    spans: dict[str, int] = field(default_factory=dict)
+    duplicated: int = 0
+    orphaned: int = 0
+    whole: int = 0
+    broken: int = 0
+    missing: int = 0
+    exports: int = 0
+    bytes: int = 0
+    undecodable: int = 0
+    scopes: dict[str, int] = field(default_factory=dict)
+    metrics: int = 0
+    late: int = 0
+    shapes: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Memory of all processes of an instance together."""
+
+    pss_bytes: int
+    uss_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceReading:
+    """One instance over one step.
+
+    Attributes:
+        setup: its set-up.
+        cpu_ns: CPU time that it used.
+        completed: requests answered as expected.
+        failed: requests answered otherwise, or not at all.
+        unsent: arrivals that were not sent.
+        ready_s: from the start of its processes until all answered; of a start alone.
+        flush_failed: processes whose flush did not answer.
+        memory: of a rest alone.
+        account: what the sink got; of a step that closes accounts alone.
+        sampled: requests whose trace was sampled, as the application counts them; absent where
+            it does not.
+        discarded: spans by process that an exporter to nowhere has counted.
+    """
+
+    setup: str
+    cpu_ns: int = 0
+    completed: int = 0
+    failed: int = 0
+    unsent: int = 0
+    ready_s: float | None = None
+    flush_failed: tuple[str, ...] = ()
+    memory: Memory | None = None
+    account: Account | None = None
+    sampled: int | None = None
+    discarded: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineReading:
+    """The machine over a block or a step, in CPU seconds of the CPUs that the run may use.
+
+    Attributes:
+        duration_s: how long that was.
+        steal_s: taken by the host.
+        foreign_s: used by processes that are not part of the run.
+        load_s: the load's.
+        sink_s: the sink's.
+        harness_s: the harness's own.
+        collector_s: of a collector that the run started.
+    """
+
+    duration_s: float
+    steal_s: float = 0.0
+    foreign_s: float = 0.0
+    load_s: float = 0.0
+    sink_s: float = 0.0
+    harness_s: float = 0.0
+    collector_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A step as it went; one line of readings.jsonl.
+
+    Attributes:
+        epoch: of the step.
+        number: of the step.
+        kind: of the step.
+        duration_s: how long it took.
+        planned_blocks: how many blocks its turns were planned in.
+        switches: its turns as they went.
+        blocks: the machine in each block; of a step without turns, over the whole step.
+        instances: a reading for each, in the order of the set-ups.
+        stray: what the sink got and could not assign to a set-up; of a step that closes accounts.
+        lost_workers: load workers that died.
+        drained: whether a collector had passed on everything.
+        collector_memory: memory of a collector that the run started; of a rest alone.
+        rates: of a probe: its rate for each instance.
+    """
+
+    epoch: int
+    number: int
+    kind: Kind
+    duration_s: float
+    planned_blocks: int = 0
+    switches: tuple[Switch, ...] = ()
+    blocks: tuple[MachineReading, ...] = ()
+    instances: tuple[InstanceReading, ...] = ()
+    stray: Account | None = None
+    lost_workers: int = 0
+    drained: bool = True
+    collector_memory: Memory | None = None
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a run ended; absent where the harness itself was killed.
+
+    Attributes:
+        complete: whether the plan came to its end.
+        failure: what ended it early, unless a person did.
+    """
+
+    complete: bool
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raw:
+    """Everything that a run left, and all that figures are derived from.
+
+    Attributes:
+        plan: as it was carried out.
+        readings: in order.
+        rows: requests by epoch and number of the step.
+        ending: how it ended.
+    """
+
+    plan: Plan
+    readings: tuple[Reading, ...] = ()
+    rows: dict[tuple[int, int], tuple[Row, ...]] = field(default_factory=dict)
+    ending: Ending
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Machine:
+    """What a run was measured on; `machine.json`.
+
+    Attributes:
+        started: when, in ISO 8601, UTC.
+        cpu: its model.
+        cpus: of the machine.
+        cpus_usable: by the run.
+        services_cpus: those of the application; empty: not pinned.
+        other_cpus: those of everything else.
+        siblings: pairs of these that share a core.
+        quota_cpus: how many CPUs a cgroup allows; absent without a limit.
+        memory_bytes: of the machine.
+        hypervisor: whether it is a virtual one.
+        governor: of the CPU's clock; absent where that is not told.
+        system: the operating system.
+        kernel: its release.
+        architecture: of the CPU.
+        libc: name and version.
+        python: version.
+        python_implementation: CPython, for example.
+        pausing: how instances are stopped between their turns.
+        packages: version of every installed package of the harness.
+        app_packages: of the application's own environment.
+        versions: what the processes' `version` commands said.
+        setups: variables that configure tracing, by set-up.
+        collector: name and version of the one between application and sink.
+    """
+
+    started: str = ""
+    cpu: str = "unknown"
+    cpus: int | None = None
+    cpus_usable: int = 0
+    services_cpus: tuple[int, ...] = ()
+    other_cpus: tuple[int, ...] = ()
+    siblings: tuple[tuple[int, ...], ...] = ()
+    quota_cpus: float | None = None
+    memory_bytes: int = 0
+    hypervisor: bool = False
+    governor: str | None = None
+    system: str = ""
+    kernel: str = ""
+    architecture: str = ""
+    libc: str = ""
+    python: str = ""
+    python_implementation: str = ""
+    pausing: str = ""
+    packages: dict[str, str] = field(default_factory=dict)
+    app_packages: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    setups: dict[str, dict[str, str]] = field(default_factory=dict)
+    collector: str = ""

@@ -1,0 +1,190 @@
+"""A plan's timetable: its steps in order, every turn and every planned arrival.
+
+Instances take turns: one runs, all others are stopped. A round gives every instance one turn, in
+a freshly shuffled order, so that no set-up is ever first and whatever the machine does meets all
+alike. Arrivals are planned in an instance's own time, which passes only in its turns.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bench.plan.records import Arrival, Closed, Kind, Load, Open, Plan, Quiet, Step, Stretch, Turn
+
+SWITCH_NS = 500_000
+"""Between two turns: time to stop one instance, read its clock, and let the next one run."""
+SATURATED = 0.8
+"""A rate above this share of what an instance can do saturates it: it gets no percentiles."""
+SATURATED_SHARE = 0.5
+"""The rate of a saturated set-up, as a share of what it can do."""
+LEARN_REQUESTS = 20
+"""Requests of every kind from whose traces shapes are learned."""
+PROBE_ROUNDS = 4
+"""Rounds of one step of the search for the highest rate."""
+_STREAMS = {"order": 0, "times": 1, "kinds": 2, "start": 3, "hash": 4, "search": 5}
+
+
+def _rng(plan: Plan, stream: str, *where: int) -> np.random.Generator:
+    """Random numbers of their own for every purpose and place."""
+    return np.random.default_rng([plan.seed, _STREAMS[stream], *where])
+
+
+def schedule(plan: Plan, epoch: int) -> Iterator[tuple[Kind, int]]:
+    """The steps of an epoch in order: what for, and how many blocks of turns.
+
+    Which rates light load has is known after the first epoch's capacity step, so a step is made
+    by `step_of` when its turn comes.
+    """
+    if not plan.targets:
+        yield Kind.START, 0
+    if epoch == 0:
+        yield Kind.LEARN, 0
+    yield Kind.WARM_UP, plan.warm_up.blocks
+    if epoch == 0:
+        yield Kind.CAPACITY, plan.warm_up.blocks
+    yield Kind.FLUSH, 0
+    if plan.rest_s:
+        yield Kind.REST, 0
+    for kind, blocks in ((Kind.LIGHT, plan.light.blocks), (Kind.BUSY, plan.busy.blocks)):
+        if blocks:
+            yield kind, blocks
+            yield Kind.FLUSH, 0
+            yield Kind.EMPTY_FLUSH, 0
+    for _ in range(plan.probes):
+        yield Kind.PROBE, 1
+    if plan.probes:
+        yield Kind.FLUSH, 0
+    yield Kind.SETTLE, 0
+
+
+def step_of(  # noqa: PLR0913 - what a step follows from
+    plan: Plan, epoch: int, number: int, kind: Kind, blocks: int, *, rates: Sequence[float] = ()
+) -> Step:
+    """A step with its turns and arrivals.
+
+    Args:
+        plan: with rates, for light load.
+        epoch: of the step.
+        number: of the step in its epoch.
+        kind: what it is for.
+        blocks: how many blocks of turns.
+        rates: of a probe: arrivals per second of each instance.
+    """
+    turns = _turns(plan, epoch, number, _stretch(plan, kind), blocks) if blocks else ()
+    load: Load = Quiet(seconds=plan.rest_s if kind is Kind.REST else 0.0)
+    match kind:
+        case Kind.WARM_UP | Kind.CAPACITY | Kind.BUSY:
+            load = Closed(users=plan.users)
+        case Kind.LIGHT:
+            load = _open(plan, epoch, number, turns, [plan.rates[name] for name in plan.names])
+        case Kind.PROBE:
+            load = _open(plan, epoch, number, turns, rates)
+        case _:
+            pass
+    return Step(epoch=epoch, number=number, kind=kind, turns=turns, load=load)
+
+
+def _stretch(plan: Plan, kind: Kind) -> Stretch:
+    match kind:
+        case Kind.LIGHT:
+            return plan.light
+        case Kind.BUSY:
+            return plan.busy
+        case Kind.PROBE:
+            return Stretch(turn_s=plan.light.turn_s, rounds=PROBE_ROUNDS, blocks=1)
+        case _:
+            return plan.warm_up
+
+
+def _turns(plan: Plan, epoch: int, number: int, stretch: Stretch, blocks: int) -> tuple[Turn, ...]:
+    rng = _rng(plan, "order", epoch, number)
+    length_ns = round(stretch.turn_s * 1e9)
+    turns, now_ns = [], 0
+    for block in range(blocks):
+        for _ in range(stretch.rounds):
+            for instance in rng.permutation(len(plan.setups)):
+                turns.append(Turn(int(instance), block, now_ns, now_ns + length_ns))
+                now_ns += length_ns + SWITCH_NS
+    return tuple(turns)
+
+
+def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Sequence[float]) -> Open:
+    """Planned arrivals of all instances, in order of time.
+
+    Stratified jitter: one arrival in every slot of 1/rate of own time, at a uniform place in it.
+    As irregular as visitors are, without the long gaps and crowds of a Poisson process, which
+    would cost precision.
+    """
+    arrivals: list[tuple[int, int, int]] = []
+    for instance, rate in enumerate(rates):
+        mine = [turn for turn in turns if turn.instance == instance]
+        length_ns = np.cumsum([0, *(turn.stop_ns - turn.start_ns for turn in mine)])
+        count = int(length_ns[-1] / 1e9 * rate)
+        if not count:
+            continue
+        rng = _rng(plan, "times", epoch, number, instance)
+        own_ns = np.minimum((np.arange(count) + rng.random(count)) / rate * 1e9, length_ns[-1] - 1)
+        turn = np.searchsorted(length_ns, own_ns, side="right") - 1
+        starts = np.array([turn.start_ns for turn in mine])
+        offsets = (starts[turn] + own_ns - length_ns[turn]).astype(np.int64)
+        kinds = kinds_of(plan, count, epoch, number, instance)
+        arrivals += [
+            (int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)
+        ]
+    return Open(arrivals=tuple(Arrival(*arrival) for arrival in sorted(arrivals)))
+
+
+def kinds_of(plan: Plan, count: int, *where: int) -> list[int]:
+    """Kinds of so many requests, drawn by weight; the same for every instance of a step.
+
+    Args:
+        plan: with the application's requests.
+        count: how many.
+        where: epoch and number of the step; an instance's number is not looked at, so that all
+            instances are asked the same.
+    """
+    weights = np.array([request.weight for request in plan.app.request])
+    if len(weights) == 1:
+        return [0] * count
+    rng = _rng(plan, "kinds", *where[:2])
+    return [int(kind) for kind in rng.choice(len(weights), size=count, p=weights / weights.sum())]
+
+
+def start_order(plan: Plan, epoch: int) -> tuple[int, ...]:
+    """The order in which an epoch's instances are started."""
+    return tuple(int(instance) for instance in _rng(plan, "start", epoch).permutation(len(plan.setups)))
+
+
+def hash_seed(plan: Plan, epoch: int) -> int:
+    """PYTHONHASHSEED of all processes of an epoch: the same for all instances, another each epoch."""
+    return int(_rng(plan, "hash", epoch).integers(1, 2**32 - 1))
+
+
+def light_rates(plan: Plan, capacities: dict[str, float]) -> dict[str, float]:
+    """Light rate of every set-up, from what each can do in a closed loop.
+
+    Args:
+        plan: with the share of the baseline's capacity, or a rate of the user's.
+        capacities: requests per second of own time, by set-up.
+    """
+    references = [capacities[name] for name in plan.names if name in {"none", "none-again"}]
+    rate = plan.rate_per_s or plan.share * sum(references) / len(references)
+    return {
+        name: round(rate if rate <= SATURATED * capacities[name] else SATURATED_SHARE * capacities[name], 3)
+        for name in plan.names
+    }
+
+
+def is_saturated(plan: Plan, name: str) -> bool:
+    """True if a set-up has a rate of its own because it cannot hold the light rate."""
+    return bool(plan.rates) and plan.rates[name] < max(plan.rates.values())
+
+
+def search_ends(plan: Plan, epoch: int, instance: int) -> tuple[float, float]:
+    """Where a search for the highest rate begins, in units of what a closed loop has just reached.
+
+    Drawn anew for every search: with fixed ends a few steps could find a few values only, and
+    instances that differ by less than a step would agree exactly, in every epoch.
+    """
+    low, high = _rng(plan, "search", epoch, instance).random(2)
+    return 0.45 + 0.2 * float(low), 1.0 + 0.1 * float(high)

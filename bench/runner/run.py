@@ -1,0 +1,211 @@
+"""The run: a loop over the plan's steps, each on disk before the next one begins."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from bench.analysis.blocks import closed_loop_rates, is_spoiled
+from bench.analysis.rate_search import RateSearch, searches
+from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
+from bench.plan.records import Ending, Kind, Plan, Raw, Reading, Row, Step
+from bench.plan.schedule import light_rates, schedule, step_of
+from bench.sink.messages import TraceSpan
+from bench.testbed.preflight import shapes_of
+
+
+class Bench(Protocol):
+    """What a plan is carried out with; `bench.testbed` is the real one."""
+
+    def connect(self, plan: Plan) -> None:
+        """Use instances that run elsewhere."""
+
+    def perform(
+        self, plan: Plan, step: Step, tell: Callable[[int], None]
+    ) -> tuple[Reading, tuple[Row, ...]]:
+        """Do one step."""
+
+    def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
+        """The slowest trace of every set-up in the last account."""
+
+    def stop_instances(self) -> None:
+        """Stop all instances."""
+
+
+class Log(Protocol):
+    """Where raw records go; `bench.results.store` is the real one."""
+
+    def write_plan(self, plan: Plan) -> None:
+        """The plan, as far as it is known."""
+
+    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+        """A step as it went."""
+
+    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        """An epoch's slowest traces."""
+
+
+class Progress(Protocol):
+    """Who is told what is going on."""
+
+    def say(self, what: str) -> None:
+        """Tell what begins now."""
+
+
+@dataclass(slots=True)
+class Run:
+    """A run as it goes.
+
+    Attributes:
+        plan: as it is carried out: rates and shapes are added when they are known.
+        readings: of all steps.
+        rows: requests by epoch and step.
+        complete: whether the plan came to its end.
+        error: what ended it early, unless a person did.
+    """
+
+    plan: Plan
+    readings: list[Reading] = field(default_factory=list)
+    rows: dict[tuple[int, int], tuple[Row, ...]] = field(default_factory=dict)
+    complete: bool = False
+    error: BenchError | None = None
+
+    @property
+    def raw(self) -> Raw:
+        """What it left, as it is stored."""
+        return Raw(
+            plan=self.plan,
+            readings=tuple(self.readings),
+            rows=dict(self.rows),
+            ending=Ending(complete=self.complete, failure=str(self.error) if self.error else None),
+        )
+
+
+class NoLog:
+    """A log that keeps nothing: the run is kept in memory."""
+
+    def write_plan(self, plan: Plan) -> None:
+        """Nothing."""
+
+    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+        """Nothing."""
+
+    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        """Nothing."""
+
+
+def carry_out(plan: Plan, bench: Bench, log: Log, progress: Progress) -> Run:
+    """Carry out a plan; never raises for what a run can meet.
+
+    A process that dies, a full disk or Ctrl-C ends the run early and is told in its record.
+    """
+    run = Run(plan)
+    try:
+        log.write_plan(plan)
+        if plan.targets:
+            bench.connect(plan)
+        spare = dict.fromkeys((Kind.LIGHT, Kind.BUSY), plan.spare)
+        for epoch in range(plan.epochs):
+            _Epoch(run, epoch, bench, log, progress, spare).carry_out()
+        run.complete = True
+    except KeyboardInterrupt:
+        progress.say("interrupted: stopping the application, keeping what was measured")
+    except (ServiceError, MeasurementError, ResultsError) as error:
+        run.error = error
+    return run
+
+
+class _Epoch:
+    """One epoch: fresh processes, warmed up, measured, accounted for."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 - what an epoch needs
+        self,
+        run: Run,
+        epoch: int,
+        bench: Bench,
+        log: Log,
+        progress: Progress,
+        spare: dict[Kind, int],
+    ) -> None:
+        self._run = run
+        self._epoch = epoch
+        self._bench = bench
+        self._log = log
+        self._progress = progress
+        self._spare = spare
+        self._number = 0
+        self._searches: tuple[RateSearch, ...] = ()
+
+    def carry_out(self) -> None:
+        plan = self._run.plan
+        for kind, blocks in schedule(plan, self._epoch):
+            reading = self._perform(kind, blocks)
+            if kind is Kind.LEARN:
+                shapes, varies = shapes_of(plan, reading.instances)
+                self._replan(shapes=shapes, varies=varies)
+            elif kind is Kind.CAPACITY:
+                self._replan(rates=light_rates(self._run.plan, self._capacities(reading)))
+            elif kind in {Kind.LIGHT, Kind.BUSY}:
+                self._repeat_spoiled(kind, reading)
+        self._log.append_slowest(self._epoch, self._bench.slowest())
+        if not plan.targets:
+            self._bench.stop_instances()
+
+    def _capacities(self, reading: Reading) -> dict[str, float]:
+        """Requests per second of own time in a closed loop, by set-up."""
+        rates = closed_loop_rates(reading, self._run.rows[self._epoch, reading.number], self._run.plan)
+        for name, rate in rates.items():
+            if not rate:
+                raise MeasurementError(
+                    f"no request of {name} was completed",
+                    "`tracing-overhead trace` shows what becomes of one request",
+                )
+        return rates
+
+    def _replan(self, **known: object) -> None:
+        """Add to the plan what was measured first."""
+        self._run.plan = replace(self._run.plan, **known)  # type: ignore[arg-type]
+        self._log.write_plan(self._run.plan)
+
+    def _repeat_spoiled(self, kind: Kind, reading: Reading) -> None:
+        """One more block for every one in which the host took CPU away, as far as there are spare ones."""
+        spoiled = min(sum(map(is_spoiled, reading.blocks)), self._spare[kind])
+        if spoiled:
+            self._spare[kind] -= spoiled
+            self._progress.say(f"epoch {self._epoch + 1}: the host took CPU away; {spoiled} blocks again")
+            self._perform(kind, spoiled)
+
+    def _perform(self, kind: Kind, blocks: int) -> Reading:
+        plan = self._run.plan
+        rates: tuple[float, ...] = ()
+        if kind is Kind.PROBE:
+            self._searches = self._searches or searches(plan, self._epoch, self._run.raw)
+            rates = tuple(search.rate_per_s for search in self._searches)
+        step = step_of(plan, self._epoch, self._number, kind, blocks, rates=rates)
+        label = f"epoch {self._epoch + 1} of {plan.epochs}: {_WORDS[kind]}"
+        self._progress.say(label)
+        reading, rows = self._bench.perform(
+            plan, step, lambda block: self._progress.say(f"{label}, block {block + 1} of {blocks}")
+        )
+        reading = replace(reading, rates=rates)
+        self._log.append(reading, rows)
+        self._run.readings.append(reading)
+        self._run.rows[self._epoch, self._number] = rows
+        self._number += 1
+        for search, rate in zip(self._searches, rates, strict=False):
+            search.tell(rate, reading, rows)
+        return reading
+
+
+_WORDS = {
+    Kind.START: "fresh processes",
+    Kind.LEARN: "a first look",
+    Kind.WARM_UP: "warming up",
+    Kind.CAPACITY: "capacity",
+    Kind.REST: "at rest",
+    Kind.LIGHT: "light load",
+    Kind.BUSY: "busy load",
+    Kind.PROBE: "the highest rate",
+    Kind.FLUSH: "exporting",
+    Kind.EMPTY_FLUSH: "exporting",
+    Kind.SETTLE: "waiting for the last spans",
+}

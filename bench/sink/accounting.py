@@ -1,0 +1,118 @@
+"""Span accounting: what became of the traces of one set-up.
+
+Nothing is believed but what arrived: an SDK's return values say True when everything was dropped.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.plan.records import Account, Shape
+
+MAX_SHAPES = 64
+"""Shapes told at most where they are learned; more of them are no shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What an account needs of a received span; ids as bytes, `parent` empty for a root."""
+
+    service: str
+    trace: bytes
+    span: bytes
+    parent: bytes
+    scope: str = ""
+    kind: str = ""
+    name: str = ""
+    epoch: int | None = None
+
+
+def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
+    """How many spans a trace has by process; detailed: by process, kind and name."""
+    keys = (f"{span.service}\t{span.kind}\t{span.name}" if detailed else span.service for span in spans)
+    return dict(sorted(Counter(keys).items()))
+
+
+def account(
+    spans: Iterable[Span], shapes: Sequence[Shape], *, epoch: int | None = None, learn: bool = False
+) -> Account:
+    """The account of one set-up's spans.
+
+    Args:
+        spans: as received, in any order.
+        shapes: of a sampled request's trace: those that may come.
+        epoch: whose processes are running; a span that names another one is late.
+        learn: whether the account is to hold the shapes of all traces.
+    """
+    received: Counter[str] = Counter()
+    scopes: Counter[str] = Counter()
+    traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)
+    duplicated = late = 0
+    for span in spans:
+        received[span.service] += 1
+        scopes[span.scope] += 1
+        late += epoch is not None and span.epoch is not None and span.epoch != epoch
+        if span.span in traces[span.trace]:
+            duplicated += 1
+        else:
+            traces[span.trace][span.span] = span
+    detailed = any("\t" in key for shape in shapes for key in shape) or learn
+    orphaned = whole = missing = 0
+    seen: dict[str, Shape] = {}
+    for trace in traces.values():
+        lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
+        roots = sum(not span.parent for span in trace.values())
+        shape = shape_of(trace.values(), detailed=detailed)
+        orphaned += lost_parents
+        is_tree = lost_parents == 0 and roots == 1
+        if is_tree and shape in shapes:
+            whole += 1
+        elif not learn:
+            missing += _missing(shape, shapes)
+        if learn and is_tree and len(seen) <= MAX_SHAPES:
+            seen[str(shape)] = shape
+    return Account(
+        spans=dict(sorted(received.items())),
+        duplicated=duplicated,
+        orphaned=orphaned,
+        whole=whole,
+        broken=len(traces) - whole,
+        missing=missing,
+        scopes=dict(sorted(scopes.items())),
+        late=late,
+        shapes=tuple(seen.values()),
+    )
+
+
+def _missing(shape: Shape, shapes: Sequence[Shape]) -> int:
+    """Spans that a trace lacks of the known shape that is nearest to it."""
+    lacking = [
+        sum(max(count - shape.get(key, 0), 0) for key, count in known.items()) for known in shapes
+    ]
+    return min(lacking, default=0)
+
+
+def total(accounts: Iterable[Account]) -> Account:
+    """The sum of accounts; a trace never spans two of them, so traces add up, too."""
+    accounts = tuple(accounts)
+    return Account(
+        spans=_sum(account.spans for account in accounts),
+        duplicated=sum(account.duplicated for account in accounts),
+        orphaned=sum(account.orphaned for account in accounts),
+        whole=sum(account.whole for account in accounts),
+        broken=sum(account.broken for account in accounts),
+        missing=sum(account.missing for account in accounts),
+        exports=sum(account.exports for account in accounts),
+        bytes=sum(account.bytes for account in accounts),
+        undecodable=sum(account.undecodable for account in accounts),
+        scopes=_sum(account.scopes for account in accounts),
+        metrics=sum(account.metrics for account in accounts),
+        late=sum(account.late for account in accounts),
+    )
+
+
+def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    added: Counter[str] = Counter()
+    for count in counts:
+        added.update(count)
+    return dict(sorted(added.items()))

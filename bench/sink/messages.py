@@ -1,0 +1,133 @@
+"""What the harness and the sink's process say to each other."""
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from bench.plan.records import Shape
+
+STRAY = ""
+"""The account of whatever names no set-up of the run."""
+SETUP_ATTRIBUTE = "bench.setup"
+EPOCH_ATTRIBUTE = "bench.epoch"
+DRAIN_LIMIT_S = 10.0
+QUIET_S = 0.25
+"""A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
+
+Value: TypeAlias = str | bool | int | float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ports:
+    """Where the sink listens: the first line that it prints."""
+
+    http: int
+    grpc: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloseAccounts:
+    """A request to account for everything received since the last one.
+
+    Attributes:
+        epoch: whose processes are running; spans of others are late.
+        shapes: shapes of a sampled request's trace, by set-up.
+        learn: whether to tell the shapes of all traces.
+    """
+
+    epoch: int
+    shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    learn: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What came from a set-up since the last account.
+
+    Attributes:
+        spans: duplicates included.
+        exports: requests.
+        bytes: over the wire.
+    """
+
+    spans: int = 0
+    exports: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forwarding:
+    """Where kept export requests are to be sent.
+
+    Attributes:
+        url: of the receiver's traces path.
+        headers: sent along.
+        direct: not through a proxy that the environment names.
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    direct: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Forwarded:
+    """What became of a forwarding.
+
+    Attributes:
+        exports: requests that were accepted.
+        refused: why the next one was not; empty if all were.
+    """
+
+    exports: int
+    refused: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanEvent:
+    """An event of a span; `at_ns` by the wall clock; lists and the like in `attributes` as text."""
+
+    name: str
+    at_ns: int
+    attributes: dict[str, Value] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TraceSpan:
+    """A span with everything that it says.
+
+    Attributes:
+        service: `service.name` of its resource.
+        trace_id: hexadecimal.
+        span_id: hexadecimal.
+        parent_id: hexadecimal; empty for a root.
+        name: of the span.
+        kind: internal, server, client, producer or consumer.
+        start_ns: wall clock.
+        end_ns: wall clock.
+        status: unset, ok or error.
+        message: of the status.
+        attributes: lists and the like as text.
+        events: in order.
+        scope: instrumentation scope.
+        setup: set-up that its resource names.
+    """
+
+    service: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+    name: str
+    kind: str
+    start_ns: int
+    end_ns: int
+    status: str = "unset"
+    message: str = ""
+    attributes: dict[str, Value] = field(default_factory=dict)
+    events: tuple[SpanEvent, ...] = ()
+    scope: str = ""
+    setup: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        """From its start to its end."""
+        return (self.end_ns - self.start_ns) / 1e9

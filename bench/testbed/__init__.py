@@ -1,0 +1,1 @@
+"""The real world of a run: processes, clocks, turns, load and sink."""

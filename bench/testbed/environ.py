@@ -1,0 +1,179 @@
+"""The environment and the commands of an instance's processes.
+
+Nothing differs between set-ups but the declared factor: the caller's OTEL_* variables are removed,
+and environments are padded to the same size, because where a program's stack begins depends on how
+large its environment is, and its speed on that (Mytkowicz and others, 2009).
+"""
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.app.file import PLACEHOLDER
+from bench.app.records import CONTROL, App, Command, Process, Setup
+from bench.app.setups import CONTROL_CPU_US, protocol
+from bench.errors import UsageError
+from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
+from bench.testbed.process import RUN_VARIABLE, plain_environ
+
+PADDED_BYTES = 6144
+"""How much larger than the caller's environment every process's is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where an application is started from, the same for all its instances.
+
+    Attributes:
+        folder: of the app file.
+        path: folders that lead PATH.
+        environ: further variables that an installed environment needs.
+        python: interpreter that `{python}` stands for.
+    """
+
+    folder: Path
+    path: tuple[str, ...] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+    python: str = sys.executable
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Launch:
+    """What an instance's commands and variables depend on.
+
+    Attributes:
+        app: what is started.
+        place: where from.
+        setup: how it is traced.
+        ports: of every process.
+        tmp: folder of this instance alone.
+        endpoints: the sink's addresses by OTLP protocol.
+        epoch: number that its spans carry.
+        hash_seed: PYTHONHASHSEED.
+        run: identifies the run's processes.
+        timers: factor of the batch processor's delay.
+        control_cpu_us: CPU that the control burns per request.
+    """
+
+    app: App
+    place: Place
+    setup: Setup
+    ports: Mapping[str, int]
+    tmp: Path
+    endpoints: Mapping[str, str]
+    epoch: int = 0
+    hash_seed: int = 0
+    run: str = ""
+    timers: int = 1
+    control_cpu_us: int = CONTROL_CPU_US
+
+    @property
+    def is_traced(self) -> bool:
+        """True unless the application is started plainly."""
+        return self.setup.tracing != "none"
+
+    def url(self, process: str) -> str:
+        """Address of a process."""
+        return f"http://127.0.0.1:{self.ports[process]}"
+
+    def fill(self, text: str, process: Process) -> str:
+        """A text of the app file with its placeholders filled in."""
+        words: dict[str, Callable[[str], str]] = {
+            "port": lambda name: str(self.ports[name or process.name]),
+            "url": lambda name: self.url(name or process.name),
+            "tmp": lambda _: str(self.tmp),
+            "dir": lambda _: str(self.place.folder),
+            "python": lambda _: self.place.python,
+            "tracing": lambda _: self.setup.tracing,
+            "spans": lambda _: self.setup.spans or default_spans(self.app),
+            "cpu_us": lambda _: str(self.control_cpu_us),
+        }
+        return PLACEHOLDER.sub(lambda match: words[match[1]](match[2] or ""), text)
+
+    def words(self, command: Command, process: Process) -> list[str]:
+        """A command as its words.
+
+        Raises:
+            UsageError: its quotes do not match.
+        """
+        try:
+            parts = shlex.split(command) if isinstance(command, str) else list(command)
+        except ValueError as error:
+            raise UsageError(
+                f"the command of {process.name} cannot be split: {error}", "write it as a list of words"
+            ) from None
+        return [self.fill(part, process) for part in parts]
+
+    def command(self, process: Process) -> list[str]:
+        """How the process is started: with the launcher if it is traced."""
+        launcher = self.app.tracing.launcher if self.is_traced and process.traced else ""
+        return [*self.words(launcher, process), *self.words(process.command, process)]
+
+    def environ(self, process: Process, caller: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """The whole environment of a process, of the same size in every set-up.
+
+        Raises:
+            UsageError: its variables do not fit.
+        """
+        environ = plain_environ(caller)
+        size = _size(environ) + PADDED_BYTES
+        path = os.pathsep.join([*self.place.path, environ.get("PATH", os.defpath)])
+        environ |= {"PATH": path, "PYTHONHASHSEED": str(self.hash_seed).zfill(10), RUN_VARIABLE: self.run}
+        environ |= dict(self.place.environ)
+        environ |= {name: self.fill(value, process) for name, value in process.env.items()}
+        if self.is_traced and process.traced:
+            environ |= self._tracing(process)
+        if self.app.control and (self.setup.name == CONTROL or self.control_cpu_us != CONTROL_CPU_US):
+            environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
+        padding = size - _size(environ) - len("BENCH_PADDING=\0")
+        if padding < 0:
+            raise UsageError(
+                f"the environment of {process.name} in {self.setup.name} is {-padding} bytes too large",
+                "shorten the values in its env",
+            )
+        environ["BENCH_PADDING"] = "x" * padding
+        return environ
+
+    def _tracing(self, process: Process) -> dict[str, str]:
+        environ = {
+            "OTEL_SERVICE_NAME": process.name,
+            "OTEL_TRACES_EXPORTER": "otlp",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        }
+        environ |= {name: self.fill(value, process) for name, value in self.app.tracing.env.items()}
+        environ |= {name: self.fill(value, process) for name, value in self.setup.env.items()}
+        environ.setdefault("OTEL_EXPORTER_OTLP_ENDPOINT", self.endpoints.get(protocol(self.setup), ""))
+        if self.timers > 1:
+            delay = environ.get("OTEL_BSP_SCHEDULE_DELAY", "5000")
+            environ["OTEL_BSP_SCHEDULE_DELAY"] = str(int(delay) * self.timers)
+        given = environ.get("OTEL_RESOURCE_ATTRIBUTES")
+        labels = f"{SETUP_ATTRIBUTE}={self.setup.name},{EPOCH_ATTRIBUTE}={self.epoch}"
+        environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{given},{labels}" if given else labels
+        return environ
+
+
+def default_spans(app: App) -> str:
+    """The word that `{spans}` stands for where a set-up has none: the app file's first one."""
+    return next((word for word, count in app.tracing.spans.items() if isinstance(count, dict)), "")
+
+
+def shown_variables(launch: Launch) -> dict[str, str]:
+    """The variables that configure tracing in the first process, for the record."""
+    environ = launch.environ(launch.app.process[0])
+    return {
+        name: value
+        for name, value in sorted(environ.items())
+        if name.startswith(("OTEL_", "BENCH_", "NODE_OPTIONS")) and name not in {"BENCH_PADDING", RUN_VARIABLE}
+    }
+
+
+def _size(environ: Mapping[str, str]) -> int:
+    """Bytes that an environment takes on a new process's stack."""
+    return sum(len(os.fsencode(name)) + len(os.fsencode(value)) + 2 for name, value in environ.items())
+
+

@@ -1,0 +1,389 @@
+"""An instance: all processes of the application in one set-up, started, metered, paused and stopped."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import httpx
+import msgspec
+import psutil
+
+from bench.app.records import CONTROL, Process, Setup
+from bench.errors import ServiceError, UsageError
+from bench.plan.records import Memory
+from bench.testbed.environ import Launch
+from bench.testbed.pausing import Group
+from bench.testbed.process import death_of
+
+FLUSH_LIMIT_S = 5.0
+"""An exporter whose sink is gone retries for many seconds; its figures are invalid anyway."""
+ASK_LIMIT_S = 10.0
+PREPARE_LIMIT_S = 120.0
+LOOK_S = 0.01
+FIRST_PORT, LAST_PORT = 18000, 31999
+"""Below the ports that the kernel gives to outgoing connections."""
+STOP_LIMIT_S = 3.0
+"""How long an instance may take to stop: its spans were flushed, nothing is left to do."""
+
+
+class Usage(msgspec.Struct):
+    """What a process says of itself on the app file's usage path.
+
+    Attributes:
+        cpu_ns: CPU time so far.
+        memory_bytes: with `pss` and `uss`.
+        opentelemetry_modules: how many modules of OpenTelemetry are loaded.
+        sampled_roots: sampled traces that began in it.
+        discarded_spans: spans that its exporter has thrown away.
+        upstreams: addresses of the processes that it asks, by name.
+    """
+
+    cpu_ns: int | None = None
+    memory_bytes: dict[str, int] = {}
+    opentelemetry_modules: int | None = None
+    sampled_roots: int | None = None
+    discarded_spans: int = 0
+    upstreams: dict[str, str] = {}
+
+
+class Instance(Protocol):
+    """What a run needs of an instance, wherever it runs."""
+
+    setup: Setup
+    url: str
+    burns_s: float
+
+    def cpu_ns(self) -> int:
+        """CPU time of all its processes so far."""
+
+    def pause(self) -> None:
+        """Stop it from running."""
+
+    def resume(self) -> None:
+        """Let it run."""
+
+    def flush(self) -> tuple[str, ...]:
+        """Have everything exported; returns the processes that did not answer in time."""
+
+    def burn(self, cpu_ns: int) -> None:
+        """Burn CPU beside the application, if it is a control that cannot do it itself."""
+
+    def usage(self) -> dict[str, Usage]:
+        """What its processes say of themselves; empty without a usage path."""
+
+    def memory(self) -> Memory:
+        """Memory of all its processes."""
+
+    def check(self) -> None:
+        """Raise ServiceError if one of its processes has ended."""
+
+    def stop(self) -> None:
+        """Stop it."""
+
+
+class LocalInstance:
+    """An instance on this machine.
+
+    Attributes:
+        setup: how it is traced.
+        url: address of its first process.
+        burns_s: CPU seconds per request that a process beside the application burns.
+        ready_s: how long it took to start.
+        start_cpu_ns: CPU time that its start took.
+    """
+
+    def __init__(self, launch: Launch, group: Group, cpus: Iterable[int]) -> None:
+        """Start all processes and wait until they answer.
+
+        Args:
+            launch: what is started.
+            group: that its processes join.
+            cpus: where they run once they answer; empty: anywhere.
+
+        Raises:
+            ServiceError: a process ended or does not answer.
+            UsageError: a command does not exist.
+        """
+        self.setup = launch.setup
+        self._launch = launch
+        self._group = group
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._burner: subprocess.Popen[bytes] | None = None
+        self.burns_s = 0.0
+        self._client = httpx.Client(timeout=ASK_LIMIT_S, trust_env=False)
+        self._flushing = [
+            process.name for process in launch.app.process if process.traced and launch.is_traced
+        ]
+        self.url = launch.url(launch.app.process[0].name)
+        launch.tmp.mkdir(parents=True, exist_ok=True)
+        try:
+            started = time.monotonic()
+            for process in launch.app.process:
+                self._spawn(process)
+            for process in launch.app.process:
+                self._wait_until_ready(process)
+            self.ready_s = time.monotonic() - started
+            self.start_cpu_ns = group.cpu_ns()
+            if self.setup.name == CONTROL and launch.app.control is None:
+                self._burner = self._start_burner()
+                self.burns_s = launch.control_cpu_us * 1e-6
+            pin(group.pids(), tuple(cpus))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _spawn(self, process: Process) -> None:
+        launch = self._launch
+        environ = launch.environ(process)
+        folder = (launch.place.folder / launch.fill(process.cwd, process)).resolve()
+        if process.prepare:
+            self._prepare(process, environ, folder)
+        command = launch.command(process)
+        program = shutil.which(command[0], path=environ["PATH"])
+        if program is None:
+            raise UsageError(
+                f"there is no program {command[0]!r}, with which {process.name} is started",
+                "install it, or name it in the app file's [environment]",
+            )
+        with self._log(process.name).open("ab") as output:
+            child = subprocess.Popen(
+                [*self._group.prefix, *command],
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        self._group.add(child.pid)
+        self._processes[process.name] = child
+        # The harness may be pinned; the application is not, until it answers.
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(child.pid, range(os.cpu_count() or 1))
+
+    def _prepare(self, process: Process, environ: dict[str, str], folder: Path) -> None:
+        words = self._launch.words(process.prepare, process)
+        try:
+            done = subprocess.run(
+                words,
+                cwd=folder,
+                env=environ,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=PREPARE_LIMIT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ServiceError(f"`prepare` of {process.name} failed: {error}", "try it by hand") from None
+        if done.returncode:
+            lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
+            raise ServiceError(
+                f"`prepare` of {process.name} ended with code {done.returncode}",
+                f"its last words: {' | '.join(lines[-5:])}",
+            )
+
+    def _log(self, name: str) -> Path:
+        return self._launch.tmp / f"{name}.log"
+
+    def _wait_until_ready(self, process: Process) -> None:
+        deadline = time.monotonic() + process.ready_timeout_s
+        while not _answers(self._launch.ports[process.name], process.ready):
+            if self._processes[process.name].poll() is not None:
+                raise self._death(process.name)
+            if time.monotonic() > deadline:
+                error = self._death(process.name)
+                raise ServiceError(
+                    f"{process.name} of {self.setup.name} did not answer {process.ready} within "
+                    f"{process.ready_timeout_s:g} s",
+                    f"{error.hint}; does it listen on 127.0.0.1 and the port {{port}}?",
+                )
+            time.sleep(LOOK_S)
+
+    def _death(self, name: str) -> ServiceError:
+        child = self._processes[name]
+        return death_of(f"{name} of {self.setup.name}", child.poll(), self._log(name))
+
+    def _start_burner(self) -> subprocess.Popen[bytes]:
+        program = Path(__file__).with_name("burner.py")
+        child = subprocess.Popen(
+            [*self._group.prefix, sys.executable, "-S", str(program)],
+            env=self._launch.environ(self._launch.app.process[0]),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self._group.add(child.pid)
+        return child
+
+    def burn(self, cpu_ns: int) -> None:
+        if self._burner and self._burner.stdin and self._burner.stdout:
+            self._burner.stdin.write(b"%d\n" % cpu_ns)
+            self._burner.stdin.flush()
+            self._burner.stdout.readline()
+
+    def cpu_ns(self) -> int:
+        return self._group.cpu_ns()
+
+    def pause(self) -> None:
+        self._group.pause()
+
+    def resume(self) -> None:
+        self._group.resume()
+
+    def log_of(self, process: str) -> str:
+        """What a process has written so far."""
+        return self._log(process).read_text("utf-8", "replace")
+
+    def flush(self) -> tuple[str, ...]:
+        path = self._launch.app.tracing.flush
+        return flush_all(self._client, path, {name: self._launch.url(name) for name in self._flushing}, self.check)
+
+    def usage(self) -> dict[str, Usage]:
+        path = self._launch.app.tracing.usage
+        if not path:
+            return {}
+        usages = {}
+        for process in self._launch.app.process:
+            if process.traced:
+                try:
+                    answer = self._client.get(self._launch.url(process.name) + path).raise_for_status()
+                    usages[process.name] = msgspec.json.decode(answer.content, type=Usage)
+                except (httpx.HTTPError, msgspec.DecodeError):
+                    raise self._death(process.name) from None
+        return usages
+
+    def memory(self) -> Memory:
+        return memory_of(self._group.pids())
+
+    def check(self) -> None:
+        for name, child in self._processes.items():
+            if child.poll() is not None:
+                raise self._death(name)
+
+    def stop(self) -> None:
+        self._group.resume()
+        limit_s = STOP_LIMIT_S
+        for process in self._launch.app.process:
+            child = self._processes.get(process.name)
+            if child is not None and child.poll() is None:
+                child.send_signal(getattr(signal, process.stop))
+                limit_s = min(limit_s, process.stop_timeout_s)
+        if self._burner and self._burner.stdin and self._burner.stdout:
+            self._burner.stdin.close()
+            self._burner.stdout.close()
+        deadline = time.monotonic() + limit_s
+        children = [*self._processes.values(), *([self._burner] if self._burner else [])]
+        for child in children:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(max(deadline - time.monotonic(), 0.01))
+        self._group.kill()
+        for child in children:
+            child.wait()
+        self._client.close()
+        shutil.rmtree(self._launch.tmp, ignore_errors=True)
+
+
+def flush_all(
+    client: httpx.Client, path: str, urls: dict[str, str], check: Callable[[], None]
+) -> tuple[str, ...]:
+    """Have processes export everything; returns those that did not answer in time.
+
+    Raises:
+        ServiceError: from `check`, where a process has ended.
+    """
+    failed = []
+    for name, url in urls.items() if path else ():
+        try:
+            client.post(url + path, timeout=FLUSH_LIMIT_S).raise_for_status()
+        except httpx.HTTPError:
+            check()
+            failed.append(name)
+    return tuple(failed)
+
+
+def memory_of(pids: Iterable[int]) -> Memory:
+    """PSS and USS of some processes together; one that has just ended counts nothing."""
+    pss = uss = 0
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            info = psutil.Process(pid).memory_full_info()
+            pss, uss = pss + int(info.pss), uss + int(info.uss)
+    return Memory(pss_bytes=pss, uss_bytes=uss)
+
+
+def pin(pids: Iterable[int], cpus: tuple[int, ...]) -> None:
+    """Keep all threads of some processes on these CPUs, those to come included.
+
+    `sched_setaffinity` of a process id moves its main thread alone; a batch processor's thread
+    would stay where it was. A thread that ends meanwhile needs no CPU.
+    """
+    if not cpus:
+        return
+    for pid in pids:
+        moved: set[str] = set()
+        while True:
+            try:
+                threads = {entry.name for entry in Path(f"/proc/{pid}/task").iterdir()} - moved
+            except OSError:
+                break
+            if not threads:
+                break
+            for thread in threads:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread), cpus)
+            moved |= threads
+
+
+def free_ports(count: int, taken: set[int]) -> list[int]:
+    """Ports on which nobody listens; added to `taken`.
+
+    Raises:
+        ServiceError: there are not so many.
+    """
+    ports: list[int] = []
+    for port in range(FIRST_PORT, LAST_PORT + 1):
+        if len(ports) == count:
+            break
+        if port not in taken and _is_free(port):
+            ports.append(port)
+            taken.add(port)
+    if len(ports) < count:
+        raise ServiceError(f"no port from {FIRST_PORT} to {LAST_PORT} is free", "end the programs that use them")
+    return ports
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+def _answers(port: int, ready: str) -> bool:
+    """True if a process is ready: it answers below 500, or accepts a connection."""
+    if ready == "tcp":
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+        except OSError:
+            return False
+        return True
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
+    try:
+        connection.request("GET", ready)
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()

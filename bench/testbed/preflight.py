@@ -1,0 +1,207 @@
+"""A few requests before anything is measured: is the application asked, traced and told apart?
+
+A typo in a variable must never read as "tracing is free": a set-up that is meant to trace and
+leaves no span stops the run here, and so does a baseline that leaves one.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import httpx
+
+from bench.app.records import Request, Setup
+from bench.app.setups import declared_spans, sampling_ratio
+from bench.errors import MeasurementError, ServiceError
+from bench.plan.records import Account, InstanceReading, Plan, Shape
+from bench.plan.schedule import LEARN_REQUESTS
+from bench.testbed.instance import Instance, LocalInstance, free_ports
+
+if TYPE_CHECKING:
+    from bench.testbed.testbed import Testbed
+
+FEW_REQUESTS = 2
+"""Requests of every kind to a set-up of which no shapes are learned."""
+ANSWER_CHARACTERS = 160
+LEARNER = "learner"
+
+
+def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
+    """Readings with accounts that hold the shapes of all traces.
+
+    Raises:
+        MeasurementError: an answer is not the expected one, a set-up that traces everything left
+            no span, or the baseline left one.
+    """
+    counts = []
+    for instance in testbed.instances:
+        full = sampling_ratio(instance.setup) == 1.0
+        counts.append(_ask(plan, instance, LEARN_REQUESTS if full else FEW_REQUESTS))
+    testbed.settle(plan)
+    accounts = testbed.accounts(plan, 0, learn=True)
+    for instance in testbed.instances:
+        _check(plan, instance, accounts.get(instance.setup.name, Account()))
+    accounts |= _learned_apart(testbed, plan, accounts)
+    testbed.forget_counts()
+    return [
+        replace(reading, completed=count, account=accounts.get(reading.setup, Account()))
+        for reading, count in zip(readings, counts, strict=True)
+    ]
+
+
+def shapes_of(plan: Plan, reading: Sequence[InstanceReading]) -> tuple[dict[str, tuple[Shape, ...]], tuple[str, ...]]:
+    """Shapes by set-up, and the set-ups whose traces differ from request to request.
+
+    Shapes are those that the app file declares, else those that were seen. As many kinds of
+    request may have as many shapes; more of them vary by themselves.
+    """
+    learned = {each.setup: each.account.shapes for each in reading if each.account}
+    shapes: dict[str, tuple[Shape, ...]] = {}
+    varies = []
+    for setup in plan.setups:
+        if not sampling_ratio(setup) and setup.env.get("OTEL_TRACES_EXPORTER") is None:
+            continue
+        declared = declared_spans(plan.app, setup)
+        seen = learned.get(setup.name) or _of_relatives(plan, setup, learned)
+        shapes[setup.name] = (declared,) if declared else seen
+        if not declared and len(seen) > len(plan.app.request):
+            varies.append(setup.name)
+    return shapes, tuple(varies)
+
+
+def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
+    """Shapes seen in a set-up that traces the same way and samples everything."""
+    for other in plan.setups:
+        if other.spans == setup.spans and sampling_ratio(other) == 1.0 and learned.get(other.name):
+            return learned[other.name]
+    return ()
+
+
+def _ask(plan: Plan, instance: Instance, count: int) -> int:
+    """Send so many requests of every kind; returns how many.
+
+    Raises:
+        MeasurementError: an answer is not the expected one.
+    """
+    with httpx.Client(timeout=plan.timeout_s, trust_env=False) as client:
+        for request in plan.app.request:
+            for _ in range(count):
+                _send(client, instance, request)
+    return count * len(plan.app.request)
+
+
+def _send(client: httpx.Client, instance: Instance, request: Request) -> None:
+    name = f"{request.label} of {instance.setup.name}"
+    try:
+        answer = client.request(
+            request.method,
+            instance.url + request.path,
+            content=request.content or None,
+            headers=request.all_headers,
+        )
+    except httpx.HTTPError as error:
+        instance.check()
+        raise ServiceError(
+            f"{name} was not answered: {str(error) or type(error).__name__}", "try it by hand"
+        ) from None
+    if answer.status_code not in request.statuses:
+        expected = " or ".join(map(str, sorted(request.statuses)))
+        lines = answer.text.strip().splitlines()
+        first = lines[0][:ANSWER_CHARACTERS] if lines else "(an empty body)"
+        raise MeasurementError(
+            f"{name} was answered {answer.status_code}, not {expected}: {first}",
+            "correct the request in the app file, or its `expect`",
+        )
+
+
+def _check(plan: Plan, instance: Instance, account: Account) -> None:
+    setup = instance.setup
+    spans = sum(account.spans.values())
+    if spans and setup.tracing == "none":
+        raise MeasurementError(
+            f"{spans} spans came from {setup.name}, which is not to be traced",
+            "the application traces itself: switch that off in its `env`",
+        )
+    if not spans and sampling_ratio(setup) == 1.0:
+        raise MeasurementError(
+            f"{setup.name} is to trace every request, and no span came", _why_no_span(plan, instance)
+        )
+    declared = declared_spans(plan.app, setup)
+    if declared and account.broken + account.whole and not _fits(declared, account):
+        raise MeasurementError(
+            f"a trace of {setup.name} has the spans {_shown(account.shapes)}, and the app file says "
+            f"{_shown([declared])}",
+            "correct `spans` in the app file's [tracing] table, or leave it out",
+        )
+
+
+def _why_no_span(plan: Plan, instance: Instance) -> str:
+    """What to look at: the exporter's complaint, if there is one."""
+    if isinstance(instance, LocalInstance):
+        for process in plan.app.process:
+            for line in instance.log_of(process.name).splitlines():
+                if "export" in line.lower() and "rror" in line:
+                    return f"{process.name} says: {line.strip()[:ANSWER_CHARACTERS]}"
+    return (
+        "nothing traced it: look at `launcher` and `env` of the app file's [tracing] table, and whether "
+        "there is an instrumentation for this framework and its version"
+    )
+
+
+def _fits(declared: Shape, account: Account) -> bool:
+    return all(_by_process(shape) == declared for shape in account.shapes)
+
+
+def _by_process(shape: Shape) -> Shape:
+    counts: Shape = {}
+    for key, count in shape.items():
+        process = key.partition("\t")[0]
+        counts[process] = counts.get(process, 0) + count
+    return counts
+
+
+def _shown(shapes: Sequence[Shape]) -> str:
+    def words() -> Iterator[str]:
+        for shape in shapes:
+            yield ", ".join(f"{count} of {name}" for name, count in _by_process(shape).items())
+
+    return " or ".join(dict.fromkeys(words())) or "none in one tree"
+
+
+def _learned_apart(testbed: "Testbed", plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Account]:
+    """Accounts of set-ups that sample a part, where no other set-up of the run shows their shapes."""
+    learned = {name: account.shapes for name, account in accounts.items()}
+    apart = {}
+    for setup in plan.setups:
+        if not 0.0 < sampling_ratio(setup) < 1.0 or plan.targets:
+            continue
+        if declared_spans(plan.app, setup) or _of_relatives(plan, setup, learned):
+            continue
+        sampler = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+        learner = replace_setup(setup, sampler)
+        ports = free_ports(len(plan.app.process), set())
+        instance = testbed.start_instance(testbed.launch(plan, learner, 0, ports, LEARNER))
+        testbed.instances.append(instance)
+        try:
+            _ask(plan, instance, LEARN_REQUESTS)
+            testbed.settle(plan)
+        finally:
+            testbed.instances.remove(instance)
+            instance.stop()
+        account = testbed.accounts(plan, 0, learn=True).get(setup.name, Account())
+        _check(plan, instance, account)
+        apart[setup.name] = account
+        learned[setup.name] = account.shapes
+    return apart
+
+
+def replace_setup(setup: Setup, env: Mapping[str, str]) -> Setup:
+    """The set-up with other variables; what it does not name stays."""
+    kept = {name: value for name, value in setup.env.items() if name != "OTEL_TRACES_SAMPLER_ARG"}
+    return Setup(
+        name=setup.name,
+        description=setup.description,
+        tracing=setup.tracing,
+        spans=setup.spans,
+        env={**kept, **env},
+    )

@@ -1,0 +1,156 @@
+"""The harness's own child processes: sink, load and tools that somebody else wrote.
+
+A child has a session of its own, so that Ctrl-C reaches the harness alone, which then ends the run
+in order. It ends with its standard input, and the keeper ends what does not.
+"""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.errors import ServiceError
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+"""Where `services` and `locustfiles` are."""
+LAST_LINES = 5
+PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"})
+RUN_VARIABLE = "BENCH_RUN"
+"""Every process of a run has it, so that what a killed run left can be found."""
+
+
+class Child:
+    """A process of the harness's own.
+
+    Attributes:
+        name: for messages.
+        pid: process id.
+    """
+
+    def __init__(  # noqa: PLR0913 - a process is what it is started with
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        environ: Mapping[str, str],
+        log: Path,
+        pass_fds: Iterable[int] = (),
+        stdout: int | None = None,
+        cwd: Path = ROOT,
+    ) -> None:
+        """Start it.
+
+        Args:
+            name: for messages.
+            arguments: of this Python, or a whole command that begins with an absolute path.
+            environ: its whole environment.
+            log: where its output goes.
+            pass_fds: file descriptors that it inherits.
+            stdout: where its standard output goes instead.
+            cwd: its working directory.
+        """
+        self.name = name
+        self._log = log
+        command = list(arguments) if arguments[0].startswith("/") else [sys.executable, *arguments]
+        with log.open("ab") as output:
+            self._popen = subprocess.Popen(
+                command,
+                cwd=cwd,
+                env=dict(environ),
+                stdin=subprocess.PIPE,
+                stdout=output if stdout is None else stdout,
+                stderr=output,
+                pass_fds=tuple(pass_fds),
+                start_new_session=True,
+            )
+        self.pid = self._popen.pid
+
+    def read_line(self) -> bytes:
+        """A line of its standard output; empty at the end."""
+        return b"" if self._popen.stdout is None else self._popen.stdout.readline()
+
+    def write_line(self) -> None:
+        """Write an empty line to its standard input: a sign to go on."""
+        if self._popen.stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.write(b"\n")
+                self._popen.stdin.flush()
+
+    def is_running(self) -> bool:
+        """True until it has ended."""
+        return self._popen.poll() is None
+
+    def check(self) -> None:
+        """Raise ServiceError with its last words if it has ended."""
+        if not self.is_running():
+            raise self.death()
+
+    def death(self) -> ServiceError:
+        """The error that says how it ended."""
+        return death_of(self.name, self._popen.poll(), self._log)
+
+    def ask_to_stop(self) -> None:
+        """Tell it to stop, without waiting."""
+        if self.is_running():
+            self._popen.terminate()
+        if self._popen.stdin is not None and not self._popen.stdin.closed:
+            with contextlib.suppress(BrokenPipeError):
+                self._popen.stdin.close()
+
+    def stop(self, limit_s: float) -> None:
+        """Stop it, by force after `limit_s`."""
+        self.ask_to_stop()
+        try:
+            self._popen.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            self._popen.kill()
+            self._popen.wait()
+        if self._popen.stdout is not None:
+            self._popen.stdout.close()
+
+
+def death_of(name: str, code: int | None, log: Path) -> ServiceError:
+    """The error that says how a process ended, with its last words.
+
+    Args:
+        name: of the process.
+        code: its return code; None while it runs and does not answer.
+        log: where its output went.
+    """
+    if code is None:
+        how = "does not answer"
+    elif code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+    else:
+        how = f"ended with code {code}"
+    return ServiceError(f"{name} {how}", last_words(log))
+
+
+def last_words(log: Path) -> str:
+    """The last lines of a log, in one line."""
+    try:
+        text = log.read_text("utf-8", "replace")
+    except OSError:
+        text = ""
+    lines = [line.strip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
+    if not lines:
+        return "it left no message; was it killed, or is memory short?"
+    return "its last words: " + " | ".join(lines)
+
+
+def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The caller's environment without what would configure OpenTelemetry, Python, Locust or a proxy.
+
+    A proxy would get the application's exports. Of Python's own variables one is a trap: with
+    PYTHONDONTWRITEBYTECODE (common in containers) every process compiles all that it imports, and
+    an epoch starts three times slower.
+    """
+    ours = ("OTEL_", "BENCH_", "LOCUST_", "PYTHON")
+    return {
+        name: value
+        for name, value in environ.items()
+        if not name.startswith(ours) and name.lower() not in PROXIES
+    }

@@ -1,0 +1,571 @@
+"""The processes of a run, and how a step of its plan is performed with them.
+
+The harness, the load and the sink keep to their CPUs, the application to its own. In turns one
+instance runs and all others are stopped; its clock is read at every switch.
+"""
+
+import contextlib
+import os
+import secrets
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from bench.app.records import BASELINE, Setup
+from bench.app.setups import discards, sampling_ratio
+from bench.errors import MeasurementError
+from bench.plan.records import (
+    UNSENT,
+    Account,
+    Arrival,
+    Closed,
+    InstanceReading,
+    Kind,
+    MachineReading,
+    Memory,
+    Open,
+    Plan,
+    Quiet,
+    Reading,
+    Row,
+    Step,
+    Switch,
+    Turn,
+)
+from bench.plan.schedule import hash_seed, kinds_of, start_order
+from bench.sink.accounting import total
+from bench.sink.messages import CloseAccounts, TraceSpan
+from bench.testbed import meter, preflight
+from bench.testbed.environ import Launch, Place
+from bench.testbed.instance import Instance, LocalInstance, free_ports, pin
+from bench.testbed.load import Crew, Load, Order
+from bench.testbed.load import kinds_of as request_kinds
+from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.process import plain_environ
+from bench.testbed.remote import RemoteInstance
+from bench.testbed.sink import Sink
+
+MAX_DRAIN_TURNS = 400
+"""Turns in which requests under way are finished, for each instance at most."""
+SEQUENCE = 509
+"""Length of the sequence of request kinds that a user of a closed loop asks."""
+BATCH_DELAY_S = 5.0
+"""The batch processor's default delay."""
+QUIET_MARGIN_S = 1.5
+SETTLE_LIMIT_S = 90.0
+SWITCH_INTERVAL_S = 0.0005
+"""How long another thread of the harness may keep the interpreter at a switch of turns."""
+
+
+class Collector(Protocol):
+    """What a run needs of a collector between application and sink."""
+
+    name: str
+    version: str
+    endpoints: dict[str, str]
+    pid: int | None
+
+    def drain(self, sink: Sink) -> bool:
+        """Wait until everything is at the sink; False if it does not arrive."""
+
+    def memory(self) -> Memory | None:
+        """Its memory, where it was started here."""
+
+    def stop(self) -> None:
+        """Stop it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Options:
+    """How a testbed is set up, besides its plan.
+
+    Attributes:
+        place: where the application is started from.
+        crew: who sends the load.
+        sink_ports: where the sink listens, http and grpc; 0 for any free port.
+        sink_host: address that it listens on.
+        collector: starts what stands between application and sink; None: nothing does.
+        signals: whether instances are paused by signals even where control groups can be made.
+    """
+
+    place: Place
+    crew: Crew | None = None
+    sink_ports: tuple[int, int] = (0, 0)
+    sink_host: str = "127.0.0.1"
+    collector: Callable[[Sink, Path], Collector] | None = None
+    signals: bool = False
+
+
+class Testbed:
+    """The running processes of a run.
+
+    Attributes:
+        sink: the OTLP receiver.
+        collector: what stands before it; None: nothing.
+        load: who sends requests.
+        instances: by number; empty between epochs.
+        pausing: how instances are stopped, in words.
+    """
+
+    def __init__(self, plan: Plan, options: Options) -> None:
+        """Start sink and load.
+
+        Raises:
+            ServiceError: one of them cannot start.
+        """
+        self._options = options
+        self._run = secrets.token_hex(8)
+        self.instances: list[Instance] = []
+        self._sampled: dict[str, int] = {}
+        self._discarded: dict[str, dict[str, int]] = {}
+        self._to_burn: list[int] = []
+        root = None if options.signals else control_group_root()
+        self._groups = root / f"bench-{self._run}" if root else None
+        self.pausing = "control group" if root else "signals"
+        with contextlib.ExitStack() as stack:
+            self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
+            stack.callback(self._keep())
+            if self._groups:
+                self._groups.mkdir()
+            stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
+            stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
+            cpus = sorted(os.sched_getaffinity(0))
+            if plan.other_cpus:
+                pin([os.getpid()], plan.other_cpus)
+            self.sink = Sink(self.folder, self._run, options.sink_ports, options.sink_host)
+            stack.callback(self.sink.stop)
+            self.collector = options.collector(self.sink, self.folder) if options.collector else None
+            if self.collector:
+                stack.callback(self.collector.stop)
+            self.load = Load(self.folder, self._run, options.crew)
+            stack.callback(self.load.stop)
+            stack.callback(self.stop_instances)
+            self._parts = stack.pop_all()
+        collector_pid = self.collector.pid if self.collector else None
+        self._machine = meter.MachineMeter(
+            cpus, lambda: self.load.pids, self.sink.child.pid, collector_pid
+        )
+
+    def _keep(self) -> Callable[[], None]:
+        """Start the keeper; the answer tells it that the run is over."""
+        program = Path(__file__).with_name("keeper.py")
+        words = [sys.executable, "-P", str(program), self._run, str(self.folder)]
+        keeper = subprocess.Popen(
+            [*words, *([str(self._groups)] if self._groups else [])],
+            env=plain_environ(),
+            stdin=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+        def finish() -> None:
+            keeper.communicate()
+
+        return finish
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Where the application exports to, by OTLP protocol."""
+        return dict(self.collector.endpoints if self.collector else self.sink.endpoints)
+
+    def launch(self, plan: Plan, setup: Setup, epoch: int, ports: Sequence[int], name: str = "") -> Launch:
+        """How an instance is started."""
+        return Launch(
+            app=plan.app,
+            place=self._options.place,
+            setup=setup,
+            ports=dict(zip((process.name for process in plan.app.process), ports, strict=True)),
+            tmp=self.folder / f"{name or setup.name}-{epoch}",
+            endpoints=self.endpoints,
+            epoch=epoch,
+            hash_seed=hash_seed(plan, epoch),
+            run=self._run,
+            timers=len(plan.setups) if plan.scale_timers else 1,
+        )
+
+    def start_instance(self, launch: Launch, cpus: Sequence[int] = ()) -> LocalInstance:
+        """An instance, ready."""
+        return LocalInstance(launch, self._group(launch.tmp.name), cpus)
+
+    def _group(self, name: str) -> Group:
+        return ControlGroup(self._groups / name) if self._groups else SignalGroup()
+
+    # ------------------------------------------------------------ steps
+
+    def perform(
+        self, plan: Plan, step: Step, tell: Callable[[int], None] = lambda _block: None
+    ) -> tuple[Reading, tuple[Row, ...]]:
+        """Do one step.
+
+        Args:
+            plan: as far as it is known.
+            step: what to do.
+            tell: called with a block's number after it.
+
+        Returns:
+            What was read, and the requests as they went.
+
+        Raises:
+            ServiceError: a process of the run failed.
+            MeasurementError: what was found forbids to measure.
+        """
+        if step.turns:
+            reading, rows = self._in_turns(plan, step, tell)
+        else:
+            rows = ()
+            reading = self._quiet(plan, step)
+        for instance in self.instances:
+            instance.check()
+        return reading, rows
+
+    def _quiet(self, plan: Plan, step: Step) -> Reading:
+        """A step without load: all instances run."""
+        started, clocks = time.monotonic(), self._machine.now()
+        if step.kind is Kind.START:
+            self._start(plan, step.epoch)
+        before = [instance.cpu_ns() for instance in self.instances]
+        seconds = step.load.seconds if isinstance(step.load, Quiet) else 0.0
+        if seconds:
+            time.sleep(seconds)
+        failed: list[tuple[str, ...]] = [()] * len(self.instances)
+        drained = True
+        if step.kind in {Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE}:
+            failed = self._flush()
+        if step.kind is Kind.FLUSH:
+            for instance, cpu_ns in zip(self.instances, self._to_burn, strict=False):
+                if cpu_ns:
+                    instance.burn(cpu_ns)
+        after = [instance.cpu_ns() for instance in self.instances]
+        readings = [
+            InstanceReading(setup=instance.setup.name, cpu_ns=end - begin, flush_failed=names)
+            for instance, begin, end, names in zip(self.instances, before, after, failed, strict=True)
+        ]
+        stray = None
+        if step.kind is Kind.START:
+            readings = [
+                replace(reading, ready_s=instance.ready_s, cpu_ns=instance.start_cpu_ns)
+                for reading, instance in zip(readings, self.instances, strict=True)
+                if isinstance(instance, LocalInstance)
+            ]
+        if step.kind is Kind.REST:
+            readings = self._with_memory(readings)
+        if step.kind is Kind.LEARN:
+            readings = preflight.learn(self, plan, readings)
+        if step.kind is Kind.SETTLE:
+            drained = self._settle(plan)
+            readings, stray = self._with_accounts(plan, step.epoch, readings)
+        services_s = sum(reading.cpu_ns for reading in readings) / 1e9
+        return Reading(
+            epoch=step.epoch,
+            number=step.number,
+            kind=step.kind,
+            duration_s=time.monotonic() - started,
+            blocks=(meter.between(clocks, self._machine.now(), services_s),),
+            instances=tuple(readings),
+            stray=stray,
+            drained=drained,
+            collector_memory=self.collector.memory()
+            if self.collector and step.kind is Kind.REST
+            else None,
+        )
+
+    def _start(self, plan: Plan, epoch: int) -> None:
+        """Fresh processes for all instances, one instance after the other."""
+        self.stop_instances()
+        instances: dict[int, Instance] = {}
+        taken: set[int] = set()
+        try:
+            for number in start_order(plan, epoch):
+                ports = free_ports(len(plan.app.process), taken)
+                launch = self.launch(plan, plan.setups[number], epoch, ports)
+                instances[number] = self.start_instance(launch, plan.services_cpus)
+                self.instances = [instances[key] for key in sorted(instances)]
+        finally:
+            self.instances = [instances[key] for key in sorted(instances)]
+        self._check_baseline()
+
+    def connect(self, plan: Plan) -> None:
+        """Use instances that run elsewhere."""
+        self.instances = [
+            RemoteInstance(plan.app, setup, plan.targets[setup.name]) for setup in plan.setups
+        ]
+        self._check_baseline()
+
+    def _check_baseline(self) -> None:
+        """Raise MeasurementError if the baseline imports OpenTelemetry."""
+        for instance in self.instances:
+            if instance.setup.name != BASELINE:
+                continue
+            for process, usage in instance.usage().items():
+                if usage.opentelemetry_modules:
+                    raise MeasurementError(
+                        f"{process} of the baseline has imported OpenTelemetry",
+                        "it may import it only where tracing is switched on",
+                    )
+
+    def _in_turns(
+        self, plan: Plan, step: Step, tell: Callable[[int], None]
+    ) -> tuple[Reading, tuple[Row, ...]]:
+        arrivals = step.load.arrivals if isinstance(step.load, Open) else ()
+        lead_ns = int(self.load.lead_for(len(arrivals)) * 1e9)
+        start_ns = time.monotonic_ns() + lead_ns
+        self.load.send(self._order(plan, step, start_ns, arrivals))
+        turner = _Turner(self.instances, start_ns, self._machine)
+        started = time.monotonic()
+        try:
+            turner.run(step.turns, tell)
+            turner.drain(step.turns, self.load)
+        finally:
+            for instance in self.instances:
+                instance.resume()
+        rows = self.load.rows()
+        readings = tuple(
+            _counted(plan, instance.setup, number, rows, turner.used_ns[number])
+            for number, instance in enumerate(self.instances)
+        )
+        self._to_burn = [
+            round(instance.burns_s * reading.completed * 1e9)
+            for instance, reading in zip(self.instances, readings, strict=True)
+        ]
+        return Reading(
+            epoch=step.epoch,
+            number=step.number,
+            kind=step.kind,
+            duration_s=time.monotonic() - started,
+            planned_blocks=step.turns[-1].block + 1,
+            switches=tuple(turner.switches),
+            blocks=tuple(turner.blocks),
+            instances=readings,
+            lost_workers=self.load.lost,
+        ), rows
+
+    def _order(self, plan: Plan, step: Step, start_ns: int, arrivals: Sequence[Arrival]) -> Order:
+        closed = step.load if isinstance(step.load, Closed) else None
+        windows: list[list[tuple[int, int]]] = []
+        if closed and plan.targets:
+            # An instance that cannot be stopped is asked in its turns alone.
+            windows = [
+                [(turn.start_ns, turn.stop_ns) for turn in step.turns if turn.instance == number]
+                for number in range(len(self.instances))
+            ]
+        return Order(
+            start_ns=start_ns,
+            targets=[instance.url for instance in self.instances],
+            names=[instance.setup.name for instance in self.instances],
+            kinds=request_kinds(plan.app.request),
+            arrivals=list(arrivals),
+            users=closed.users if closed else 0,
+            sequence=kinds_of(plan, SEQUENCE, step.epoch, step.number) if closed else [],
+            windows=windows,
+            length_ns=step.turns[-1].stop_ns,
+            in_flight=plan.in_flight,
+            timeout_s=plan.timeout_s * len(self.instances),
+        )
+
+    def _flush(self) -> list[tuple[str, ...]]:
+        """Have all instances export; returns the processes of each that did not."""
+        if not self.sink.is_running():
+            # Every flush would wait for exporters that retry; what is lost is lost.
+            return [("every process",)] * len(self.instances)
+        return [instance.flush() for instance in self.instances]
+
+    def _settle(self, plan: Plan) -> bool:
+        """Wait until everything has arrived; False if a collector keeps something."""
+        if not self.sink.is_running():
+            return True
+        if not plan.app.tracing.flush and any(setup.tracing != "none" for setup in plan.setups):
+            delays = [
+                float(setup.env.get("OTEL_BSP_SCHEDULE_DELAY", BATCH_DELAY_S * 1e3)) / 1e3
+                for setup in plan.setups
+            ]
+            timers = len(plan.setups) if plan.scale_timers else 1
+            self.sink.wait_until_quiet(max(delays) * timers + QUIET_MARGIN_S, SETTLE_LIMIT_S)
+        return self.collector is None or self.collector.drain(self.sink)
+
+    def settle(self, plan: Plan) -> None:
+        """Have everything exported, and wait until it has arrived."""
+        self._flush()
+        self._settle(plan)
+
+    def accounts(self, plan: Plan, epoch: int, *, learn: bool = False) -> dict[str, Account]:
+        """The sink's accounts by set-up; none at all if it has died, which the ledger then shows."""
+        if not self.sink.is_running():
+            return {}
+        return self.sink.close_accounts(CloseAccounts(epoch=epoch, shapes=plan.shapes, learn=learn))
+
+    def _with_accounts(
+        self, plan: Plan, epoch: int, readings: Sequence[InstanceReading]
+    ) -> tuple[list[InstanceReading], Account]:
+        accounts = self.accounts(plan, epoch)
+        counted = [
+            replace(
+                reading,
+                account=accounts.get(reading.setup, Account()),
+                sampled=self._sampled_since(instance),
+                discarded=self._discarded_since(instance),
+            )
+            for reading, instance in zip(readings, self.instances, strict=True)
+        ]
+        stray = total(account for setup, account in accounts.items() if setup not in plan.names)
+        return counted, stray
+
+    def forget_counts(self) -> None:
+        """Count sampled and discarded spans from here on."""
+        for instance in self.instances:
+            self._sampled_since(instance)
+            self._discarded_since(instance)
+
+    def _sampled_since(self, instance: Instance) -> int | None:
+        """Sampled requests since the last call, as the application counts them."""
+        setup = instance.setup
+        if not 0.0 < sampling_ratio(setup) < 1.0:
+            return None
+        counts = [usage.sampled_roots for usage in instance.usage().values()]
+        if not counts or all(count is None for count in counts):
+            return None
+        now = sum(count or 0 for count in counts)
+        before, self._sampled[setup.name] = self._sampled.get(setup.name, 0), now
+        return now - before
+
+    def _discarded_since(self, instance: Instance) -> dict[str, int]:
+        """Spans that an exporter to nowhere got since the last call, by process."""
+        setup = instance.setup
+        if not discards(setup):
+            return {}
+        now = {process: usage.discarded_spans for process, usage in instance.usage().items()}
+        before, self._discarded[setup.name] = self._discarded.get(setup.name, {}), now
+        return {process: count - before.get(process, 0) for process, count in now.items()}
+
+    def _with_memory(self, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
+        """Readings with memory, read while everybody is stopped."""
+        for instance in self.instances:
+            instance.pause()
+        try:
+            return [
+                replace(reading, memory=instance.memory())
+                for reading, instance in zip(readings, self.instances, strict=True)
+            ]
+        finally:
+            for instance in self.instances:
+                instance.resume()
+
+    def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
+        """The slowest trace of every set-up in the last account; none if the sink has died."""
+        return self.sink.slowest() if self.sink.is_running() else {}
+
+    def stop_instances(self) -> None:
+        """Stop all instances; those that run elsewhere go on."""
+        instances, self.instances = self.instances, []
+        self._sampled.clear()
+        self._discarded.clear()
+        for instance in instances:
+            instance.stop()
+
+    def close(self) -> None:
+        """Leave no process of the run, and give the harness all its CPUs again."""
+        self._parts.close()
+
+
+class _Turner:
+    """Gives instances their turns."""
+
+    def __init__(
+        self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter
+    ) -> None:
+        self._instances = instances
+        self._start_ns = start_ns
+        self._machine = machine
+        self.switches: list[Switch] = []
+        self.blocks: list[MachineReading] = []
+        self._clock_ns = [0] * len(instances)
+        self._first_ns = [0] * len(instances)
+
+    @property
+    def used_ns(self) -> list[int]:
+        """CPU time of every instance since the first turn."""
+        return [now - first for now, first in zip(self._clock_ns, self._first_ns, strict=True)]
+
+    def run(self, turns: Sequence[Turn], tell: Callable[[int], None]) -> None:
+        """Everybody's turns, as planned."""
+        for instance in self._instances:
+            instance.pause()
+        _sleep_until(self._start_ns - 2_000_000)
+        self._clock_ns = [instance.cpu_ns() for instance in self._instances]
+        self._first_ns = list(self._clock_ns)
+        block, clocks = 0, self._machine.now()
+        used = sum(self._clock_ns)
+        for turn in turns:
+            if turn.block != block:
+                block, clocks, used = turn.block, *self._end_block(clocks, used)
+                tell(block)
+            self._turn(turn)
+        self._end_block(clocks, used)
+
+    def _end_block(self, clocks: meter.MachineClocks, used: int) -> tuple[meter.MachineClocks, int]:
+        now = self._machine.now()
+        self.blocks.append(meter.between(clocks, now, (sum(self._clock_ns) - used) / 1e9))
+        return now, sum(self._clock_ns)
+
+    def _turn(self, turn: Turn) -> None:
+        instance, number = self._instances[turn.instance], turn.instance
+        before_ns = instance.cpu_ns()
+        _sleep_until(self._start_ns + turn.start_ns)
+        start_ns = time.monotonic_ns()
+        instance.resume()
+        _sleep_until(self._start_ns + turn.stop_ns)
+        instance.pause()
+        stop_ns = time.monotonic_ns()
+        after_ns = instance.cpu_ns()
+        self.switches.append(
+            Switch(
+                number,
+                turn.block,
+                start_ns - self._start_ns,
+                stop_ns - self._start_ns,
+                after_ns - before_ns,
+                before_ns - self._clock_ns[number],
+            )
+        )
+        self._clock_ns[number] = after_ns
+
+    def drain(self, turns: Sequence[Turn], load: Load) -> None:
+        """Further turns in which requests under way are finished."""
+        length_ns = turns[-1].stop_ns - turns[-1].start_ns
+        order = [turn.instance for turn in turns[-len(self._instances) :]]
+        for _ in range(MAX_DRAIN_TURNS):
+            for number in order:
+                if load.is_finished():
+                    return
+                now_ns = time.monotonic_ns() - self._start_ns
+                self._turn(Turn(number, -1, now_ns, now_ns + length_ns))
+
+
+def _sleep_until(when_ns: int) -> None:
+    """Return at `when_ns` on the monotonic clock, or at once if that is past."""
+    delay_ns = when_ns - time.monotonic_ns()
+    if delay_ns > 0:
+        time.sleep(delay_ns / 1e9)
+
+
+def _counted(plan: Plan, setup: Setup, number: int, rows: Sequence[Row], cpu_ns: int) -> InstanceReading:
+    """An instance's requests, counted by what became of them."""
+    expected = [request.statuses for request in plan.app.request]
+    outcomes = Counter(
+        "unsent" if row.status in UNSENT else "completed" if row.status in expected[row.request] else "failed"
+        for row in rows
+        if row.instance == number
+    )
+    return InstanceReading(
+        setup=setup.name,
+        cpu_ns=cpu_ns,
+        completed=outcomes["completed"],
+        failed=outcomes["failed"],
+        unsent=outcomes["unsent"],
+    )
+
