@@ -1,16 +1,15 @@
 """An echo service for measuring load generators: answers everything at once with 201 and nothing else.
 
-    python -m services.echo --fd N
+    python -m services.echo --port N
 
 Rule 1: it does as little as an HTTP server can, so that the generator is what is measured.
 """
 
 import argparse
-import socket
 
 from starlette.types import Receive, Scope, Send
 
-from services.server import serve
+from services.server import bind, serve
 
 HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"2")]
 
@@ -30,11 +29,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def main() -> None:
-    """Serves on an inherited socket until standard input ends."""
+    """Serve until standard input ends."""
     parser = argparse.ArgumentParser(prog="python -m services.echo", description=__doc__)
-    parser.add_argument("--fd", type=int, required=True, help="an inherited, listening socket")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     args = parser.parse_args()
-    serve(echo, socket.socket(fileno=args.fd), stop_on_eof=True)
+    serve(echo, bind(args.port), stop_on_eof=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """All four services in one process, and so many checkouts, one after the other.
 
-    python -m services.together --checkouts N
+    python -m services.together --requests N
 
 Rule 1: for counting CPU instructions, where a process is what is counted and time does not
 matter. The services are those of a measured run, and they talk over real sockets.
@@ -83,7 +83,7 @@ async def _ask(listener: socket.socket, count: int) -> int:
 def main() -> int:
     """The exit code: 0 if every checkout was answered 201."""
     parser = argparse.ArgumentParser(prog="python -m services.together", description=__doc__)
-    parser.add_argument("--checkouts", type=int, required=True, help="how many")
+    parser.add_argument("--requests", type=int, required=True, help="how many")
     wanted = parser.parse_args().checkouts
     # When a collection falls depends on every allocation since the start: a step in the count.
     gc.disable()

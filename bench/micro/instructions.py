@@ -1,4 +1,4 @@
-"""CPU instructions of an operation and of a checkout, counted by valgrind's cachegrind.
+"""CPU instructions of an operation and of a request, counted by valgrind's cachegrind.
 
 Rule 1: a count is the difference of two numbers of loops over the difference of the loops, so that
 starting the interpreter is not on it.
@@ -18,12 +18,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeAlias
 
-from bench.display import Shown
+from bench.runner.run import Progress
 from bench.errors import ServiceError
-from bench.fleet import environ_of
 from bench.micro.operations import Operation
-from bench.model import Setup
-from bench.process import ROOT, plain_environ
+from bench.testbed.environ import Launch
+from bench.testbed.process import ROOT, plain_environ
 
 HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
@@ -36,7 +35,7 @@ WARM, ENOUGH = 2e7, 2e8
 thousand."""
 FEWEST, WARMEST = 8, 256
 """Loops before those that count: the interpreter specialises a function after eight calls."""
-FEW_CHECKOUTS, MANY_CHECKOUTS = 40, 140
+FEW_REQUESTS, MANY_REQUESTS = 40, 140
 LIMIT_S = 300.0
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
 
@@ -50,7 +49,7 @@ Count: TypeAlias = tuple[str, float | ServiceError]
 """A name and its instructions, or why there are none."""
 
 
-def of_operations(operations: Sequence[Operation], shown: Shown) -> Iterator[Count]:
+def of_operations(operations: Sequence[Operation], shown: Progress) -> Iterator[Count]:
     """Instructions of doing each operation once, as they are counted.
 
     Two are counted at a time: counting is slow, and does not care who else uses the CPU.
@@ -97,20 +96,21 @@ def _power(value: float) -> int:
     return int(4 ** max(round(math.log(value, 4)), 0)) if value > 0 else 1
 
 
-def of_checkouts(setups: Sequence[Setup], endpoints: Mapping[str, str], shown: Shown) -> Iterator[Count]:
-    """Instructions of a checkout by set-up, its four services in one process, exports included."""
-    for setup in setups:
-        shown.say("counting instructions of a checkout", setup.name)
-        environ = environ_of(setup, hash_seed=0, endpoints=endpoints)
+def of_requests(launches: Sequence[Launch], shown: Progress) -> Iterator[Count]:
+    """Instructions of a request by set-up, all processes of the built-in application in one, exports included."""
+    for launch in launches:
+        name = launch.setup.name
+        shown.say("counting instructions of a request", name)
+        environ = launch.environ(launch.app.process[0])
         try:
             totals = [
-                _count(["-m", "services.together", "--checkouts", str(count)], environ)
-                for count in (FEW_CHECKOUTS, MANY_CHECKOUTS)
+                _count(["-m", "services.together", "--requests", str(count)], environ)
+                for count in (FEW_REQUESTS, MANY_REQUESTS)
             ]
         except ServiceError as error:
-            yield setup.name, error
+            yield name, error
         else:
-            yield setup.name, (totals[1] - totals[0]) / (MANY_CHECKOUTS - FEW_CHECKOUTS)
+            yield name, (totals[1] - totals[0]) / (MANY_REQUESTS - FEW_REQUESTS)
 
 
 def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:

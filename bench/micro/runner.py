@@ -23,13 +23,13 @@ from typing import Self
 import psutil
 import pyperf
 
-from bench.display import Shown
+from bench.runner.run import Progress
 from bench.errors import ServiceError
-from bench.fleet import start_echo
-from bench.machine import split_cpus
+from bench.testbed.echo import start_echo
+from bench.testbed.machine import split_cpus
 from bench.micro.operations import Operation
-from bench.process import ROOT, plain_environ
-from bench.sink import Sink
+from bench.testbed.process import ROOT, plain_environ
+from bench.testbed.sink import Sink
 
 ROUNDS = 5
 FAST_ROUNDS = 2
@@ -70,7 +70,8 @@ class Bench:
     def __init__(self) -> None:
         before = os.sched_getaffinity(0)
         self._all = tuple(sorted(before))
-        _, self._cpus, others = split_cpus(pinned=True)
+        cpus = split_cpus(pinned=True)
+        self._cpus, others = cpus.services, cpus.others
         with contextlib.ExitStack() as stack:
             self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             stack.callback(os.sched_setaffinity, 0, before)
@@ -149,7 +150,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
     fast: bool,
     seed: int,
     keep: Callable[[bytes], None],
-    shown: Shown,
+    shown: Progress,
 ) -> Timed:
     """Every operation timed once a round.
 

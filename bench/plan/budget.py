@@ -9,6 +9,9 @@ from bench.plan.records import Plan, Stretch
 LIGHT_TURN_S = 0.2
 """Short turns lift the tail of whatever exports: at 100 ms p90 of `batch` is a quarter higher than
 alone, at 200 ms it is not (results/design)."""
+MAX_PAUSE_S = 2.0
+"""About the longest time for which an instance is stopped: an application's own timeouts go on in wall
+time meanwhile, and so do servers that close idle connections."""
 BUSY_TURN_S = 0.03
 """Turns of 5 ms cool the caches, above 200 ms noise grows (results/design)."""
 BLOCK_S = 4.0
@@ -101,7 +104,7 @@ def stretches(budget: Budget, instances: int, overrides: Sequence[float | None])
         overrides: own seconds of the three, and the length of a light turn, where the user chose them.
     """
     warm_up_s, light_s, busy_s, turn_s = overrides
-    light_turn_s = turn_s or LIGHT_TURN_S
+    light_turn_s = turn_s or min(LIGHT_TURN_S, MAX_PAUSE_S / instances)
     busy_turn_s = turn_s or BUSY_TURN_S
     return (
         Stretch(turn_s=0.05, rounds=max(round((warm_up_s or budget.warm_up_s) / 0.05), 1), blocks=1),

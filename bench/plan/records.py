@@ -10,7 +10,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from bench.app.records import App, Setup
+from bench.app.records import CONTROL, App, Setup
+from bench.app.setups import CONTROL_CPU_US
 
 SCHEMA = 2
 """The format of a results folder; raised when old readers would misread it."""
@@ -96,6 +97,7 @@ class Plan:
         workers: load processes under a master; 0: one process without a master.
         targets: addresses of instances that run elsewhere, by set-up.
         collector: what stands between application and sink; empty: nothing.
+        burns_s: CPU seconds per request that a set-up is known to burn beyond the application's own.
         scale_timers: whether the batch processor's delay is multiplied by the number of instances.
     """
 
@@ -130,6 +132,7 @@ class Plan:
     workers: int = 0
     targets: dict[str, str] = field(default_factory=dict)
     collector: str = ""
+    burns_s: dict[str, float] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
     scale_timers: bool = False
 
     @property

@@ -1,15 +1,14 @@
 """A report as its parts, whatever becomes of it: Markdown, a page.
 
-Rule 1: who writes a report's content knows nothing of its form, and the other way round.
-Rule 2: a chart stands before the table of its figures; where charts cannot be shown, nothing is lost.
-Rule 3: text may hold `code`, *emphasis*, **strong** and [links](target), as in Markdown, and no more.
+Who writes a report's content knows nothing of its form, and the other way round. A chart stands before
+the table of its figures; where charts cannot be shown, nothing is lost. Text may hold `code`, *emphasis*, **strong** and [links](target), as in Markdown, and no more.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.findings import Caveat
+from bench.analysis.records import Caveat
 from bench.report.words import Table
 
 
@@ -55,13 +54,13 @@ class Items:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Doubts:
+class Caveats:
     """Caveats with their advice."""
 
     caveats: tuple[Caveat, ...]
 
 
-Part: TypeAlias = Text | Table | Chart | Items | Doubts
+Part: TypeAlias = Text | Table | Chart | Items | Caveats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -2,7 +2,7 @@
 
 from xml.etree import ElementTree as ET
 
-from bench.calibration import Calibration
+from bench.analysis.accuracy import Calibration
 from bench.gate import Gate, Judged, Outcome
 from bench.model import Machine
 from bench.report.document import Document, Text, document, section
@@ -64,7 +64,7 @@ def _ends(each: Judged) -> str:
 def false_alarms(found: Calibration | None, machine: Machine | None) -> str:
     """How often this harness sees what is not there, as calibrated."""
     if found is None:
-        return "How often it raises a false alarm is not known: `python -m bench calibrate` finds out."
+        return "How often it raises a false alarm is not known: `tracing-overhead calibrate` finds out."
     rate = found.false_verdicts
     where = f", calibrated on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (

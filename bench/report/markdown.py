@@ -2,9 +2,9 @@
 
 from tabulate import tabulate
 
-from bench.findings import Caveat, Severity
+from bench.analysis.records import Caveat, Severity
 from bench.report import words
-from bench.report.document import Chart, Document, Doubts, Items, Part, Section, Text
+from bench.report.document import Caveats, Chart, Document, Items, Part, Section, Text
 
 RED = "🔴"
 
@@ -29,7 +29,7 @@ def _part(part: Part) -> str:
             return table(part)
         case Items():
             return "\n".join(f"- {_plain(item)}" for item in part.items)
-        case Doubts():
+        case Caveats():
             return "\n".join(map(_caveat, part.caveats)) or "None."
         case Chart():
             return f"![{part.title}]({part.image})" if part.image else ""

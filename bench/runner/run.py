@@ -47,8 +47,8 @@ class Log(Protocol):
 class Progress(Protocol):
     """Who is told what is going on."""
 
-    def say(self, what: str) -> None:
-        """Tell what begins now."""
+    def say(self, what: str, detail: str = "", /) -> None:
+        """Tell what begins now; a detail is worth redrawing a line, and not worth a new one."""
 
 
 @dataclass(slots=True)
@@ -184,7 +184,7 @@ class _Epoch:
         label = f"epoch {self._epoch + 1} of {plan.epochs}: {_WORDS[kind]}"
         self._progress.say(label)
         reading, rows = self._bench.perform(
-            plan, step, lambda block: self._progress.say(f"{label}, block {block + 1} of {blocks}")
+            plan, step, lambda block: self._progress.say(label, f"block {block + 1} of {blocks}")
         )
         reading = replace(reading, rates=rates)
         self._log.append(reading, rows)

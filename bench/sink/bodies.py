@@ -28,7 +28,9 @@ from bench.plan.records import Account
 from bench.sink.accounting import Span, account
 from bench.sink.messages import (
     EPOCH_ATTRIBUTE,
+    KINDS,
     SETUP_ATTRIBUTE,
+    STATUSES,
     STRAY,
     CloseAccounts,
     Seen,
@@ -42,8 +44,6 @@ PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
 """Set-up of a span that only shows how far a collector has come; it is in no account."""
 UNREADABLE = (DecodeError, OSError, EOFError, zlib.error)
-KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
-STATUSES = ("unset", "ok", "error")
 
 
 @dataclass(frozen=True, slots=True)

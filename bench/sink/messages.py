@@ -13,6 +13,11 @@ DRAIN_LIMIT_S = 10.0
 QUIET_S = 0.25
 """A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
 
+KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
+STATUSES = ("unset", "ok", "error")
+STATUS_ATTRIBUTES = ("http.response.status_code", "http.status_code")
+"""In OpenTelemetry's new and old semantic conventions."""
+
 Value: TypeAlias = str | bool | int | float
 
 
@@ -131,3 +136,14 @@ class TraceSpan:
     def duration_s(self) -> float:
         """From its start to its end."""
         return (self.end_ns - self.start_ns) / 1e9
+
+    @property
+    def answered(self) -> int | None:
+        """The HTTP status that it saw or gave; None where it says none."""
+        status = next((str(self.attributes[name]) for name in STATUS_ATTRIBUTES if name in self.attributes), "")
+        return int(status) if status.isdigit() else None
+
+    @property
+    def failed(self) -> bool:
+        """True if it says that something went wrong."""
+        return self.status == "error" or (self.answered or 0) >= 400

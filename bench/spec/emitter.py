@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from bench.emission import SERVICE
+from bench.spec.emission import SERVICE
 
 TICK_S = 0.01
 """Between two bursts of a paced emitter: a hundred wake-ups a second cost less than two spans each."""

@@ -7,19 +7,21 @@ import random
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
 import psutil
 
-from bench.display import Shown
-from bench.emission import SERVICE, Iteration, Scenario
-from bench.machine import split_cpus
-from bench.meter import cpu_ns, memory_bytes, pin
-from bench.model import Account
-from bench.process import Child, plain_environ
-from bench.sink import Sink
+from bench.runner.run import Progress
+from bench.spec.emission import SERVICE, Iteration, Scenario
+from bench.testbed.machine import split_cpus
+from bench.plan.records import Account
+from bench.sink.messages import CloseAccounts
+from bench.testbed.instance import memory_of, pin
+from bench.testbed.pausing import cpu_clock_ns
+from bench.testbed.process import Child, plain_environ
+from bench.testbed.sink import Sink
 
 PROCESSORS = ("simple", "batch")
 SAMPLE_S = 0.25
@@ -32,7 +34,8 @@ class Iterations:
 
     def __init__(self) -> None:
         self._before = os.sched_getaffinity(0)
-        _, self._cpus, others = split_cpus(pinned=True)
+        cpus = split_cpus(pinned=True)
+        self._cpus, others = cpus.services, cpus.others
         with contextlib.ExitStack() as stack:
             self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
             stack.callback(os.sched_setaffinity, 0, self._before)
@@ -64,21 +67,21 @@ class Iterations:
             ServiceError: the emitter or the sink failed.
         """
         setup = f"{scenario}-{processor}"
-        shapes: Mapping[str, Mapping[str, int]] = {setup: {SERVICE: 1}}
+        accounts = CloseAccounts(epoch=0, shapes={setup: ({SERVICE: 1},)})
         endpoint = self._sink.endpoints["grpc" if protocol == "grpc" else "http/protobuf"]
         emitter = [scenario, processor, protocol, endpoint, setup, str(rate_per_s), str(length_s)]
         child = self._emitter(setup, emitter)
         try:
             self._line(child)
-            self._sink.account(shapes)
+            self._sink.close_accounts(accounts)
             steal_s, started = psutil.cpu_times().steal, time.monotonic()
-            before, uss_before = cpu_ns(child.pid), memory_bytes(child.pid)[1]
+            before, uss_before = cpu_clock_ns(child.pid), memory_of([child.pid]).uss_bytes
             child.write_line()
-            peak, uss_peak = self._watch(child, length_s)
+            peak = self._watch(child, length_s)
             said = self._line(child)
-            used, uss = cpu_ns(child.pid) - before, memory_bytes(child.pid)[1]
+            used, uss = cpu_clock_ns(child.pid) - before, memory_of([child.pid]).uss_bytes
             steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
-            found = self._sink.account(shapes)
+            found = self._sink.close_accounts(accounts)
         finally:
             child.stop(PATIENCE_S)
         account = found.get(setup, Account())
@@ -99,7 +102,6 @@ class Iterations:
             bytes=account.bytes,
             uss_before_bytes=uss_before,
             uss_bytes=uss,
-            uss_peak_bytes=max(uss_peak, uss),
             steal=steal,
         )
 
@@ -113,7 +115,7 @@ class Iterations:
             stdout=subprocess.PIPE,
         )
         if self._cpus:
-            pin(child.pid, self._cpus)
+            pin([child.pid], self._cpus)
         return child
 
     @staticmethod
@@ -125,21 +127,22 @@ class Iterations:
         return said
 
     @staticmethod
-    def _watch(child: Child, length_s: float) -> tuple[float, int]:
-        """The emitter's largest share of a core over one second, and its largest memory."""
+    def _watch(child: Child, length_s: float) -> float:
+        """The emitter's largest share of a core over one second.
+
+        Its memory is read before and after: walking page tables takes milliseconds of its CPU's time.
+        """
         until = time.monotonic() + length_s
-        readings, largest = [(time.monotonic(), cpu_ns(child.pid))], 0
+        readings = [(time.monotonic(), cpu_clock_ns(child.pid))]
         while time.monotonic() < until:
             time.sleep(min(SAMPLE_S, max(until - time.monotonic(), 0.0)))
-            readings.append((time.monotonic(), cpu_ns(child.pid)))
-            if len(readings) % 4 == 0:
-                largest = max(largest, memory_bytes(child.pid)[1])
+            readings.append((time.monotonic(), cpu_clock_ns(child.pid)))
         seconds = round(1 / SAMPLE_S)
         peaks = [
             (after[1] - before[1]) / 1e9 / (after[0] - before[0])
             for before, after in zip(readings, readings[seconds:], strict=False)
         ]
-        return max(peaks, default=0.0), largest
+        return max(peaks, default=0.0)
 
 
 def carry_out(  # noqa: PLR0913 - what is asked for
@@ -152,7 +155,7 @@ def carry_out(  # noqa: PLR0913 - what is asked for
     throughput_s: float,
     seed: int,
     keep: Callable[[Iteration], None],
-    shown: Shown,
+    shown: Progress,
 ) -> None:
     """All iterations; each is kept before the next begins.
 

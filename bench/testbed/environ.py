@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.app.file import PLACEHOLDER
-from bench.app.records import CONTROL, App, Command, Process, Setup
-from bench.app.setups import CONTROL_CPU_US, protocol
+from bench.app.records import App, Command, Process, Setup
+from bench.app.setups import protocol
 from bench.errors import UsageError
 from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
 from bench.testbed.process import RUN_VARIABLE, plain_environ
@@ -55,7 +55,7 @@ class Launch:
         hash_seed: PYTHONHASHSEED.
         run: identifies the run's processes.
         timers: factor of the batch processor's delay.
-        control_cpu_us: CPU that the control burns per request.
+        burn_us: CPU that it is to burn per request beyond the application's own.
     """
 
     app: App
@@ -68,7 +68,7 @@ class Launch:
     hash_seed: int = 0
     run: str = ""
     timers: int = 1
-    control_cpu_us: int = CONTROL_CPU_US
+    burn_us: int = 0
 
     @property
     def is_traced(self) -> bool:
@@ -89,7 +89,7 @@ class Launch:
             "python": lambda _: self.place.python,
             "tracing": lambda _: self.setup.tracing,
             "spans": lambda _: self.setup.spans or default_spans(self.app),
-            "cpu_us": lambda _: str(self.control_cpu_us),
+            "cpu_us": lambda _: str(self.burn_us),
         }
         return PLACEHOLDER.sub(lambda match: words[match[1]](match[2] or ""), text)
 
@@ -126,7 +126,7 @@ class Launch:
         environ |= {name: self.fill(value, process) for name, value in process.env.items()}
         if self.is_traced and process.traced:
             environ |= self._tracing(process)
-        if self.app.control and (self.setup.name == CONTROL or self.control_cpu_us != CONTROL_CPU_US):
+        if self.app.control and self.burn_us:
             environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
         padding = size - _size(environ) - len("BENCH_PADDING=\0")
         if padding < 0:

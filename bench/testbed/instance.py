@@ -17,7 +17,7 @@ import httpx
 import msgspec
 import psutil
 
-from bench.app.records import CONTROL, Process, Setup
+from bench.app.records import Process, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.records import Memory
 from bench.testbed.environ import Launch
@@ -133,9 +133,9 @@ class LocalInstance:
                 self._wait_until_ready(process)
             self.ready_s = time.monotonic() - started
             self.start_cpu_ns = group.cpu_ns()
-            if self.setup.name == CONTROL and launch.app.control is None:
+            if launch.burn_us and launch.app.control is None:
                 self._burner = self._start_burner()
-                self.burns_s = launch.control_cpu_us * 1e-6
+                self.burns_s = launch.burn_us * 1e-6
             pin(group.pids(), tuple(cpus))
         except BaseException:
             self.stop()
@@ -196,7 +196,7 @@ class LocalInstance:
 
     def _wait_until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + process.ready_timeout_s
-        while not _answers(self._launch.ports[process.name], process.ready):
+        while not answers(self._launch.ports[process.name], process.ready):
             if self._processes[process.name].poll() is not None:
                 raise self._death(process.name)
             if time.monotonic() > deadline:
@@ -371,7 +371,7 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def _answers(port: int, ready: str) -> bool:
+def answers(port: int, ready: str) -> bool:
     """True if a process is ready: it answers below 500, or accepts a connection."""
     if ready == "tcp":
         try:

@@ -154,3 +154,15 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
         for name, value in environ.items()
         if not name.startswith(ours) and name.lower() not in PROXIES
     }
+
+
+def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
+    """The last line that a short command prints; what went wrong, if it fails."""
+    try:
+        done = subprocess.run(
+            command, cwd=folder, env=dict(environ), capture_output=True, timeout=30, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"not known ({error})"
+    lines = (done.stdout or done.stderr).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1][:200] if lines else "not known"

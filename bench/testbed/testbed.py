@@ -187,6 +187,7 @@ class Testbed:
             hash_seed=hash_seed(plan, epoch),
             run=self._run,
             timers=len(plan.setups) if plan.scale_timers else 1,
+            burn_us=round(plan.burns_s.get(setup.name, 0.0) * 1e6),
         )
 
     def start_instance(self, launch: Launch, cpus: Sequence[int] = ()) -> LocalInstance:

@@ -1,0 +1,53 @@
+"""What a collector between application and sink needed itself, apart from what tracing costs.
+
+CPU per span = (its CPU in an epoch's steps - what it burns at rest) / spans that came through. It is
+one process for the whole run and an absolute figure: its interval is that of an hour.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.analysis.ledger import Traffic
+from bench.analysis.records import CollectorSummary
+from bench.analysis.stats import mean_interval
+from bench.plan.records import Kind, Raw, Reading
+
+
+def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSummary | None:
+    """What a collector needed; None without one."""
+    if not raw.plan.collector:
+        return None
+    memories = [reading.collector_memory for reading in raw.readings if reading.collector_memory]
+    costs = []
+    for epoch in range(min((len(parts) for parts in traffic.values()), default=0)):
+        readings = [
+            reading for reading in raw.readings if reading.epoch == epoch and reading.kind not in {Kind.START, Kind.LEARN}
+        ]
+        spans = sum(parts[epoch].spans for parts in traffic.values())
+        if spans and memories:
+            costs.append((_cpu_s(readings) - _idle(readings) * _length_s(readings)) / spans)
+    cost = mean_interval(costs, raw.plan.confidence) if costs else (None, None, None)
+    return CollectorSummary(
+        name=raw.plan.collector,
+        spans=sum(part.spans for parts in traffic.values() for part in parts),
+        cpu_per_span_s=cost[0],
+        cpu_per_span_low_s=cost[1],
+        cpu_per_span_high_s=cost[2],
+        pss_bytes=round(np.mean([memory.pss_bytes for memory in memories])) if memories else None,
+    )
+
+
+def _cpu_s(readings: Sequence[Reading]) -> float:
+    return sum(block.collector_s for reading in readings for block in reading.blocks)
+
+
+def _length_s(readings: Sequence[Reading]) -> float:
+    return sum(block.duration_s for reading in readings for block in reading.blocks)
+
+
+def _idle(readings: Sequence[Reading]) -> float:
+    """CPU seconds per second at rest."""
+    quiet = [reading for reading in readings if reading.kind is Kind.REST]
+    length_s = _length_s(quiet)
+    return _cpu_s(quiet) / length_s if length_s else 0.0

@@ -1,0 +1,81 @@
+"""What a request costs by its spans: a line through set-ups that differ in little else.
+
+A line is no better than its points: what it predicts has the range of one more set-up.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.analysis.records import CostModel, SetupSummary
+from bench.analysis.stats import t_quantile
+from bench.app.records import Setup
+from bench.app.setups import protocol
+from bench.plan.records import Plan
+
+MIN_POINTS = 3
+ALIKE = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
+"""Variables in which the set-ups of the line may differ."""
+
+
+def fit(plan: Plan, setups: Sequence[SetupSummary]) -> CostModel | None:
+    """The line through a run's set-ups that export in batches over plain http.
+
+    Ordinary least squares; None with fewer than three set-ups, or if all export the same.
+    """
+    known = {setup.name: setup for setup in plan.setups}
+    chosen = [
+        setup
+        for setup in setups
+        if not setup.invalid
+        and setup.ledger.requests
+        and setup.light is not None
+        and setup.light.extra_s is not None
+        and _is_point(known[setup.name])
+    ]
+    if len(chosen) < MIN_POINTS:
+        return None
+    x = np.array([setup.ledger.spans_received / setup.ledger.requests for setup in chosen])
+    y = np.array([setup.light.extra_s for setup in chosen if setup.light])
+    sxx = float(((x - x.mean()) ** 2).sum())
+    carriers = [setup.ledger for setup in chosen if setup.ledger.spans_received]
+    if not sxx or not carriers:
+        return None
+    slope = float(((x - x.mean()) * (y - y.mean())).sum()) / sxx
+    fixed = float(y.mean() - slope * x.mean())
+    residual = math.sqrt(float(((y - fixed - slope * x) ** 2).sum()) / (len(x) - 2))
+    sizes = [ledger.bytes / ledger.spans_received for ledger in carriers]
+    total = sum(ledger.bytes for ledger in carriers) / sum(ledger.spans_received for ledger in carriers)
+    points = zip((setup.name for setup in chosen), map(float, x), map(float, y), strict=True)
+    return CostModel(
+        fixed_s=fixed,
+        per_span_s=slope,
+        residual_s=residual,
+        points=tuple(points),
+        bytes_per_span=(total, min(sizes), max(sizes)),
+    )
+
+
+def predict(model: CostModel, spans: float, confidence: float = 0.95) -> tuple[float, float, float]:
+    """CPU seconds of a request with so many exported spans, and the ends of their range.
+
+    The range is that of one more set-up (prediction interval of a simple regression; Draper and
+    Smith, Applied Regression Analysis, 1998, 3.1).
+    """
+    x = np.array([point[1] for point in model.points])
+    center, count = float(x.mean()), len(x)
+    spread = 1 + 1 / count + (spans - center) ** 2 / float(((x - center) ** 2).sum())
+    half = t_quantile(0.5 + confidence / 2, count - 2) * model.residual_s * math.sqrt(spread)
+    value = model.fixed_s + model.per_span_s * spans
+    return value, value - half, value + half
+
+
+def _is_point(setup: Setup) -> bool:
+    """True if it is instrumented, has the SDK, and exports in batches over plain http."""
+    return (
+        setup.tracing == "batch"
+        and setup.env.get("OTEL_SDK_DISABLED", "").lower() != "true"
+        and protocol(setup) == "http/protobuf"
+        and set(setup.env) <= ALIKE
+    )

@@ -1,0 +1,77 @@
+"""Where the cost of tracing goes: a ladder of set-ups, each adding a layer to the one it stands against.
+
+A step is the difference of two set-ups, paired inside epochs, never of two intervals; the steps of a
+ladder add up to the whole, because every rung stands on the one before.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from bench.analysis.records import Layer
+from bench.analysis.stats import contrasts, t_quantile
+from bench.app.records import BASELINE, TWIN, Setup
+from bench.plan.records import Plan
+
+Prediction = tuple[float, float, float]
+"""What microbenchmarks predict of a layer in CPU seconds, and the ends of its interval."""
+
+
+def rungs_of(plan: Plan) -> tuple[Setup, ...]:
+    """The set-ups of a run that stand against another one of it."""
+    return tuple(setup for setup in plan.setups if setup.against in plan.names)
+
+
+def ladder(
+    plan: Plan, logs: Mapping[str, Sequence[float]], predictions: Mapping[str, Prediction]
+) -> tuple[Layer, ...]:
+    """The layers of a run; none with fewer than two rungs or two epochs.
+
+    The increments are z_k - z_j, in requests of the baseline, with z the ratios to it. Their
+    standard error comes from the logs that everything is estimated from (delta method): the
+    contrast with weights z_k, -z_j, and -(z_k - z_j) spread over the baseline's instances.
+
+    Args:
+        plan: of the run.
+        logs: ln(CPU per request at light load) by set-up, one value per epoch.
+        predictions: from microbenchmarks, by the set-up with the layer.
+    """
+    rungs = rungs_of(plan)
+    if len(rungs) < 2 or len(logs.get(BASELINE, ())) < 2:
+        return ()
+    base = tuple(name for name in (BASELINE, TWIN) if name in logs)
+    means = {name: float(np.mean(values)) for name, values in logs.items()}
+    foot = float(np.mean([means[name] for name in base]))
+    ratio = {name: math.exp(mean - foot) for name, mean in means.items()} | {BASELINE: 1.0}
+    weights = {rung.name: _weights(rung, ratio, base) for rung in rungs}
+    errors = contrasts(logs, weights, len(rungs))
+    base_s = math.exp(foot)
+    found = []
+    for rung in rungs:
+        estimate = errors[rung.name]
+        half = t_quantile(0.5 + plan.confidence / 2, estimate.df) * estimate.standard_error
+        added = ratio[rung.name] - ratio[rung.against]
+        value, low, high = predictions.get(rung.name, (None, None, None))
+        found.append(
+            Layer(
+                setup=rung.name,
+                against=rung.against,
+                layer=rung.layer or rung.name,
+                cpu_s=added * base_s,
+                low_s=(added - half) * base_s,
+                high_s=(added + half) * base_s,
+                predicted_s=value,
+                predicted_low_s=low,
+                predicted_high_s=high,
+            )
+        )
+    return tuple(found)
+
+
+def _weights(rung: Setup, ratio: Mapping[str, float], base: Sequence[str]) -> dict[str, float]:
+    above, below = ratio[rung.name], ratio[rung.against]
+    weights = {rung.name: above}
+    if rung.against == BASELINE:
+        return weights | dict.fromkeys(base, -above / len(base))
+    return weights | {rung.against: -below} | dict.fromkeys(base, -(above - below) / len(base))

@@ -1,0 +1,206 @@
+"""Where every span went: what the requests must have made against what the sink received.
+
+Always-on must be exact; a ratio must be what the application counted where it sampled, or lie in its
+binomial range; a set-up that exports nothing must have sent nothing. Every trace must be whole.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bench.analysis.records import Ledger
+from bench.analysis.stats import binomial_range
+from bench.app.records import Setup
+from bench.app.setups import discards, exports_metrics, sampling_ratio
+from bench.plan.records import Account, InstanceReading, Kind, Plan, Raw, Shape
+from bench.sink.accounting import total
+
+RANGE_CONFIDENCE = 0.999
+"""How sure the range of a sampled count is: one healthy run in a thousand falls out of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Traffic:
+    """The requests and spans of one set-up over one epoch, or several.
+
+    Attributes:
+        account: what the sink got.
+        completed: requests answered as expected.
+        failed: requests that were sent and not; each may explain one trace.
+        sampled: traces that the application counted; None where it does not.
+        discarded: spans that an exporter to nowhere counted.
+    """
+
+    account: Account
+    completed: int
+    failed: int
+    sampled: int | None
+    discarded: int
+
+    @property
+    def spans(self) -> int:
+        """Spans received."""
+        return sum(self.account.spans.values())
+
+
+def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
+    """A set-up's traffic of every epoch that was accounted for."""
+    found = []
+    for epoch in range(raw.plan.epochs):
+        readings = [reading for reading in raw.readings if reading.epoch == epoch]
+        settled = next((reading for reading in readings if reading.kind is Kind.SETTLE), None)
+        if settled is None or any(reading.lost_workers for reading in readings):
+            # What a load worker sent before it died nobody knows.
+            continue
+        closing = _instance(settled.instances, setup)
+        # Requests of the first look have an account of their own.
+        loaded = [
+            _instance(reading.instances, setup) for reading in readings if reading.kind is not Kind.LEARN
+        ]
+        found.append(
+            Traffic(
+                account=closing.account or Account(),
+                completed=sum(instance.completed for instance in loaded),
+                failed=sum(instance.failed for instance in loaded),
+                sampled=closing.sampled,
+                discarded=sum(closing.discarded.values()),
+            )
+        )
+    return tuple(found)
+
+
+def _instance(instances: Iterable[InstanceReading], setup: str) -> InstanceReading:
+    return next((each for each in instances if each.setup == setup), InstanceReading(setup=setup))
+
+
+def together(parts: Sequence[Traffic]) -> Traffic:
+    """The sum of several epochs."""
+    counts = [part.sampled for part in parts]
+    return Traffic(
+        account=total(part.account for part in parts),
+        completed=sum(part.completed for part in parts),
+        failed=sum(part.failed for part in parts),
+        sampled=None if None in counts or not counts else sum(count or 0 for count in counts),
+        discarded=sum(part.discarded for part in parts),
+    )
+
+
+def ledger_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Ledger:
+    """A set-up's ledger over all epochs, with what does not balance in any one of them.
+
+    Args:
+        plan: with the shapes of its traces.
+        setup: whose ledger.
+        parts: its traffic, by epoch.
+    """
+    ledger = balance(plan, setup, together(parts))
+    if ledger.problems or len(parts) < 2:
+        return ledger
+    # A sampled count may leave its range by chance once in a thousand; over many epochs each gets
+    # its share of that chance only (Bonferroni).
+    confidence = 1 - (1 - RANGE_CONFIDENCE) / len(parts)
+    problems = tuple(
+        f"in epoch {epoch + 1} {problem}"
+        for epoch, part in enumerate(parts)
+        for problem in balance(plan, setup, part, confidence).problems
+    )
+    return replaced(ledger, problems) if problems else ledger
+
+
+def replaced(ledger: Ledger, problems: tuple[str, ...]) -> Ledger:
+    """The ledger with problems: it does not balance."""
+    values = {name: getattr(ledger, name) for name in ledger.__struct_fields__}
+    return Ledger(**(values | {"problems": problems, "balanced": False}))
+
+
+def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Ledger:
+    """Whether the spans received are those that the requests must have made."""
+    account = traffic.account
+    ratio = sampling_ratio(setup)
+    low, high = _due(traffic, ratio, confidence)
+    traces = account.whole + account.broken
+    shapes = plan.shapes.get(setup.name, ())
+    varies = setup.name in plan.varies
+    spans_each = _spans_each(shapes)
+    expected = None if spans_each is None else _expected(traffic, low, high) * spans_each
+    if discards(setup) and spans_each is not None:
+        expected = traffic.completed * spans_each
+    received = traffic.discarded if discards(setup) else traffic.spans
+    lost = 0
+    if not varies and account.broken > traffic.failed:
+        lost += account.missing
+    if spans_each is not None:
+        lost += max(low - traces, 0) * spans_each
+    if discards(setup) and expected is not None:
+        lost = max(expected - received, 0)
+    problems = tuple(_problems(setup, traffic, low, high, lost, varies=varies))
+    return Ledger(
+        requests=traffic.completed,
+        spans_expected=expected,
+        spans_received=received,
+        lost=lost,
+        duplicated=account.duplicated,
+        orphaned=account.orphaned,
+        traces=account.whole,
+        broken=account.broken,
+        sampled=traffic.sampled,
+        low=low,
+        high=high,
+        exports=account.exports,
+        bytes=account.bytes,
+        processes=account.spans,
+        scopes=account.scopes,
+        balanced=None if varies and not problems else not problems,
+        problems=problems,
+    )
+
+
+def _due(traffic: Traffic, ratio: float, confidence: float) -> tuple[int, int]:
+    """Fewest and most traces that must have come."""
+    if traffic.sampled is not None:
+        return traffic.sampled, traffic.sampled
+    if ratio in {0.0, 1.0}:
+        return round(traffic.completed * ratio), round(traffic.completed * ratio)
+    return binomial_range(traffic.completed, ratio, confidence)
+
+
+def _expected(traffic: Traffic, low: int, high: int) -> int:
+    """Traces whose spans must have come."""
+    if low == high:
+        return low
+    return max(low, traffic.account.whole + traffic.account.broken)
+
+
+def _spans_each(shapes: Sequence[Shape]) -> int | None:
+    """Spans of a trace, where all shapes have as many."""
+    counts = {sum(shape.values()) for shape in shapes}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _problems(  # noqa: PLR0913 - both sides of the account
+    setup: Setup, traffic: Traffic, low: int, high: int, lost: int, *, varies: bool
+) -> Iterable[str]:
+    """What does not balance, a sentence each."""
+    account = traffic.account
+    traces = account.whole + account.broken
+    due = f"{low} were due" if low == high else f"{low} to {high} were due"
+    if account.undecodable:
+        yield f"{account.undecodable} export bodies could not be decoded"
+    if account.late:
+        yield f"{account.late} spans came from processes of an earlier epoch"
+    if account.duplicated:
+        yield f"{account.duplicated} spans came more than once"
+    if account.orphaned and varies:
+        yield f"{account.orphaned} spans came without their parent"
+    if account.broken > traffic.failed and not varies:
+        yield (
+            f"{account.broken} of {traces} traces are not whole "
+            f"({account.missing} spans missing, {account.orphaned} without their parent)"
+        )
+    if traces < low:
+        yield f"{traces} traces came where {due} ({lost} spans lost)"
+    if traces > high + traffic.failed:
+        yield f"{traces} traces came where {due}"
+    if discards(setup) and lost:
+        yield f"the exporters to nowhere got {traffic.discarded} spans, {lost} too few"
+    if exports_metrics(setup) and traffic.completed and not account.metrics:
+        yield "no metrics came, and the set-up exports them"

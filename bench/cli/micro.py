@@ -1,0 +1,151 @@
+"""`micro`: what one operation of tracing costs."""
+
+import argparse
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from rich.text import Text
+
+from bench.cli import display
+from bench.testbed import machine
+from bench.cli.folders import KINDS
+from bench.cli.options import BUILT_IN
+from bench.cli.shared import Commands, kept, new_folder
+from bench.errors import ServiceError, UsageError
+from bench.micro.predictions import PRICED
+from bench.micro import instructions, record
+from bench.micro.operations import REFERENCE, TABLE, Operation, choose
+from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
+from bench.cli.options import count
+from bench.app.file import parse_app
+from bench.app.setups import choose as choose_setups
+from bench.testbed.environ import Launch, Place
+from bench.runner.run import Progress
+from bench.results.store import Store, pretty
+from bench.micro.timings import MicroRun
+
+COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
+READING_S = 0.6
+PRICING_ROUNDS = 5
+PRICING_S = 110.0
+COUNTING_S = 15.0
+"""Estimates for the display only."""
+
+
+def add(commands: Commands) -> None:
+    """`micro`."""
+    micro = commands.add_parser("micro", help="time the operations of tracing with pyperf")
+    micro.set_defaults(call=_micro)
+    micro.add_argument(
+        "--only", metavar="PATTERN", help="operations whose name matches or contains it, such as 'span/*'"
+    )
+    micro.add_argument("--rounds", type=count, help=f"how often each is timed (default: {ROUNDS})")
+    micro.add_argument(
+        "--fast", action="store_true", help=f"a try: {FAST_ROUNDS} rounds, all CPUs at the same time"
+    )
+    micro.add_argument(
+        "--instructions", action="store_true", help="count CPU instructions, too (needs valgrind; minutes)"
+    )
+    micro.add_argument("--list", action="store_true", help="print the operations; time nothing")
+    micro.add_argument("--seed", type=int, help="repeat the order of another run")
+    micro.add_argument(
+        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-micro)"
+    )
+
+
+def _micro(args: argparse.Namespace) -> int:
+    operations = choose(args.only)
+    if not operations:
+        raise UsageError(
+            f"no operation matches {args.only!r}", "`tracing-overhead micro --list` names them all"
+        )
+    console = display.console()
+    if args.list:
+        for operation in operations:
+            console.print(f"{operation.name:<34} {operation.sentence}", highlight=False)
+        return 0
+    machine.require_linux()
+    store = new_folder(args.out, "micro")
+    store.write("machine.json", pretty(machine.describe(machine.split_cpus(pinned=True))))
+    rounds = args.rounds or (FAST_ROUNDS if args.fast else ROUNDS)
+    counting = args.instructions and instructions.available()
+    seconds = READING_S * rounds * len(operations) / (2 if args.fast else 1)
+    with display.progress(seconds + (COUNTING_S * len(operations) if counting else 0.0)) as shown:
+        seed = secrets.randbelow(2**32) if args.seed is None else args.seed
+        _measured(store, operations, rounds, seed, shown, fast=args.fast, counting=counting)
+    code = KINDS["microbenchmarks"].report(store.folder)
+    if args.instructions and not counting:
+        console.print(Text(instructions.HOW_TO_GET_IT, "yellow"))
+    return code
+
+
+def _measured(  # noqa: PLR0913 - what a microbenchmark is
+    store: Store,
+    operations: tuple[Operation, ...],
+    rounds: int,
+    seed: int,
+    shown: Progress,
+    *,
+    fast: bool,
+    counting: bool,
+) -> None:
+    """Times operations, and counts their instructions if asked to; whatever is known is on disk at once."""
+    found = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
+    store.write(record.RUN, pretty(found))
+    with kept(store.folder), Bench() as bench:
+        timed = measure(
+            bench,
+            operations,
+            rounds,
+            fast=fast,
+            seed=seed,
+            keep=lambda content: store.write(record.FILE, content),
+            shown=shown,
+        )
+        found = replace(found, steal=timed.steal, failures=dict(timed.failures))
+        store.write(record.RUN, pretty(found))
+        if not counting:
+            return
+        for name, count in instructions.of_operations(operations, shown):
+            found = _counted(found, "instructions", name, count)
+            store.write(record.RUN, pretty(found))
+        for name, count in instructions.of_requests(_launches(bench.endpoints), shown):
+            found = _counted(found, "requests", name, count)
+            store.write(record.RUN, pretty(found))
+
+
+def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
+    """How the built-in application would be started in the set-ups whose instructions are counted."""
+    app = parse_app(BUILT_IN.read_text("utf-8"), BUILT_IN.name)
+    ports = {process.name: 1 for process in app.process}
+    return [
+        Launch(
+            app=app,
+            place=Place(folder=BUILT_IN.parent),
+            setup=setup,
+            ports=ports,
+            tmp=Path(),
+            endpoints=endpoints,
+        )
+        for setup in choose_setups(app, COUNTED_SETUPS)
+    ]
+
+
+def _counted(
+    found: MicroRun, where: Literal["instructions", "requests"], name: str, count: float | ServiceError
+) -> MicroRun:
+    """The same with one count more, or with the reason why there is none."""
+    if isinstance(count, ServiceError):
+        return replace(found, uncounted={**found.uncounted, name: str(count)})
+    if where == "requests":
+        return replace(found, requests={**found.requests, name: count})
+    return replace(found, instructions={**found.instructions, name: count})
+
+
+def price(store: Store, seed: int, shown: Progress) -> None:
+    """Times the operations that a run's predictions are made of, into its own folder."""
+    operations = tuple(operation for operation in TABLE if operation.name in {REFERENCE, *PRICED})
+    _measured(store, operations, PRICING_ROUNDS, seed, shown, fast=False, counting=False)

@@ -1,0 +1,83 @@
+"""`predict`: what tracing would cost at another rate, with other traces, from a run's fitted model."""
+
+import argparse
+from pathlib import Path
+
+from rich.table import Table
+
+from bench.cli import display
+from bench.cli.shared import Commands
+from bench.errors import ResultsError
+from bench.analysis.records import Summary
+from bench.line import Fit
+from bench.cli.options import between, share
+from bench.testbed.process import ROOT
+from bench.report import layers
+from bench.results.store import read_record
+
+REFERENCE = ROOT / "results" / "reference"
+
+
+def add(commands: Commands) -> None:
+    """`predict`."""
+    predict = commands.add_parser("predict", help="what tracing would cost you, from a run's cost per span")
+    predict.set_defaults(call=_predict)
+    predict.add_argument(
+        "--rps", type=between(0.001, 1e9, " per second"), required=True, help="requests per second"
+    )
+    predict.add_argument(
+        "--spans", type=between(0, 1e6), required=True, help="spans of a request, over all its services"
+    )
+    predict.add_argument(
+        "--ratio",
+        type=share,
+        default=1.0,
+        help="share of the traces that is sampled, 0.1 or 10%% (default: 1)",
+    )
+    predict.add_argument(
+        "--from", dest="folder", type=Path, default=REFERENCE, metavar="DIR",
+        help="the results folder (default: the reference run)",
+    )  # fmt: skip
+
+
+def _predict(args: argparse.Namespace) -> int:
+    summary = read_record(args.folder / "summary.json", Summary)
+    if summary.fit is None:
+        raise ResultsError(
+            f"{args.folder} has no model of cost by spans",
+            "it takes three valid set-ups with a batch processor that differ in spans or ratio, such as "
+            "--setups always-off,ratio-50,batch,batch-lean",
+        )
+    console = display.console()
+    console.print(_table(summary.fit, args.rps, args.spans, args.ratio))
+    console.print(layers.fit_line(summary.fit), highlight=False)
+    console.print(
+        "The range is that of one more set-up (95 %) on that machine, for requests that pass four services "
+        "as a checkout does; each service more or less changes the first number.",
+        highlight=False,
+    )
+    if not summary.valid:
+        console.print("The run is INVALID: so is this.", style="bold red")
+    return 0
+
+
+def _table(fit: Fit, rps: float, spans: float, ratio: float) -> Table:
+    exported = spans * ratio
+    cores = [max(value, 0.0) * rps for value in fit.predict(exported)]
+    per_request = [max(value, 0.0) * 1e6 for value in fit.predict(exported)]
+    sizes = [size * exported * rps for size in fit.bytes_per_span]
+    title = f"{rps:g} requests/s of {spans:g} spans, {ratio * 100:.4g} % sampled"
+    table = Table(box=None, pad_edge=False, title=title)
+    table.title_justify = "left"
+    for head in ("tracing adds", "", "range"):
+        table.add_column(head, justify="left" if head == "tracing adds" else "right")
+    rows = (
+        ("CPU, cores", cores, "{:,.2f}"),
+        ("CPU per request, us", per_request, "{:,.0f}"),
+        ("spans per second", [exported * rps] * 3, "{:,.0f}"),
+        ("bytes per second", sizes, "{:,.0f}"),
+    )
+    for name, (value, low, high), form in rows:
+        ends = "exact" if low == high else f"[{form.format(low)}, {form.format(high)}]"
+        table.add_row(name, form.format(value), ends)
+    return table

@@ -1,0 +1,142 @@
+"""What several commands need."""
+
+import argparse
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from rich.console import Console
+from rich.text import Text
+
+from bench.analysis.summary import Predict
+from bench.cli import display
+from bench.errors import BenchError, MeasurementError
+from bench.micro import predictions, record
+from bench.micro import report as micro_report
+from bench.plan.budget import duration_s
+from bench.plan.records import Plan
+from bench.report import document, histograms, html, markdown, run, terminal
+from bench.results import manifest
+from bench.results.folder import SUMMARY, RunResult, read_run
+from bench.results.store import Store, folder_name, pretty, read_machine
+
+Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def complain(error: BenchError) -> int:
+    """Print an error and what to do about it; returns its exit code."""
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(Text(f"error: {error}", "red"))
+    console.print(Text(f"hint: {error.hint}"))
+    return error.exit_code
+
+
+def new_folder(out: Path | None, name: str) -> Store:
+    """The results folder to measure into: the one that was asked for, or `results/<UTC>-<name>`."""
+    return Store.create(out or Path("results") / folder_name(datetime.now(UTC), name))
+
+
+def predictor(folder: Path) -> Predict | None:
+    """Predicts layers from a folder's microbenchmarks; None where it has none."""
+    if not record.exists(folder):
+        return None
+    return predictions.predictor(record.read(folder).prices)
+
+
+def run_document(folder: Path, result: RunResult) -> document.Document:
+    """The report of a run, with that of its microbenchmarks."""
+    more = micro_report.sections(record.read(folder)) if record.exists(folder) else ()
+    made = run.report(result.summary, read_machine(folder), *more)
+    if not result.faults:
+        return made
+    text = f"CHANGED SINCE IT WAS MEASURED: {result.faults[0]}; no figure counts."
+    return document.document(made.title, [document.Text(text=text, red=True), *made.lead], *made.sections)
+
+
+def publish_run(folder: Path, result: RunResult) -> None:
+    """Write and seal the derived files of a run: figures, distributions, Markdown, a page, a picture."""
+    logs = histograms.render(result.raw)
+    files = {SUMMARY: pretty(result.summary)}
+    files |= {f"{histograms.FOLDER}/{name}": content for name, content in logs.items()}
+    if record.exists(folder):
+        files[record.SUMMARY] = pretty(record.read(folder))
+    publish(folder, files, run_document(folder, result))
+
+
+def publish(folder: Path, files: dict[str, bytes], report: document.Document) -> None:
+    """Write and seal derived files and a report."""
+    store = Store(folder)
+    for name, content in files.items():
+        store.write(name, content)
+    files = dict(files)
+    pages: dict[str, Callable[[], bytes]] = {
+        "report.md": lambda: markdown.render(report).encode(),
+        "report.html": lambda: html.render(report).encode(),
+    }
+    for chart in (part for section in report.sections for part in section.parts):
+        if isinstance(chart, document.Chart) and chart.image:
+            pages[chart.image] = lambda chart=chart: html.picture(chart).encode()  # type: ignore[misc]
+    for name, make in pages.items():
+        files[name] = make()
+        store.write(name, files[name])
+    manifest.seal(folder, files)
+
+
+def conclude_run(folder: Path, *, full: bool = False) -> int:
+    """Make a run's report, show it, and return the exit code: whether every figure counts."""
+    result = read_run(folder, predictor(folder))
+    publish_run(folder, result)
+    terminal.show_run(result.summary, display.console(), full=full)
+    for fault in result.faults:
+        display.console().print(Text(f"INVALID: changed since it was measured: {fault}", "bold red"))
+    show_place(folder)
+    return 0 if result.valid else MeasurementError.exit_code
+
+
+def show_place(folder: Path) -> None:
+    """Tell where the results are."""
+    sys.stdout.write(f"\nResults: {relative(folder)} (report.html is the page to send)\n")
+
+
+def minutes(plan: Plan) -> str:
+    """How long a run takes, without and with all the blocks that it may repeat."""
+    least, most = duration_s(plan), duration_s(plan, repeated=plan.spare)
+    return f"about {clock(least)}, at most {clock(most)}" if plan.spare else f"about {clock(least)}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds."""
+    return f"{round(seconds) // 60} min {round(seconds) % 60} s"
+
+
+def relative(path: Path) -> str:
+    """A path as seen from here."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
+@contextlib.contextmanager
+def kept(folder: Path) -> Iterator[None]:
+    """Tell, where a person ends a measurement early, that what was measured can be read."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        sys.stderr.write(f"what was measured is kept: `tracing-overhead report {relative(folder)}`\n")
+        raise
+
+
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """A second Ctrl-C does not keep the processes from being stopped."""
+    before = [signal.signal(number, signal.SIG_IGN) for number in INTERRUPTS]
+    try:
+        yield
+    finally:
+        for number, handler in zip(INTERRUPTS, before, strict=True):
+            signal.signal(number, handler)

@@ -1,0 +1,46 @@
+"""`verify`: does what a folder says follow from what was measured?"""
+
+import argparse
+from pathlib import Path
+
+from rich.text import Text
+
+from bench.cli import display
+from bench.cli.folders import verify_folder
+from bench.cli.shared import Commands
+from bench.errors import MeasurementError
+
+
+def add(commands: Commands) -> None:
+    """`verify`."""
+    parser = commands.add_parser(
+        "verify", help="make every figure of a folder again from its raw records, and compare"
+    )
+    parser.set_defaults(call=_verify)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
+
+
+def _verify(args: argparse.Namespace) -> int:
+    verification = verify_folder(args.folder)
+    console = display.console()
+    for fault in verification.faults:
+        console.print(Text(str(fault), "red"))
+    if not verification.sealed:
+        console.print(
+            Text(
+                "caveat: no manifest: a changed digit that no figure depends on cannot be found - "
+                "`tracing-overhead report DIR` writes one.",
+                "yellow",
+            )
+        )
+    if verification.faults:
+        console.print(Text(f"NOT VERIFIED: {verification.faults[0].file}", "bold red"))
+        return MeasurementError.exit_code
+    console.print(
+        Text(
+            f"Verified: {verification.figures:,} lines of figures follow from the raw records; "
+            f"{verification.files} files are what was written.",
+            "bold green",
+        )
+    )
+    return 0

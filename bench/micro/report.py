@@ -1,0 +1,107 @@
+"""Microbenchmarks as people read them."""
+
+from bench.report.document import Document, Caveats, Section, Text, document, section
+from bench.report.words import ABSENT, Table, count, plural
+from bench.micro.timings import Interval, MicroSummary
+
+HOW = (
+    "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
+    "caches. In a service that wakes up for each request the same operations cost several times as much, "
+    "so a sum of these is no overhead. Each operation is timed once a round by a fresh process, in an "
+    "order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by what plain "
+    "Python (the reference) cost just before and after it, and multiplied by what that cost in the whole "
+    "run: the machine's speed, which doubles and halves within seconds, is taken out. "
+    "`micro.json` is pyperf's own format: `python -m pyperf stats micro.json`."
+)
+REQUEST = "CPU instructions of a request of the built-in application, all services in one process"
+
+
+def report(summary: MicroSummary, *more: Section) -> Document:
+    """The report of a microbenchmark.
+
+    Args:
+        summary: what it found.
+        more: what else a report ends with.
+    """
+    return document(
+        "What one operation of tracing costs",
+        [Text(text=headline(summary), red=not summary.valid)],
+        *sections(summary),
+        section("Caveats", Caveats(caveats=summary.caveats)),
+        *more,
+    )
+
+
+def sections(summary: MicroSummary | None) -> list[Section]:
+    """Its tables; nothing without a microbenchmark."""
+    if summary is None:
+        return []
+    return [
+        section("Microbenchmarks", timing_table(summary), HOW),
+        *([section(REQUEST, request_table(summary), level=3)] if summary.run.requests else []),
+    ]
+
+
+def headline(summary: MicroSummary) -> str:
+    """What a microbenchmark did, in one sentence."""
+    proof = "every operation proved what it is" if summary.valid else "NOT every operation could prove what it is"
+    return f"{plural(len(summary.timings), 'operation')} in {plural(summary.run.rounds, 'round')}; {proof}."
+
+
+def timing_table(summary: MicroSummary) -> Table:
+    """What each operation costs."""
+    counted = any(timing.instructions for timing in summary.timings)
+    return Table(
+        heads=(
+            "operation", "what it is", "CPU us", "95 % interval", "x reference",
+            *(("instructions",) if counted else ()),
+        ),
+        right=(False, False, True, True, True, *((True,) if counted else ())),
+        rows=tuple(
+            (
+                timing.name,
+                timing.sentence,
+                significant(timing.cpu_s.value * 1e6),
+                _ends(timing.cpu_s, 1e6),
+                significant(timing.ratio.value),
+                *((_whole(timing.instructions),) if counted else ()),
+            )
+            for timing in summary.timings
+        ),
+    )  # fmt: skip
+
+
+def request_table(summary: MicroSummary) -> Table:
+    """CPU instructions of a request, all services in one process."""
+    requests = summary.run.requests
+    base = next(iter(requests.values()), 0.0)
+    return Table(
+        heads=("set-up", "instructions per request", "extra", "extra %"),
+        right=(False, True, True, True),
+        rows=tuple(
+            (
+                name,
+                _whole(found),
+                ABSENT if found == base else f"{found - base:+,.0f}",
+                ABSENT if found == base else f"{(found / base - 1) * 100:+.2f}",
+            )
+            for name, found in requests.items()
+        ),
+    )
+
+
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if value >= 100:
+        return count(round(value))
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def _ends(interval: Interval, scale: float) -> str:
+    if interval.low is None or interval.high is None:
+        return ABSENT
+    return f"[{significant(interval.low * scale)}, {significant(interval.high * scale)}]"
+
+
+def _whole(instructions: float | None) -> str:
+    return ABSENT if instructions is None else count(round(instructions))

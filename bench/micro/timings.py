@@ -1,0 +1,233 @@
+"""Readings of microbenchmarks become figures: interval by t over rounds, ratio to the reference.
+
+Rule 1: the unit of replication is the round: its processes share a hash seed and a stretch of time,
+and the values of one process say nothing about the next one.
+Rule 2: every value is divided by what plain Python cost just before and after it; the machine's
+speed, which doubles and halves within seconds, cancels there as far as anything can.
+"""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import msgspec
+
+from bench.analysis import checks
+from bench.analysis.records import Caveat, Severity
+from bench.micro.predictions import Price
+from bench.plan.records import SCHEMA
+from bench.analysis.stats import t_quantile
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A figure and the ends of its interval; no ends where there are too few values for any."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def times(self, factor: float) -> "Interval":
+        """The same in another unit."""
+        low = None if self.low is None else self.low * factor
+        high = None if self.high is None else self.high * factor
+        return Interval(value=self.value * factor, low=low, high=high)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MicroRun:
+    """A microbenchmark as it was carried out; `micro-run.json`, raw beside pyperf's `micro.json`.
+
+    Attributes:
+        schema: format of the folder.
+        rounds: how many were planned.
+        fast: whether workers ran on all CPUs at the same time, with shorter values.
+        seed: of the orders and hash seeds.
+        steal: share of a core that the host took away meanwhile; absent until the last round is over.
+        failures: operations that could not prove what they are, and why.
+        uncounted: what has no count of instructions although they were counted, and why.
+        instructions: CPU instructions of doing an operation once; empty unless they were counted.
+        requests: CPU instructions of a request by set-up; likewise.
+    """
+
+    schema: int = SCHEMA
+    rounds: int
+    fast: bool
+    seed: int
+    steal: float | None
+    failures: dict[str, str] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
+    instructions: dict[str, float] = field(default_factory=dict)
+    requests: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timing:
+    """What one operation costs.
+
+    Attributes:
+        name: of the operation.
+        ratio: CPU of doing it once over that of the reference operation, formed value by value.
+        cpu_s: the ratio times the reference's CPU seconds in the whole run: what it costs at the
+            machine's usual speed.
+        rounds: how many rounds it was read in.
+        instructions: CPU instructions of doing it once; absent unless they were counted.
+        sentence: what it does.
+    """
+
+    name: str
+    ratio: Interval
+    cpu_s: Interval
+    rounds: int
+    instructions: float | None = None
+    sentence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MicroSummary:
+    """What a microbenchmark found; `micro-summary.json`.
+
+    Attributes:
+        schema: format of the folder.
+        run: as it was carried out.
+        reference_s: CPU seconds of the reference operation, mean over the whole run.
+        timings: a figure an operation.
+        caveats: operations without a proof, and what the host did.
+    """
+
+    schema: int = SCHEMA
+    run: MicroRun
+    reference_s: float
+    timings: tuple[Timing, ...]
+    caveats: tuple[Caveat, ...]
+
+    @property
+    def prices(self) -> dict[str, Price]:
+        """What operations cost, with their errors; those without an interval have no price."""
+        return {
+            timing.name: Price(
+                cpu_s=timing.cpu_s.value,
+                standard_error=(timing.cpu_s.high - timing.cpu_s.low)
+                / 2
+                / t_quantile(0.975, timing.rounds - 1),
+                df=timing.rounds - 1.0,
+            )
+            for timing in self.timings
+            if timing.cpu_s.low is not None and timing.cpu_s.high is not None
+        }
+
+    @property
+    def valid(self) -> bool:
+        """Whether every figure counts."""
+        return all(caveat.severity is not Severity.INVALID for caveat in self.caveats)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """One process's reading of one operation.
+
+    Attributes:
+        name: of the operation.
+        round: number of the round.
+        values_s: CPU seconds of doing it once.
+        references_s: CPU seconds of the reference operation around each of these.
+    """
+
+    name: str
+    round: int
+    values_s: tuple[float, ...]
+    references_s: tuple[float, ...]
+
+
+def summarise(
+    run: MicroRun, readings: Sequence[Reading], sentences: Mapping[str, str] | None = None
+) -> MicroSummary:
+    """Everything that follows from a microbenchmark's raw records.
+
+    Args:
+        run: as it was carried out.
+        readings: of all operations.
+        sentences: what operations do, by name; figures come in their order.
+    """
+    said = sentences or {}
+    places = {name: place for place, name in enumerate(said)}
+    found = timings(readings, instructions=run.instructions)
+    caveats = [
+        Caveat(
+            code="proof",
+            message=f"{name} has no figure: {why}",
+            advice="it does not do here what its name says",
+            severity=Severity.INVALID,
+        )
+        for name, why in run.failures.items()
+    ]
+    caveats += [
+        Caveat(
+            code="count",
+            message=f"{name} has no count of instructions: {why}",
+            advice="count again; under valgrind everything takes fifty times as long",
+        )
+        for name, why in run.uncounted.items()
+    ]
+    if run.steal is None:
+        caveats.append(
+            Caveat(code="cut-short", message="it was ended before its last round", advice="let it end")
+        )
+    caveats += [msgspec.structs.replace(caveat, severity=Severity.CAVEAT)
+        for caveat in checks.host(run.steal or 0.0, 0.0)]
+    if run.rounds < 2 or run.fast:
+        why = "two workers ran at the same time" if run.fast else "one round has no interval"
+        caveats.append(
+            Caveat(code="try", message=f"this is a try: {why}", advice="leave out --fast and --rounds")
+        )
+    return MicroSummary(
+        run=run,
+        reference_s=reference_s(readings),
+        timings=tuple(
+            replace(timing, sentence=said.get(timing.name, ""))
+            for timing in sorted(found, key=lambda timing: places.get(timing.name, len(places)))
+        ),
+        caveats=tuple(caveats),
+    )
+
+
+def reference_s(readings: Sequence[Reading]) -> float:
+    """CPU seconds of the reference operation: the geometric mean over everything; 0 without readings."""
+    logs = [math.log(value) for reading in readings for value in reading.references_s]
+    return math.exp(statistics.fmean(logs)) if logs else 0.0
+
+
+def timings(
+    readings: Sequence[Reading], confidence: float = 0.95, instructions: Mapping[str, float] | None = None
+) -> tuple[Timing, ...]:
+    """A figure an operation, in the order of their first reading."""
+    base_s = reference_s(readings)
+    by_name: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for reading in readings:
+        ratios = [value / at for value, at in zip(reading.values_s, reading.references_s, strict=True)]
+        by_name[reading.name][reading.round].append(math.log(statistics.median(ratios)))
+    counted = instructions or {}
+    found = []
+    for name, rounds in by_name.items():
+        ratio = _interval([statistics.fmean(logs) for logs in rounds.values()], confidence)
+        found.append(
+            Timing(
+                name=name,
+                cpu_s=ratio.times(base_s),
+                ratio=ratio,
+                rounds=len(rounds),
+                instructions=counted.get(name),
+            )
+        )
+    return tuple(found)
+
+
+def _interval(logs: Sequence[float], confidence: float) -> Interval:
+    """The geometric mean over rounds, and Student's t around it; no ends with a single round."""
+    center = statistics.fmean(logs)
+    if len(logs) < 2:
+        return Interval(value=math.exp(center), low=None, high=None)
+    half = t_quantile(0.5 + confidence / 2, len(logs) - 1) * statistics.stdev(logs) / len(logs) ** 0.5
+    return Interval(value=math.exp(center), low=math.exp(center - half), high=math.exp(center + half))

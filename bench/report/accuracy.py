@@ -1,0 +1,135 @@
+"""The harness's data sheet as people read it: tables and sentences."""
+
+from bench.analysis.accuracy import Accuracy, Rate, targets
+from bench.report import vega
+from bench.report.document import Chart, Document, Section, document, section
+from bench.report.words import Table, microseconds, percent
+
+ABOUT = (
+    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt in "
+    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at "
+    "once. The weights of one run share its baseline, so their errors are not independent."
+)
+
+
+def report(found: Accuracy, *more: Section) -> Document:
+    """The harness's data sheet.
+
+    Args:
+        found: what the accuracy measurement found.
+        more: what else a report ends with.
+    """
+    return document(
+        "What this harness can be believed",
+        [target_table(found)],
+        section(
+            "Known costs, recovered",
+            chart(found),
+            weight_table(found),
+            *lines(found),
+            ABOUT,
+        ),
+        *more,
+    )
+
+
+def target_table(found: Accuracy) -> Table:
+    """What is asked of the harness, and what it reaches."""
+    asked = targets(found)
+    return Table(
+        heads=("asked", "reached", "found"),
+        right=(False, False, False),
+        rows=tuple((each.what, "yes" if each.reached else "NO", each.value) for each in asked),
+        red=frozenset(at for at, each in enumerate(asked) if not each.reached),
+    )
+
+
+def weight_table(found: Accuracy) -> Table:
+    """Each known cost: true against recovered."""
+    return Table(
+        heads=(
+            "added %", "added us", "found us (mean)", "error us (rms)", "intervals that cover",
+            "found in", "95 % interval %",
+        ),
+        right=(True,) * 7,
+        rows=tuple(
+            (
+                percent(weight.share, sign=False, decimals=0),
+                microseconds(weight.added_s),
+                microseconds(weight.found_s, sign=True),
+                microseconds(weight.error_s),
+                _of(weight.coverage),
+                _of(weight.detected),
+                f"[{weight.detected.low * 100:.0f}, {weight.detected.high * 100:.0f}]",
+            )
+            for weight in found.weights
+        ),
+    )  # fmt: skip
+
+
+def _of(found: Rate) -> str:
+    return f"{found.count} of {found.trials}"
+
+
+def lines(found: Accuracy) -> tuple[str, ...]:
+    """What else there is to say, a sentence each."""
+    smallest = (
+        "No weight was found in 80 % of the runs."
+        if found.smallest is None
+        else f"Smallest cost found in 80 % of the runs: {found.smallest * 100:.1f} % of a checkout "
+        f"(interpolated); the runs themselves say {found.mde * 100:.1f} % (median MDE)."
+    )
+    said = [
+        (
+            f"{found.trials} runs of {found.measuring_s:g} s of load over {len(found.weights) + 2} fleets, "
+            f"fresh processes in each; {found.spoiled} of them invalid by a gate, and counted here all the "
+            "same."
+        ),
+        smallest,
+    ]
+    if found.error is not None and found.sequential_error is not None:
+        said.append(
+            f"Error of an overhead (rms): {found.error * 100:.2f} % by rotation, "
+            f"{found.sequential_error * 100:.2f} % one after the other, same fleets, same number of "
+            "checkouts, same time."
+        )
+    return tuple(said)
+
+
+def chart(found: Accuracy) -> Chart:
+    """Recovered against true, every trial a point; those of one weight side by side."""
+    rotation, sequential = "rotation (this harness)", "one after the other"
+    rows: vega.Rows = []
+    for weighing in found.weighings:
+        place = ((weighing.trial + 0.5) / max(found.trials, 1) - 0.5) * 0.6
+        values = {rotation: weighing.found, sequential: weighing.sequential}
+        rows += [
+            {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
+            for how, value in values.items()
+            if value is not None
+        ]
+    ends = [-0.5, max([*vega.column(rows, "true"), 10.0]) + 0.5]
+    x = {
+        "field": "true", "type": "quantitative", "title": "added, % of a checkout",
+        "scale": {"domain": ends, "nice": False},
+    }  # fmt: skip
+    y = {"field": "found", "type": "quantitative", "title": "found, %"}
+    points = {
+        "data": {"values": rows},
+        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
+        "encoding": {
+            "x": x, "y": y, "color": vega.kinds("how", [rotation, sequential]),
+            "shape": {"field": "how", "type": "nominal", "legend": None},
+        },
+    }  # fmt: skip
+    line = {
+        "data": {"values": [{"true": end, "found": end} for end in ends]},
+        "mark": {"type": "line", "color": vega.MUTED, "strokeDash": [4, 4]},
+        "encoding": {"x": x, "y": y},
+    }
+    spec: vega.Spec = {"width": 560, "height": 340, "layer": [line, points]}
+    return Chart(
+        title="What this harness finds of a cost that is known",
+        spec=vega.themed(spec),
+        image="calibration.svg",
+    )

@@ -1,0 +1,298 @@
+"""The tables of a run."""
+
+from bench.analysis.records import CollectorSummary, Cost, Layer, SetupSummary, Summary
+from bench.app.records import CHECKS
+from bench.plan.records import Machine
+from bench.report.words import (
+    ABSENT,
+    Table,
+    count,
+    half_width,
+    interval,
+    interval_us,
+    megabytes,
+    microseconds,
+    milliseconds,
+    percent,
+    signed,
+)
+
+LEFT, RIGHT = False, True
+
+
+def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
+    """Set-ups by cost: baseline, those under test from cheap to dear, then the checks."""
+
+    def key(setup: SetupSummary) -> tuple[int, float]:
+        group = 0 if setup.name == summary.baseline else 2 if setup.name in CHECKS else 1
+        cost = main_cost(setup)
+        return group, cost.ratio if cost and cost.ratio is not None else 0.0
+
+    return tuple(sorted(summary.setups, key=key))
+
+
+def main_cost(setup: SetupSummary) -> Cost | None:
+    """The figure that the verdict rests on."""
+    return setup.light or setup.busy
+
+
+def _red(setups: tuple[SetupSummary, ...]) -> frozenset[int]:
+    return frozenset(at for at, setup in enumerate(setups) if setup.invalid)
+
+
+def answer_table(summary: Summary) -> Table:
+    """One row per set-up that fits 80 columns: what it costs, and what customers feel."""
+    setups = ordered(summary)
+    rows = []
+    for setup in setups:
+        cost, latency, throughput = main_cost(setup), setup.latency, setup.throughput
+        p50 = latency.changes.get("p50") if latency else None
+        p99 = latency.changes.get("p99") if latency else None
+        saturated = bool(latency and latency.saturated)
+        rows.append(
+            (
+                setup.name,
+                milliseconds(cost.extra_s if cost else None, sign=True),
+                percent(cost.ratio if cost else None),
+                half_width(cost.low, cost.high) if cost else ABSENT,
+                percent(throughput.ratio if throughput else None),
+                "saturated" if saturated else milliseconds(p50.extra_s if p50 else None, sign=True, decimals=1),
+                ABSENT if saturated else milliseconds(p99.extra_s if p99 else None, sign=True, decimals=0),
+            )
+        )
+    return Table(
+        heads=("set-up", "extra ms", "CPU %", "+-", "throughput %", "p50 ms", "p99 ms"),
+        right=(LEFT, *([RIGHT] * 6)),
+        rows=tuple(rows),
+        red=_red(setups),
+    )
+
+
+def cpu_table(summary: Summary, load: str) -> Table:
+    """CPU per request under light or busy load."""
+    setups = ordered(summary)
+    rows = []
+    for setup in setups:
+        cost = setup.light if load == "light" else setup.busy
+        if cost is None:
+            continue
+        rows.append(
+            (
+                setup.name,
+                microseconds(cost.cpu_per_request_s),
+                microseconds(cost.extra_s, sign=True),
+                interval_us(cost.extra_low_s, cost.extra_high_s),
+                percent(cost.ratio),
+                interval(cost.low, cost.high),
+                percent(cost.mde, sign=False),
+                setup.verdict if load == "light" or setup.light is None else "",
+            )
+        )
+    return Table(
+        heads=(
+            "set-up", "CPU us", "extra us", "95 % interval", "overhead %", "95 % interval %", "MDE %",
+            "verdict" if load == "light" else "",
+        ),
+        right=(LEFT, *([RIGHT] * 6), LEFT),
+        rows=tuple(rows),
+        red=_red(setups),
+    )  # fmt: skip
+
+
+def latency_table(summary: Summary) -> Table:
+    """Latency at the light rate, and its changes."""
+    setups = tuple(setup for setup in ordered(summary) if setup.latency)
+    rows = []
+    for setup in setups:
+        latency = setup.latency
+        if latency is None:
+            continue
+        if latency.saturated:
+            rows.append((setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), "saturated", *[""] * 6))
+            continue
+        cells = [setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), count(latency.requests)]
+        for name, value in (("p50", latency.p50_s), ("p90", latency.p90_s), ("p99", latency.p99_s)):
+            change = latency.changes.get(name)
+            cells.append(milliseconds(value))
+            cells.append(f"{percent(change.ratio)} {interval(change.low, change.high)}" if change else ABSENT)
+        rows.append(tuple(cells))
+    return Table(
+        heads=("set-up", "rate/s", "requests", "p50 ms", "change %", "p90 ms", "change %", "p99 ms", "change %"),
+        right=(LEFT, *([RIGHT] * 8)),
+        rows=tuple(rows),
+        red=_red(setups),
+    )
+
+
+def throughput_table(summary: Summary) -> Table:
+    """Throughput of a busy service, and the highest rate under the latency limit where it was searched."""
+    searched = any(setup.highest_rate for setup in summary.setups)
+    setups = tuple(setup for setup in ordered(summary) if setup.throughput)
+    rows = []
+    for setup in setups:
+        cells = [setup.name]
+        for found in (setup.throughput, *([setup.highest_rate] if searched else [])):
+            cells += [
+                ABSENT if found is None or found.per_s is None else f"{found.per_s:.1f}",
+                percent(found.ratio if found else None),
+                interval(found.low, found.high) if found else ABSENT,
+            ]
+        rows.append(tuple(cells))
+    limit = f"{summary.plan.latency_limit_s * 1e3:g} ms"
+    heads = ("set-up", "per s", "change %", "95 % interval %")
+    more = (f"held under {limit}, per s", "change %", "95 % interval %") if searched else ()
+    return Table(
+        heads=(*heads, *more),
+        right=(LEFT, *([RIGHT] * (6 if searched else 3))),
+        rows=tuple(rows),
+        red=_red(setups),
+    )
+
+
+def rest_table(summary: Summary) -> Table:
+    """What an instance needs without load, and to start."""
+    setups = ordered(summary)
+    rows = []
+    for setup in setups:
+        rest, start = setup.rest, setup.start
+        rows.append(
+            (
+                setup.name,
+                microseconds(rest.cpu_per_s) if rest else ABSENT,
+                megabytes(rest.pss_bytes) if rest else ABSENT,
+                megabytes(rest.uss_bytes) if rest else ABSENT,
+                ABSENT if start is None or start.ready_s is None else f"{start.ready_s:.2f}",
+                ABSENT if start is None or start.cpu_s is None else f"{start.cpu_s:.2f}",
+            )
+        )
+    return Table(
+        heads=("set-up", "at rest: CPU us per s", "PSS MB", "USS MB", "start: s", "start: CPU s"),
+        right=(LEFT, *([RIGHT] * 5)),
+        rows=tuple(rows),
+    )
+
+
+def ledger_table(summary: Summary) -> Table:
+    """Where the spans went."""
+    rows = []
+    for setup in summary.setups:
+        ledger = setup.ledger
+        traces = f"{ledger.traces:,}" + (f" + {ledger.broken:,} broken" if ledger.broken else "")
+        due = f"{ledger.low:,}" if ledger.low == ledger.high else f"{ledger.low:,}-{ledger.high:,}"
+        words = {True: "balanced", False: "DOES NOT BALANCE", None: "received"}
+        rows.append(
+            (
+                setup.name,
+                count(ledger.requests),
+                traces,
+                due,
+                count(ledger.spans_expected),
+                count(ledger.spans_received),
+                count(ledger.lost),
+                count(ledger.duplicated),
+                count(ledger.orphaned),
+                count(ledger.exports),
+                count(round(ledger.bytes / max(ledger.requests, 1))),
+                words[ledger.balanced],
+            )
+        )
+    return Table(
+        heads=(
+            "set-up", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
+            "orphaned", "exports", "bytes per request", "ledger",
+        ),
+        right=(LEFT, *([RIGHT] * 10), LEFT),
+        rows=tuple(rows),
+        red=frozenset(at for at, setup in enumerate(summary.setups) if setup.ledger.balanced is False),
+    )  # fmt: skip
+
+
+def pair_table(summary: Summary) -> Table:
+    """Each set-up under test against the next cheaper one."""
+    return Table(
+        heads=("set-up", "against", "difference %", "95 % interval %"),
+        right=(LEFT, LEFT, RIGHT, RIGHT),
+        rows=tuple(
+            (pair.setup, pair.against, percent(pair.ratio), interval(pair.low, pair.high))
+            for pair in summary.pairs
+        ),
+    )
+
+
+def layer_table(layers: tuple[Layer, ...]) -> Table:
+    """What every layer adds, and what microbenchmarks predict of it."""
+    return Table(
+        heads=("layer", "set-up", "against", "adds us", "95 % interval", "predicted us", "95 % interval"),
+        right=(LEFT, LEFT, LEFT, *([RIGHT] * 4)),
+        rows=tuple(
+            (
+                layer.layer,
+                layer.setup,
+                layer.against,
+                microseconds(layer.cpu_s, sign=True),
+                interval_us(layer.low_s, layer.high_s),
+                microseconds(layer.predicted_s, sign=True),
+                interval_us(layer.predicted_low_s, layer.predicted_high_s),
+            )
+            for layer in layers
+        ),
+    )
+
+
+def collector_table(found: CollectorSummary) -> Table:
+    """What a collector between application and sink needed."""
+    ends = (found.cpu_per_span_low_s, found.cpu_per_span_high_s)
+    low, high = (ABSENT if end is None else f"{end * 1e6:.1f}" for end in ends)
+    cost = ABSENT if found.cpu_per_span_s is None else f"{found.cpu_per_span_s * 1e6:.1f}"
+    return Table(
+        heads=("collector", "spans", "CPU us per span", "95 % interval", "PSS MB"),
+        right=(LEFT, RIGHT, RIGHT, RIGHT, RIGHT),
+        rows=(
+            (
+                found.name,
+                count(found.spans),
+                cost,
+                ABSENT if None in ends else f"[{low}, {high}]",
+                megabytes(found.pss_bytes),
+            ),
+        ),
+    )
+
+
+def workers_table(summary: Summary) -> Table:
+    """How late each load worker sent."""
+    return Table(
+        heads=("load worker", "arrivals", "lag p50 ms", "lag p99 ms"),
+        right=(LEFT, RIGHT, RIGHT, RIGHT),
+        rows=tuple(
+            (
+                str(lag.worker + 1),
+                count(lag.arrivals),
+                milliseconds(lag.lag_p50_s),
+                milliseconds(lag.lag_p99_s),
+            )
+            for lag in summary.load.workers
+        ),
+    )
+
+
+def machine_table(machine: Machine) -> Table:
+    """What the run was measured on."""
+    pinned = ", ".join(map(str, machine.services_cpus)) or "not pinned"
+    quota = f", a quota of {machine.quota_cpus:g}" if machine.quota_cpus is not None else ""
+    siblings = "; ".join("+".join(map(str, pair)) for pair in machine.siblings)
+    rows = {
+        "measured": machine.started[:19].replace("T", " ") + " UTC" if machine.started else ABSENT,
+        "CPU": machine.cpu,
+        "CPUs usable": f"{machine.cpus_usable} (application on: {pinned}){quota}",
+        **({"on one core": siblings} if siblings else {}),
+        "memory": f"{machine.memory_bytes / 2**30:.1f} GiB",
+        "virtual": "yes" if machine.hypervisor else "no",
+        "governor": machine.governor or "not told",
+        "system": f"{machine.system} {machine.kernel}, {machine.architecture}, {machine.libc}",
+        "Python": f"{machine.python_implementation} {machine.python}",
+        "instances paused by": machine.pausing or ABSENT,
+        **machine.versions,
+        **({"collector": machine.collector} if machine.collector else {}),
+    }
+    return Table(heads=("", "found"), right=(LEFT, LEFT), rows=tuple(rows.items()))

@@ -1,0 +1,77 @@
+"""What a results folder of a run holds: its figures, and its raw records as they were measured.
+
+Figures are made from raw records each time; `summary.json` is for others to read.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bench.analysis.records import Summary
+from bench.analysis.summary import Predict, summarise
+from bench.errors import ResultsError
+from bench.plan.records import Raw
+from bench.results import manifest
+from bench.results.manifest import Fault
+from bench.results.redact import redacted
+from bench.results.store import PLAN, READINGS, read_raw
+
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What follows from a run's raw records.
+
+    Attributes:
+        raw: the records.
+        summary: everything that was found.
+        faults: raw files that are not what was measured.
+    """
+
+    raw: Raw
+    summary: Summary
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """True if every figure counts."""
+        return not self.faults and self.summary.valid
+
+
+def is_run(folder: Path) -> bool:
+    """True if a folder holds a run."""
+    return (folder / PLAN).exists()
+
+
+def require_run(folder: Path) -> None:
+    """Raise ResultsError if a folder does not hold a run."""
+    if not is_run(folder):
+        what = "holds no run" if folder.is_dir() else "is not a folder"
+        if (folder / READINGS).exists():
+            what = f"has lost its {PLAN}"
+        raise ResultsError(
+            f"{folder} {what}", "name a folder that `tracing-overhead run` has left, such as results/reference"
+        )
+
+
+def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
+    """Everything that follows from a run's raw records, and whether these are what was measured.
+
+    Args:
+        folder: of the run.
+        predict: predicts layers, where microbenchmarks belong to the run.
+
+    Raises:
+        ResultsError: a file is not there, cannot be read, or is of another schema.
+    """
+    require_run(folder)
+    result = run_result(read_raw(folder), predict)
+    known = manifest.read(folder)
+    changed = manifest.changed(folder, known) if known else ()
+    return replace(result, faults=tuple(fault for fault in changed if fault.file in manifest.RAW))
+
+
+def run_result(raw: Raw, predict: Predict | None = None) -> RunResult:
+    """What follows from records that are not on disk yet; values that may be secret are redacted."""
+    raw = replace(raw, plan=redacted(raw.plan))
+    return RunResult(raw=raw, summary=summarise(raw, predict))

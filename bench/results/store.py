@@ -1,0 +1,305 @@
+"""A run's results folder: raw records appended step by step, derived files replaced as wholes.
+
+No host name and no secret is written.
+"""
+
+import contextlib
+import csv
+import gzip
+import io
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from bench.errors import ResultsError
+from bench.plan.records import SCHEMA, Ending, Machine, Plan, Raw, Reading, Row
+from bench.sink.messages import TraceSpan
+
+T = TypeVar("T")
+PLAN, READINGS, REQUESTS, ENDING, MACHINE = (
+    "plan.json", "readings.jsonl", "requests.csv.gz", "ending.json", "machine.json",
+)  # fmt: skip
+TRACES = "traces.jsonl.gz"
+"""The slowest traces of a run; no figure rests on them."""
+ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
+"""Raw files of the specification's report and of an accuracy measurement."""
+MIN_FREE_BYTES = 50 * 1024 * 1024
+COLUMNS = ("epoch", "step", *Row.__struct_fields__)
+RUN_AGAIN = "it was changed, or written by another version; measure again with `tracing-overhead run`"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlowestTrace:
+    """The slowest trace of a set-up in an epoch, by its root span.
+
+    A request that waits before its first span begins waits unseen: requests.csv.gz has that.
+    """
+
+    setup: str
+    epoch: int
+    spans: tuple[TraceSpan, ...]
+
+    @property
+    def trace_id(self) -> str:
+        """Hexadecimal."""
+        return self.spans[0].trace_id
+
+    @property
+    def duration_s(self) -> float:
+        """How long its root took; of one whose root is lost, its longest span."""
+        roots = [span for span in self.spans if not span.parent_id]
+        return max(span.duration_s for span in roots or self.spans)
+
+
+def folder_name(now: datetime, name: str) -> str:
+    """`<UTC>-<name>`: sorts by time."""
+    return f"{now:%Y%m%dT%H%M%SZ}-{name}"
+
+
+def pretty(record: object) -> bytes:
+    """A record as indented JSON with a final newline."""
+    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+
+
+class Store:
+    """A results folder that is being written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def create(cls, folder: Path) -> "Store":
+        """Make a new folder, or take an empty one.
+
+        Raises:
+            ResultsError: it cannot be made, is not empty, or the disk is full.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise ResultsError(f"{folder} is not empty", "name another folder with --out")
+            free = shutil.disk_usage(folder).free
+        except OSError as error:
+            raise ResultsError(
+                f"cannot make {folder}: {error.strerror or error}", "name another folder with --out"
+            ) from None
+        if free < MIN_FREE_BYTES:
+            raise ResultsError(
+                f"the disk of {folder} has only {free // 2**20} MiB left",
+                "free some, or name another with --out",
+            )
+        return cls(folder)
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a whole file: the old one stays until the new one is complete."""
+        path = self.folder / name
+        partial = path.with_name(f".{path.name}.partial")
+        try:
+            path.parent.mkdir(exist_ok=True)
+            partial.write_bytes(content)
+            os.replace(partial, path)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+            raise _cannot("write", path, error) from None
+
+    def write_plan(self, plan: Plan) -> None:
+        """Write the plan, as far as it is known."""
+        self.write(PLAN, pretty(plan))
+
+    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+        """Append a step as it went: its requests first, so that a reading always has them."""
+        self._append_rows(reading, rows)
+        self.append_line(READINGS, reading)
+
+    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        """Append an epoch's slowest traces."""
+        for setup, spans in sorted(traces.items()):
+            if spans:
+                self.append_packed(TRACES, SlowestTrace(setup=setup, epoch=epoch, spans=spans))
+
+    def append_line(self, name: str, record: object) -> None:
+        """Append a record to a file of lines."""
+        self._append(name, msgspec.json.encode(record) + b"\n")
+
+    def append_packed(self, name: str, record: object) -> None:
+        """Append a record to a gzipped file of lines, as a member of its own."""
+        self._append(name, gzip.compress(msgspec.json.encode(record) + b"\n", mtime=0))
+
+    def _append_rows(self, reading: Reading, rows: Sequence[Row]) -> None:
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        if not (self.folder / REQUESTS).exists():
+            writer.writerow(COLUMNS)
+        for row in rows:
+            writer.writerow((reading.epoch, reading.number, *msgspec.structs.astuple(row)))
+        if text.tell():
+            self._append(REQUESTS, gzip.compress(text.getvalue().encode(), mtime=0))
+
+    def _append(self, name: str, content: bytes) -> None:
+        path = self.folder / name
+        try:
+            with path.open("ab") as file:
+                file.write(content)
+        except OSError as error:
+            raise _cannot("write", path, error) from None
+
+
+def _cannot(what: str, path: Path, error: OSError) -> ResultsError:
+    return ResultsError(
+        f"cannot {what} {path}: {error.strerror or error}",
+        "what was measured so far is kept; make room, or copy the folder to where you may write",
+    )
+
+
+def read_raw(folder: Path) -> Raw:
+    """Everything that a run left.
+
+    Raises:
+        ResultsError: there is no plan, a file cannot be read, or it is of another schema.
+    """
+    plan = read_plan(folder)
+    readings = read_lines(folder / READINGS, Reading)
+    for number, reading in enumerate(readings, 1):
+        names = tuple(instance.setup for instance in reading.instances)
+        if names and names != plan.names:
+            raise ResultsError(
+                f"{folder / READINGS}, line {number} has the set-ups {', '.join(names)}, and the plan "
+                f"{', '.join(plan.names)}",
+                RUN_AGAIN,
+            )
+    return Raw(
+        plan=plan, readings=readings, rows=_read_rows(folder / REQUESTS, plan), ending=read_ending(folder)
+    )
+
+
+def read_plan(folder: Path) -> Plan:
+    """A folder's plan.
+
+    Raises:
+        ResultsError: there is none, or of another schema.
+    """
+    path = folder / PLAN
+    raw = read_bytes(path)
+    try:
+        schema = msgspec.json.decode(raw, type=dict[str, object]).get("schema")
+    except msgspec.DecodeError as error:
+        raise ResultsError(f"{path} cannot be read: {error}", RUN_AGAIN) from None
+    if schema != SCHEMA:
+        raise ResultsError(
+            f"{path} has schema {schema}, and this version reads schema {SCHEMA}",
+            "read it with the version that wrote it, or measure again with `tracing-overhead run`",
+        )
+    plan = decode(raw, Plan, path)
+    for name in plan.names:
+        if "/" in name or "\\" in name or name.startswith("."):
+            raise ResultsError(f"{path} has a set-up named {name!r}", RUN_AGAIN)
+    return plan
+
+
+def read_machine(folder: Path) -> Machine | None:
+    """What a folder's figures were measured on; None where nobody wrote it down."""
+    path = folder / MACHINE
+    return read_record(path, Machine) if path.exists() else None
+
+
+def read_record(path: Path, kind: type[T]) -> T:
+    """A file that holds one record.
+
+    Raises:
+        ResultsError: it is not there, or not such a record.
+    """
+    return decode(read_bytes(path), kind, path)
+
+
+def read_ending(folder: Path) -> Ending:
+    """How a folder's run ended; one that left no word of it was killed."""
+    path = folder / ENDING
+    if not path.exists() or not path.stat().st_size:
+        return Ending(complete=False, failure="the harness itself was killed")
+    return read_record(path, Ending)
+
+
+def read_lines(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """A file's records, without a last line that was cut short; none without the file.
+
+    Raises:
+        ResultsError: it cannot be read, or holds something else.
+    """
+    if not path.exists():
+        return ()
+    lines = read_bytes(path).split(b"\n")
+    return tuple(decode(line, kind, path) for line in lines[:-1])
+
+
+def read_packed(path: Path, kind: type[T]) -> tuple[T, ...]:
+    """A gzipped file's records, without a last member that was cut short; none without the file.
+
+    Raises:
+        ResultsError: it is not gzipped, or holds something else.
+    """
+    return tuple(decode(line, kind, path) for line in _unpacked_lines(path) if line.endswith(b"\n"))
+
+
+def _unpacked_lines(path: Path) -> Iterator[bytes]:
+    if not path.exists():
+        return
+    try:
+        with gzip.open(path, "rb") as file:
+            yield from file
+    except EOFError:
+        return  # the last member was cut short
+    except (OSError, ValueError) as error:
+        raise ResultsError(f"cannot read {path}: {error}", RUN_AGAIN) from None
+
+
+def _read_rows(path: Path, plan: Plan) -> dict[tuple[int, int], tuple[Row, ...]]:
+    """A file's rows by epoch and step, without a last member that was cut short."""
+    rows: dict[tuple[int, int], list[Row]] = {}
+    kinds, instances = len(plan.app.request), len(plan.setups)
+    for number, line in enumerate(_unpacked_lines(path)):
+        if not number or not line.endswith(b"\n"):
+            continue
+        try:
+            epoch, step, *values = map(int, line.split(b","))
+            row = Row(*values)
+        except (ValueError, TypeError):
+            raise ResultsError(f"{path}, line {number + 1} is no request", RUN_AGAIN) from None
+        if not (0 <= row.request < kinds and 0 <= row.instance < instances):
+            raise ResultsError(f"{path}, line {number + 1} is no request of this plan", RUN_AGAIN)
+        rows.setdefault((epoch, step), []).append(row)
+    return {key: tuple(values) for key, values in rows.items()}
+
+
+def read_bytes(path: Path) -> bytes:
+    """A file's content.
+
+    Raises:
+        ResultsError: it cannot be read, or is no regular file.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            raise ResultsError(f"{path} is no regular file", "is it the folder of a run?")
+        return path.read_bytes()
+    except OSError as error:
+        raise ResultsError(
+            f"cannot read {path}: {error.strerror or error}", "is it the folder of a run?"
+        ) from None
+
+
+def decode(raw: bytes, kind: type[T], path: Path) -> T:
+    """A record from JSON.
+
+    Raises:
+        ResultsError: it is something else.
+    """
+    try:
+        return msgspec.json.decode(raw, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ResultsError(f"{path} cannot be read: {error}", RUN_AGAIN) from None

@@ -1,0 +1,196 @@
+"""Does what a folder says follow from what was measured?
+
+Every figure is made again from the raw records and compared with the one that is stored; the
+timetable is made again from the plan's seed. The first file and field that differ are named.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from bench.analysis.summary import Predict
+from bench.errors import ResultsError
+from bench.plan.records import UNSENT, Kind, Open, Raw, Reading
+from bench.plan.schedule import schedule, step_of
+from bench.results import manifest
+from bench.results.folder import SUMMARY, read_run, require_run
+from bench.results.manifest import Fault
+from bench.results.store import READINGS, REQUESTS, pretty
+
+ROUNDING = 1e-9
+"""Another processor may round the last digits differently; files are sealed to the last one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verification:
+    """What was checked, and what is wrong.
+
+    Attributes:
+        files: sealed files that were compared.
+        figures: values that were made again and compared.
+        sealed: whether the folder has a manifest.
+        faults: what is wrong, the first one first.
+    """
+
+    files: int = 0
+    figures: int = 0
+    sealed: bool
+    faults: tuple[Fault, ...] = ()
+
+
+def verify(folder: Path, predict: Predict | None = None) -> Verification:
+    """Check a folder.
+
+    Raises:
+        ResultsError: it holds no run.
+    """
+    require_run(folder)
+    try:
+        known = manifest.read(folder)
+    except ResultsError as error:
+        return Verification(sealed=True, faults=(Fault(file=manifest.FILE, message=str(error)),))
+    faults = list(manifest.changed(folder, known)) if known else []
+    figures = 0
+    try:
+        result = read_run(folder, predict)
+        faults += _carried_out(result.raw)
+        content = pretty(result.summary)
+        figures = content.count(b"\n")
+        faults += compare(folder, SUMMARY, content)
+    except ResultsError as error:
+        faults.append(Fault(file=folder.name, message=str(error)))
+    return Verification(
+        files=len(known.files) if known else 0,
+        figures=figures,
+        sealed=known is not None,
+        faults=tuple(faults),
+    )
+
+
+def compare(folder: Path, name: str, made: bytes) -> Iterator[Fault]:
+    """The first value of a derived file that does not follow from the raw records."""
+    path = folder / name
+    if not path.is_file():
+        yield Fault(file=name, message="is missing")
+        return
+    try:
+        stored = dict(_leaves(msgspec.json.decode(path.read_bytes())))
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+        yield Fault(file=name, message=f"cannot be read: {error}")
+        return
+    due = dict(_leaves(msgspec.json.decode(made)))
+    for field in [*due, *(field for field in stored if field not in due)]:
+        if field not in stored or field not in due or not _same(stored[field], due[field]):
+            yield Fault(
+                file=name,
+                field=field,
+                message=f"is {_shown(stored, field)}, and the raw records say {_shown(due, field)}",
+            )
+            return
+
+
+def _shown(values: Mapping[str, object], field: str) -> str:
+    return msgspec.json.encode(values[field]).decode() if field in values else "absent"
+
+
+def _leaves(value: object, path: str = "") -> Iterator[tuple[str, object]]:
+    """Every value with its path, in the order of the file; what is empty counts as one."""
+    if isinstance(value, dict) and value:
+        for key, part in value.items():
+            yield from _leaves(part, f"{path}.{key}" if path else key)
+    elif isinstance(value, list) and value:
+        for number, part in enumerate(value):
+            yield from _leaves(part, f"{path}[{number}]")
+    else:
+        yield path, value
+
+
+def _same(one: object, other: object) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=ROUNDING, abs_tol=1e-15)
+    return type(one) is type(other) and one == other
+
+
+# ---------------------------------------------------------------- was the plan carried out as stored?
+
+
+def _carried_out(raw: Raw) -> Iterator[Fault]:
+    """Whether the records are those of the plan: complete, in its order, sent when it says."""
+    for epoch in range(raw.plan.epochs):
+        readings = [reading for reading in raw.readings if reading.epoch == epoch]
+        if raw.ending.complete:
+            yield from _order(raw, epoch, readings)
+        for reading in readings:
+            fault = _timetable(raw, reading) or _counts(raw, reading)
+            if fault:
+                yield fault
+                return
+
+
+def _order(raw: Raw, epoch: int, readings: list[Reading]) -> Iterator[Fault]:
+    """Whether an epoch has the steps of the plan; blocks that the host spoiled may be repeated."""
+    kinds: list[Kind] = []
+    for reading in readings:
+        repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.BUSY}
+        if not repeated:
+            kinds.append(reading.kind)
+    due = [kind for kind, _ in schedule(raw.plan, epoch)]
+    if kinds != due:
+        yield Fault(
+            file=READINGS,
+            field="kind",
+            message=f"epoch {epoch} has the steps {', '.join(kinds) or 'none'}, and the plan says "
+            f"{', '.join(due)}",
+        )
+
+
+def _timetable(raw: Raw, reading: Reading) -> Fault | None:
+    """A turn or an arrival that is not the plan's."""
+    if not reading.planned_blocks or (reading.kind is Kind.LIGHT and not raw.plan.rates):
+        return None
+    step = step_of(
+        raw.plan, reading.epoch, reading.number, reading.kind, reading.planned_blocks, rates=reading.rates
+    )
+    where = f"step {reading.number} of epoch {reading.epoch}"
+    went = [(switch.instance, switch.block) for switch in reading.switches if switch.block >= 0]
+    if went != [(turn.instance, turn.block) for turn in step.turns]:
+        return Fault(file=READINGS, field="switches", message=f"{where} has not the turns of the plan")
+    if isinstance(step.load, Open) and not reading.lost_workers:
+        rows = sorted(
+            (row.planned_ns, row.instance, row.request)
+            for row in raw.rows.get((reading.epoch, reading.number), ())
+        )
+        due = sorted((each.offset_ns, each.instance, each.request) for each in step.load.arrivals)
+        if rows != due:
+            stray = next((row for row, planned in zip(rows, due, strict=False) if row != planned), None)
+            example = f": one at {stray[0]} ns is none of them" if stray else ""
+            return Fault(
+                file=REQUESTS,
+                field="planned_ns",
+                message=f"{where} does not hold the arrivals of the plan{example}",
+            )
+    return None
+
+
+def _counts(raw: Raw, reading: Reading) -> Fault | None:
+    """An instance whose completed requests are not those of the rows."""
+    if not reading.planned_blocks:
+        return None
+    rows = raw.rows.get((reading.epoch, reading.number), ())
+    expected = [request.statuses for request in raw.plan.app.request]
+    for number, instance in enumerate(reading.instances):
+        completed = sum(
+            row.instance == number and row.status not in UNSENT and row.status in expected[row.request]
+            for row in rows
+        )
+        if completed != instance.completed:
+            return Fault(
+                file=READINGS,
+                field="completed",
+                message=f"step {reading.number} of epoch {reading.epoch} counts {instance.completed} requests "
+                f"of {instance.setup}, and the rows hold {completed}",
+            )
+    return None

@@ -1,0 +1,106 @@
+"""What to expect of a machine: a short trial with two identical instances, and what follows for each budget.
+
+The trial is a real run in small, and not a loop of arithmetic: what varies here varies in a run.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis import stats
+from bench.analysis.blocks import MIN_COMPLETED, stretches
+from bench.app.records import BASELINE, CHECKS, TWIN, App
+from bench.app.setups import choose, default_names
+from bench.errors import MeasurementError
+from bench.plan.budget import Budget
+from bench.plan.records import Kind, Plan, Stretch
+from bench.runner.run import Bench, NoLog, Progress, carry_out
+from bench.testbed.machine import Cpus
+
+TRIAL_S = 25
+"""About how long a trial takes, start included."""
+PROCESS_SD = 0.004
+"""What identical instances of one epoch differ by although they get the same requests: memory layout
+and whatever else a process keeps for its life. The trial is too short to see it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DoctorTrial:
+    """What a trial showed.
+
+    Attributes:
+        cpu_per_request_s: of the baseline.
+        rate_per_s: light rate.
+        request_sd: standard deviation of ln(CPU) from one request to the next.
+    """
+
+    cpu_per_request_s: float
+    rate_per_s: float
+    request_sd: float
+
+
+def plan(app: App, cpus: Cpus) -> Plan:
+    """A trial: the baseline and its twin, many short blocks of light load."""
+    return Plan(
+        name="doctor",
+        budget="doctor",
+        seed=0,
+        app=app,
+        setups=choose(app, [TWIN]),
+        epochs=1,
+        warm_up=Stretch(turn_s=0.05, rounds=12, blocks=1),
+        light=Stretch(turn_s=0.2, rounds=5, blocks=5),
+        busy=Stretch(turn_s=0.03, rounds=1, blocks=0),
+        rest_s=0.0,
+        cpus=cpus.usable,
+        services_cpus=cpus.services,
+        other_cpus=cpus.others,
+    )
+
+
+def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
+    """What two identical instances show in a few seconds.
+
+    Raises:
+        BenchError: the trial could not be carried out.
+        KeyboardInterrupt: it was interrupted.
+    """
+    run = carry_out(plan_, bench, NoLog(), progress)
+    if run.error is not None:
+        raise run.error
+    if not run.complete:
+        raise KeyboardInterrupt
+    part = stretches(run.raw, Kind.LIGHT)[0]
+    cells = [cells for cells in part.cells if min(cell.completed for cell in cells) >= MIN_COMPLETED]
+    cost = part.cpu_per_request_s(plan_.names.index(BASELINE))
+    if len(cells) < 3 or cost is None:
+        raise MeasurementError("the trial's requests were not completed", "is the machine overloaded?")
+    differences = [
+        math.log(one.cpu_s / one.completed) - math.log(other.cpu_s / other.completed) for one, other in cells
+    ]
+    per_block = float(np.mean([cell.completed for pair in cells for cell in pair]))
+    return DoctorTrial(
+        cpu_per_request_s=cost,
+        rate_per_s=max(run.plan.rates.values()),
+        request_sd=float(np.std(differences, ddof=1)) * math.sqrt(per_block / 2),
+    )
+
+
+def expected_mde(budget: Budget, app: App, found: DoctorTrial) -> float:
+    """The smallest overhead that 80 % of runs of a budget would find here.
+
+    A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
+    requests scatter, over epochs.
+    """
+    names = default_names(app, budget.setups)
+    requests = max(found.rate_per_s * budget.light_s, 1.0)
+    variance = PROCESS_SD**2 + found.request_sd**2 / requests
+    weights = [stats.against(name, (BASELINE, TWIN)) for name in names if name not in {BASELINE, TWIN}]
+    estimate = stats.Estimate(
+        log_ratio=0.0,
+        standard_error=math.sqrt(1.5 * variance / budget.epochs),
+        df=stats.pooled_df(budget.epochs, stats.correlations(weights)),
+        family=len([name for name in names if name not in CHECKS and name != BASELINE]),
+    )
+    return math.expm1(estimate.mde(0.95))

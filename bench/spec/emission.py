@@ -1,0 +1,271 @@
+"""What OpenTelemetry's specification asks of an SDK's benchmark: readings become a report.
+
+Source: opentelemetry-specification, "Performance Benchmark of OpenTelemetry API" (development).
+
+Rule 1: a span counts when it is at the receiver; what the SDK says of itself does not.
+Rule 2: a rate that cannot be held is no failure of the benchmark: it is the result.
+"""
+
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bench.analysis import checks
+from bench.analysis.records import Caveat, Severity
+from bench.plan.records import SCHEMA
+from bench.analysis.stats import mean_interval
+from bench.micro.timings import Interval
+
+RATE_PER_S = 10_000.0
+ITERATION_S = 15.0
+THROUGHPUT_S = 5.0
+REPEATS = 10
+SERVICE = "emitter000"
+"""How the emitter calls itself: ten characters, as the specification asks; the receiver counts by it."""
+HELD = 0.99
+"""A rate is held if so much of it was created in time."""
+
+
+class Scenario(StrEnum):
+    """What an iteration measures."""
+
+    THROUGHPUT = "throughput"
+    RATE = "rate"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Iteration:
+    """One iteration, by a fresh process; raw, a line of `iterations.jsonl`.
+
+    Attributes:
+        repeat: number of the round that it belongs to.
+        scenario: what it measures.
+        processor: simple or batch.
+        protocol: http or grpc.
+        rate_per_s: planned spans per second; 0 for as many as possible.
+        length_s: planned length.
+        created: spans that were started and ended.
+        wall_s: from the first span to the end of the last flush.
+        creating_s: from the first span to the last one.
+        cpu_s: CPU seconds of the process from the first span to the end of the last flush.
+        peak: largest share of a core over one second.
+        delivered: spans that are at the receiver, each counted once.
+        duplicated: spans that came more than once.
+        bytes: on the wire.
+        uss_before_bytes: memory of the process alone before the first span.
+        uss_bytes: the same after the last flush.
+        uss_peak_bytes: largest of the readings meanwhile.
+        steal: share of a core that the host took away meanwhile.
+    """
+
+    repeat: int
+    scenario: Scenario
+    processor: str
+    protocol: str
+    rate_per_s: float
+    length_s: float
+    created: int
+    wall_s: float
+    creating_s: float
+    cpu_s: float
+    peak: float
+    delivered: int
+    duplicated: int
+    bytes: int
+    uss_before_bytes: int
+    uss_bytes: int
+    uss_peak_bytes: int
+    steal: float = 0.0
+
+    @property
+    def achieved_per_s(self) -> float:
+        """Spans created per second."""
+        return self.created / self.creating_s if self.creating_s else 0.0
+
+    @property
+    def lost(self) -> int:
+        """Spans that were created and never arrived."""
+        return self.created - self.delivered
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Throughput:
+    """Item 1: spans created and exported per second, one logical core.
+
+    Attributes:
+        processor: simple or batch.
+        per_s: delivered spans per second of wall time on one core.
+        per_cpu_s: delivered spans per second of CPU time.
+        lost: spans that never arrived, over all iterations.
+    """
+
+    processor: str
+    per_s: Interval
+    per_cpu_s: Interval
+    lost: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AtRate:
+    """Items 2 and 3: CPU and memory at a given rate.
+
+    Attributes:
+        processor: simple or batch.
+        achieved_per_s: spans created per second.
+        delivered_per_s: spans at the receiver per second, until the end of the last flush.
+        held: whether every iteration held the rate and lost nothing.
+        cpu: mean share of a core, from the first span to the end of the last flush.
+        cpu_peak: largest share of a core over a second, in any iteration.
+        cpu_per_span_s: CPU seconds of a delivered span.
+        created: spans, over all iterations.
+        delivered: of those, at the receiver.
+        growth_bytes: memory at its largest less memory before the first span.
+        uss_peak_bytes: memory at its largest.
+    """
+
+    processor: str
+    achieved_per_s: Interval
+    delivered_per_s: Interval
+    held: bool
+    cpu: Interval
+    cpu_peak: float
+    cpu_per_span_s: Interval
+    created: int
+    delivered: int
+    growth_bytes: Interval
+    uss_peak_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpecReport:
+    """The whole report; `spec.json`.
+
+    Attributes:
+        schema: format of the folder.
+        protocol: of the exporter.
+        rate_per_s: that was asked for.
+        repeats: complete rounds.
+        throughput: item 1.
+        at_rate: items 2 and 3.
+        caveats: what speaks against a figure.
+    """
+
+    schema: int = SCHEMA
+    protocol: str
+    rate_per_s: float
+    repeats: int
+    throughput: tuple[Throughput, ...]
+    at_rate: tuple[AtRate, ...]
+    caveats: tuple[Caveat, ...]
+
+    @property
+    def valid(self) -> bool:
+        """Whether every figure counts."""
+        return all(caveat.severity is not Severity.INVALID for caveat in self.caveats)
+
+
+def report(iterations: Sequence[Iteration]) -> SpecReport:
+    """What follows from some iterations."""
+    iterations = [each for each in iterations if min(each.wall_s, each.creating_s, each.cpu_s) > 0]
+    processors = sorted({each.processor for each in iterations}, reverse=True)
+    flat_out = [each for each in iterations if each.scenario is Scenario.THROUGHPUT]
+    paced = [each for each in iterations if each.scenario is Scenario.RATE]
+    repeats = _complete(iterations)
+    return SpecReport(
+        protocol=iterations[0].protocol if iterations else "",
+        rate_per_s=paced[0].rate_per_s if paced else 0.0,
+        repeats=repeats,
+        throughput=tuple(
+            _throughput(name, _of(flat_out, name)) for name in processors if _of(flat_out, name)
+        ),
+        at_rate=tuple(_at_rate(name, _of(paced, name)) for name in processors if _of(paced, name)),
+        caveats=tuple(_caveats(iterations, repeats)),
+    )
+
+
+def _complete(iterations: Sequence[Iteration]) -> int:
+    """Rounds in which every scenario was measured with every processor."""
+    found = Counter(each.repeat for each in iterations)
+    whole = len({(each.scenario, each.processor) for each in iterations})
+    return sum(count == whole for count in found.values())
+
+
+def _of(iterations: Sequence[Iteration], processor: str) -> list[Iteration]:
+    return [each for each in iterations if each.processor == processor]
+
+
+def _throughput(processor: str, mine: Sequence[Iteration]) -> Throughput:
+    return Throughput(
+        processor=processor,
+        per_s=mean([each.delivered / each.wall_s for each in mine]),
+        per_cpu_s=mean([each.delivered / each.cpu_s for each in mine]),
+        lost=sum(each.lost for each in mine),
+    )
+
+
+def _at_rate(processor: str, mine: Sequence[Iteration]) -> AtRate:
+    return AtRate(
+        processor=processor,
+        achieved_per_s=mean([each.achieved_per_s for each in mine]),
+        delivered_per_s=mean([each.delivered / each.wall_s for each in mine]),
+        held=all(
+            each.achieved_per_s >= HELD * each.rate_per_s and not each.lost and not each.duplicated
+            for each in mine
+        ),
+        cpu=mean([each.cpu_s / each.wall_s for each in mine]),
+        cpu_peak=max(each.peak for each in mine),
+        cpu_per_span_s=mean([each.cpu_s / max(each.delivered, 1) for each in mine]),
+        created=sum(each.created for each in mine),
+        delivered=sum(each.delivered for each in mine),
+        growth_bytes=mean([float(each.uss_peak_bytes - each.uss_before_bytes) for each in mine]),
+        uss_peak_bytes=max(each.uss_peak_bytes for each in mine),
+    )
+
+
+def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
+    """The mean over iterations, and Student's t around it; no ends with a single one."""
+    value, low, high = mean_interval(values, confidence)
+    return Interval(value=value, low=low, high=high)
+
+
+def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
+    steal = statistics.fmean([each.steal for each in iterations]) if iterations else 0.0
+    # A rate that was not held because the host took the CPU away says nothing of the SDK.
+    found = list(checks.host(steal, 0.0))
+    if not any(each.delivered for each in iterations):
+        found.append(
+            Caveat(
+                code="nothing",
+                message="no span was measured, or none arrived",
+                advice="is the receiver running, and the protocol the right one?",
+                severity=Severity.INVALID,
+            )
+        )
+    if repeats < REPEATS:
+        found.append(
+            Caveat(
+                code="repeats",
+                message=f"{repeats} of the {REPEATS} repeats that the specification asks for",
+                advice="leave out --fast and --repeats",
+            )
+        )
+    if any(each.scenario is Scenario.RATE and each.length_s < ITERATION_S for each in iterations):
+        found.append(
+            Caveat(
+                code="length",
+                message=f"iterations are shorter than {ITERATION_S:g} s",
+                advice="leave out --fast",
+            )
+        )
+    doubled = sum(each.duplicated for each in iterations)
+    if doubled:
+        found.append(
+            Caveat(
+                code="duplicated",
+                message=f"{doubled} spans came more than once",
+                advice="an export was repeated: is the machine overloaded?",
+            )
+        )
+    return found

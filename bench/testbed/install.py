@@ -1,0 +1,128 @@
+"""What an application needs before it can start: made once, cached by its content."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from bench.app.records import Environment
+from bench.errors import UsageError
+from bench.testbed.environ import Place
+
+CACHE_VARIABLE = "TRACING_OVERHEAD_CACHE"
+INSTALL_LIMIT_S = 900
+DONE = "installed"
+
+
+def environment(wanted: Environment, folder: Path) -> Place:
+    """Where an application with this environment is started from; installs it the first time.
+
+    Args:
+        wanted: from its app file.
+        folder: of the app file.
+
+    Raises:
+        UsageError: something cannot be installed.
+    """
+    key = hashlib.sha256(msgspec.json.encode(wanted) + sys.version.encode()).hexdigest()[:16]
+    root = cache() / key
+    if not (root / DONE).exists():
+        _make(wanted, root)
+    path, environ, python = [], {}, sys.executable
+    if wanted.pip or wanted.python:
+        path.append(str(root / "python" / "bin"))
+        python = str(root / "python" / "bin" / "python")
+    if wanted.npm:
+        path.append(str(root / "node" / "node_modules" / ".bin"))
+        environ["NODE_PATH"] = str(root / "node" / "node_modules")
+    return Place(folder=folder, path=tuple(path), environ=environ, python=python)
+
+
+def cache() -> Path:
+    """Where environments are kept."""
+    default = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tracing-overhead"
+    return Path(os.environ.get(CACHE_VARIABLE) or default)
+
+
+def packages(place: Place) -> dict[str, str]:
+    """Versions of what is installed in an application's own Python; empty for the harness's."""
+    if place.python == sys.executable:
+        return {}
+    code = (
+        "import importlib.metadata as m, json;"
+        "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
+    )
+    done = subprocess.run([place.python, "-c", code], capture_output=True, timeout=60, check=False)
+    if done.returncode:
+        return {}
+    return dict(sorted(msgspec.json.decode(done.stdout, type=dict[str, str]).items()))
+
+
+def _make(wanted: Environment, root: Path) -> None:
+    """Install into a folder beside, and move it into place when it is whole."""
+    root.parent.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(root, ignore_errors=True)
+    # Scripts of a virtual environment name its folder, so it is made where it stays.
+    try:
+        if wanted.pip or wanted.python:
+            _python(wanted, root / "python")
+        if wanted.npm:
+            _node(wanted, root / "node")
+        root.mkdir(exist_ok=True)
+        (root / DONE).touch()
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
+
+
+def _python(wanted: Environment, folder: Path) -> None:
+    uv = shutil.which("uv")
+    version = wanted.python or f"{sys.version_info.major}.{sys.version_info.minor}"
+    if uv:
+        _run([uv, "venv", "--quiet", "--python", version, str(folder)], "pip")
+        if wanted.pip:
+            python = str(folder / "bin" / "python")
+            _run([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted.pip], "pip")
+        return
+    interpreter = shutil.which(f"python{version}") or sys.executable
+    _run([interpreter, "-m", "venv", str(folder)], "python")
+    if wanted.pip:
+        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted.pip], "pip")
+
+
+def _node(wanted: Environment, folder: Path) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        raise UsageError("the application needs Node.js, and there is no npm here", "install Node.js")
+    folder.mkdir(parents=True)
+    options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error"]
+    _run([npm, "install", "--prefix", str(folder), *options, *wanted.npm], "npm")
+
+
+def _run(command: Sequence[str], key: str) -> None:
+    with tempfile.TemporaryFile() as output:
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                timeout=INSTALL_LIMIT_S,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise UsageError(f"cannot install what `{key}` of [environment] names: {error}", "try it by hand") from None
+        output.seek(0)
+        text = output.read().decode("utf-8", "replace")
+    if done.returncode:
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        raise UsageError(
+            f"cannot install what `{key}` of [environment] names: {' '.join(lines[:4])[:600]}",
+            "correct the requirement, or see whether the registry has it",
+        )

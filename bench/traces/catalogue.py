@@ -1,0 +1,135 @@
+"""What tools there are, in which version, and where they stand once they were got.
+
+Rule 1: exact versions: what was measured is known. A test holds `compose.yaml` against them.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.testbed.process import ROOT
+
+FOLDER = ROOT / ".backends"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tool:
+    """A program that somebody else wrote.
+
+    Attributes:
+        name: how it is called.
+        what: one sentence.
+        version: that is got.
+        program: its file, below its folder.
+        build: programs that getting it needs.
+        run: programs that running it needs.
+        image: of a container that does the same, as `compose.yaml` has it; empty where nobody offers one.
+    """
+
+    name: str
+    what: str
+    version: str
+    program: str
+    build: tuple[str, ...]
+    run: tuple[str, ...] = ()
+    image: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """Where it stands once it was got."""
+        return FOLDER / self.name
+
+    @property
+    def path(self) -> Path:
+        """Its file, whether or not it is there."""
+        return self.program_in(self.folder)
+
+    def program_in(self, folder: Path) -> Path:
+        """Its file, were the tool in this folder."""
+        return folder / self.program
+
+    def is_here(self) -> bool:
+        """Whether it was got, in this version."""
+        stamp = self.folder / "version"
+        return self.path.exists() and stamp.exists() and stamp.read_text("utf-8").strip() == self.version
+
+    def require(self) -> Path:
+        """Its file.
+
+        Raises:
+            UsageError: it was not got, or what it runs with is missing.
+        """
+        lacking = [program for program in self.run if shutil.which(program) is None]
+        if lacking:
+            raise UsageError(
+                f"{self.name} runs with {', '.join(lacking)}, which is not here", self.advice(lacking)
+            )
+        if not self.is_here():
+            raise UsageError(
+                f"{self.name} {self.version} is not in {FOLDER.name}/",
+                f"get it once with `nox -s backends -- {self.name}`",
+            )
+        return self.path
+
+    def advice(self, lacking: Sequence[str]) -> str:
+        """What a person can do where programs are missing."""
+        return f"install {' and '.join(lacking)}; {self.container}"
+
+    @property
+    def container(self) -> str:
+        """What a person can do where it cannot be got."""
+        if not self.image:
+            return "nobody offers a container of it"
+        return f"or run it in a container: `docker compose up {self.name}`"
+
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            name="otelcol",
+            what="the OpenTelemetry Collector, built with its own builder",
+            version="0.161.0",
+            program="otelcol",
+            build=("go",),
+            image="otel/opentelemetry-collector-contrib:0.161.0",
+        ),
+        Tool(
+            name="rotel",
+            what="a small collector, written in Rust",
+            version="0.0.1a15",
+            program="rotel/rotel-agent",
+            build=("python3.11",),
+            run=("python3.11",),
+        ),
+        Tool(
+            name="jaeger",
+            what="keeps traces and answers for them; its Go module has no web pages",
+            version="1.76.0",
+            program="jaeger",
+            build=("go",),
+            image="jaegertracing/jaeger:2.13.0",
+        ),
+        Tool(
+            name="zipkin",
+            what="keeps traces and shows them",
+            version="3.6.1",
+            program="zipkin.jar",
+            build=("mvn", "java"),
+            run=("java",),
+            image="openzipkin/zipkin:3.6.1",
+        ),
+        Tool(
+            name="aspire",
+            what="the Aspire dashboard: shows traces as they come",
+            version="13.5.4",
+            program="dashboard",
+            build=("npm",),
+            image="mcr.microsoft.com/dotnet/aspire-dashboard:13.5.4",
+        ),
+    )
+}
+COLLECTORS = ("otelcol", "rotel")
+BACKENDS = ("jaeger", "zipkin", "aspire")

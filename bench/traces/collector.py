@@ -1,0 +1,263 @@
+"""A collector between the services and the sink: otelcol, rotel, or one that runs elsewhere.
+
+Rule 1: it is configured as its own documentation recommends, and no faster: a limit of memory,
+batches, gzip.
+Rule 2: everything that it passes on is in the ledger; what it needs itself is read apart, and is
+no part of what tracing costs a service.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bench.traces.catalogue import COLLECTORS, TOOLS
+from bench.traces.program import HOST, STOP_LIMIT_S, free_ports, start
+from bench.errors import ServiceError, UsageError
+from bench.plan.records import Memory
+from bench.testbed.process import Child
+from bench.testbed.sink import Sink
+from bench.sink.messages import DRAIN_LIMIT_S
+from bench.testbed.instance import memory_of, pin
+
+SINK_PORTS = (14318, 14317)
+"""Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
+
+
+class Collector:
+    """A collector that takes OTLP from the services and passes it on to the sink.
+
+    Attributes:
+        name: of the tool, or its address.
+        version: of the tool; empty where nobody knows.
+        endpoints: its addresses by the name of the OTLP protocol.
+        child: its process; absent where it was started by somebody else.
+    """
+
+    def __init__(self, name: str, endpoints: Mapping[str, str], child: Child | None = None) -> None:
+        self.name = name
+        self.version = TOOLS[name].version if child else ""
+        self.endpoints = dict(endpoints)
+        self.child = child
+
+    def drain(self, sink: Sink) -> bool:
+        """Whether all that it had got is at the sink; waits for it.
+
+        Raises:
+            ServiceError: the sink does not answer.
+        """
+        return sink.drain(self.endpoints["http/protobuf"])
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None where it was started by somebody else."""
+        return self.child.pid if self.child else None
+
+    def memory(self) -> Memory | None:
+        """Its memory; None where it was started by somebody else."""
+        return memory_of([self.child.pid]) if self.child else None
+
+    def check(self) -> None:
+        """Nothing, while it runs.
+
+        Raises:
+            ServiceError: it has ended.
+        """
+        if self.child is not None:
+            self.child.check()
+
+    def stop(self) -> None:
+        """Stops it, if it is ours."""
+        if self.child is not None:
+            self.child.stop(STOP_LIMIT_S)
+
+
+def parse(text: str) -> str:
+    """A collector as the command line names it: a tool, or one or two addresses, without a signal's path.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    if text in COLLECTORS:
+        return text
+    addresses = [each.strip().rstrip("/").removesuffix("/v1/traces") for each in text.split(",")]
+    if len(addresses) > 2:
+        raise ValueError(f"{text!r} names more than two addresses: one for http, and one for grpc")
+    for url in addresses:
+        at = urlsplit(url)
+        if at.scheme not in {"http", "https"} or not at.hostname or at.port is None:
+            raise ValueError(
+                f"{text!r} is neither {' nor '.join(COLLECTORS)} nor an address like http://{HOST}:4318"
+            )
+        if at.username or at.password:
+            raise ValueError("an address is stored with the results: leave user and password out of it")
+        if at.query or at.fragment:
+            raise ValueError(f"{text!r} has more than an address: leave out what follows '?' or '#'")
+    return ",".join(addresses)
+
+
+def is_elsewhere(name: str) -> bool:
+    """Whether a collector is one that somebody else starts."""
+    return bool(name) and name not in COLLECTORS
+
+
+def starter(name: str, cpus: tuple[int, ...]) -> Callable[[Sink, Path], Collector]:
+    """Starts a plan's collector once the sink is there."""
+    return lambda sink, logs: begin(name, sink, logs, cpus)
+
+
+def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Collector:
+    """The collector that a plan names; a first span has come through it.
+
+    Args:
+        name: as `parse` returns it.
+        sink: to which it passes everything on.
+        logs: where what it says is kept.
+        cpus: that it keeps to; empty: not pinned.
+
+    Raises:
+        UsageError: it was not got.
+        ServiceError: it does not start, or the span did not arrive.
+    """
+    made = _begun(name, sink, logs, cpus)
+    try:
+        _send_first_span(made, sink)
+    except BaseException:
+        made.stop()
+        raise
+    return made
+
+
+def _send_first_span(collector: Collector, sink: Sink) -> None:
+    if collector.drain(sink):
+        return
+    collector.check()
+    http, grpc = (sink.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
+    raise ServiceError(
+        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the sink",
+        f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
+    )
+
+
+def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collector:
+    if is_elsewhere(name):
+        http, _, grpc = name.partition(",")
+        # Without an address of its own, a set-up that exports over grpc finds none, which is said.
+        return Collector(name, {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
+    ports = free_ports(2)
+    target = sink.endpoints["http/protobuf"]
+    if name == "rotel":
+        child = _rotel(ports, target, logs)
+    else:
+        child = otelcol(ports, {"otlp_http/sink": {"endpoint": target}}, logs)
+    if cpus:
+        pin([child.pid], cpus)
+    return Collector(name, _endpoints(ports), child)
+
+
+def fan_out(sink: Sink, exporters: Mapping[str, object], logs: Path) -> Collector:
+    """An otelcol that passes everything on to the sink and to a trace backend.
+
+    Args:
+        sink: gets all of it.
+        exporters: of the backend, in the Collector's configuration.
+        logs: where what it says is kept.
+
+    Raises:
+        UsageError: otelcol was not got.
+        ServiceError: it does not start.
+    """
+    ports = free_ports(2)
+    both = {"otlp_http/sink": {"endpoint": sink.endpoints["http/protobuf"]}, **exporters}
+    return Collector("otelcol", _endpoints(ports), otelcol(ports, both, logs))
+
+
+def _endpoints(ports: tuple[int, ...]) -> dict[str, str]:
+    return {
+        protocol: f"http://{HOST}:{port}"
+        for protocol, port in zip(("http/protobuf", "grpc"), ports, strict=True)
+    }
+
+
+def configuration(ports: tuple[int, ...], exporters: Mapping[str, object]) -> dict[str, object]:
+    """The Collector's configuration: OTLP in, a limit of memory, batches, and out."""
+    http, grpc = ports
+    pipeline = {
+        "receivers": ["otlp"],
+        # In this order: what is over the limit is refused before it waits in a batch.
+        "processors": ["memory_limiter", "batch"],
+    }
+    # Zipkin's exporter knows nothing but traces.
+    measuring = [name for name in exporters if name.startswith("otlp_http")]
+    return {
+        "receivers": {
+            "otlp": {
+                "protocols": {
+                    "http": {"endpoint": f"{HOST}:{http}"},
+                    "grpc": {"endpoint": f"{HOST}:{grpc}"},
+                }
+            }
+        },
+        "processors": {
+            "memory_limiter": {"check_interval": "1s", "limit_mib": 512, "spike_limit_mib": 128},
+            "batch": {},
+        },
+        "exporters": dict(exporters),
+        "service": {
+            # Its metrics would take a port of their own, and CPU that no span caused.
+            "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
+            "pipelines": {
+                "traces": {**pipeline, "exporters": list(exporters)},
+                **({"metrics": {**pipeline, "exporters": measuring}} if measuring else {}),
+            },
+        },
+    }
+
+
+def otelcol(ports: tuple[int, ...], exporters: Mapping[str, object], logs: Path) -> Child:
+    """The OpenTelemetry Collector, listening on its ports for http and grpc.
+
+    Raises:
+        UsageError: it was not got.
+        ServiceError: it does not start.
+    """
+    file = logs / "otelcol.yaml"
+    # JSON is YAML.
+    file.write_text(json.dumps(configuration(ports, exporters)), "utf-8")
+    return start("otelcol", ["--config", str(file)], logs, ports)
+
+
+def _rotel(ports: tuple[int, ...], target: str, logs: Path) -> Child:
+    http, grpc = ports
+    tool = TOOLS["rotel"]
+    libdir = (tool.require().parent.parent / "libdir").read_text("utf-8").strip()
+    arguments = [
+        "start",
+        *("--otlp-http-endpoint", f"{HOST}:{http}"),
+        *("--otlp-grpc-endpoint", f"{HOST}:{grpc}"),
+        *("--pid-file", str(logs / "rotel.pid")),
+        *("--exporter", "otlp"),
+        *("--otlp-exporter-protocol", "http"),
+        *("--otlp-exporter-endpoint", target),
+    ]
+    path = os.environ.get("LD_LIBRARY_PATH")
+    return start("rotel", arguments, logs, ports, {"LD_LIBRARY_PATH": f"{libdir}:{path}" if path else libdir})
+
+
+def check_protocols(name: str, protocols: Mapping[str, str]) -> None:
+    """Nothing, if a collector can take what every set-up exports.
+
+    Args:
+        name: of the collector.
+        protocols: OTLP protocol by set-up.
+
+    Raises:
+        UsageError: one exports over grpc, and the collector has no address for that.
+    """
+    unknown = [setup for setup, protocol in protocols.items() if protocol == "grpc"]
+    if is_elsewhere(name) and "," not in name and unknown:
+        raise UsageError(
+            f"{', '.join(unknown)} exports over grpc, and --collector {name} names an address for http only",
+            f"name both: --collector {name},http://HOST:4317",
+        )

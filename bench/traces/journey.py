@@ -1,0 +1,167 @@
+"""One trace as a story: its spans in order, where the time went, and who is to blame.
+
+Everything is told from the spans alone, as a person would who has only a trace backend. A span whose
+parent is not there begins a tree of its own; nothing is left out. Attribute names are those of both of
+OpenTelemetry's semantic conventions for HTTP, old and new.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.sink.messages import TraceSpan, Value
+
+PORT = ("server.port", "net.host.port", "net.peer.port")
+URL = ("url.full", "http.url")
+FAILED, BROKEN, TIMED_OUT = 400, 500, 504
+LATE = ("Timeout", "timed out", "did not answer within")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """A span in its place in the tree: how deep it stands."""
+
+    span: TraceSpan
+    depth: int
+
+
+def rows(spans: Sequence[TraceSpan]) -> tuple[Row, ...]:
+    """The spans of one or more traces, each below its parent, in the order of time."""
+    known = {span.span_id for span in spans}
+    children: dict[str, list[TraceSpan]] = {}
+    for span in sorted(spans, key=lambda each: (each.start_ns, -each.end_ns)):
+        children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
+    found: list[Row] = []
+    open_ = [(span, 0) for span in reversed(children.get("", []))]
+    while open_:
+        span, depth = open_.pop()
+        found.append(Row(span=span, depth=depth))
+        open_ += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
+    return tuple(found)
+
+
+def traces(spans: Iterable[TraceSpan]) -> dict[str, tuple[TraceSpan, ...]]:
+    """Spans by trace, the earliest trace first."""
+    found: dict[str, list[TraceSpan]] = {}
+    for span in sorted(spans, key=lambda each: each.start_ns):
+        found.setdefault(span.trace_id, []).append(span)
+    return {trace_id: tuple(mine) for trace_id, mine in found.items()}
+
+
+def tree(spans: Iterable[TraceSpan]) -> Counter[tuple[str, ...]]:
+    """What makes a tree the same one: service, ids, the parent, the name (in small letters) and the kind.
+
+    Counted: a span that is there twice is another tree.
+    """
+    return Counter(
+        (
+            span.service,
+            span.trace_id,
+            span.span_id,
+            span.parent_id,
+            span.name.lower(),
+            span.kind,
+        )
+        for span in spans
+    )
+
+
+def diagnosis(spans: Sequence[TraceSpan]) -> str:
+    """What happened, in one sentence; from the first root span and what lies below it."""
+    ordered = rows(spans)
+    if not ordered:
+        return "There are no spans: was anything sampled?"
+    apart = len(traces(spans))
+    if apart > 1:
+        return (
+            f"{apart} traces and nothing that ties them together: each service sees its own part only, and "
+            "none of them says whose checkout it was."
+        )
+    root = ordered[0].span
+    saw = (
+        f"the customer saw {root.answered}"
+        if root.answered
+        else f"the customer waited {seconds(root.duration_s)}"
+    )
+    calls = [row for row in ordered if row.span.kind == "client"]
+    broken = [row for row in calls if row.span.failed]
+    if broken:
+        # The deepest call that failed: what is above it only passed the failure on; the first one,
+        # because what was called off afterwards is a consequence.
+        deepest = max(row.depth for row in broken)
+        first = min((row.span for row in broken if row.depth == deepest), key=lambda span: span.start_ns)
+        return f"{_failure(first, spans)}; {saw}."
+    if root.failed or not calls:
+        return f"{root.service} did this itself in {seconds(root.duration_s)}; {saw}."
+    slowest = max((row.span for row in calls), key=lambda span: span.duration_s - _below(span, spans))
+    share = f"{slowest.duration_s / max(root.duration_s, 1e-9) * 100:.0f} %"
+    return (
+        f"{slowest.service} waited {seconds(slowest.duration_s)} for {_peer(slowest, spans)}, {share} of the "
+        f"{seconds(root.duration_s)} that the checkout took; {saw}."
+    )
+
+
+def _failure(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
+    """What went wrong with a call, in half a sentence."""
+    peer, status = _peer(call, spans), call.answered
+    if status == TIMED_OUT or _timed_out(call):
+        return f"{call.service} waited {seconds(call.duration_s)} for {peer}, which timed out"
+    if status is None:
+        return f"{peer} failed {call.service} ({call.message or 'without saying why'})"
+    if status < BROKEN:
+        return f"{peer} said no to {call.service} ({status}{_reason(call, spans)})"
+    return f"{peer} failed {call.service} ({status})"
+
+
+def _timed_out(call: TraceSpan) -> bool:
+    """Whether a call says so: by the exception that ended it, or by its status."""
+    said = [str(event.attributes.get("exception.type", "")) for event in call.events]
+    said += [str(event.attributes.get("exception.message", "")) for event in call.events]
+    return any(word in text for text in [*said, call.message] for word in LATE)
+
+
+def _below(span: TraceSpan, spans: Sequence[TraceSpan]) -> float:
+    """Seconds of the calls that were made to answer this one."""
+    inside = [each for each in spans if each.parent_id == span.span_id]
+    calls = [each for each in inside if each.kind == "client"]
+    return sum(each.duration_s for each in calls) + sum(
+        _below(each, spans) for each in inside if each not in calls
+    )
+
+
+def _peer(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
+    """Who was called: whose span is below the call, or who is known to listen there."""
+    below = next((each.service for each in spans if each.parent_id == call.span_id), None)
+    if below and below != call.service:
+        return below
+    ports = {
+        value: each.service
+        for each in spans
+        if each.kind == "server"
+        for value in (_first(each.attributes, PORT),)
+        if value
+    }
+    port = _first(call.attributes, PORT) or _port_of(_first(call.attributes, URL) or "")
+    return ports.get(port or "", "what it called")
+
+
+def _port_of(url: str) -> str | None:
+    host = url.partition("://")[2].partition("/")[0]
+    return host.rpartition(":")[2] if ":" in host else None
+
+
+def _reason(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
+    """The event that says why, if one does."""
+    inside = [each for each in spans if each.parent_id == call.span_id]
+    deep = [*inside, *(each for span in inside for each in spans if each.parent_id == span.span_id)]
+    named = next((event.name for each in deep for event in each.events if event.name != "exception"), "")
+    return f", {named}" if named else ""
+
+
+def _first(attributes: Mapping[str, Value], names: Sequence[str]) -> str | None:
+    return next((str(attributes[name]) for name in names if name in attributes), None)
+
+
+def seconds(length_s: float) -> str:
+    """A length of time as a person says it."""
+    return f"{length_s:.1f} s" if length_s >= 1 else f"{length_s * 1e3:.0f} ms"

@@ -1,0 +1,84 @@
+"""Starts a tool, on loopback, and waits until it answers."""
+
+import contextlib
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from bench.traces.catalogue import TOOLS
+from bench.errors import ServiceError
+from bench.testbed.process import Child, plain_environ
+
+HOST = "127.0.0.1"
+START_LIMIT_S = 60.0
+LOOK_S = 0.05
+STOP_LIMIT_S = 10.0
+
+
+def free_ports(count: int) -> tuple[int, ...]:
+    """Ports that nobody listens on at the moment; a tool makes its sockets itself."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind((HOST, 0))
+        return tuple(each.getsockname()[1] for each in sockets)
+
+
+def start(  # noqa: PLR0913 - a process is what it is started with
+    name: str,
+    arguments: Sequence[str],
+    logs: Path,
+    ports: Sequence[int],
+    environ: Mapping[str, str] | None = None,
+    *,
+    launcher: Sequence[str] = (),
+) -> Child:
+    """The tool's process, which listens on its ports.
+
+    Args:
+        name: of the tool.
+        arguments: of its program.
+        logs: where what it says is kept.
+        ports: that it has to listen on.
+        environ: variables added to the plain environment.
+        launcher: what runs the program, where that is not a program itself.
+
+    Raises:
+        UsageError: the tool is not here.
+        ServiceError: it ended, or does not listen.
+    """
+    path = TOOLS[name].require()
+    child = Child(
+        name,
+        [*launcher, str(path.resolve()), *arguments],
+        environ={**plain_environ(), **(environ or {})},
+        log=logs / f"{name}.log",
+    )
+    try:
+        _wait(child, ports)
+    except BaseException:
+        child.stop(STOP_LIMIT_S)
+        raise
+    return child
+
+
+def _wait(child: Child, ports: Sequence[int]) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    for port in ports:
+        while not _listens(port):
+            child.check()
+            if time.monotonic() > deadline:
+                raise ServiceError(
+                    f"{child.name} does not listen on port {port} after {START_LIMIT_S:.0f} s",
+                    "is the machine overloaded?",
+                )
+            time.sleep(LOOK_S)
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,83 @@
+"""What a trace backend's own API says of a trace, as spans.
+
+Rule 1: what a backend cannot keep (Zipkin knows no internal spans and writes names in small letters)
+is read as it is; `journey.tree` compares what all of them can.
+"""
+
+import msgspec
+
+from bench.sink.messages import SpanEvent, TraceSpan
+from bench.traces import otlp_json as otlp
+
+
+class _Jaeger(msgspec.Struct):
+    result: otlp.Traces = msgspec.field(default_factory=otlp.Traces)
+
+
+class _Aspire(msgspec.Struct):
+    data: otlp.Traces = msgspec.field(default_factory=otlp.Traces)
+
+
+class _Endpoint(msgspec.Struct, rename="camel"):
+    service_name: str = ""
+
+
+class _Annotation(msgspec.Struct):
+    timestamp: int
+    value: str
+
+
+class _Zipkin(msgspec.Struct, rename="camel"):
+    trace_id: str
+    id: str
+    timestamp: int = 0
+    duration: int = 0
+    name: str = ""
+    parent_id: str = ""
+    kind: str = "INTERNAL"
+    local_endpoint: _Endpoint = msgspec.field(default_factory=_Endpoint)
+    tags: dict[str, str] = {}
+    annotations: list[_Annotation] = []
+
+
+def jaeger(body: bytes) -> tuple[TraceSpan, ...]:
+    """The spans of an answer of Jaeger's `/api/v3/traces/ID`.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    return otlp.decode(msgspec.json.decode(body, type=_Jaeger).result)
+
+
+def aspire(body: bytes) -> tuple[TraceSpan, ...]:
+    """The spans of an answer of the Aspire dashboard's `/api/telemetry/traces/ID`.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    return otlp.decode(msgspec.json.decode(body, type=_Aspire).data)
+
+
+def zipkin(body: bytes) -> tuple[TraceSpan, ...]:
+    """The spans of an answer of Zipkin's `/api/v2/trace/ID`; times there are in microseconds.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    return tuple(
+        TraceSpan(
+            service=span.local_endpoint.service_name,
+            trace_id=span.trace_id,
+            span_id=span.id,
+            parent_id=span.parent_id,
+            name=span.name,
+            kind=span.kind.lower(),
+            start_ns=span.timestamp * 1000,
+            end_ns=(span.timestamp + span.duration) * 1000,
+            status="error" if "error" in span.tags else "unset",
+            message=span.tags.get("error", ""),
+            attributes=dict(span.tags),
+            events=tuple(SpanEvent(name=each.value, at_ns=each.timestamp * 1000) for each in span.annotations),
+        )
+        for span in msgspec.json.decode(body, type=list[_Zipkin])
+    )

@@ -1,0 +1,176 @@
+"""One trace as people read it: a waterfall, what happened in it, and CPU beside wall time."""
+
+from collections.abc import Mapping, Sequence
+
+from bench.report import vega
+from bench.report.document import Chart, Document, Items, Text, document, section
+from bench.report.words import ABSENT, Table, milliseconds
+from bench.results.store import SlowestTrace
+from bench.sink.messages import TraceSpan
+from bench.traces.journey import Row, diagnosis, rows, traces
+
+BAR = 40
+NARROW = 24
+"""Characters of the waterfall's bars, on a page and in a terminal."""
+NARROWEST = 0.004
+"""Of the chart's width: a span of microseconds is seen, too."""
+INDENT = "\N{NO-BREAK SPACE}" * 2
+ABOUT_CPU = (
+    "Wall time is the longest span that a service has; CPU is what its process used from the request until "
+    "the spans that had ended by the answer were exported. A second that a service waits is no second of "
+    "work."
+)
+
+
+def report(title: str, spans: Sequence[TraceSpan], cpu_s: Mapping[str, float], how: str) -> Document:
+    """A trace's page.
+
+    Args:
+        title: of it.
+        spans: of one or more traces.
+        cpu_s: CPU seconds by service; empty where nobody read them.
+        how: how to see it again.
+    """
+    ordered = rows(spans)
+    happened = events(ordered)
+    return document(
+        title,
+        [Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered))],
+        section("Journey", chart(ordered), table(ordered)),
+        section("What happened on the way", Items(items=happened) if happened else None),
+        section(
+            "CPU beside wall time", cpu_table(spans, cpu_s) if cpu_s else None, ABOUT_CPU if cpu_s else None
+        ),
+        section(
+            "How to see it again",
+            how,
+            f"Trace {', '.join(f'`{trace_id}`' for trace_id in traces(spans))}." if spans else None,
+        ),
+    )
+
+
+def table(ordered: Sequence[Row], width: int = BAR) -> Table:
+    """Every span below its parent, with a bar from its start to its end."""
+    begin, end = _ends(ordered)
+    length = max(end - begin, 1)
+    return Table(
+        heads=("service", "span", "kind", "start ms", "took ms", "status", "waterfall"),
+        right=(False, False, False, True, True, False, False),
+        rows=tuple(
+            (
+                row.span.service,
+                f"{INDENT * row.depth}{row.span.name}",
+                row.span.kind,
+                milliseconds((row.span.start_ns - begin) / 1e9),
+                milliseconds(row.span.duration_s),
+                _status(row.span),
+                _bar((row.span.start_ns - begin) / length, (row.span.end_ns - begin) / length, width),
+            )
+            for row in ordered
+        ),
+        red=frozenset(at for at, row in enumerate(ordered) if row.span.failed),
+        drawn=6,
+    )
+
+
+def _ends(ordered: Sequence[Row]) -> tuple[int, int]:
+    """The first start and the last end."""
+    starts = [row.span.start_ns for row in ordered]
+    return min(starts, default=0), max((row.span.end_ns for row in ordered), default=0)
+
+
+def _status(span: TraceSpan) -> str:
+    said = [str(span.answered)] if span.answered else []
+    return " ".join([*said, *(["error"] if span.status == "error" else [])]) or ABSENT
+
+
+def _bar(start: float, end: float, width: int) -> str:
+    first = min(round(start * width), width - 1)
+    last = max(round(end * width), first + 1)
+    return "·" * first + "█" * (last - first)
+
+
+def events(ordered: Sequence[Row]) -> tuple[str, ...]:
+    """Everything that happened in a span, in the order of time."""
+    begin, _ = _ends(ordered)
+    found = sorted(
+        ((event.at_ns, row.span, event) for row in ordered for event in row.span.events),
+        key=lambda each: each[0],
+    )
+    said = []
+    for at_ns, span, event in found:
+        kind, message = (str(event.attributes.get(f"exception.{part}", "")) for part in ("type", "message"))
+        more = f": {kind.rpartition('.')[2]} {message}".rstrip() if kind else ""
+        said.append(
+            f"{milliseconds((at_ns - begin) / 1e9)} ms, {span.service}, {span.name}: {event.name}{more}"
+        )
+    return tuple(said)
+
+
+def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
+    """What every service waited and worked."""
+    wall: dict[str, float] = {}
+    for span in spans:
+        wall[span.service] = max(wall.get(span.service, 0.0), span.duration_s)
+    return Table(
+        heads=("service", "wall ms", "CPU ms"),
+        right=(False, True, True),
+        rows=tuple(
+            (service, milliseconds(wall.get(service)), milliseconds(cpu)) for service, cpu in cpu_s.items()
+        ),
+    )
+
+
+def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
+    """The slowest traces that a run has kept, the slowest first."""
+    slowest = sorted(kept, key=lambda each: each.duration_s, reverse=True)[:most]
+    return Table(
+        heads=("trace", "set-up", "epoch", "ms", "spans"),
+        right=(False, False, True, True, True),
+        rows=tuple(
+            (
+                each.trace_id,
+                each.setup,
+                str(each.epoch),
+                milliseconds(each.duration_s),
+                str(len(each.spans)),
+            )
+            for each in slowest
+        ),
+    )
+
+
+def chart(ordered: Sequence[Row]) -> Chart | None:
+    """The waterfall, a colour a service."""
+    if not ordered:
+        return None
+    begin, end = _ends(ordered)
+    least = (end - begin) * NARROWEST
+    nothing = "\N{ZERO WIDTH SPACE}"
+    drawn: vega.Rows = [
+        {
+            # Two spans of one name are two rows: what makes them differ has no width. A label that
+            # begins with spaces would lose them.
+            "span": f"{nothing}{INDENT * row.depth}{row.span.name}{nothing * at}",
+            "service": row.span.service,
+            "start": (row.span.start_ns - begin) / 1e6,
+            "end": (max(row.span.end_ns, row.span.start_ns + least) - begin) / 1e6,
+            "figure": f"{row.span.service}, {row.span.name}: {milliseconds(row.span.duration_s)} ms",
+        }
+        for at, row in enumerate(ordered)
+    ]
+    services = list(dict.fromkeys(row.span.service for row in ordered))
+    x = {"field": "start", "type": "quantitative", "title": "ms after the first span began"}
+    y = vega.names("span", [row["span"] for row in drawn])
+    axis = {"labelAlign": "left", "labelPadding": 260, "labelLimit": 255}
+    bars: vega.Spec = {
+        "mark": {"type": "bar", "height": 12, "minBandSize": 2},
+        "encoding": {
+            "x": x,
+            "x2": {"field": "end"},
+            "y": {**y, "axis": axis},
+            "color": vega.kinds("service", services),
+            "tooltip": vega.said("figure"),
+        },
+    }
+    return vega.chart("Where the time went, a colour a service", drawn, [bars], (len(drawn), 20))

@@ -1,0 +1,209 @@
+"""One request, told by its spans: the application is started, it is sent, and everything is collected.
+
+A request of which nothing is told goes first: opening connections is no part of the story. CPU is read
+from the request until the spans that had ended by the answer were exported.
+
+The stories of the built-in application are its own: what is bought, how it is paid, who is slow.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import httpx
+import msgspec
+
+from bench.app.records import App, Request, Setup
+from bench.errors import ServiceError, UsageError
+from bench.plan.records import Plan, Stretch
+from bench.sink.messages import CloseAccounts, TraceSpan
+from bench.testbed.instance import LocalInstance, free_ports
+from bench.testbed.testbed import Testbed
+
+PATIENCE_S = 8.0
+"""For spans that end after the answer: a payment that comes too late takes five seconds."""
+LOOK_S = 0.2
+TIMEOUT_S = 30.0
+SETUP = "trace"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """A request of the built-in application to be told.
+
+    Attributes:
+        name: of the story.
+        sentence: what happens.
+        token: of the card.
+        sku: what is bought.
+        payment_delay: of the card network.
+        inventory_delay: of the warehouse.
+    """
+
+    name: str
+    sentence: str
+    token: str = "tok_visa"  # noqa: S105 - a test card
+    sku: str = "keyboard"
+    payment_delay: str = "150ms"
+    inventory_delay: str = "50ms"
+
+
+STORIES = {
+    story.name: story
+    for story in (
+        Story(name="ok", sentence="A checkout that goes well."),
+        Story(name="declined", sentence="The card is declined.", token="tok_declined"),  # noqa: S106
+        Story(name="out-of-stock", sentence="What is asked for is sold out.", sku="typewriter"),
+        Story(name="payment-timeout", sentence="The card network answers too late.", token="tok_timeout"),  # noqa: S106
+        Story(name="slow-payment", sentence="The card network takes its time.", payment_delay="1500ms"),
+    )
+}
+DELAYS = {"payment-service": "payment", "inventory-service": "inventory"}
+"""Which delay the command of a process understands."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Journey:
+    """What became of a request.
+
+    Attributes:
+        status: that the customer saw.
+        wall_s: how long the customer waited.
+        cpu_s: CPU seconds of every process until the first export after the answer.
+        spans: all of them.
+    """
+
+    status: int
+    wall_s: float
+    cpu_s: dict[str, float]
+    spans: tuple[TraceSpan, ...]
+
+
+def staged(app: App, story: Story) -> App:
+    """The built-in application as a story has it.
+
+    Raises:
+        UsageError: it is another application.
+    """
+    if not set(DELAYS) <= {process.name for process in app.process} or not isinstance(app.request[0].json, dict):
+        raise UsageError(
+            f"{app.name} has no story {story.name!r}",
+            "leave out --story: `tracing-overhead trace --app FILE` sends the first request of the file",
+        )
+    delays = {"payment": story.payment_delay, "inventory": story.inventory_delay}
+    processes = [
+        msgspec.structs.replace(
+            process,
+            command=f"{process.command} --{DELAYS[process.name]}-delay {delays[DELAYS[process.name]]}",
+        )
+        if process.name in DELAYS
+        else msgspec.structs.replace(process, command=str(process.command).replace("--upstream-timeout 60", ""))
+        for process in app.process
+    ]
+    body = dict(app.request[0].json) | {
+        "items": [{"sku": story.sku, "quantity": 1}],
+        "amount": 4999,
+        "payment_token": story.token,
+    }
+    return msgspec.structs.replace(
+        app, process=processes, request=[msgspec.structs.replace(app.request[0], json=body)]
+    )
+
+
+def everything_sampled(spans: str, *, propagated: bool) -> Setup:
+    """The set-up of a story; without propagation only baggage is passed on, and there is none."""
+    env = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+    if not propagated:
+        env["OTEL_PROPAGATORS"] = "baggage"
+    return Setup(name=SETUP, description="Everything sampled.", spans=spans, env=env)
+
+
+def plan_of(app: App, setup: Setup) -> Plan:
+    """A plan as far as one request needs it."""
+    nothing = Stretch(turn_s=1.0, rounds=1, blocks=0)
+    return Plan(
+        name=SETUP, budget=SETUP, seed=0, app=app, setups=(setup,), epochs=1,
+        warm_up=nothing, light=nothing, busy=nothing,
+    )  # fmt: skip
+
+
+def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
+    """Send a request, and collect its spans.
+
+    Args:
+        testbed: with its sink.
+        plan: of `plan_of`.
+        first: the request that goes before.
+
+    Raises:
+        ServiceError: a process failed, or spans are missing.
+    """
+    ports = free_ports(len(plan.app.process), set())
+    instance = testbed.start_instance(testbed.launch(plan, plan.setups[0], 0, ports))
+    testbed.instances.append(instance)
+    with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
+        _send(client, instance, first)
+        testbed.settle(plan)
+        testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        before, started, began_ns = _cpu_ns(instance), time.monotonic(), time.time_ns()
+        status = _send(client, instance, plan.app.request[0])
+        wall_s = time.monotonic() - started
+        instance.flush()
+        after = _cpu_ns(instance)
+        spans = _collected(testbed, plan, began_ns)
+    if not spans:
+        raise ServiceError(
+            "no span of the request came",
+            f"`tracing-overhead run --app ... --setups {SETUP}` looks for the reason before it measures",
+        )
+    return Journey(
+        status=status,
+        wall_s=wall_s,
+        cpu_s={process: (after[process] - before[process]) / 1e9 for process in before},
+        spans=spans,
+    )
+
+
+def _cpu_ns(instance: LocalInstance) -> dict[str, int]:
+    """CPU time by process, where each tells it; of the whole application where they do not."""
+    clocks = {name: usage.cpu_ns for name, usage in instance.usage().items() if usage.cpu_ns is not None}
+    return clocks or {"the application": instance.cpu_ns()}
+
+
+def _send(client: httpx.Client, instance: LocalInstance, request: Request) -> int:
+    try:
+        return client.request(
+            request.method,
+            instance.url + request.path,
+            content=request.content or None,
+            headers=request.all_headers,
+        ).status_code
+    except httpx.HTTPError as error:
+        instance.check()
+        raise ServiceError(f"the request was not answered: {error}", "is the machine overloaded?") from None
+
+
+def _collected(testbed: Testbed, plan: Plan, began_ns: int) -> tuple[TraceSpan, ...]:
+    """All spans since then: until every call between services has its other side, or time is up."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        testbed.settle(plan)
+        spans = tuple(span for span in testbed.sink.spans() if span.start_ns >= began_ns)
+        if _is_whole(spans) or time.monotonic() > deadline:
+            return spans
+        time.sleep(LOOK_S)
+
+
+def _is_whole(spans: Sequence[TraceSpan]) -> bool:
+    """True if there is a span on the other side of every call between services.
+
+    One server span more than calls: the customer's call has no span. They are counted and not
+    followed, because without propagation nothing leads from one to the other.
+    """
+    servers = sum(span.kind == "server" for span in spans)
+    calls = sum(span.kind == "client" and not _is_query(span) for span in spans)
+    return bool(spans) and servers > calls
+
+
+def _is_query(span: TraceSpan) -> bool:
+    return any(name.startswith("db.") for name in span.attributes)
