@@ -1,4 +1,4 @@
-"""Locust's own users against the echo service, for `python -m bench generator`.
+"""Locust's own users against the echo service, for `tracing-overhead generator`.
 
 A line on standard output says what this process used between the first request that counts
 and the last: CPU seconds, requests, length, PSS.
@@ -12,7 +12,7 @@ import gevent
 import psutil
 from locust import FastHttpUser, HttpUser, constant, constant_throughput, events, task
 
-from bench.load import CHECKOUT
+from bench.runner.generator import ECHO
 
 WARM_UP_S = 0.5
 LENGTH_S = float(os.environ.get("BENCH_SLICE_S", "2"))
@@ -30,9 +30,9 @@ class Fast(FastHttpUser):
     wait_time = PACE
 
     @task
-    def checkout(self) -> None:
+    def ask(self) -> None:
         """The same request as the measured run sends."""
-        self.client.post("/checkout", json=CHECKOUT, name="echo")
+        self.client.post(ECHO.path, data=ECHO.content, headers=ECHO.all_headers, name="echo")
 
 
 class Plain(HttpUser):
@@ -42,9 +42,9 @@ class Plain(HttpUser):
     wait_time = PACE
 
     @task
-    def checkout(self) -> None:
+    def ask(self) -> None:
         """The same request as the measured run sends."""
-        self.client.post("/checkout", json=CHECKOUT, name="echo")
+        self.client.post(ECHO.path, data=ECHO.content, headers=ECHO.all_headers, name="echo")
 
 
 def _measure(environment: Any) -> None:  # noqa: ANN401

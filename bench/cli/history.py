@@ -8,8 +8,9 @@ from rich.text import Text
 
 from bench.cli import display
 from bench.cli.shared import Commands, relative
-from bench.report import history as said
+from bench.report import history as history_report
 from bench.report import html, markdown, terminal
+from bench.results.history import past
 from bench.results.store import Store, pretty
 
 
@@ -21,13 +22,13 @@ def add(commands: Commands) -> None:
 
 
 def _history(args: argparse.Namespace) -> int:
-    found = results.past(args.folder)
-    shown = said.report(found)
+    found = past(args.folder)
+    shown = history_report.report(found)
     console = display.console()
     for group in found.groups:
         console.print(Text(f"{group.what}: {group.results} runs", "bold"))
         for trend in group.trends:
-            terminal.show_table(said.table(trend), trend.setup, console)
+            terminal.show_table(history_report.table(trend), trend.setup, console)
     for name, why in found.skipped.items():
         console.print(Text(f"skipped {name}: {why}", "yellow"))
     store = Store(args.folder)

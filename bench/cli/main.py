@@ -1,7 +1,7 @@
-"""`python -m bench`: parses, calls, prints. Results go to stdout, progress to stderr.
+"""`tracing-overhead`: parse, call, print. Results go to stdout, progress to stderr.
 
-Exit codes: 0 every figure counts; 1 a gate's budget is exceeded; 2 the command line or a set-ups
-file is wrong; 3 a process of the run failed; 4 the run is complete and must not be believed;
+Exit codes: 0 every figure counts; 1 a gate's threshold is exceeded; 2 the command line or a file of
+the user's is wrong; 3 a process of the run failed; 4 the run is complete and must not be believed;
 5 a results folder cannot be written or read; 130 Ctrl-C.
 """
 
@@ -12,10 +12,9 @@ import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench import machine
 from bench.cli import (
+    accuracy,
     backends,
-    calibrate,
     compare,
     gate,
     history,
@@ -29,10 +28,11 @@ from bench.cli import (
 )
 from bench.cli.shared import complain
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError
+from bench.testbed.machine import version
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The exit code."""
+    """Run a command; returns the exit code."""
     # Explicitly: a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
@@ -59,19 +59,19 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m bench",
-        description="What does tracing cost a real checkout?",
+        prog="tracing-overhead",
+        description="What does tracing cost your service?",
         epilog=(__doc__ or "").partition("\n\n")[2],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=machine.version())
+    parser.add_argument("--version", action="version", version=version())
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for module in (
         run,
         micro,
         predict,
         spec,
-        calibrate,
+        accuracy,
         compare,
         gate,
         verify,

@@ -1,19 +1,19 @@
-"""`predict`: what tracing would cost at another rate, with other traces, from a run's fitted model."""
+"""`predict`: what tracing would cost at another rate, with other traces, from a run's cost model."""
 
 import argparse
 from pathlib import Path
 
 from rich.table import Table
 
+from bench.analysis import cost_model
+from bench.analysis.records import CostModel
 from bench.cli import display
-from bench.cli.shared import Commands
-from bench.errors import ResultsError
-from bench.analysis.records import Summary
-from bench.line import Fit
 from bench.cli.options import between, share
+from bench.cli.shared import Commands, predictor
+from bench.errors import ResultsError
+from bench.report.run import cost_model_line
+from bench.results.folder import read_run
 from bench.testbed.process import ROOT
-from bench.report import layers
-from bench.results.store import read_record
 
 REFERENCE = ROOT / "results" / "reference"
 
@@ -41,39 +41,40 @@ def add(commands: Commands) -> None:
 
 
 def _predict(args: argparse.Namespace) -> int:
-    summary = read_record(args.folder / "summary.json", Summary)
-    if summary.fit is None:
+    summary = read_run(args.folder, predictor(args.folder)).summary
+    model = summary.cost_model
+    if model is None:
         raise ResultsError(
-            f"{args.folder} has no model of cost by spans",
+            f"{args.folder} has no cost model",
             "it takes three valid set-ups with a batch processor that differ in spans or ratio, such as "
-            "--setups always-off,ratio-50,batch,batch-lean",
+            "--setups always-off,ratio-50,batch",
         )
     console = display.console()
-    console.print(_table(summary.fit, args.rps, args.spans, args.ratio))
-    console.print(layers.fit_line(summary.fit), highlight=False)
+    console.print(_table(model, args.rps, args.spans, args.ratio))
+    console.print(cost_model_line(summary) or "", highlight=False)
+    processes = len(summary.plan.app.process)
     console.print(
-        "The range is that of one more set-up (95 %) on that machine, for requests that pass four services "
-        "as a checkout does; each service more or less changes the first number.",
+        f"The range is that of one more set-up (95 %) on that machine, for requests of {summary.app.name}, "
+        f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
     if not summary.valid:
-        console.print("The run is INVALID: so is this.", style="bold red")
+        console.print("The run is NOT VALID: so is this.", style="bold red")
     return 0
 
 
-def _table(fit: Fit, rps: float, spans: float, ratio: float) -> Table:
+def _table(model: CostModel, rps: float, spans: float, ratio: float) -> Table:
     exported = spans * ratio
-    cores = [max(value, 0.0) * rps for value in fit.predict(exported)]
-    per_request = [max(value, 0.0) * 1e6 for value in fit.predict(exported)]
-    sizes = [size * exported * rps for size in fit.bytes_per_span]
+    costs_s = [max(value, 0.0) for value in cost_model.predict(model, exported)]
+    sizes = [size * exported * rps for size in model.bytes_per_span]
     title = f"{rps:g} requests/s of {spans:g} spans, {ratio * 100:.4g} % sampled"
     table = Table(box=None, pad_edge=False, title=title)
     table.title_justify = "left"
     for head in ("tracing adds", "", "range"):
         table.add_column(head, justify="left" if head == "tracing adds" else "right")
     rows = (
-        ("CPU, cores", cores, "{:,.2f}"),
-        ("CPU per request, us", per_request, "{:,.0f}"),
+        ("CPU, cores", [cost_s * rps for cost_s in costs_s], "{:,.2f}"),
+        ("CPU per request, us", [cost_s * 1e6 for cost_s in costs_s], "{:,.0f}"),
         ("spans per second", [exported * rps] * 3, "{:,.0f}"),
         ("bytes per second", sizes, "{:,.0f}"),
     )

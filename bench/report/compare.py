@@ -1,77 +1,66 @@
 """Two results against each other, as people read them."""
 
-import json
 from collections.abc import Sequence
 
-from bench.compare import Compared, Comparison, Side
-from bench.differences import Difference
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, Text, document, section
-from bench.report.words import ABSENT, Table, microseconds, percent
+from bench.report.words import Table, interval, percent
+from bench.results.compare import Comparison
+from bench.results.differences import Difference
 
 ABOUT = (
-    "A change is (1 + overhead after) / (1 + overhead before) - 1: how much more a checkout costs in the "
-    "second result, against its own baseline; the machines' speeds are not in it, but a share depends on CPU "
-    "and Python, too, where these are not the same. The two results "
-    "share nothing, so the squares of their standard errors add up; verdicts hold for all set-ups at once. "
-    "Extra us are those of each machine, for reading and not for comparing."
-)
-ABOUT_OPERATIONS = (
-    "Times the reference: CPU of an operation over that of plain Python beside it. With two versions of "
-    "Python the reference changes, too. Verdicts hold for all operations at once."
+    "A change is (1 + after) / (1 + before) - 1, each side against its own baseline; the machines' speeds "
+    "are not in it, but a share depends on CPU and Python, too, where these are not the same. The two "
+    "results share nothing, so the squares of their standard errors add up; verdicts hold for all set-ups "
+    "at once."
 )
 
 
-def report(found: Sequence[Compared]) -> Document:
-    """The report of one comparison or of several with the same first result."""
+def report(found: Sequence[Comparison]) -> Document:
+    """The report of one comparison, or of several with the same first result."""
     first = found[0]
-    names = ", ".join(f"`{each.after}`" for each in found)
+    names = ", ".join(f"`{comparison.after}`" for comparison in found)
     return document(
-        f"What changed: {first.before} against {', '.join(each.after for each in found)}",
-        [f"Before: `{first.before}`. After: {names}.", *(headline(each) for each in found)],
-        *(part for each in found for part in _sections(each, alone=len(found) == 1)),
+        f"What changed: {first.before} against {', '.join(comparison.after for comparison in found)}",
+        [f"Before: `{first.before}`. After: {names}.", *(headline(comparison) for comparison in found)],
+        *(part for comparison in found for part in _sections(comparison, alone=len(found) == 1)),
     )
 
 
-def headline(found: Compared) -> Text:
-    """Whether the two can be compared, in one sentence."""
+def headline(found: Comparison) -> Text:
+    """Whether the two can be compared, and what changed, in one sentence."""
     decisive = [each.what for each in found.differences if each.decisive and each.setup is None]
     if decisive:
         text = f"INCOMPARABLE: {found.after} differs from {found.before} in {', '.join(decisive)}."
         return Text(text=text, red=True)
-    changed = [each.setup for each in found.setups if each.verdict.startswith("overhead")]
-    operations = sum(each.verdict.startswith("overhead") for each in found.operations)
-    invalid = [each.setup for each in found.setups if each.invalid]
-    said = f"changed: {', '.join(changed)}" if changed else "no set-up has changed as far as can be told"
-    if not found.setups:
-        said = ""
-    if found.operations:
-        said += f"{'; ' if said else ''}{operations} of {len(found.operations)} operations have changed"
-    if not found.sound:
-        said += "; microbenchmarks of one side are invalid"
+    changed = [
+        f"{change.setup} ({change.figure} {percent(change.ratio)} %)"
+        for change in found.changes
+        if change.verdict.startswith("change")
+    ]
+    invalid = sorted({change.setup for change in found.changes if change.invalid})
+    text = f"changed: {', '.join(changed)}" if changed else "nothing has changed as far as can be told"
     if invalid:
-        said += f"; without a verdict: {', '.join(invalid)}"
-    return Text(text=f"{found.before} to {found.after}: {said}.", red=bool(invalid) or not found.sound)
+        text += f"; without a verdict: {', '.join(invalid)}"
+    return Text(text=f"{found.before} to {found.after}: {text}.", red=bool(invalid))
 
 
-def _sections(found: Compared, *, alone: bool) -> list[Section]:
+def _sections(found: Comparison, *, alone: bool) -> list[Section]:
     to = "" if alone else f", {found.before} to {found.after}"
     missing = f"In one of them only: {', '.join(found.missing)}." if found.missing else None
     return [
-        section(f"What is not the same{to}", difference_table(found.differences))
-        if found.differences
-        else section(f"What is not the same{to}", "Nothing: machine, packages and plan are alike."),
         section(
-            f"Overheads{to}",
-            changes_chart(found),
-            setup_table(found) if found.setups else None,
-            ABOUT if found.setups else None,
-            missing,
+            f"What is not the same{to}",
+            difference_table(found.differences)
+            if found.differences
+            else "Nothing: machine, packages and plan are alike.",
         ),
         section(
-            f"Microbenchmarks{to}",
-            operation_table(found) if found.operations else None,
-            ABOUT_OPERATIONS if found.operations else None,
+            f"Changes{to}",
+            changes_chart(found),
+            change_table(found) if found.changes else None,
+            ABOUT if found.changes else None,
+            missing,
         ),
     ]
 
@@ -89,93 +78,50 @@ def difference_table(differences: Sequence[Difference]) -> Table:
     )
 
 
-def setup_table(found: Compared) -> Table:
-    """Every set-up before and after."""
+def change_table(found: Comparison) -> Table:
+    """Every figure before and after."""
     return Table(
-        heads=(
-            "set-up", "before: extra us", "overhead %", "after: extra us", "overhead %",
-            "change %", "95 % interval %", "verdict",
-        ),
-        right=(False, *([True] * 6), False),
+        heads=("set-up", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
+        right=(False, False, True, True, True, True, False),
         rows=tuple(
             (
-                each.setup,
-                *_side(each.before),
-                *_side(each.after),
-                percent(each.ratio),
-                _ends(each),
-                each.verdict,
+                change.setup,
+                change.figure,
+                percent(change.before),
+                percent(change.after),
+                percent(change.ratio),
+                interval(change.low, change.high),
+                change.verdict,
             )
-            for each in found.setups
+            for change in found.changes
         ),
-        red=frozenset(at for at, each in enumerate(found.setups) if each.invalid),
-    )  # fmt: skip
-
-
-def _side(side: Side) -> tuple[str, str]:
-    ends = f"[{percent(side.low)}, {percent(side.high)}]"
-    return microseconds(side.cpu_s, sign=True), f"{percent(side.ratio)} {ends}"
-
-
-def _ends(each: Comparison) -> str:
-    return f"[{percent(each.low)}, {percent(each.high)}]"
-
-
-def operation_table(found: Compared) -> Table:
-    """Every microbenchmark before and after, as a multiple of plain Python."""
-    return Table(
-        heads=(
-            "operation",
-            "before: x reference",
-            "after: x reference",
-            "change %",
-            "95 % interval %",
-            "verdict",
-        ),
-        right=(False, True, True, True, True, False),
-        rows=tuple(
-            (
-                each.name,
-                f"{each.before:.2f}",
-                f"{each.after:.2f}",
-                percent(each.ratio),
-                ABSENT if each.low is None else f"[{percent(each.low)}, {percent(each.high)}]",
-                each.verdict,
-            )
-            for each in found.operations
-        ),
+        red=frozenset(at for at, change in enumerate(found.changes) if change.invalid),
     )
 
 
-def changes_chart(found: Compared) -> Chart | None:
-    """Every set-up's overhead in both results; none without a set-up that is in both."""
-    if not found.setups:
-        return None
-    sides = (found.before, found.after)
-    if sides[0] == sides[1]:
-        sides = (f"{sides[0]} (before)", f"{sides[1]} (after)")
-    kept = [max(each.before.high, each.after.high) for each in found.setups]
-    reach = vega.reach(kept) * 100
+def changes_chart(found: Comparison) -> Chart | None:
+    """The change of every set-up's CPU at light load; None without one."""
     rows: vega.Rows = [
         {
-            "set-up": each.setup,
-            "result": name,
-            "%": min(side.ratio * 100, reach),
-            "low": min(side.low * 100, reach),
-            "high": min(side.high * 100, reach),
-            "cut": side.ratio * 100 > reach,
-            "label": f"{percent(each.ratio)} %",
-            "figure": f"{each.setup}, {name}: {percent(side.ratio)} % "
-            f"[{percent(side.low)}, {percent(side.high)}]",
+            "set-up": change.setup,
+            "kind": change.figure,
+            "%": change.ratio * 100,
+            "low": change.low * 100,
+            "high": change.high * 100,
+            "figure": f"{change.setup}, {change.figure}: {percent(change.ratio)} % "
+            f"{interval(change.low, change.high)}",
         }
-        for each in found.setups
-        for name, side in zip(sides, (each.before, each.after), strict=True)
+        for change in found.changes
+        if change.figure in {"light CPU", "throughput", "p50"}
     ]
-    names = [each.setup for each in found.setups]
-    colour = vega.kinds("result", list(sides))
-    y = vega.names("set-up", names)
-    offset: vega.Spec = {"field": "result", "sort": list(sides)}
-    x = vega.number("%", "overhead, %", [min(0.0, *vega.column(rows, "low")), reach])
+    if not rows:
+        return None
+    names = list(dict.fromkeys(str(row["set-up"]) for row in rows))
+    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    y, colour = vega.names("set-up", names), vega.kinds("kind", kinds)
+    offset: vega.Spec = {"field": "kind", "sort": kinds}
+    ends = [min(0.0, *vega.column(rows, "low")), max(0.0, *vega.column(rows, "high"))]
+    x = vega.number("%", "change, %", ends)
     layers: list[vega.Spec | None] = [
         vega.zero(),
         vega.interval("low", "high", y, colour, offset),
@@ -183,13 +129,5 @@ def changes_chart(found: Compared) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
             "encoding": {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": vega.said("figure")},
         },
-        vega.arrow(x, y, colour, offset),
-        {
-            "transform": [{"filter": f"datum.result == {json.dumps(sides[0])}"}],
-            "mark": {"type": "text", "align": "left", "dx": 10, "color": vega.INK},
-            "encoding": {"x": {"value": vega.WIDTH}, "y": y, "text": {"field": "label"}},
-        },
     ]
-    title = "Overheads before and after, with 95 % intervals; beside them the change"
-    title += vega.leads_out(rows)
-    return vega.chart(title, rows, layers, (len(names), vega.ROW + 8))
+    return vega.chart("Changes with 95 % intervals", rows, layers, (len(names), vega.ROW + 14))

@@ -2,14 +2,14 @@
 
 from xml.etree import ElementTree as ET
 
-from bench.analysis.accuracy import Calibration
-from bench.gate import Gate, Judged, Outcome
-from bench.model import Machine
+from bench.analysis.accuracy import Accuracy
+from bench.plan.records import Machine
 from bench.report.document import Document, Text, document, section
 from bench.report.words import ABSENT, Table, percent
+from bench.results.gate import Gate, Judgement, Outcome
 
 ABOUT = (
-    "A budget fails when the whole interval is over it{strict}; the intervals hold for all set-ups of the "
+    "A threshold fails when the whole interval is over it{strict}; the intervals hold for all set-ups of the "
     "run at once. What is invalid, lossy or cut short never passes."
 )
 
@@ -25,48 +25,48 @@ def report(gate: Gate, sure: str) -> Document:
     return document(
         f"Tracing overhead: {gate.outcome.upper()}",
         [Text(text=headline(gate), red=gate.outcome in {Outcome.FAIL, Outcome.INVALID})],
-        section("Budgets", table(gate), ABOUT.format(strict=strict), sure),
+        section("Thresholds", table(gate), ABOUT.format(strict=strict), sure),
     )
 
 
 def headline(gate: Gate) -> str:
     """The outcome in one sentence."""
-    worst = [each for each in gate.judged if each.outcome is gate.outcome]
+    worst = [each for each in gate.judgements if each.outcome is gate.outcome]
     return f"{gate.outcome}: {'; '.join(f'{each.setup}: {each.why}' for each in worst)}."
 
 
 def table(gate: Gate) -> Table:
-    """Every budget."""
+    """Every threshold."""
     return Table(
-        heads=("set-up", "budget %", "overhead %", "interval for all set-ups %", "outcome", "why"),
+        heads=("set-up", "threshold %", "overhead %", "interval for all set-ups %", "outcome", "why"),
         right=(False, True, True, True, False, False),
         rows=tuple(
             (
                 each.setup,
-                percent(each.budget, sign=False),
+                percent(each.threshold, sign=False),
                 percent(each.ratio),
                 _ends(each),
                 each.outcome.value,
                 each.why,
             )
-            for each in gate.judged
+            for each in gate.judgements
         ),
         red=frozenset(
-            at for at, each in enumerate(gate.judged) if each.outcome in {Outcome.FAIL, Outcome.INVALID}
+            at for at, each in enumerate(gate.judgements) if each.outcome in {Outcome.FAIL, Outcome.INVALID}
         ),
     )
 
 
-def _ends(each: Judged) -> str:
+def _ends(each: Judgement) -> str:
     return ABSENT if each.low is None else f"[{percent(each.low)}, {percent(each.high)}]"
 
 
-def false_alarms(found: Calibration | None, machine: Machine | None) -> str:
-    """How often this harness sees what is not there, as calibrated."""
+def false_alarms(found: Accuracy | None, machine: Machine | None) -> str:
+    """How often this harness sees what is not there, as measured."""
     if found is None:
-        return "How often it raises a false alarm is not known: `tracing-overhead calibrate` finds out."
+        return "How often it raises a false alarm is not known: `tracing-overhead accuracy` finds out."
     rate = found.false_verdicts
-    where = f", calibrated on {machine.started[:10]} ({machine.cpu})" if machine else ""
+    where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
         f"False alarms: {rate.count} of {rate.trials} single comparisons of identical set-ups "
         f"(95 % interval {percent(rate.low, sign=False)} to {percent(rate.high, sign=False)} %){where}."
@@ -74,21 +74,21 @@ def false_alarms(found: Calibration | None, machine: Machine | None) -> str:
 
 
 def junit(gate: Gate) -> bytes:
-    """The outcome in JUnit's XML: a test case a budget; inconclusive ones are skipped."""
-    count = {outcome: sum(each.outcome is outcome for each in gate.judged) for outcome in Outcome}
+    """The outcome in JUnit's XML: a test case for every threshold; inconclusive ones are skipped."""
+    count = {outcome: sum(each.outcome is outcome for each in gate.judgements) for outcome in Outcome}
     suite = ET.Element(
         "testsuite",
         name="tracing overhead",
-        tests=str(len(gate.judged)),
+        tests=str(len(gate.judgements)),
         failures=str(count[Outcome.FAIL]),
         errors=str(count[Outcome.INVALID]),
         skipped=str(count[Outcome.INCONCLUSIVE]),
     )
     words = {Outcome.FAIL: "failure", Outcome.INVALID: "error", Outcome.INCONCLUSIVE: "skipped"}
-    for each in gate.judged:
+    for each in gate.judgements:
         case = ET.SubElement(suite, "testcase", classname="overhead", name=each.setup)
         ends = f"{percent(each.ratio)} % {_ends(each)}"
-        said = f"{ends}, budget {percent(each.budget, sign=False)} %: {each.why}"
+        said = f"{ends}, threshold {percent(each.threshold, sign=False)} %: {each.why}"
         if each.outcome in words:
             ET.SubElement(case, words[each.outcome], message=said)
         else:

@@ -1,9 +1,9 @@
 """Results over time as people read them."""
 
-from bench.history import Group, History, Point, Trend
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Section, document, section
 from bench.report.words import ABSENT, Table, percent
+from bench.results.history import Group, History, Point, Trend
 
 SHOWN = 60
 """Rows of a trend's table; changes are always shown."""

@@ -1,92 +1,54 @@
 """Two results against each other: what differs between them, and what that did to the overheads.
 
-Rule 1: only overheads are compared, never absolutes: what a checkout costs in microseconds is the
-machine's affair, what tracing adds to it in per cent is tracing's.
-Rule 2: what differs is said before any figure; what makes figures incomparable forbids the verdict.
-Rule 3: the words and the statistics of a verdict are those of a run.
+Only changes against each run's own baseline are compared, never absolutes: what a request costs in
+microseconds is the machine's affair, what tracing adds to it in percent is tracing's. What differs is
+told before any figure; what makes figures incomparable forbids the verdict.
 """
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.differences import Difference, Measured, differences
-from bench.analysis.records import Overhead, SetupSummary, Summary
-from bench.model import CONTROL, SCHEMA, TWIN, Plan
-from bench.overhead import verdict
-from bench.analysis.stats import Estimate, t_quantile
-from bench.micro.timings import MicroSummary, Timing
+from bench.analysis.records import Change, Cost, SetupSummary, Summary, Throughput
+from bench.analysis.stats import Estimate, welch
+from bench.analysis.summary import verdict
+from bench.app.records import CONTROL, TWIN
+from bench.plan.records import SCHEMA
+from bench.results.differences import Difference, RunSide, differences
 
-CONFIDENCE, DELTA = 0.95, 0.02
-"""Of microbenchmarks; a run has its own in its plan."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Side:
-    """A set-up's overhead in one of the results."""
-
-    ratio: float
-    low: float
-    high: float
-    cpu_s: float
-    cpu_low_s: float
-    cpu_high_s: float
+Figure: TypeAlias = Cost | Throughput | Change
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Comparison:
-    """A set-up in two results.
+class FigureChange:
+    """A figure of a set-up in two results.
 
     Attributes:
         setup: its name.
-        before: its overhead in the first.
+        figure: light CPU, busy CPU, throughput, p50, p90 or p99.
+        before: change against the baseline in the first result.
         after: in the second.
-        ratio: (1 + overhead after) / (1 + overhead before) - 1: how much more or less a checkout costs
-            in the second, as far as tracing is the reason.
+        ratio: (1 + after) / (1 + before) - 1.
         low: lower end of its interval.
         high: upper end.
-        mde: smallest change that would have been claimed with 80 % power.
         verdict: in the words of a run.
         invalid: whether there must be none.
     """
 
     setup: str
-    before: Side
-    after: Side
+    figure: str
+    before: float
+    after: float
     ratio: float
     low: float
     high: float
-    mde: float
     verdict: str
     invalid: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OperationChange:
-    """A microbenchmark in two results: its ratio to plain Python.
-
-    Attributes:
-        name: of the operation.
-        before: times the reference in the first.
-        after: in the second.
-        ratio: the second over the first, less one.
-        low: lower end of the interval; absent where a side has no interval.
-        high: upper end.
-        verdict: in the words of a run.
-    """
-
-    name: str
-    before: float
-    after: float
-    ratio: float
-    low: float | None
-    high: float | None
-    verdict: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Compared:
+class Comparison:
     """Two results against each other.
 
     Attributes:
@@ -94,33 +56,25 @@ class Compared:
         before: name of the first result.
         after: name of the second.
         differences: what is not the same.
-        setups: those that are in both.
-        missing: those that are in one of them only.
-        operations: microbenchmarks that are in both.
-        sound: whether the microbenchmarks of both sides are valid.
+        changes: figures that are in both.
+        missing: set-ups that are in one of them only.
     """
 
     schema: int = SCHEMA
     before: str
     after: str
     differences: tuple[Difference, ...]
-    setups: tuple[Comparison, ...]
+    changes: tuple[FigureChange, ...]
     missing: tuple[str, ...]
-    operations: tuple[OperationChange, ...]
-    sound: bool = True
-
-    @property
-    def comparable(self) -> bool:
-        """Whether nothing forbids comparing the two as wholes."""
-        return not any(each.decisive and each.setup is None for each in self.differences)
 
     @property
     def valid(self) -> bool:
-        """Whether every verdict counts."""
-        return self.comparable and self.sound and not any(each.invalid for each in self.setups)
+        """True if every verdict counts."""
+        decisive = any(each.decisive and each.setup is None for each in self.differences)
+        return not decisive and not any(change.invalid for change in self.changes)
 
 
-def compare(before: Measured, after: Measured, results: int = 1) -> Compared:
+def compare(before: RunSide, after: RunSide, results: int = 1) -> Comparison:
     """The second result against the first.
 
     Args:
@@ -131,164 +85,102 @@ def compare(before: Measured, after: Measured, results: int = 1) -> Compared:
     found = tuple(differences(before, after))
     whole = next((each.what for each in found if each.decisive and each.setup is None), None)
     reasons = {each.setup: each.what for each in found if each.decisive and each.setup is not None}
-    names = [_overheads(each.summary) for each in (before, after)]
-    both = [name for name in names[0] if name in names[1]]
-    return Compared(
+    sides = [_setups(side.summary) for side in (before, after)]
+    both = [name for name in sides[0] if name in sides[1]]
+    widening = math.fsum(bias(side.summary) for side in (before, after))
+    changes = [
+        change
+        for name in both
+        for change in _changes(
+            sides[0][name], sides[1][name], before.summary, widening, len(both) * results,
+            whole or reasons.get(name),
+        )
+    ]  # fmt: skip
+    return Comparison(
         before=before.name,
         after=after.name,
         differences=found,
-        setups=tuple(
-            _compared(
-                names[0][name], names[1][name], _widening(before, after), len(both) * results,
-                before.summary.plan if before.summary else None,
-                whole or reasons.get(name),
-            )
-            for name in both
-        ),
-        missing=tuple(sorted(set(names[0]) ^ set(names[1]))),
-        operations=tuple(_operations(before.micro, after.micro, results)),
-        sound=all(each.micro.valid for each in (before, after) if each.micro),
-    )  # fmt: skip
+        changes=tuple(changes),
+        missing=tuple(sorted(set(sides[0]) ^ set(sides[1]))),
+    )
 
 
-def _overheads(summary: Summary | None) -> dict[str, SetupSummary]:
-    """The set-ups that have a figure, but for the control, whose cost is ours."""
-    if summary is None:
-        return {}
-    return {each.name: each for each in summary.setups if each.overhead and each.name != CONTROL}
+def several(sides: Sequence[RunSide]) -> tuple[Comparison, ...]:
+    """Every result against the first."""
+    return tuple(compare(sides[0], side, len(sides) - 1) for side in sides[1:])
 
 
-def _compared(  # noqa: PLR0913, PLR0917 - what a verdict depends on
+def _setups(summary: Summary) -> dict[str, SetupSummary]:
+    """The set-ups that are compared; what the control costs is ours."""
+    return {setup.name: setup for setup in summary.setups if setup.name not in {CONTROL, summary.baseline}}
+
+
+def figures_of(setup: SetupSummary) -> Iterator[tuple[str, Figure]]:
+    """A set-up's figures with their names."""
+    if setup.light:
+        yield "light CPU", setup.light
+    if setup.busy:
+        yield "busy CPU", setup.busy
+    if setup.throughput:
+        yield "throughput", setup.throughput
+    if setup.latency:
+        yield from setup.latency.changes.items()
+
+
+def _changes(  # noqa: PLR0913, PLR0917 - what a verdict depends on
     before: SetupSummary,
     after: SetupSummary,
+    summary: Summary,
     widening: float,
     family: int,
-    plan: Plan | None,
     forbidden: str | None,
-) -> Comparison:
-    one, other = before.overhead, after.overhead
-    if one is None or other is None or plan is None:
-        raise ValueError(before.name)
-    change = worded(
-        change_of(_estimate(one), _estimate(other), family), plan.confidence, plan.delta, widening
-    )
-    gate = forbidden or ("gate" if before.invalid or after.invalid else None)
-    return Comparison(
-        setup=before.name,
-        before=_side(one),
-        after=_side(other),
-        ratio=change.ratio,
-        low=change.low,
-        high=change.high,
-        mde=change.mde,
-        verdict=verdict(before.name, change, gate, plan.delta),
-        invalid=gate is not None,
-    )
+) -> Iterator[FigureChange]:
+    others = dict(figures_of(after))
+    plan = summary.plan
+    for name, figure in figures_of(before):
+        one, other = estimate_of(figure), estimate_of(others[name]) if name in others else None
+        if one is None or other is None:
+            continue
+        change = welch(one, other, family)
+        low, high = change.interval(plan.confidence)
+        claim_low, claim_high = change.claim(plan.confidence)
+        cost = Cost(
+            ratio=math.expm1(change.log_ratio),
+            low=math.expm1(low),
+            high=math.expm1(high),
+            mde=math.expm1(change.mde(plan.confidence) + widening),
+            claim_low=math.expm1(claim_low - widening),
+            claim_high=math.expm1(claim_high + widening),
+            negligible=change.within(plan.delta, widening),
+        )
+        why = forbidden or ("one of the runs is not valid" if before.invalid or after.invalid else None)
+        yield FigureChange(
+            setup=before.name,
+            figure=name,
+            before=math.expm1(one.log_ratio),
+            after=math.expm1(other.log_ratio),
+            ratio=math.expm1(change.log_ratio),
+            low=math.expm1(low),
+            high=math.expm1(high),
+            # What changed between two runs is no overhead.
+            verdict=verdict(before.name, cost, why, plan.delta).replace("overhead", "change", 1),
+            invalid=why is not None,
+        )
 
 
-Known: TypeAlias = tuple[float, float, float]
-"""A log ratio, its standard error, and the degrees of freedom of that."""
-
-
-def _estimate(overhead: Overhead) -> Known:
-    return math.log1p(overhead.ratio), overhead.standard_error, overhead.df
-
-
-def change_of(before: Known, after: Known, family: int = 1) -> Estimate:
-    """The log of how one figure changed to another, from two runs that share nothing.
-
-    The squares of the standard errors add up; their degrees of freedom are put together as Welch
-    and Satterthwaite did (1946). Claims hold for `family` changes at once (Bonferroni).
-    """
-    variances = before[1] ** 2, after[1] ** 2
-    heads = variances[0] ** 2 / before[2] + variances[1] ** 2 / after[2]
+def estimate_of(figure: Figure) -> Estimate | None:
+    """A stored figure as an estimate; None where it has no standard error."""
+    if figure.ratio is None or figure.standard_error is None or figure.df is None or figure.ratio <= -1:
+        return None
     return Estimate(
-        log_ratio=after[0] - before[0],
-        standard_error=math.sqrt(sum(variances)),
-        df=sum(variances) ** 2 / heads if heads else before[2] + after[2],
-        family=max(family, 1),
-        correlation=None,
-        pooled=False,
+        log_ratio=math.log1p(figure.ratio), standard_error=figure.standard_error, df=figure.df
     )
-
-
-def worded(change: Estimate, confidence: float, delta: float, widening: float = 0.0) -> Overhead:
-    """A change as an overhead, so that it gets the verdict of one."""
-    low, high = change.interval(confidence)
-    claim_low, claim_high = change.claim(confidence)
-    return Overhead(
-        ratio=math.expm1(change.log_ratio),
-        low=math.expm1(low),
-        high=math.expm1(high),
-        claim_low=math.expm1(claim_low - widening),
-        claim_high=math.expm1(claim_high + widening),
-        mde=math.expm1(change.mde(confidence) + widening),
-        negligible=change.within(delta, widening),
-        cpu_s=0.0,
-        cpu_low_s=0.0,
-        cpu_high_s=0.0,
-        standard_error=change.standard_error,
-        df=change.df,
-    )
-
-
-def _side(overhead: Overhead) -> Side:
-    return Side(**{each.name: getattr(overhead, each.name) for each in fields(Side)})
-
-
-def _widening(*sides: Measured) -> float:
-    """What identical set-ups differ by in these runs, where their interval excludes 0."""
-    return math.fsum(bias(each.summary) for each in sides if each.summary)
 
 
 def bias(summary: Summary) -> float:
     """The log of what a run's twin differs by, where its interval excludes 0; else 0."""
-    twin = next((each.overhead for each in summary.setups if each.name == TWIN), None)
-    return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio))
-
-
-# ---------------------------------------------------------------- microbenchmarks
-
-
-def _operations(
-    before: MicroSummary | None, after: MicroSummary | None, results: int
-) -> Iterator[OperationChange]:
-    """Each operation that is in both; claims hold for all of them at once (Bonferroni)."""
-    if before is None or after is None:
-        return
-    others = {timing.name: timing for timing in after.timings}
-    both = [(timing, others[timing.name]) for timing in before.timings if timing.name in others]
-    for one, other in both:
-        yield _operation(one, other, len(both) * results)
-
-
-def _operation(before: Timing, after: Timing, family: int) -> OperationChange:
-    sides = _logs(before), _logs(after)
-    ratio = after.ratio.value / before.ratio.value - 1
-    shown = None
-    if sides[0] and sides[1]:
-        shown = worded(change_of(sides[0], sides[1], family), CONFIDENCE, DELTA)
-    return OperationChange(
-        name=before.name,
-        before=before.ratio.value,
-        after=after.ratio.value,
-        ratio=ratio,
-        low=shown.low if shown else None,
-        high=shown.high if shown else None,
-        verdict=verdict(before.name, shown, None, DELTA),
-    )
-
-
-def _logs(timing: Timing) -> Known | None:
-    """The log of an operation's ratio, with its error from its interval; absent without one."""
-    low, high = timing.ratio.low, timing.ratio.high
-    if low is None or high is None:
-        return None
-    df = timing.rounds - 1.0
-    half = (math.log(high) - math.log(low)) / 2
-    return math.log(timing.ratio.value), half / t_quantile(0.5 + CONFIDENCE / 2, df), df
-
-
-def several(results: Sequence[Measured]) -> tuple[Compared, ...]:
-    """Every result against the first."""
-    return tuple(compare(results[0], each, len(results) - 1) for each in results[1:])
+    twin = summary.setup(TWIN)
+    cost = (twin.light or twin.busy) if twin else None
+    if cost is None or cost.ratio is None or cost.low is None or cost.high is None:
+        return 0.0
+    return 0.0 if cost.low <= 0.0 <= cost.high else abs(math.log1p(cost.ratio))

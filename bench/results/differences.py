@@ -1,30 +1,36 @@
 """What is not the same in two results.
 
-Rule 1: everything that differs is said; what makes a checkout another piece of work forbids a comparison.
+Everything that differs is told; what makes a request another piece of work forbids a comparison. What
+moves percentages (CPU model, arrival rate, number of instances) is told as that.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
-from bench.analysis.records import Summary
-from bench.model import BASELINE, CONTROL, Machine, Plan
-from bench.micro.timings import MicroSummary
+import msgspec
 
-NOT_COMPARED = {"started", "packages", "setups"}
+from bench.analysis.records import Summary
+from bench.app.records import BASELINE, CONTROL
+from bench.plan.records import Machine, Plan
+
+NOT_COMPARED = {"started", "packages", "app_packages", "setups"}
 """Fields of a machine that differ always, or are looked at one by one."""
 PLANNED = {
     "method": "the method",
-    "windows": "windows of an epoch",
     "epochs": "epochs",
-    "window_s": "length of a window, s",
-    "utilisation": "utilisation aimed at",
-    "connections": "connections to an upstream",
+    "light": "light load",
+    "busy": "busy load",
+    "users": "users of a closed loop",
     "timeout_s": "timeout, s",
     "workers": "load workers",
-    "collector": "collector between services and sink",
+    "collector": "collector between application and sink",
+    "scale_timers": "timers scaled",
 }
-DECISIVE = {"method", "connections", "pinned", "elsewhere"}
-"""Differences after which a checkout is not the same work."""
+DECISIVE = {"method", "pinned", "elsewhere", "app"}
+"""Differences after which a request is not the same work."""
+WATCHED = ("opentelemetry", "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio")
+"""Packages that can matter to a figure."""
+MOVES = "percentages move with it"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +43,7 @@ class Difference:
         before: in the first.
         after: in the second.
         decisive: whether figures of the two must not be compared because of it.
-        setup: the one whose figures that is about; absent: all.
+        setup: the one whose figures that is about; None: all.
     """
 
     area: str
@@ -49,91 +55,84 @@ class Difference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Measured:
-    """One result, as far as it is compared.
+class RunSide:
+    """One of the results that are compared.
 
     Attributes:
         name: of its folder.
-        summary: of a run; absent where there was none.
-        micro: microbenchmarks; absent where there were none.
-        machine: what it was measured on; absent where nobody wrote it down.
+        summary: what it found.
+        machine: what it was measured on; None where nobody wrote it down.
     """
 
     name: str
-    summary: Summary | None = None
-    micro: MicroSummary | None = None
+    summary: Summary
     machine: Machine | None = None
 
 
-def differences(before: Measured, after: Measured) -> Iterator[Difference]:
+def differences(before: RunSide, after: RunSide) -> Iterator[Difference]:
     """Everything that is not the same, in reading order."""
     if before.machine and after.machine:
         yield from _machines(before.machine, after.machine)
-    one, other = before.summary, after.summary
-    if one and other:
-        yield from _plans(one.plan, other.plan)
-    if before.micro and after.micro:
-        yield from _micros(before.micro, after.micro)
+    yield from _plans(before.summary.plan, after.summary.plan)
 
 
 def _machines(before: Machine, after: Machine) -> Iterator[Difference]:
     for field in fields(Machine):
         if field.name in NOT_COMPARED:
             continue
-        values = getattr(before, field.name), getattr(after, field.name)
-        if values[0] != values[1]:
-            yield Difference(
-                area="machine",
-                what=field.name.replace("_", " "),
-                before=_shown(values[0]),
-                after=_shown(values[1]),
-            )
-    for name in sorted({*before.packages, *after.packages}):
-        versions = before.packages.get(name), after.packages.get(name)
-        if versions[0] != versions[1]:
-            yield Difference(
-                area="packages", what=name, before=_shown(versions[0]), after=_shown(versions[1])
-            )
+        one, other = getattr(before, field.name), getattr(after, field.name)
+        if one != other:
+            what = field.name.replace("_", " ")
+            what += f" ({MOVES})" if field.name == "cpu" else ""
+            yield Difference(area="machine", what=what, before=_shown(one), after=_shown(other))
+    versions = before.packages | before.app_packages, after.packages | after.app_packages
+    rest = 0
+    for name in sorted({*versions[0], *versions[1]}):
+        one, other = versions[0].get(name, ""), versions[1].get(name, "")
+        if one != other:
+            if name.startswith(WATCHED):
+                yield Difference(area="packages", what=name, before=one or "-", after=other or "-")
+            else:
+                rest += 1
+    if rest:
+        yield Difference(area="packages", what="others", before="", after=f"{rest} differ")
 
 
 def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
+    yield from _differs("app", "the application", _app(before), _app(after))
     for name, what in PLANNED.items():
         yield from _differs(name, what, getattr(before, name), getattr(after, name))
-    yield from _differs("pinned", "services pinned", bool(before.services_cpus), bool(after.services_cpus))
-    yield from _differs("elsewhere", "fleets that run elsewhere", bool(before.targets), bool(after.targets))
-    yield from _loads(before, after)
+    yield from _differs("pinned", "application pinned", bool(before.services_cpus), bool(after.services_cpus))
+    yield from _differs("elsewhere", "instances that run elsewhere", bool(before.targets), bool(after.targets))
+    rates = [round(max(plan.rates.values(), default=0.0), 1) for plan in (before, after)]
+    yield from _differs("rate", f"light rate per s ({MOVES})", *rates)
+    counts = len(before.setups), len(after.setups)
+    yield from _differs("instances", f"instances that take turns ({MOVES})", *counts)
     setups = [{setup.name: setup for setup in plan.setups} for plan in (before, after)]
-    for name in setups[0]:
-        if name not in setups[1] or name == CONTROL:
+    for name, setup in setups[0].items():
+        other = setups[1].get(name)
+        if other is None or name == CONTROL:
             continue
-        one, other = setups[0][name].env, setups[1][name].env
-        if one != other:
+        if (setup.tracing, setup.spans, setup.env) != (other.tracing, other.spans, other.env):
             yield Difference(
                 area="set-up",
-                what=f"environment of {name}",
-                before=_shown(one),
+                what=f"how {name} is traced",
+                before=_shown(setup),
                 after=_shown(other),
                 decisive=True,
                 setup=None if name == BASELINE else name,
             )
-    counts = len(before.setups), len(after.setups)
-    yield from _differs("fleets", "fleets that take turns on the services' CPUs", *counts)
 
 
-def _micros(before: MicroSummary, after: MicroSummary) -> Iterator[Difference]:
-    sides = [
-        {
-            "rounds": each.run.rounds,
-            "fast, all CPUs at the same time": each.run.fast,
-            "what speaks against it": tuple(caveat.code for caveat in each.caveats),
-        }
-        for each in (before, after)
-    ]
-    for what, value in sides[0].items():
-        if value != sides[1][what]:
-            yield Difference(
-                area="microbenchmarks", what=what, before=_shown(value), after=_shown(sides[1][what])
-            )
+def _app(plan: Plan) -> str:
+    """What makes a request another piece of work: processes and requests."""
+    return msgspec.json.encode(
+        (
+            plan.app.name,
+            [(process.name, process.command) for process in plan.app.process],
+            [(request.method, request.path, request.content) for request in plan.app.request],
+        )
+    ).decode()
 
 
 def _differs(name: str, what: str, before: object, after: object) -> Iterator[Difference]:
@@ -143,28 +142,7 @@ def _differs(name: str, what: str, before: object, after: object) -> Iterator[Di
         )
 
 
-def _loads(before: Plan, after: Plan) -> Iterator[Difference]:
-    """The checkouts per second that one fleet gets: they decide how large batches are."""
-    rates = [plan.rate_per_s / max(len(plan.setups), 1) for plan in (before, after)]
-    if not all(rates):
-        return
-    factor = max(rates) / min(rates)
-    if factor > 1.05:
-        yield Difference(
-            area="plan",
-            what="checkouts per second and fleet",
-            before=f"{rates[0]:.2f}",
-            after=f"{rates[1]:.2f}",
-        )
-
-
 def _shown(value: object) -> str:
-    if value is None or value in ("", (), {}):
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return " ".join(f"{name}={each}" for name, each in value.items())
-    if isinstance(value, tuple):
-        return ", ".join(map(str, value))
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    """A value as a short text."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    return text if len(text) <= 90 else f"{text[:87]}..."

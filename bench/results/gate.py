@@ -1,9 +1,8 @@
-"""A run against budgets: may this change be merged?
+"""A run against thresholds: may this change be merged?
 
-Rule 1: it fails when the overhead is surely over its budget: when the lower end of the interval is.
-Rule 2: what is invalid, lossy or cut short never passes, whatever its figures say; nor does a run that
-could not have found an overhead.
-Rule 3: the intervals are those that hold for all set-ups at once, as for every claim.
+It fails when the overhead is surely over its threshold: when the lower end of the interval is. What is
+invalid, lossy or cut short never passes, whatever its figures say; nor does a run that could not have
+found an overhead. The intervals are those that hold for all set-ups at once, as for every claim.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from bench.plan.records import SCHEMA
 
 
 class Outcome(StrEnum):
-    """Of a budget."""
+    """Of a threshold."""
 
     PASS = "pass"  # noqa: S105 - a word
     INCONCLUSIVE = "inconclusive"
@@ -28,12 +27,12 @@ BLIND = ("no-twin", "no-control", "control-weak", "ledger-blind")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
+class Threshold:
     """How much a set-up may cost.
 
     Attributes:
         setup: its name.
-        ratio: largest overhead, of the baseline's CPU per checkout (0.8 is 80 %).
+        ratio: largest overhead, of the baseline's CPU per request (0.8 is 80 %).
     """
 
     setup: str
@@ -41,21 +40,21 @@ class Budget:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """A set-up against its budget.
+class Judgement:
+    """A set-up against its threshold.
 
     Attributes:
         setup: its name.
-        budget: largest overhead allowed.
-        ratio: overhead found; absent where there is none.
+        threshold: largest overhead allowed.
+        ratio: overhead found; None where there is none.
         low: lower end of the interval that the outcome rests on.
         high: upper end.
-        outcome: of it.
+        outcome: of the threshold.
         why: in a sentence.
     """
 
     setup: str
-    budget: float
+    threshold: float
     ratio: float | None
     low: float | None
     high: float | None
@@ -65,80 +64,84 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """A run against all its budgets.
+    """A run against all its thresholds.
 
     Attributes:
         schema: format of this record.
         outcome: the worst of them.
-        strict: whether an upper end over the budget fails, too.
-        judged: one a budget.
+        strict: whether an upper end over the threshold fails, too.
+        judgements: one for every threshold.
     """
 
     schema: int = SCHEMA
     outcome: Outcome
     strict: bool
-    judged: tuple[Judged, ...]
+    judgements: tuple[Judgement, ...]
 
 
 def judge(
-    summary: Summary, budgets: Sequence[Budget], *, strict: bool = False, fault: str | None = None
+    summary: Summary, thresholds: Sequence[Threshold], *, strict: bool = False, fault: str | None = None
 ) -> Gate:
-    """A run against its budgets.
+    """A run against its thresholds.
 
     Args:
-        summary: of the run; it has to have every budget's set-up.
-        budgets: one or more.
-        strict: whether an upper end over the budget fails, too.
-        fault: why its folder does not say what was measured; absent if it does.
+        summary: of the run; it has to have every threshold's set-up.
+        thresholds: one or more.
+        strict: whether an upper end over the threshold fails, too.
+        fault: why its folder does not say what was measured; None if it does.
     """
     setups = {setup.name: setup for setup in summary.setups}
     forbidden, blind = fault or _forbidden(summary), _blind(summary)
-    judged = tuple(_judged(setups[each.setup], each, forbidden, blind, strict=strict) for each in budgets)
-    worst = max((each.outcome for each in judged), key=list(Outcome).index)
-    return Gate(outcome=worst, strict=strict, judged=judged)
+    judgements = tuple(
+        _judge(setups[threshold.setup], threshold, forbidden, blind, strict=strict)
+        for threshold in thresholds
+    )
+    worst = max((judgement.outcome for judgement in judgements), key=list(Outcome).index)
+    return Gate(outcome=worst, strict=strict, judgements=judgements)
 
 
 def _forbidden(summary: Summary) -> str | None:
-    """Why nothing of a run may pass; absent if it may."""
+    """Why nothing of a run may pass; None if it may."""
     if not summary.complete:
         return "the run was not carried out to its end"
-    lossy = [setup.name for setup in summary.setups if not setup.ledger.balanced]
+    lossy = [setup.name for setup in summary.setups if setup.ledger.balanced is False]
     if lossy:
         return f"the ledger of {', '.join(lossy)} does not balance"
-    codes = sorted({each.code for each in summary.caveats if each.severity is Severity.INVALID})
+    reasons = [caveat.message for caveat in summary.caveats if caveat.severity is Severity.INVALID]
     if not summary.valid:
-        return f"the run is invalid ({', '.join(codes) or 'no figures'})"
+        return f"the run is not valid: {reasons[0] if reasons else 'it has no figures'}"
     return None
 
 
 def _blind(summary: Summary) -> str | None:
-    """What keeps a run from proving that it can see; absent if it does."""
-    codes = [each.code for each in summary.caveats if each.code in BLIND]
-    return f"the run does not prove that it can see ({', '.join(sorted(set(codes)))})" if codes else None
+    """What keeps a run from proving that it can find an overhead; None if it does."""
+    reasons = [caveat.message for caveat in summary.caveats if caveat.code in BLIND]
+    return f"the run does not prove that it finds an overhead: {reasons[0]}" if reasons else None
 
 
-def _judged(
-    setup: SetupSummary, budget: Budget, forbidden: str | None, blind: str | None, *, strict: bool
-) -> Judged:
-    found = setup.overhead
-    if forbidden is not None or found is None or setup.invalid:
+def _judge(
+    setup: SetupSummary, threshold: Threshold, forbidden: str | None, blind: str | None, *, strict: bool
+) -> Judgement:
+    cost = setup.light or setup.busy
+    low, high = (cost.claim_low, cost.claim_high) if cost else (None, None)
+    if forbidden is not None or low is None or high is None or setup.invalid:
         outcome, why = Outcome.INVALID, forbidden or setup.verdict
-    elif found.claim_low > budget.ratio:
-        outcome, why = Outcome.FAIL, "the whole interval is over the budget"
-    elif found.claim_high <= budget.ratio and blind is None:
-        outcome, why = Outcome.PASS, "the whole interval is within the budget"
-    elif found.claim_high <= budget.ratio:
+    elif low > threshold.ratio:
+        outcome, why = Outcome.FAIL, "the whole interval is over the threshold"
+    elif high <= threshold.ratio and blind is None:
+        outcome, why = Outcome.PASS, "the whole interval is within the threshold"
+    elif high <= threshold.ratio:
         outcome, why = Outcome.INCONCLUSIVE, blind or ""
     elif strict:
-        outcome, why = Outcome.FAIL, "the interval reaches over the budget, and the gate is strict"
+        outcome, why = Outcome.FAIL, "the interval reaches over the threshold, and the gate is strict"
     else:
-        outcome, why = Outcome.INCONCLUSIVE, "the budget lies inside the interval: measure longer"
-    return Judged(
+        outcome, why = Outcome.INCONCLUSIVE, "the threshold lies inside the interval: measure longer"
+    return Judgement(
         setup=setup.name,
-        budget=budget.ratio,
-        ratio=found.ratio if found else None,
-        low=found.claim_low if found else None,
-        high=found.claim_high if found else None,
+        threshold=threshold.ratio,
+        ratio=cost.ratio if cost else None,
+        low=low,
+        high=high,
         outcome=outcome,
         why=why,
     )

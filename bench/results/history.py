@@ -1,18 +1,23 @@
 """Results over time: a trend per set-up, among those that can be compared.
 
-Rule 1: only what was measured alike is in one trend: same machine, same method, same work.
-Rule 2: a change is marked where the intervals support one, all results of all trends considered at once.
-Rule 3: of a summary only what a trend needs is read: a thousand results are looked at at once.
+Only what was measured alike is in one trend: same application, same machine, same method. A change is
+marked where the intervals support one, all results of all trends considered at once. Of a summary only
+what a trend needs is read: a thousand results are looked at at once.
 """
 
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from scipy import special
 
-from bench.model import BASELINE, CONTROL, SCHEMA, TWIN, Machine, Plan
+from bench.app.records import BASELINE, CONTROL, TWIN
+from bench.errors import ResultsError
+from bench.plan.records import SCHEMA, Machine, Plan
+from bench.results.folder import SUMMARY
+from bench.results.store import PLAN, read_machine, read_record
 
 CONFIDENCE = 0.95
 TINY = 1e-12
@@ -24,14 +29,14 @@ WATCHED = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PastOverhead:
-    """As much of an overhead as a trend needs."""
+class PastCost:
+    """As much of a cost as a trend needs."""
 
-    ratio: float
-    low: float
-    high: float
-    standard_error: float
-    df: float
+    ratio: float | None = None
+    low: float = 0.0
+    high: float = 0.0
+    standard_error: float = 0.0
+    df: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +45,14 @@ class PastSetup:
 
     name: str
     invalid: bool
-    overhead: PastOverhead | None
+    light: PastCost | None = None
+    busy: PastCost | None = None
+
+    @property
+    def overhead(self) -> PastCost | None:
+        """The figure that the verdict rests on; None for the baseline."""
+        cost = self.light or self.busy
+        return cost if cost and cost.ratio is not None else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +60,6 @@ class PastRun:
     """As much of a run's summary."""
 
     schema: int
-    baseline: str
     valid: bool
     plan: Plan
     setups: tuple[PastSetup, ...]
@@ -73,7 +84,7 @@ class Point:
         ratio: the overhead.
         low: lower end of its interval.
         high: upper end.
-        invalid: whether a gate forbids the figure; it is shown and never compared.
+        invalid: whether a check forbids the figure; it is shown and never compared.
         change: against the level since the last change, where the intervals support one: the ratio,
             and the ends of its interval.
         versions: packages and Python, where they differ from the result before.
@@ -157,12 +168,11 @@ def _key(found: Past) -> tuple[str, ...]:
     """What has to be alike for two results to be compared; the words of a group."""
     machine, plan = found.machine, found.run.plan
     return (
-        f"{machine.cpu}, {machine.cpus_usable} CPUs usable",
-        "services pinned" if plan.services_cpus else "not pinned",
-        *(("fleets elsewhere",) if plan.targets else ()),
+        f"{plan.app.name} on {machine.cpu}, {machine.cpus_usable} CPUs usable",
+        "application pinned" if plan.services_cpus else "not pinned",
+        *(("instances elsewhere",) if plan.targets else ()),
         *((f"through {plan.collector}",) if plan.collector else ()),
         *(_environment(plan)),
-        f"{plan.connections} connections to an upstream",
         f"method {plan.method}",
     )
 
@@ -176,11 +186,14 @@ def _environment(plan: Plan) -> tuple[str, ...]:
 def _group(key: tuple[str, ...], mine: Sequence[Past]) -> Group:
     rows: defaultdict[tuple[str, str], list[tuple[Past, PastSetup]]] = defaultdict(list)
     for result in mine:
-        envs = {setup.name: setup.env for setup in result.run.plan.setups}
+        envs = {
+            setup.name: (setup.tracing, setup.spans, sorted(setup.env.items()))
+            for setup in result.run.plan.setups
+        }
         for setup in result.run.setups:
             if setup.overhead is not None and setup.name != CONTROL:
                 # A set-up with another environment is another set-up, whatever it is called.
-                rows[setup.name, str(sorted(envs.get(setup.name, {}).items()))].append((result, setup))
+                rows[setup.name, str(envs.get(setup.name))].append((result, setup))
     return Group(
         what=", ".join(key),
         results=len(mine),
@@ -202,7 +215,7 @@ def _points(mine: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Point,
             Point(
                 result=result.name,
                 started=result.machine.started,
-                ratio=overhead.ratio,
+                ratio=overhead.ratio or 0.0,
                 low=overhead.low,
                 high=overhead.high,
                 invalid=setup.invalid,
@@ -248,7 +261,7 @@ def _changes(mine: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, t
         if overhead is None or setup.invalid:
             continue
         now = _Level(
-            log=math.log1p(overhead.ratio),
+            log=math.log1p(overhead.ratio or 0.0),
             variance=overhead.standard_error**2,
             df=overhead.df,
             bias=_bias(result.run),
@@ -272,7 +285,7 @@ def _changes(mine: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, t
 
 def _bias(run: PastRun) -> float:
     twin = next((each.overhead for each in run.setups if each.name == TWIN), None)
-    return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio))
+    return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio or 0.0))
 
 
 def _versions(before: Machine, after: Machine) -> Iterator[str]:
@@ -287,3 +300,56 @@ def _differs(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> 
     versions = before.get(name, "-"), after.get(name, "-")
     if versions[0] != versions[1]:
         yield f"{name} {versions[0]} to {versions[1]}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Schema:
+    """What every version of a summary has."""
+
+    schema: int | None = None
+
+
+def past(folder: Path) -> History:
+    """All runs in a folder's folders; what cannot be read is named and left out.
+
+    Raises:
+        ResultsError: it is no folder, or holds no run.
+    """
+    if not folder.is_dir():
+        raise ResultsError(
+            f"{folder} is not a folder", "name one that holds results folders, such as results/"
+        )
+    found: list[Past] = []
+    skipped: dict[str, str] = {}
+    others: list[str] = []
+    for path in sorted(path for path in folder.iterdir() if path.is_dir()):
+        try:
+            if (path / SUMMARY).exists() or (path / PLAN).exists():
+                found.append(_past(path))
+            else:
+                others.append(path.name)
+        except ResultsError as error:
+            skipped[path.name] = f"{error} ({error.hint})"
+    if not found and not skipped:
+        raise ResultsError(
+            f"{folder} holds no runs", "name the folder that holds results folders, such as results/"
+        )
+    return history(found, skipped, others)
+
+
+def _past(path: Path) -> Past:
+    """A run, as far as a trend needs it."""
+    summary = path / SUMMARY
+    if not (path / PLAN).exists():
+        raise ResultsError(f"{PLAN} is missing", "without it nothing of the run can be made again")
+    if not summary.exists():
+        raise ResultsError(f"it has no {SUMMARY}", f"`tracing-overhead report {path.name}` makes it")
+    schema = read_record(summary, _Schema).schema
+    if schema != SCHEMA:
+        raise ResultsError(
+            f"{SUMMARY} has schema {schema}, and this version reads schema {SCHEMA}",
+            "read it with its own version",
+        )
+    return Past(
+        name=path.name, run=read_record(summary, PastRun), machine=read_machine(path) or Machine()
+    )

@@ -5,7 +5,7 @@ the same instances, right after the turns, with as many seconds in all: only the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,7 +89,6 @@ class _TrialLog(NoLog):
     """Measures one after the other while the last epoch's instances still run."""
 
     after: Callable[[int], None]
-    costs: dict[str, float] = field(default_factory=dict)
 
     def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
         """The instances of an epoch are about to be stopped."""
@@ -162,3 +161,8 @@ def _require(run: Run) -> Run:
     if not run.complete:
         raise KeyboardInterrupt
     return run
+
+
+def seeded(plan: Plan, number: int) -> Plan:
+    """The plan of one trial: orders and times of its own."""
+    return replace(plan, seed=plan.seed + number)

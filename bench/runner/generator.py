@@ -1,9 +1,8 @@
 """What the load generator itself costs, beside Locust's own users and wrk, on the same echo service.
 
-Rule 1: everybody takes turns, in shuffled order, round after round: a generator that is measured
-while the machine is slow looks dear.
-Rule 2: CPU is that of the generator's process per completed request; the echo service is not counted.
-Rule 3: only an open loop knows how late it sends; closed loops have no lag to show.
+Everybody takes turns, in shuffled order, round after round: a generator that is measured while the
+machine is slow looks dear. CPU is that of the generator's process per completed request; the echo service
+is not counted. Only an open loop knows how late it sends; closed loops have no lag to show.
 """
 
 import json
@@ -21,16 +20,21 @@ import numpy as np
 import psutil
 
 from bench.analysis import stats
-from bench.runner.run import Progress
-from bench.errors import MeasurementError, ServiceError
 from bench.analysis.records import Generator
+from bench.app.records import Request
+from bench.errors import MeasurementError, ServiceError
+from bench.plan.records import Arrival, Row
+from bench.runner.run import Progress
 from bench.testbed.echo import start_echo
-from bench.load import Load
+from bench.testbed.instance import memory_of
+from bench.testbed.load import Load, Order, kinds_of
 from bench.testbed.machine import split_cpus
-from bench.meter import cpu_ns, memory_bytes
-from bench.model import CREATED, Arrival
+from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.process import ROOT, Child, plain_environ
 
+ECHO = Request(method="POST", path="/", json={"items": [1, 2], "amount": 12_997}, expect=201)
+"""What everybody sends to the echo service."""
+LEAD_S = 0.1
 ROUNDS = 6
 SLICE_S = 2.0
 RATE_PER_S = 400.0
@@ -62,7 +66,8 @@ def compare(shown: Progress, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...
         ServiceError: a process does not start or ended.
         MeasurementError: requests failed.
     """
-    _, services_cpus, other_cpus = split_cpus(pinned=True)
+    cpus = split_cpus(pinned=True)
+    services_cpus, other_cpus = cpus.services, cpus.others
     before = os.sched_getaffinity(0)
     steal_s, started = psutil.cpu_times().steal, time.monotonic()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
@@ -114,16 +119,28 @@ def _rounds(turns: dict[str, Turn], rounds: int, shown: Progress) -> dict[str, l
 def _ours(load: Load, url: str) -> tuple[float, float, int]:
     """The measured run's own generator, as it is used there."""
     count = int(RATE_PER_S * SLICE_S)
-    arrivals = [Arrival(offset_ns=int(at * 1e9 / RATE_PER_S), setup="echo") for at in range(count)]
-    cpu, started = cpu_ns(load.child.pid), time.monotonic()
-    rows = load.run(arrivals, {"echo": url}, epoch=0, window=0, in_flight=256, timeout_s=10.0)
-    used, length = cpu_ns(load.child.pid) - cpu, time.monotonic() - started
-    completed = sum(row.status == CREATED for row in rows)
+    cpu, started = cpu_clock_ns(load.child.pid), time.monotonic()
+    rows = _send(load, url, RATE_PER_S, count)
+    used, length = cpu_clock_ns(load.child.pid) - cpu, time.monotonic() - started
+    completed = sum(row.status in ECHO.statuses for row in rows)
     if completed < count:
         raise MeasurementError(
             f"{count - completed} of {count} requests failed", "is the machine overloaded?"
         )
-    return used / 1e9 / completed, completed / length, memory_bytes(load.child.pid)[0]
+    return used / 1e9 / completed, completed / length, memory_of([load.child.pid]).pss_bytes
+
+
+def _send(load: Load, url: str, rate_per_s: float, count: int) -> tuple[Row, ...]:
+    """Requests at even distances."""
+    order = Order(
+        start_ns=time.monotonic_ns() + int(LEAD_S * 1e9),
+        targets=[url],
+        names=["echo"],
+        kinds=kinds_of([ECHO]),
+        arrivals=[Arrival(int(number * 1e9 / rate_per_s), 0, 0) for number in range(count)],
+    )
+    load.send(order)
+    return load.rows()
 
 
 def _closed(kind: str, url: str, logs: Path, rate_per_s: float = 0.0) -> tuple[float, float, int]:
@@ -161,7 +178,7 @@ def _closed(kind: str, url: str, logs: Path, rate_per_s: float = 0.0) -> tuple[f
 
 def _wrk(url: str) -> tuple[float, float, int]:
     """wrk, which knows no open loop either; a GET, because a POST would need a script."""
-    command = ["wrk", "-t1", f"-c{USERS}", f"-d{SLICE_S:g}s", url + "/checkout"]
+    command = ["wrk", "-t1", f"-c{USERS}", f"-d{SLICE_S:g}s", url + "/"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as wrk:
         printed = wrk.stdout.read() if wrk.stdout else ""
         _, code, usage = os.wait4(wrk.pid, 0)
@@ -190,8 +207,7 @@ def _held(load: Load, url: str, shown: Progress) -> float | None:
 def _lag_p99_s(load: Load, url: str, rate_per_s: float) -> float:
     """The 99th percentile of lag at a rate."""
     count = max(int(rate_per_s * LAG_S), MIN_LAG_SAMPLES)
-    arrivals = [Arrival(offset_ns=int(at * 1e9 / rate_per_s), setup="echo") for at in range(count)]
-    rows = load.run(arrivals, {"echo": url}, epoch=0, window=0, in_flight=256, timeout_s=10.0)
+    rows = _send(load, url, rate_per_s, count)
     return float(np.quantile([(row.sent_ns - row.planned_ns) / 1e9 for row in rows], 0.99))
 
 
