@@ -24,10 +24,10 @@ def _install(session: nox.Session, *groups: str) -> None:
     session.install("-c", "constraints.txt", "-e", ".", *chosen)
 
 
-def _bench(session: nox.Session, command: str) -> None:
+def _run(session: nox.Session, command: str) -> None:
     _install(session)
     session.run(
-        "python", "-m", "bench", command, *session.posargs,
+        "tracing-overhead", command, *session.posargs,
         # Results are on stdout, and nothing else: `--json` can be piped.
         stderr=sys.stderr,
         interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
@@ -36,115 +36,49 @@ def _bench(session: nox.Session, command: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The main job: what does tracing cost a checkout? (`-- --budget quick` for a first answer)."""
-    _bench(session, "run")
+    """The main job: what does tracing cost? (`-- --budget quick`, `-- --app FILE`)."""
+    _run(session, "run")
 
 
-@nox.session
-def doctor(session: nox.Session) -> None:
-    """Is this machine fit to measure, and what to expect of it."""
-    _bench(session, "doctor")
+COMMANDS = {
+    "doctor": "Is this machine fit to measure, and what to expect of it.",
+    "setups": "List the tracing set-ups.",
+    "report": "Make the report of a results folder again (`-- DIR`).",
+    "web": "Explore the set-ups by hand in Locust's web UI, until Ctrl-C.",
+    "generator": "What the load generator itself costs, beside Locust's own users and wrk.",
+    "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
+    "predict": "What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`).",
+    "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",
+    "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",
+    "gate": "Pass or fail a run by thresholds (`-- DIR --max-overhead batch=80%`).",
+    "trace": "One request's journey through the services (`-- --story payment-timeout`).",
+    "backends": "Get real collectors and trace backends, once (20 minutes).",
+    "verify": "Make every figure of a results folder again, and compare (`-- DIR`).",
+    "history": "All results of a folder as a trend per set-up (`-- results/`).",
+    "spec": "The report that OpenTelemetry's performance-benchmark document asks of an SDK.",
+    "services": "Run the built-in example's services for a person, until Ctrl-C.",
+}
 
 
-@nox.session
-def setups(session: nox.Session) -> None:
-    """List the tracing set-ups."""
-    _bench(session, "setups")
+def _session(name: str, description: str) -> None:
+    """A session that runs the command of its name."""
+
+    def run(session: nox.Session) -> None:
+        _run(session, name)
+
+    run.__name__, run.__doc__ = name, description
+    nox.session(name=name)(run)
 
 
-@nox.session
-def report(session: nox.Session) -> None:
-    """Make the report of a results folder again (`-- DIR`)."""
-    _bench(session, "report")
-
-
-@nox.session
-def web(session: nox.Session) -> None:
-    """Explore the set-ups by hand in Locust's web UI, until Ctrl-C."""
-    _bench(session, "web")
-
-
-@nox.session
-def generator(session: nox.Session) -> None:
-    """What the load generator itself costs, beside Locust's own users and wrk."""
-    _bench(session, "generator")
-
-
-@nox.session
-def micro(session: nox.Session) -> None:
-    """What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`)."""
-    _bench(session, "micro")
-
-
-@nox.session
-def predict(session: nox.Session) -> None:
-    """What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`)."""
-    _bench(session, "predict")
-
-
-@nox.session
-def calibrate(session: nox.Session) -> None:
-    """Weigh known costs: how far the harness can be believed on this machine (45 minutes)."""
-    _bench(session, "calibrate")
-
-
-@nox.session
-def compare(session: nox.Session) -> None:
-    """What changed between two or more results (`-- DIR_A DIR_B`)."""
-    _bench(session, "compare")
-
-
-@nox.session
-def gate(session: nox.Session) -> None:
-    """Pass or fail a run by budgets (`-- DIR --max-overhead batch=80%`)."""
-    _bench(session, "gate")
-
-
-@nox.session
-def trace(session: nox.Session) -> None:
-    """One checkout's journey through the services (`-- --story payment-timeout`)."""
-    _bench(session, "trace")
-
-
-@nox.session
-def backends(session: nox.Session) -> None:
-    """Get real collectors and trace backends, once: Collector, rotel, Jaeger, Zipkin, Aspire (20 minutes)."""
-    _bench(session, "backends")
-
-
-@nox.session
-def verify(session: nox.Session) -> None:
-    """Make every figure of a results folder again, and compare (`-- DIR`)."""
-    _bench(session, "verify")
-
-
-@nox.session
-def history(session: nox.Session) -> None:
-    """All results of a folder as a trend per set-up (`-- results/`)."""
-    _bench(session, "history")
-
-
-@nox.session
-def spec(session: nox.Session) -> None:
-    """The report that OpenTelemetry's performance-benchmark document asks of an SDK."""
-    _bench(session, "spec")
-
-
-@nox.session
-def services(session: nox.Session) -> None:
-    """Run the four services for a person, until Ctrl-C."""
-    _install(session)
-    session.run(
-        "python", "-m", "services", "all", *session.posargs,
-        interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
-    )  # fmt: skip
+for _name, _description in COMMANDS.items():
+    _session(_name, _description)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
     """All fast tests."""
     _install(session, "dev")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "auto", *session.posargs)
 
 
 @nox.session

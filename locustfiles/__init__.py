@@ -1,1 +1,1 @@
-"""Locust files: `planned` drives measured runs, `checkout` is a person's load."""
+"""Locust files: `planned` drives measured runs, `explore` is a person's load."""

@@ -1,35 +1,67 @@
-"""Locust's web UI over one set-up's services at a time: `python -m bench web` starts it.
+"""Locust's web UI over one set-up's instance at a time: `tracing-overhead web` starts it.
 
-The start form has the set-ups and the delays; start brings the chosen fleet up, stop takes it
-down, and the tab "Tracing overhead" shows all runs so far side by side.
-
-Rule 1: all customers buy what is there, so that the spans of a checkout are known and losses seen.
+The start form has the set-ups; start brings the chosen instance up, stop takes it down, and the tab
+"Tracing overhead" shows all runs so far side by side.
 """
 
+import os
+import random
+from pathlib import Path
 from typing import Any
 
 import gevent
-from locust import events, task
+from locust import FastHttpUser, between, events, task
 from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
 
-from bench.setups import BY_NAME
-from locustfiles.checkout import Shopper
+from bench.app.file import parse_app
+from bench.app.records import App
+from bench.app.setups import TABLE
+from bench.testbed import install
+from bench.testbed.environ import Place
+from bench.testbed.process import ROOT
+from bench.traces.story import DELAYS
 from locustfiles.lab import Lab
 from locustfiles.tab import add_tab
 
 READ_EVERY_S = 1.0
-DELAYS = ("0", "20ms", "50ms", "150ms", "500ms")
+DELAY_CHOICES = ("0", "20ms", "50ms", "150ms", "500ms")
+APP_FILE = Path(os.environ.get("BENCH_APP") or ROOT / "services" / "checkout.toml")
 
 
-class Buyer(Shopper):
-    """Somebody who gets what they ask for."""
+def read_app() -> tuple[App, Place]:
+    """The application of the web UI, and where it is started from."""
+    app = parse_app(APP_FILE.read_text("utf-8"), APP_FILE.name)
+    place = Place(folder=APP_FILE.parent)
+    return app, install.environment(app.environment, APP_FILE.parent) if app.environment else place
+
+
+APP, PLACE = read_app()
+SETUPS = {setup.name: setup for setup in (*TABLE, *APP.setup) if setup.tracing in APP.modes}
+DELAYED = [process.name for process in APP.process if process.name in DELAYS]
+
+
+class Customer(FastHttpUser):
+    """Somebody who asks the application what its file says, by weight."""
 
     host = "http://127.0.0.1"
+    wait_time = between(0.5, 2.0)
 
     @task
-    def buy(self) -> None:
-        """A checkout that goes through."""
-        self.checkout("checkout", 201)
+    def ask(self) -> None:
+        """One request; anything but an expected status is a failure."""
+        request = random.choices(APP.request, [each.weight for each in APP.request])[0]
+        with self.client.request(
+            request.method,
+            request.path,
+            data=request.content or None,
+            headers=request.all_headers,
+            name=request.label,
+            catch_response=True,
+        ) as response:
+            if response.status_code in request.statuses:
+                response.success()
+            else:
+                response.failure(f"answered {response.status_code}")
 
 
 # Locust imports this file; one process is one lab.
@@ -40,16 +72,18 @@ _labs: list[Lab] = []
 def add_fields(parser: Any) -> None:  # noqa: ANN401
     """The fields of the start form."""
     parser.add_argument(
-        "--setup", choices=list(BY_NAME), default="none", help="Tracing set-up whose services are started"
+        "--setup", choices=list(SETUPS), default="none", help="Tracing set-up whose instance is started"
     )
-    parser.add_argument("--payment-delay", choices=DELAYS, default="0", help="Delay of the card network")
-    parser.add_argument("--inventory-delay", choices=DELAYS, default="0", help="Delay of the warehouse")
+    for process in DELAYED:
+        parser.add_argument(
+            f"--{process}-delay", choices=DELAY_CHOICES, default="0", help=f"Delay of {process}"
+        )
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Opens the lab, and its tab."""
-    lab = Lab()
+    """Open the lab, and its tab."""
+    lab = Lab(APP, PLACE)
     _labs.append(lab)
     if environment.web_ui:
         add_tab(environment.web_ui, lab)
@@ -64,29 +98,30 @@ def _read(lab: Lab) -> None:
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def on_start(environment: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Brings the chosen fleet up before the first customer comes."""
+    """Bring the chosen instance up before the first customer comes."""
     options = environment.parsed_options
-    setup = BY_NAME.get(options.setup)
+    setup = SETUPS.get(options.setup)
     if setup is None:
         _labs[0].error = f"there is no set-up named {options.setup!r} - the start form lists those that exist"
         url = None
     else:
-        url = _labs[0].start(setup, options.payment_delay, options.inventory_delay)
+        delays = {process: getattr(options, f"{process.replace('-', '_')}_delay") for process in DELAYED}
+        url = _labs[0].start(setup, delays)
     if url is None:
         # Nothing to send to: the tab says why.
         gevent.spawn(environment.runner.stop)
-    environment.host = url or Buyer.host
+    environment.host = url or Customer.host
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
 def on_stop(**_rest: object) -> None:
-    """Takes the fleet down after its last flush."""
+    """Take the instance down after its last flush."""
     _labs[0].stop()
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def on_quitting(environment: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Leaves no process behind."""
+    """Leave no process behind."""
     if environment.runner.state not in {STATE_STOPPED, STATE_STOPPING, STATE_CLEANUP}:
         environment.runner.stop()
     for lab in _labs:
@@ -95,5 +130,5 @@ def on_quitting(environment: Any, **_rest: object) -> None:  # noqa: ANN401
 
 @events.request.add_listener  # type: ignore[untyped-decorator]
 def on_request(response_time: float, exception: object, **_rest: object) -> None:
-    """One checkout."""
+    """One request."""
     _labs[0].note(response_time / 1e3, completed=exception is None)

@@ -1,34 +1,34 @@
-"""What a person explores in Locust's web UI: one set-up's fleet at a time, and what it has used so far.
+"""What a person explores in Locust's web UI: one set-up's instance at a time, and what it has used so far.
 
-Rule 1: a run brings its fleet up and takes it down; the services of one run never meet another's load.
-Rule 2: what is shown live is read while the run goes on; what was lost is known only after the
-last flush, and not shown before.
-Rule 3: this is for looking. Runs one after another meet a different machine each time.
+A run brings its instance up and takes it down; the processes of one run never meet another's load. What
+was lost is known only after the last flush, and not shown before. This is for looking: runs one after
+another meet a different machine each time.
 """
 
 import contextlib
-import tempfile
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import httpx
+import msgspec
 import numpy as np
 
-from bench import machine
+from bench.analysis.ledger import Traffic, balance
+from bench.app.records import BASELINE, App, Setup
+from bench.app.setups import declared_spans
 from bench.errors import BenchError
-from bench.fleet import Fleet, environ_of
-from bench.ledger import ledger_of
-from bench.load import CHECKOUT
-from bench.model import BASELINE, Account, FleetReading, Setup
-from bench.setups import shape
-from bench.sink import Sink
+from bench.plan.records import Account
+from bench.sink.messages import CloseAccounts
+from bench.testbed import machine
+from bench.testbed.environ import Place
+from bench.testbed.instance import LocalInstance, free_ports
+from bench.testbed.testbed import Options, Testbed
+from bench.traces.story import DELAYS, plan_of
 
-STOP_LIMIT_S = 3.0
-CONNECTIONS = 10
+CONNECTIONS = "--connections 10"
 """To each upstream: enough for some dozen users and an upstream that takes its time."""
 WARM_UP = 10
-"""Checkouts before the first that counts."""
+"""Requests before the first that counts."""
 WARM_UP_LIMIT_S = 5.0
 MIN_SAMPLES = {0.5: 2, 0.95: 20, 0.99: 100}
 """Fewer requests than these do not have such a percentile at all."""
@@ -40,22 +40,19 @@ class Run:
 
     Attributes:
         setup: which.
-        payment_delay: of payment-service, as typed.
-        inventory_delay: of inventory-service, as typed.
+        delays: of the built-in application's services, as typed, by process.
         started_s: on the monotonic clock.
         length_s: from the first user to the last, or until now.
-        latencies_s: of completed checkouts, from the actual send.
-        failed: checkouts answered otherwise or not at all.
-        cpu_s: of the four services.
+        latencies_s: of completed requests, from the actual send.
+        failed: requests answered otherwise or not at all.
+        cpu_s: of all processes.
         spans: at the sink so far.
         exported_bytes: over the wire so far.
-        lost: spans that never came; absent while it runs.
-        ended: whether it was stopped and flushed.
+        lost: spans that never came; None while it runs, or where nobody can know.
     """
 
     setup: Setup
-    payment_delay: str
-    inventory_delay: str
+    delays: dict[str, str]
     started_s: float
     length_s: float = 0.0
     latencies_s: list[float] = field(default_factory=list)
@@ -64,83 +61,84 @@ class Run:
     spans: int = 0
     exported_bytes: int = 0
     lost: int | None = None
-    ended: bool = False
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> tuple[str, str]:
         """What makes two runs the same experiment."""
-        return self.setup.name, self.payment_delay, self.inventory_delay
+        return self.setup.name, str(sorted(self.delays.items()))
 
     @property
-    def cpu_per_checkout_s(self) -> float | None:
-        """Mean over its checkouts, its start and its idle time included."""
+    def cpu_per_request_s(self) -> float | None:
+        """Mean over its requests, its idle time included."""
         return self.cpu_s / len(self.latencies_s) if self.latencies_s else None
 
     def percentile_s(self, q: float) -> float | None:
-        """Of latency; absent with too few samples."""
+        """A percentile of latency; None with too few samples."""
         if len(self.latencies_s) < MIN_SAMPLES[q]:
             return None
         return float(np.quantile(self.latencies_s, q))
 
 
 class Lab:
-    """The sink, the fleet of the run that goes on, and all runs so far.
+    """The sink, the instance of the run that goes on, and all runs so far.
 
     Attributes:
-        error: why the last run could not start, as a sentence and a hint; absent if it could.
+        app: what is explored.
+        error: why the last run could not start, as a sentence and a hint; None if it could.
     """
 
-    def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="bench-web-")
-        self._logs = Path(self._folder.name)
-        _, self._services_cpus, _ = machine.split_cpus(pinned=True)
-        self._sink = Sink(self._logs)
-        self._fleet: Fleet | None = None
+    def __init__(self, app: App, place: Place) -> None:
+        self.app = app
+        self._cpus = machine.split_cpus(pinned=True).services
+        self._plan = plan_of(app, Setup(name=BASELINE, tracing="none"))
+        self._testbed = Testbed(self._plan, Options(place=place, load=False))
+        self._instance: LocalInstance | None = None
         self._run: Run | None = None
         self._cpu_ns = 0
-        self._runs: dict[tuple[str, str, str], Run] = {}
+        self._number = 0
+        self._runs: dict[tuple[str, str], Run] = {}
         self.error: str | None = None
 
-    def start(self, setup: Setup, payment_delay: str, inventory_delay: str) -> str | None:
-        """Brings a set-up's fleet up; returns its address, or nothing if that failed (see `error`)."""
+    def start(self, setup: Setup, delays: dict[str, str]) -> str | None:
+        """Bring a set-up's instance up; returns its address, or None if that failed (see `error`)."""
         self.stop()
         self.error = None
-        options = (
-            "--connections", str(CONNECTIONS),
-            "--payment-delay", payment_delay, "--inventory-delay", inventory_delay,
-        )  # fmt: skip
+        self._number += 1
+        plan = plan_of(_delayed(self.app, delays), setup)
         try:
-            environ = environ_of(setup, hash_seed=1, endpoints=self._sink.endpoints)
-            fleet = Fleet(setup, environ, self._logs, options)
-            try:
-                fleet.wait_until_ready()
-                if self._services_cpus:
-                    fleet.pin(self._services_cpus)
-                self._warm_up(fleet)
-                self._cpu_ns = sum(fleet.cpu_ns().values())
-            except BaseException:
-                fleet.stop(time.monotonic() + STOP_LIMIT_S)
-                raise
+            ports = free_ports(len(plan.app.process), set())
+            launch = self._testbed.launch(plan, setup, 0, ports, f"{setup.name}-{self._number}")
+            instance = self._testbed.start_instance(launch, self._cpus)
+            self._testbed.instances.append(instance)
+            self._warm_up(instance)
+            self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+            self._cpu_ns = instance.cpu_ns()
         except BenchError as error:
             self.error = f"{error} - {error.hint}"
+            self._testbed.stop_instances()
             return None
-        self._fleet = fleet
-        self._run = Run(setup, payment_delay, inventory_delay, started_s=time.monotonic())
+        self._instance = instance
+        self._run = Run(setup, delays, started_s=time.monotonic())
         self._runs.pop(self._run.key, None)
         self._runs[self._run.key] = self._run
-        return fleet.url.removesuffix("/checkout")
+        return instance.url
 
-    def _warm_up(self, fleet: Fleet) -> None:
-        """The first checkouts of a process cost several times as much as later ones; nobody sees these."""
+    def _warm_up(self, instance: LocalInstance) -> None:
+        """The first requests of a process cost several times as much as later ones; nobody sees these."""
         with httpx.Client(timeout=WARM_UP_LIMIT_S, trust_env=False) as client:
-            for _ in range(WARM_UP):
+            for number in range(WARM_UP):
+                request = self.app.request[number % len(self.app.request)]
                 with contextlib.suppress(httpx.HTTPError):
-                    client.post(fleet.url, json=CHECKOUT)
-        fleet.flush()
-        self._sink.account({})
+                    client.request(
+                        request.method,
+                        instance.url + request.path,
+                        content=request.content or None,
+                        headers=request.all_headers,
+                    )
+        self._testbed.settle(plan_of(self.app, instance.setup))
 
     def note(self, latency_s: float, *, completed: bool) -> None:
-        """One checkout of the run that goes on."""
+        """One request of the run that goes on."""
         if self._run is None:
             return
         if completed:
@@ -149,13 +147,13 @@ class Lab:
             self._run.failed += 1
 
     def read(self) -> None:
-        """Reads the meters of the run that goes on."""
-        run, fleet = self._run, self._fleet
-        if run is None or fleet is None:
+        """Read the meters of the run that goes on."""
+        run, instance = self._run, self._instance
+        if run is None or instance is None:
             return
         try:
-            run.cpu_s = (sum(fleet.cpu_ns().values()) - self._cpu_ns) / 1e9
-            seen = self._sink.peek().get(run.setup.name)
+            run.cpu_s = (instance.cpu_ns() - self._cpu_ns) / 1e9
+            seen = self._testbed.sink.peek().get(run.setup.name)
         except BenchError as error:
             self.error = f"{error} - {error.hint}"
             return
@@ -164,53 +162,68 @@ class Lab:
             run.spans, run.exported_bytes = seen.spans, seen.bytes
 
     def stop(self) -> None:
-        """Flushes the run that goes on, takes its account, and takes its fleet down."""
-        run, fleet = self._run, self._fleet
-        self._run = self._fleet = None
-        if run is None or fleet is None:
+        """Flush the run that goes on, close its account, and take its instance down."""
+        run, instance = self._run, self._instance
+        self._run = self._instance = None
+        if run is None or instance is None:
             return
         try:
             run.length_s = time.monotonic() - run.started_s
-            fleet.flush()
-            run.cpu_s = (sum(fleet.cpu_ns().values()) - self._cpu_ns) / 1e9
-            self._take_account(run)
+            self._testbed.settle(plan_of(self.app, run.setup))
+            run.cpu_s = (instance.cpu_ns() - self._cpu_ns) / 1e9
+            self._close_account(run)
         except BenchError as error:
             self.error = f"{error} - {error.hint}"
         finally:
-            run.ended = True
-            fleet.stop(time.monotonic() + STOP_LIMIT_S)
+            self._testbed.stop_instances()
 
-    def _take_account(self, run: Run) -> None:
-        name = run.setup.name
-        account = self._sink.account({name: shape(run.setup)}).get(name, Account())
-        reading = FleetReading(
-            setup=name, cpu_ns={}, completed=len(run.latencies_s), failed=run.failed, account=account
+    def _close_account(self, run: Run) -> None:
+        plan = plan_of(self.app, run.setup)
+        declared = declared_spans(self.app, run.setup)
+        plan.shapes.update({run.setup.name: (declared,)} if declared else {})
+        accounts = self._testbed.accounts(plan, 0)
+        account = accounts.get(run.setup.name, Account())
+        traffic = Traffic(
+            account=account, completed=len(run.latencies_s), failed=run.failed, sampled=None, discarded=0
         )
-        found = ledger_of(run.setup, [reading])
-        run.spans, run.exported_bytes, run.lost = found.spans_received, found.bytes, found.lost
+        ledger = balance(plan, run.setup, traffic)
+        run.spans, run.exported_bytes = ledger.spans_received, ledger.bytes
+        run.lost = ledger.lost if declared else None
 
     def close(self) -> None:
-        """No process of the lab is left."""
+        """Leave no process of the lab."""
         self.stop()
-        self._sink.stop()
-        self._folder.cleanup()
+        self._testbed.close()
 
     def rows(self) -> list[dict[str, object]]:
         """All runs so far, side by side with the baseline's at the same delays."""
         self.read()
-        bases = {run.key[1:]: run for run in self._runs.values() if run.setup.name == BASELINE}
+        bases = {run.key[1]: run for run in self._runs.values() if run.setup.name == BASELINE}
         runs = sorted(self._runs.values(), key=lambda run: run.setup.name != BASELINE)
-        return [_row(run, bases.get(run.key[1:]), is_running=run is self._run) for run in runs]
+        return [_row(run, bases.get(run.key[1]), is_running=run is self._run) for run in runs]
+
+
+def _delayed(app: App, delays: dict[str, str]) -> App:
+    """The built-in application with delays; any other as it is."""
+    processes = []
+    for process in app.process:
+        command = process.command
+        if isinstance(command, str) and set(DELAYS) <= {each.name for each in app.process}:
+            command = command.replace("--connections 2", CONNECTIONS)
+            if process.name in delays:
+                command += f" --{DELAYS[process.name]}-delay {delays[process.name]}"
+        processes.append(msgspec.structs.replace(process, command=command))
+    return msgspec.structs.replace(app, process=processes)
 
 
 def _row(run: Run, base: Run | None, *, is_running: bool) -> dict[str, object]:
     """A run's figures with their units in the names; None for what is not known."""
-    cpu = run.cpu_per_checkout_s
-    base_cpu = base.cpu_per_checkout_s if base and base is not run else None
+    cpu = run.cpu_per_request_s
+    base_cpu = base.cpu_per_request_s if base and base is not run else None
     extra = cpu - base_cpu if cpu is not None and base_cpu is not None else None
     delays = [
-        f"{name} {delay}"
-        for name, delay in (("payment", run.payment_delay), ("inventory", run.inventory_delay))
+        f"{DELAYS[process]} {delay}"
+        for process, delay in run.delays.items()
         if delay not in {"0", "0ms", "0s"}
     ]
     return {
@@ -218,13 +231,13 @@ def _row(run: Run, base: Run | None, *, is_running: bool) -> dict[str, object]:
         "delays": ", ".join(delays),
         "running": is_running,
         "seconds": round(run.length_s, 1),
-        "checkouts": len(run.latencies_s),
+        "requests": len(run.latencies_s),
         "failed": run.failed,
-        "checkouts_per_s": _rounded(len(run.latencies_s) / run.length_s if run.length_s else None, 1),
+        "requests_per_s": _rounded(len(run.latencies_s) / run.length_s if run.length_s else None, 1),
         "p50_ms": _ms(run.percentile_s(0.5)),
         "p95_ms": _ms(run.percentile_s(0.95)),
         "p99_ms": _ms(run.percentile_s(0.99)),
-        "cpu_ms_per_checkout": _ms(cpu),
+        "cpu_ms_per_request": _ms(cpu),
         "extra_cpu_ms": _ms(extra),
         "extra_cpu_percent": _rounded(extra / base_cpu * 100 if extra is not None and base_cpu else None, 0),
         "spans_received": run.spans,

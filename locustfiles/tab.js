@@ -8,14 +8,14 @@
     "Runs one after another are for exploring: each meets the machine in another mood. " +
     "For measuring there is nox -s bench, which runs all set-ups at the same time, with intervals.";
   const COLUMNS = [
-    ["setup", "set-up"], ["checkouts", "checkouts"], ["checkouts_per_s", "per second"],
+    ["setup", "set-up"], ["requests", "requests"], ["requests_per_s", "per second"],
     ["p50_ms", "p50 ms"], ["p95_ms", "p95 ms"], ["p99_ms", "p99 ms"],
-    ["cpu_ms_per_checkout", "CPU ms per checkout"], ["extra_cpu_ms", "against none ms"],
+    ["cpu_ms_per_request", "CPU ms per request"], ["extra_cpu_ms", "against none ms"],
     ["extra_cpu_percent", "against none %"], ["spans_received", "spans received"],
     ["spans_lost", "spans lost"], ["exported_bytes", "exported bytes"],
   ];
   const DIGITS = {
-    checkouts_per_s: 1, p50_ms: 1, p95_ms: 1, p99_ms: 1, cpu_ms_per_checkout: 2, extra_cpu_ms: 2,
+    requests_per_s: 1, p50_ms: 1, p95_ms: 1, p99_ms: 1, cpu_ms_per_request: 2, extra_cpu_ms: 2,
   };
   const SIGNED = new Set(["extra_cpu_ms", "extra_cpu_percent"]);
   const STYLE = `
@@ -73,11 +73,11 @@
   };
 
   const chart = (runs) => {
-    const measured = runs.filter((run) => run.cpu_ms_per_checkout !== null);
-    const most = Math.max(...measured.map((run) => run.cpu_ms_per_checkout));
+    const measured = runs.filter((run) => run.cpu_ms_per_request !== null);
+    const most = Math.max(...measured.map((run) => run.cpu_ms_per_request));
     const bars = element("div", { className: "bars" });
     for (const run of measured) {
-      const cpu = run.cpu_ms_per_checkout;
+      const cpu = run.cpu_ms_per_request;
       const extra = Math.max(run.extra_cpu_ms ?? 0, 0);
       const bar = element("div", { className: "bar" },
         element("div", { className: "base", style: `width: ${100 * (1 - extra / cpu)}%` }),
@@ -87,12 +87,12 @@
       bars.append(
         element("div", {}, ...name(run)),
         element("div", { className: "track" }, bar,
-          element("span", { className: "value", textContent: `${shown(run, "cpu_ms_per_checkout")} ms${percent}` })));
+          element("span", { className: "value", textContent: `${shown(run, "cpu_ms_per_request")} ms${percent}` })));
     }
     const key = (className, text) =>
       element("span", {}, element("i", { className }), document.createTextNode(text));
     return [
-      element("h2", { textContent: "CPU per checkout, four services together" }), bars,
+      element("h2", { textContent: "CPU per request, all processes together" }), bars,
       element("div", { className: "legend" }, key("base", "as without tracing"), key("extra", "more than without tracing")),
     ];
   };
@@ -120,7 +120,7 @@
     if (!runs.some((run) => run.setup === "none") && runs.length) {
       parts.push(element("p", { className: "note", textContent: "Run the set-up none, too, to see the difference." }));
     }
-    if (runs.some((run) => run.cpu_ms_per_checkout !== null)) parts.push(...chart(runs));
+    if (runs.some((run) => run.cpu_ms_per_request !== null)) parts.push(...chart(runs));
     if (runs.length) parts.push(...table(runs));
     panel.replaceChildren(...parts);
   };

@@ -108,6 +108,18 @@ class Stretch:
         own_s = self.own_s(instance) * self.plan.service_cpus
         return sum(cells[instance].cpu_s for cells in self.cells) / own_s if own_s else 0.0
 
+    def outside(self, instance: int) -> float:
+        """Share of a closed loop's users that were not waiting for the instance, mean over its own time.
+
+        Where it is large, the load was the limit; where an idle instance has all users waiting, it
+        waits for something else itself.
+        """
+        own_s = sum(OwnClock(reading.switches, instance).own_s for reading in self.readings)
+        waiting_s = sum(
+            float(np.sum(part[instance].service_s[part[instance].completed])) for part in self.requests
+        )
+        return max(1.0 - waiting_s / (own_s * self.plan.users), 0.0) if own_s else 0.0
+
     def cpu_per_request_s(self, instance: int) -> float | None:
         """CPU seconds per completed request, exports included; None where none was completed.
 
@@ -227,7 +239,7 @@ def closed_loop_rates(reading: Reading, rows: Sequence[Row], plan: Plan) -> dict
 
 
 def logs(values: Mapping[str, Sequence[float | None]]) -> dict[str, list[float]]:
-    """ln of one value per epoch, of the epochs in which every set-up has one."""
+    """Ln of one value per epoch, of the epochs in which every set-up has one."""
     names = list(values)
     epochs = range(min((len(values[name]) for name in names), default=0))
     whole = [epoch for epoch in epochs if all(_is_usable(values[name][epoch]) for name in names)]

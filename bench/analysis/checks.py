@@ -5,7 +5,7 @@ function here: what was measured, the limit of a caveat, the limit of validity, 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from bench.analysis.blocks import Stretch
 from bench.analysis.records import Caveat, Ledger, LoadSummary, Severity
@@ -18,8 +18,9 @@ TREND_LIMIT = 0.02
 TWIN_LIMIT = 0.03
 TWIN_T = 3.5
 CONTROL_CONFIDENCE = 0.99
-IDLE_LIMIT = 0.01
-"""Services that idle more than this in a closed loop wait for the load."""
+IDLE_LIMIT, OUTSIDE_LIMIT = 0.01, 0.10
+"""An instance that idles more than the first in a closed loop waits for the load, if more than the
+second of the users are not waiting for it."""
 LAG_LIMIT_S = 2e-3
 
 
@@ -29,15 +30,11 @@ def _graded(  # noqa: PLR0913, PLR0917 - a row of the table
     """A caveat above one limit, an invalid figure above the other, nothing below both."""
     if value > min(caveat, invalid):
         severity = Severity.INVALID if value > invalid else Severity.CAVEAT
-        yield Caveat(
-            code=code, message=message, advice=advice, severity=severity, why=why or None
-        )
+        yield Caveat(code=code, message=message, advice=advice, severity=severity, why=why or None)
 
 
 def _invalid(code: str, message: str, advice: str, why: str, setup: str | None = None) -> Caveat:
-    return Caveat(
-        code=code, message=message, advice=advice, severity=Severity.INVALID, setup=setup, why=why
-    )
+    return Caveat(code=code, message=message, advice=advice, severity=Severity.INVALID, setup=setup, why=why)
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -149,7 +146,8 @@ def idle(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
     for number, setup in enumerate(plan.setups):
         shares = [stretch.busy(number) for stretch in stretches if stretch.own_s(number)]
         mean = sum(shares) / len(shares) if shares else 1.0
-        if mean < 1 - IDLE_LIMIT:
+        outside = max((stretch.outside(number) for stretch in stretches), default=0.0)
+        if mean < 1 - IDLE_LIMIT and outside > OUTSIDE_LIMIT:
             yield Caveat(
                 code="idle",
                 message=f"at busy load the CPU of {setup.name} idled {percent(1 - mean)} of its turns",
@@ -338,7 +336,7 @@ def control(residual: Estimate | None, known: float) -> Iterator[Caveat]:
         )
 
 
-def reason(caveats: Sequence[Caveat], setups: Mapping[str, object] | Sequence[str]) -> str | None:
+def reason(caveats: Sequence[Caveat], setups: Collection[str]) -> str | None:
     """Why figures of some set-ups do not count, in the verdict's words; None if they do."""
     for caveat in caveats:
         concerns = caveat.setup is None or caveat.setup in setups

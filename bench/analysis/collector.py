@@ -22,7 +22,9 @@ def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSu
     costs = []
     for epoch in range(min((len(parts) for parts in traffic.values()), default=0)):
         readings = [
-            reading for reading in raw.readings if reading.epoch == epoch and reading.kind not in {Kind.START, Kind.LEARN}
+            reading
+            for reading in raw.readings
+            if reading.epoch == epoch and reading.kind not in {Kind.START, Kind.LEARN}
         ]
         spans = sum(parts[epoch].spans for parts in traffic.values())
         if spans and memories:

@@ -21,7 +21,7 @@ class Severity(StrEnum):
     INVALID = "invalid"
 
 
-class Caveat(_Record, kw_only=True):
+class Caveat(_Record, frozen=True, kw_only=True):
     """A measured reason to doubt a figure, stored beside it.
 
     Attributes:
@@ -43,7 +43,7 @@ class Caveat(_Record, kw_only=True):
     why: str | None = None
 
 
-class Change(_Record, kw_only=True):
+class Change(_Record, frozen=True, kw_only=True):
     """A figure against the baseline.
 
     Attributes:
@@ -63,7 +63,7 @@ class Change(_Record, kw_only=True):
     df: float | None = None
 
 
-class Cost(_Record, kw_only=True):
+class Cost(_Record, frozen=True, kw_only=True):
     """CPU time per completed request under one load.
 
     Attributes:
@@ -101,7 +101,7 @@ class Cost(_Record, kw_only=True):
     shares_variance: bool | None = None
 
 
-class Throughput(_Record, kw_only=True):
+class Throughput(_Record, frozen=True, kw_only=True):
     """Requests per second of own time.
 
     Attributes:
@@ -123,7 +123,7 @@ class Throughput(_Record, kw_only=True):
     derived: bool = False
 
 
-class Latency(_Record, kw_only=True):
+class Latency(_Record, frozen=True, kw_only=True):
     """Latency in own time at the light rate, from the planned send.
 
     Attributes:
@@ -145,7 +145,7 @@ class Latency(_Record, kw_only=True):
     changes: dict[str, Change] = {}
 
 
-class Rest(_Record, kw_only=True):
+class Rest(_Record, frozen=True, kw_only=True):
     """An instance without load: CPU seconds per second, and memory."""
 
     cpu_per_s: float | None = None
@@ -153,14 +153,14 @@ class Rest(_Record, kw_only=True):
     uss_bytes: int | None = None
 
 
-class Start(_Record, kw_only=True):
+class Start(_Record, frozen=True, kw_only=True):
     """The start of an instance: seconds and CPU seconds until all processes answer."""
 
     ready_s: float | None = None
     cpu_s: float | None = None
 
 
-class Ledger(_Record, kw_only=True):
+class Ledger(_Record, frozen=True, kw_only=True):
     """The account of a set-up's spans.
 
     Attributes:
@@ -202,7 +202,7 @@ class Ledger(_Record, kw_only=True):
     problems: tuple[str, ...] = ()
 
 
-class SetupSummary(_Record, kw_only=True):
+class SetupSummary(_Record, frozen=True, kw_only=True):
     """Everything that a run says about one set-up; the verdict is that of the light CPU figure."""
 
     name: str
@@ -220,7 +220,7 @@ class SetupSummary(_Record, kw_only=True):
     caveats: tuple[Caveat, ...] = ()
 
 
-class Twin(_Record, kw_only=True):
+class Twin(_Record, frozen=True, kw_only=True):
     """What two identical set-ups differ by, figure by figure."""
 
     light: Change | None = None
@@ -229,7 +229,7 @@ class Twin(_Record, kw_only=True):
     p50: Change | None = None
 
 
-class ControlCheck(_Record, kw_only=True):
+class ControlCheck(_Record, frozen=True, kw_only=True):
     """The known cost of the control, and what was found of it."""
 
     known_s: float
@@ -238,7 +238,7 @@ class ControlCheck(_Record, kw_only=True):
     high_s: float
 
 
-class Checks(_Record, kw_only=True):
+class Checks(_Record, frozen=True, kw_only=True):
     """How the measurement checks itself.
 
     Attributes:
@@ -252,21 +252,21 @@ class Checks(_Record, kw_only=True):
     noise_floor: float | None = None
 
 
-class Floor(_Record, kw_only=True):
+class Floor(_Record, frozen=True, kw_only=True):
     """How much of the cost of tracing everything stays: with nothing sampled, and switched off."""
 
     off: float | None = None
     disabled: float | None = None
 
 
-class AppName(_Record, kw_only=True):
+class AppName(_Record, frozen=True, kw_only=True):
     """What was measured, and what one request is called."""
 
     name: str
     request: str
 
 
-class Pair(_Record, kw_only=True):
+class Pair(_Record, frozen=True, kw_only=True):
     """A set-up against the next cheaper one, paired inside epochs like everything else."""
 
     setup: str
@@ -276,7 +276,7 @@ class Pair(_Record, kw_only=True):
     high: float
 
 
-class WorkerLag(_Record, kw_only=True):
+class WorkerLag(_Record, frozen=True, kw_only=True):
     """How late one load worker sent."""
 
     worker: int
@@ -285,7 +285,7 @@ class WorkerLag(_Record, kw_only=True):
     lag_p99_s: float | None = None
 
 
-class LoadSummary(_Record, kw_only=True):
+class LoadSummary(_Record, frozen=True, kw_only=True):
     """How the load went, and what else the machine did, in blocks that count.
 
     Attributes:
@@ -323,7 +323,7 @@ class LoadSummary(_Record, kw_only=True):
     workers: tuple[WorkerLag, ...] = ()
 
 
-class CollectorSummary(_Record, kw_only=True):
+class CollectorSummary(_Record, frozen=True, kw_only=True):
     """What a collector between application and sink needed itself.
 
     Attributes:
@@ -344,7 +344,7 @@ class CollectorSummary(_Record, kw_only=True):
     pss_bytes: int | None = None
 
 
-class CostModel(_Record, kw_only=True):
+class CostModel(_Record, frozen=True, kw_only=True):
     """Extra CPU per request = fixed + per span x spans, at light load.
 
     Attributes:
@@ -362,7 +362,7 @@ class CostModel(_Record, kw_only=True):
     bytes_per_span: tuple[float, float, float]
 
 
-class Layer(_Record, kw_only=True):
+class Layer(_Record, frozen=True, kw_only=True):
     """What one layer of tracing adds to a request, a set-up against the one below it.
 
     Attributes:
@@ -388,7 +388,7 @@ class Layer(_Record, kw_only=True):
     predicted_high_s: float | None = None
 
 
-class Summary(_Record, kw_only=True):
+class Summary(_Record, frozen=True, kw_only=True):
     """What a run found.
 
     Attributes:
@@ -432,7 +432,7 @@ class Summary(_Record, kw_only=True):
         return next((setup for setup in self.setups if setup.name == name), None)
 
 
-class Generator(_Record, kw_only=True):
+class Generator(_Record, frozen=True, kw_only=True):
     """What a load generator needs.
 
     Attributes:

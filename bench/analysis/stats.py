@@ -99,7 +99,8 @@ def against(setup: str, references: Sequence[str]) -> dict[str, float]:
 
 def differences(logs: Mapping[str, Sequence[float]], weights: Weights) -> Array:
     """A contrast's value in every epoch."""
-    return np.sum([weight * np.asarray(logs[name], float) for name, weight in weights.items()], axis=0)
+    terms = [weight * np.asarray(logs[name], float) for name, weight in weights.items()]
+    return np.asarray(np.sum(terms, axis=0), float)
 
 
 def contrasts(

@@ -24,7 +24,6 @@ from bench.analysis.records import (
     Cost,
     Floor,
     Latency,
-    Ledger,
     LoadSummary,
     Pair,
     Rest,
@@ -60,7 +59,7 @@ class Figure:
 
     @cached_property
     def logs(self) -> dict[str, list[float]]:
-        """ln of the values, of the epochs in which every set-up has one."""
+        """Ln of the values, of the epochs in which every set-up has one."""
         return logs(self.values)
 
     @cached_property
@@ -76,9 +75,7 @@ class Figure:
     def estimates(self) -> dict[str, Estimate]:
         """Every set-up against the baseline; the twin against the other half of the baseline."""
         names = [name for name in self.values if name != BASELINE]
-        weights = {
-            name: against(name, (BASELINE,) if name == TWIN else self.references) for name in names
-        }
+        weights = {name: against(name, (BASELINE,) if name == TWIN else self.references) for name in names}
         return contrasts(self.logs, weights, len([name for name in names if name not in CHECKS]))
 
     def level(self, *names: str) -> float | None:
@@ -116,7 +113,7 @@ class Figure:
             df=estimate.df,
         )
 
-    def extra(self, name: str) -> tuple[float, float, float]:
+    def difference(self, name: str) -> tuple[float, float, float]:
         """The change in absolute terms, and the ends of its interval.
 
         The baseline's level is not exact: its own half-width over epochs is joined to the ratio's
@@ -170,17 +167,18 @@ class Findings:
 
     def _throughput(self) -> Figure:
         measured = figure(self.plan, self.busy, "per_s")
-        if not self.idle:
-            return measured
-        # The load was the limit: what the services can do follows from what a request costs them.
+        # Where the load was the limit, what an instance can do follows from what a request costs it.
         cpus = self.plan.service_cpus
-        return Figure(
-            plan=self.plan,
-            values={
-                name: [cpus / cost if cost else None for cost in costs]
-                for name, costs in self.busy_cpu.values.items()
-            },
-        )
+        derived = {
+            name: [cpus / cost if cost else None for cost in self.busy_cpu.values[name]]
+            for name in self.derived
+        }
+        return Figure(plan=self.plan, values=dict(measured.values) | derived)
+
+    @property
+    def derived(self) -> frozenset[str]:
+        """Set-ups whose throughput is derived from CPU time."""
+        return frozenset(caveat.setup for caveat in self.idle if caveat.setup)
 
     def _latency(self, q: float) -> Figure:
         """A quantile, of the set-ups that hold the light rate."""
@@ -245,9 +243,7 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
         load=load,
         caveats=caveats,
         cost_model=cost_model.fit(plan, setups),
-        layers=layers.ladder(
-            plan, findings.light_cpu.logs, predict(_totals(findings)) if predict else {}
-        ),
+        layers=layers.ladder(plan, findings.light_cpu.logs, predict(_totals(findings)) if predict else {}),
         collector=collector.summarise(raw, findings.traffic),
     )
 
@@ -294,7 +290,7 @@ def _cost(cpu: Figure, name: str, rate_per_s: float | None = None) -> Cost | Non
     low, high = estimate.interval(confidence)
     claim_low, claim_high = estimate.claim(confidence)
     widening = 0.0 if name == TWIN else cpu.bias
-    extra, extra_low, extra_high = cpu.extra(name)
+    extra, extra_low, extra_high = cpu.difference(name)
     return Cost(
         rate_per_s=rate_per_s,
         cpu_per_request_s=level,
@@ -349,7 +345,7 @@ def _throughput(findings: Findings, name: str) -> Throughput | None:
         high=change.high if change else None,
         standard_error=change.standard_error if change else None,
         df=change.df if change else None,
-        derived=bool(findings.idle),
+        derived=name in findings.derived,
     )
 
 
@@ -406,7 +402,9 @@ def _rest(raw: Raw, name: str) -> Rest | None:
         return None
     memories = [instance.memory for _, instance in readings if instance.memory]
     return Rest(
-        cpu_per_s=sum(instance.cpu_ns for _, instance in readings) / 1e9 / sum(length for length, _ in readings),
+        cpu_per_s=sum(instance.cpu_ns for _, instance in readings)
+        / 1e9
+        / sum(length for length, _ in readings),
         pss_bytes=round(np.mean([memory.pss_bytes for memory in memories])) if memories else None,
         uss_bytes=round(np.mean([memory.uss_bytes for memory in memories])) if memories else None,
     )
@@ -481,11 +479,9 @@ def _checks(findings: Findings) -> Checks:
         noise_floor = max(abs(math.expm1(end)) for end in estimate.interval(findings.plan.confidence))
     control = None
     if CONTROL in cpu.estimates:
-        found, low, high = cpu.extra(CONTROL)
+        found, low, high = cpu.difference(CONTROL)
         control = ControlCheck(known_s=findings.plan.burns_s[CONTROL], found_s=found, low_s=low, high_s=high)
-    return Checks(
-        twin=Twin(**twin) if any(twin.values()) else None, control=control, noise_floor=noise_floor
-    )
+    return Checks(twin=Twin(**twin) if any(twin.values()) else None, control=control, noise_floor=noise_floor)
 
 
 def _control_residual(cpu: Figure) -> tuple[Estimate | None, float]:

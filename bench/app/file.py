@@ -29,7 +29,7 @@ PLACEHOLDERS = ("port", "url", "tmp", "dir", "python", "tracing", "spans", "cpu_
 MAX_FILE_BYTES = 1_000_000
 OUR_KEYS = {"BENCH_TRACING": "tracing", "BENCH_SPANS": "spans"}
 """Variables of ours that a set-up says as a key instead."""
-_TABLES = {
+_TABLES: dict[str, type[msgspec.Struct]] = {
     "process": Process,
     "request": Request,
     "tracing": Tracing,
@@ -76,7 +76,11 @@ class _Source:
             if number < len(heads):
                 first = heads[number]
                 last = next(
-                    (at - 1 for at in range(first + 1, last + 1) if self._lines[at - 1].lstrip().startswith("[")),
+                    (
+                        at - 1
+                        for at in range(first + 1, last + 1)
+                        if self._lines[at - 1].lstrip().startswith("[")
+                    ),
                     last,
                 )
         pattern = re.compile(rf"(^|[\s{{,.\"'])[\"']?{re.escape(key)}[\"']?\s*=")
@@ -152,9 +156,7 @@ def _decode(text: str, source: _Source, kind: type[T]) -> T:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         if isinstance(error, msgspec.ValidationError):
             raise _explained(str(error), source) from None
-        raise UsageError(
-            f"{source.name} is not TOML: {error}", "docs/FORMAT.md shows an app file"
-        ) from None
+        raise UsageError(f"{source.name} is not TOML: {error}", "docs/FORMAT.md shows an app file") from None
 
 
 def _explained(message: str, source: _Source) -> UsageError:
@@ -178,7 +180,7 @@ def _explained(message: str, source: _Source) -> UsageError:
 def _fields(path: str) -> list[str]:
     """Keys of the table at a path."""
     name = re.sub(r"\[\d*\]|^\$\.?", "", path).partition(".")[0]
-    kind = _TABLES.get(name, App)
+    kind: type[msgspec.Struct] = _TABLES.get(name, App)
     return [field.encode_name for field in msgspec.structs.fields(kind)]
 
 
@@ -190,6 +192,15 @@ def _check_unique(source: _Source, table: str, names: Sequence[str]) -> None:
 
 def _check_placeholders(app: App, source: _Source) -> None:
     processes = [process.name for process in app.process]
+    for at, process in enumerate(app.process):
+        command = process.command if isinstance(process.command, str) else " ".join(process.command)
+        if "{port" not in command + " ".join(process.env.values()):
+            raise source.error(
+                f"$.process[{at}]",
+                "command",
+                "names no {port}: instances run side by side, each on ports of its own",
+                "write {port} where the command or `env` has the port",
+            )
     for text in app.words:
         for match in PLACEHOLDER.finditer(text):
             word, argument = match[1], match[2]

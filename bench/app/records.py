@@ -26,7 +26,7 @@ class _Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     """A table of a user's file; a key that it does not have is an error."""
 
 
-class Environment(_Record, kw_only=True):
+class Environment(_Record, frozen=True, kw_only=True):
     """What to install before the application can start; cached by content.
 
     Attributes:
@@ -40,7 +40,7 @@ class Environment(_Record, kw_only=True):
     npm: list[str] = []
 
 
-class Process(_Record, kw_only=True):
+class Process(_Record, frozen=True, kw_only=True):
     """One process of the application, with all the processes that it starts itself.
 
     Attributes:
@@ -70,7 +70,7 @@ class Process(_Record, kw_only=True):
     traced: bool = True
 
 
-class Request(_Record, kw_only=True):
+class Request(_Record, frozen=True, kw_only=True):
     """One kind of request, sent to the first process.
 
     Attributes:
@@ -113,7 +113,7 @@ class Request(_Record, kw_only=True):
         return f"{self.method} {self.path.partition('?')[0]}"
 
 
-class Tracing(_Record, kw_only=True):
+class Tracing(_Record, frozen=True, kw_only=True):
     """How a traced set-up is started; without it the application reads OTEL_* by itself.
 
     Attributes:
@@ -132,7 +132,7 @@ class Tracing(_Record, kw_only=True):
     spans: dict[str, int | dict[str, int]] = {}
 
 
-class Control(_Record, kw_only=True):
+class Control(_Record, frozen=True, kw_only=True):
     """How the application burns a known amount of CPU after every answer, if it can.
 
     Attributes:
@@ -142,7 +142,7 @@ class Control(_Record, kw_only=True):
     env: Environ
 
 
-class Setup(_Record, kw_only=True):
+class Setup(_Record, frozen=True, kw_only=True):
     """One way to trace the application, and nothing else.
 
     Attributes:
@@ -164,7 +164,7 @@ class Setup(_Record, kw_only=True):
     layer: str = ""
 
 
-class App(_Record, kw_only=True):
+class App(_Record, frozen=True, kw_only=True):
     """A whole application.
 
     Attributes:
@@ -207,7 +207,7 @@ class App(_Record, kw_only=True):
         return frozenset({"none", "batch"})
 
 
-class SetupsFile(_Record, kw_only=True):
+class SetupsFile(_Record, frozen=True, kw_only=True):
     """A file of set-ups."""
 
     setup: Annotated[list[Setup], Meta(min_length=1)]

@@ -103,7 +103,7 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
         setup = known[name]
         if setup.tracing not in app.modes:
             raise UsageError(
-                f"{app.name} cannot run the set-up {name}: it has no switch for `tracing = {setup.tracing!r}`",
+                f"{app.name} cannot run the set-up {name}: it has no `tracing = {setup.tracing!r}`",
                 "use {tracing} in the `[tracing]` table or in a command of its app file, if it can",
             )
         chosen.append(setup)

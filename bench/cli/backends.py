@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from bench.traces.catalogue import TOOLS
-from bench.traces.install import get
 from bench.cli.shared import Commands, complain, relative
 from bench.errors import BenchError, UsageError
+from bench.traces.catalogue import TOOLS
+from bench.traces.install import get
 
 
 def add(commands: Commands) -> None:

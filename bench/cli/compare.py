@@ -52,7 +52,8 @@ def _side(folder: Path, folders: list[Path]) -> RunSide:
     result = read_run(folder, predictor(folder))
     if result.faults:
         raise UsageError(
-            f"{folder} does not say what was measured: {result.faults[0]}", f"`tracing-overhead verify {folder}`"
+            f"{folder} does not say what was measured: {result.faults[0]}",
+            f"`tracing-overhead verify {folder}`",
         )
     return RunSide(
         name=name if names.count(name) == 1 else str(folder),

@@ -104,7 +104,9 @@ KINDS = {
         raw=record.RUN,
         derived=record.SUMMARY,
         read=record.read,
-        document=lambda figures, folder: micro_report.report(figures, *machine_sections(read_machine(folder))),
+        document=lambda figures, folder: micro_report.report(
+            figures, *machine_sections(read_machine(folder))
+        ),
         show=_show_micro,
         valid=lambda figures: figures.valid,
     ),

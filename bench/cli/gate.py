@@ -41,7 +41,8 @@ def add(commands: Commands) -> None:
     gate.set_defaults(call=_gate)
     gate.add_argument("folder", type=Path, metavar="DIR", help="a run's results folder")
     gate.add_argument(
-        "--max-overhead", metavar="SETUP=N%", action="append", required=True, type=_threshold, dest="thresholds",
+        "--max-overhead", metavar="SETUP=N%", action="append", required=True, type=_threshold,
+        dest="thresholds",
         help="largest overhead of a set-up; may be given several times",
     )  # fmt: skip
     gate.add_argument(
@@ -51,7 +52,7 @@ def add(commands: Commands) -> None:
     )
     gate.add_argument(
         "--accuracy", type=Path, metavar="DIR", default=ACCURACY,
-        help="an accuracy measurement of this machine, for the rate of false alarms (default: results/accuracy)",
+        help="an accuracy measurement, for the rate of false alarms (default: results/accuracy)",
     )  # fmt: skip
 
 

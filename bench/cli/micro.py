@@ -9,23 +9,22 @@ from typing import Literal
 
 from rich.text import Text
 
-from bench.cli import display
-from bench.testbed import machine
-from bench.cli.folders import KINDS
-from bench.cli.options import BUILT_IN
-from bench.cli.shared import Commands, kept, new_folder
-from bench.errors import ServiceError, UsageError
-from bench.micro.predictions import PRICED
-from bench.micro import instructions, record
-from bench.micro.operations import REFERENCE, TABLE, Operation, choose
-from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
-from bench.cli.options import count
 from bench.app.file import parse_app
 from bench.app.setups import choose as choose_setups
-from bench.testbed.environ import Launch, Place
-from bench.runner.run import Progress
-from bench.results.store import Store, pretty
+from bench.cli import display
+from bench.cli.folders import KINDS
+from bench.cli.options import BUILT_IN, count
+from bench.cli.shared import Commands, kept, new_folder
+from bench.errors import ServiceError, UsageError
+from bench.micro import instructions, record
+from bench.micro.operations import REFERENCE, TABLE, Operation, choose
+from bench.micro.predictions import PRICED
+from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
 from bench.micro.timings import MicroRun
+from bench.results.store import Store, pretty
+from bench.runner.run import Progress
+from bench.testbed import machine
+from bench.testbed.environ import Launch, Place
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6

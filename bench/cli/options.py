@@ -21,7 +21,7 @@ from bench.traces import collector
 from bench.traces.catalogue import COLLECTORS, TOOLS
 
 BUILT_IN = ROOT / "services" / "checkout.toml"
-COLLECTOR_REST_S = 4.0
+REST_S, COLLECTOR_REST_S = 1.5, 4.0
 """A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
 PROBES = 5
 OTLP_PORTS = (4318, 4317)
@@ -46,7 +46,10 @@ class Subject:
 def add_app(parser: argparse.ArgumentParser) -> None:
     """Options that name the application and further set-ups."""
     parser.add_argument(
-        "--app", type=Path, metavar="FILE", help="the app file of your service (default: the built-in example)"
+        "--app",
+        type=Path,
+        metavar="FILE",
+        help="the app file of your service (default: the built-in example)",
     )
     parser.add_argument(
         "--setups-file", type=Path, action="append", default=[], metavar="F.toml",
@@ -97,9 +100,7 @@ def _add_budget(group: Group) -> None:
         "--turn", type=parse_seconds, metavar="TIME", help="length of a turn, such as 200ms or 2s"
     )
     group.add_argument("--seed", type=int, help="repeat the order and times of another run")
-    group.add_argument(
-        "--no-pin", action="store_true", help="do not pin the application to CPUs of its own"
-    )
+    group.add_argument("--no-pin", action="store_true", help="do not pin the application to CPUs of its own")
     group.add_argument(
         "--signals", action="store_true", help="pause instances by signals even where control groups work"
     )
@@ -303,7 +304,7 @@ def plan_of(args: argparse.Namespace, subject: Subject) -> Plan:
         busy=busy,
         probes=PROBES if args.find_rate else 0,
         spare=budget.spare,
-        rest_s=COLLECTOR_REST_S if args.collector else Plan.__dataclass_fields__["rest_s"].default,
+        rest_s=COLLECTOR_REST_S if args.collector else REST_S,
         rate_per_s=args.rate,
         latency_limit_s=args.latency_limit,
         cpus=cpus.usable,
@@ -317,7 +318,7 @@ def plan_of(args: argparse.Namespace, subject: Subject) -> Plan:
 
 
 def _check_collector(args: argparse.Namespace, setups: Sequence[Setup]) -> None:
-    """Raise UsageError unless what is to stand between application and sink is here and takes what is sent."""
+    """Raise UsageError unless the collector is here and takes what is sent."""
     if not args.collector:
         return
     if args.target:
@@ -361,7 +362,9 @@ def _target_setups(args: argparse.Namespace, subject: Subject) -> tuple[Setup, .
     if len(set(names)) < len(names):
         raise UsageError("a set-up has two targets", "a set-up has one instance; name the other none-again")
     if "none" not in names:
-        raise UsageError("no target runs the baseline", "start an instance without tracing, --target none=URL")
+        raise UsageError(
+            "no target runs the baseline", "start an instance without tracing, --target none=URL"
+        )
     if args.setups or args.preset:
         raise UsageError("the targets are the set-ups of the run", "leave out --setups and --preset")
     if len(names) < 2:

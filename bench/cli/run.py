@@ -133,10 +133,7 @@ def _machine(plan: Plan, subject: Subject, testbed: Testbed) -> Machine:
         pausing=testbed.pausing,
         app_packages=install.packages(subject.place),
         versions=_versions(launches[plan.setups[0].name]),
-        setups={
-            name: redacted_variables(shown_variables(launch))
-            for name, launch in launches.items()
-        },
+        setups={name: redacted_variables(shown_variables(launch)) for name, launch in launches.items()},
         collector=f"{between.name} {between.version}".strip() if between else "",
     )
 
@@ -179,7 +176,9 @@ def show_plan(plan: Plan, console: Console) -> None:
         f"turns of {plan.busy.turn_s * 1e3:.0f} ms"
     )
     rate = f"{plan.rate_per_s:g}/s" if plan.rate_per_s else f"{plan.share:.0%} of what the baseline can do"
-    console.print(f"light rate: {rate}; up to {plan.spare} blocks of each load are repeated if the host is busy")
+    console.print(
+        f"light rate: {rate}; up to {plan.spare} blocks of each load are repeated if the host is busy"
+    )
     if plan.probes:
         limit = f"{plan.latency_limit_s * 1e3:g} ms"
         console.print(f"highest rate with p99 under {limit}: {plan.probes} steps per epoch")

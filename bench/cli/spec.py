@@ -5,13 +5,13 @@ import secrets
 from pathlib import Path
 
 from bench.cli import display
-from bench.testbed import machine
 from bench.cli.folders import KINDS
-from bench.cli.shared import Commands, kept, new_folder
-from bench.spec.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S
 from bench.cli.options import between, count
-from bench.spec.runner import Iterations, carry_out
+from bench.cli.shared import Commands, kept, new_folder
 from bench.results.store import ITERATIONS, pretty
+from bench.spec.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S
+from bench.spec.runner import Iterations, carry_out
+from bench.testbed import machine
 
 FAST_REPEATS, FAST_S = 2, 3.0
 PROCESS_S = 2.0

@@ -71,7 +71,9 @@ def add(commands: Commands) -> None:
         help="of the built-in example: "
         + "; ".join(f"{story.name}: {story.sentence}" for story in STORIES.values()),
     )
-    trace.add_argument("--spans", metavar="WORD", help="a set-up's `spans`: for the example auto, lean, manual or native")
+    trace.add_argument(
+        "--spans", metavar="WORD", help="a set-up's `spans`: for the example auto, lean, manual or native"
+    )
     trace.add_argument(
         "--without-propagation",
         action="store_true",
@@ -172,6 +174,7 @@ def _stage(args: argparse.Namespace, backend: str | None) -> Iterator[tuple[Test
             plan,
             Options(
                 place=subject.place,
+                load=False,
                 collector=(lambda sink, logs: fan_out(sink, exporters, logs)) if exporters else None,
             ),
         )

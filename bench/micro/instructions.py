@@ -18,9 +18,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeAlias
 
-from bench.runner.run import Progress
 from bench.errors import ServiceError
 from bench.micro.operations import Operation
+from bench.runner.run import Progress
 from bench.testbed.environ import Launch
 from bench.testbed.process import ROOT, plain_environ
 
@@ -97,7 +97,7 @@ def _power(value: float) -> int:
 
 
 def of_requests(launches: Sequence[Launch], shown: Progress) -> Iterator[Count]:
-    """Instructions of a request by set-up, all processes of the built-in application in one, exports included."""
+    """Instructions of a request by set-up, exports included, all processes in one."""
     for launch in launches:
         name = launch.setup.name
         shown.say("counting instructions of a request", name)

@@ -6,8 +6,8 @@ import pyperf
 
 from bench.errors import ResultsError
 from bench.micro.operations import TABLE
-from bench.results.store import Store, pretty, read_record
 from bench.micro.timings import MicroRun, MicroSummary, Reading, summarise
+from bench.results.store import Store, pretty, read_record
 
 FILE = "micro.json"
 RUN = "micro-run.json"

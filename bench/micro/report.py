@@ -1,8 +1,8 @@
 """Microbenchmarks as people read them."""
 
-from bench.report.document import Document, Caveats, Section, Text, document, section
-from bench.report.words import ABSENT, Table, count, plural
 from bench.micro.timings import Interval, MicroSummary
+from bench.report.document import Caveats, Document, Section, Text, document, section
+from bench.report.words import ABSENT, Table, count, plural
 
 HOW = (
     "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
@@ -44,7 +44,9 @@ def sections(summary: MicroSummary | None) -> list[Section]:
 
 def headline(summary: MicroSummary) -> str:
     """What a microbenchmark did, in one sentence."""
-    proof = "every operation proved what it is" if summary.valid else "NOT every operation could prove what it is"
+    proof = (
+        "every operation proved what it is" if summary.valid else "NOT every operation could prove what it is"
+    )
     return f"{plural(len(summary.timings), 'operation')} in {plural(summary.run.rounds, 'round')}; {proof}."
 
 

@@ -23,11 +23,12 @@ from typing import Self
 import psutil
 import pyperf
 
-from bench.runner.run import Progress
 from bench.errors import ServiceError
+from bench.micro.operations import Operation
+from bench.runner.run import Progress
+from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
 from bench.testbed.machine import split_cpus
-from bench.micro.operations import Operation
 from bench.testbed.process import ROOT, plain_environ
 from bench.testbed.sink import Sink
 
@@ -135,7 +136,7 @@ class Bench:
         Raises:
             ServiceError: it has died.
         """
-        self._sink.account({})
+        self._sink.close_accounts(CloseAccounts(epoch=0))
 
     def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
         """Where workers run: on the CPU that services have in a measured run, or on all of them."""

@@ -16,9 +16,9 @@ import msgspec
 
 from bench.analysis import checks
 from bench.analysis.records import Caveat, Severity
+from bench.analysis.stats import t_quantile
 from bench.micro.predictions import Price
 from bench.plan.records import SCHEMA
-from bench.analysis.stats import t_quantile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -175,8 +175,10 @@ def summarise(
         caveats.append(
             Caveat(code="cut-short", message="it was ended before its last round", advice="let it end")
         )
-    caveats += [msgspec.structs.replace(caveat, severity=Severity.CAVEAT)
-        for caveat in checks.host(run.steal or 0.0, 0.0)]
+    caveats += [
+        msgspec.structs.replace(caveat, severity=Severity.CAVEAT)
+        for caveat in checks.host(run.steal or 0.0, 0.0)
+    ]
     if run.rounds < 2 or run.fast:
         why = "two workers ran at the same time" if run.fast else "one round has no interval"
         caveats.append(

@@ -128,9 +128,7 @@ def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Seq
         starts = np.array([turn.start_ns for turn in mine])
         offsets = (starts[turn] + own_ns - length_ns[turn]).astype(np.int64)
         kinds = kinds_of(plan, count, epoch, number, instance)
-        arrivals += [
-            (int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)
-        ]
+        arrivals += [(int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)]
     return Open(arrivals=tuple(Arrival(*arrival) for arrival in sorted(arrivals)))
 
 

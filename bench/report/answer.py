@@ -40,7 +40,9 @@ def _headline(summary: Summary) -> str:
     )
     if setup.throughput and setup.throughput.ratio is not None:
         less = "less" if setup.throughput.ratio < 0 else "more"
-        line += f"; a busy service does {percent(abs(setup.throughput.ratio), sign=False, decimals=0)} % {less}"
+        line += (
+            f"; a busy service does {percent(abs(setup.throughput.ratio), sign=False, decimals=0)} % {less}"
+        )
     return f"{line}."
 
 
@@ -94,9 +96,7 @@ def _customers(summary: Summary) -> str:
 def _trust(summary: Summary) -> str:
     parts = []
     if summary.checks.noise_floor is not None:
-        parts.append(
-            f"identical set-ups agree within {percent(summary.checks.noise_floor, sign=False)} %"
-        )
+        parts.append(f"identical set-ups agree within {percent(summary.checks.noise_floor, sign=False)} %")
     control = summary.checks.control
     if control is not None:
         parts.append(f"{control.known_s * 1e6:.0f} us were found as {control.found_s * 1e6:.0f}")

@@ -16,9 +16,7 @@ VERDICTS = {
 def overhead(summary: Summary) -> Chart | None:
     """What every set-up costs, with intervals and the noise floor; None without a figure."""
     shown = [
-        (setup, cost)
-        for setup in ordered(summary)
-        if (cost := main_cost(setup)) and cost.extra_s is not None
+        (setup, cost) for setup in ordered(summary) if (cost := main_cost(setup)) and cost.extra_s is not None
     ]
     base = main_cost(summary.setups[0])
     if not shown or base is None or base.cpu_per_request_s is None:

@@ -1,7 +1,8 @@
 """A report as its parts, whatever becomes of it: Markdown, a page.
 
 Who writes a report's content knows nothing of its form, and the other way round. A chart stands before
-the table of its figures; where charts cannot be shown, nothing is lost. Text may hold `code`, *emphasis*, **strong** and [links](target), as in Markdown, and no more.
+the table of its figures; where charts cannot be shown, nothing is lost. Text may hold `code`, *emphasis*,
+**strong** and [links](target), as in Markdown, and no more.
 """
 
 from collections.abc import Mapping, Sequence

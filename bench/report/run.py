@@ -1,8 +1,8 @@
 """The report of a run: what stands in it, and in which order."""
 
 from bench.analysis.records import Summary
-from bench.app.setups import TABLE
 from bench.app.records import Setup
+from bench.app.setups import TABLE
 from bench.plan.records import Machine, Plan
 from bench.report import charts, tables
 from bench.report.answer import answer
@@ -77,9 +77,8 @@ def extent(summary: Summary) -> str:
     epochs = plural(plan.epochs, "epoch")
     if not summary.complete:
         epochs = f"{summary.epochs} of {epochs}"
-    return (
-        f"{epochs}, {plural(len(plan.setups), 'set-up')}, {plural(summary.load.requests, summary.app.request)}."
-    )
+    requests = plural(summary.load.requests, summary.app.request)
+    return f"{epochs}, {plural(len(plan.setups), 'set-up')}, {requests}."
 
 
 def _cpu(summary: Summary) -> list[Section]:
@@ -146,7 +145,9 @@ def load_line(summary: Summary) -> str:
     """How the load went, in one sentence."""
     load = summary.load
     lags = [
-        f"{name} {lag * 1e3:.2f} ms" for name, lag in (("p50", load.lag_p50_s), ("p99", load.lag_p99_s)) if lag
+        f"{name} {lag * 1e3:.2f} ms"
+        for name, lag in (("p50", load.lag_p50_s), ("p99", load.lag_p99_s))
+        if lag
     ]
     return (
         f"Lag {', '.join(lags) or 'not known'}; load generator {percent(load.load_busy, sign=False)} % busy; "
@@ -175,7 +176,9 @@ def machine_sections(machine: Machine | None) -> list[Section]:
 def _setup(setup: Setup) -> str:
     env = " ".join(f"{name}={value}" for name, value in setup.env.items())
     spans = f" `spans = {setup.spans}`" if setup.spans else ""
-    return f"`{setup.name}`: {setup.description} `tracing = {setup.tracing}`{spans}" + (f" `{env}`" if env else "")
+    return f"`{setup.name}`: {setup.description} `tracing = {setup.tracing}`{spans}" + (
+        f" `{env}`" if env else ""
+    )
 
 
 def how_to_repeat(plan: Plan) -> str:

@@ -56,7 +56,9 @@ def answer_table(summary: Summary) -> Table:
                 percent(cost.ratio if cost else None),
                 half_width(cost.low, cost.high) if cost else ABSENT,
                 percent(throughput.ratio if throughput else None),
-                "saturated" if saturated else milliseconds(p50.extra_s if p50 else None, sign=True, decimals=1),
+                "saturated"
+                if saturated
+                else milliseconds(p50.extra_s if p50 else None, sign=True, decimals=1),
                 ABSENT if saturated else milliseconds(p99.extra_s if p99 else None, sign=True, decimals=0),
             )
         )
@@ -108,7 +110,9 @@ def latency_table(summary: Summary) -> Table:
         if latency is None:
             continue
         if latency.saturated:
-            rows.append((setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), "saturated", *[""] * 6))
+            rows.append(
+                (setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), "saturated", *[""] * 6)
+            )
             continue
         cells = [setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), count(latency.requests)]
         for name, value in (("p50", latency.p50_s), ("p90", latency.p90_s), ("p99", latency.p99_s)):
@@ -117,7 +121,17 @@ def latency_table(summary: Summary) -> Table:
             cells.append(f"{percent(change.ratio)} {interval(change.low, change.high)}" if change else ABSENT)
         rows.append(tuple(cells))
     return Table(
-        heads=("set-up", "rate/s", "requests", "p50 ms", "change %", "p90 ms", "change %", "p99 ms", "change %"),
+        heads=(
+            "set-up",
+            "rate/s",
+            "requests",
+            "p50 ms",
+            "change %",
+            "p90 ms",
+            "change %",
+            "p99 ms",
+            "change %",
+        ),
         right=(LEFT, *([RIGHT] * 8)),
         rows=tuple(rows),
         red=_red(setups),

@@ -172,9 +172,7 @@ def estimate_of(figure: Figure) -> Estimate | None:
     """A stored figure as an estimate; None where it has no standard error."""
     if figure.ratio is None or figure.standard_error is None or figure.df is None or figure.ratio <= -1:
         return None
-    return Estimate(
-        log_ratio=math.log1p(figure.ratio), standard_error=figure.standard_error, df=figure.df
-    )
+    return Estimate(log_ratio=math.log1p(figure.ratio), standard_error=figure.standard_error, df=figure.df)
 
 
 def bias(summary: Summary) -> float:

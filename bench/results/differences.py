@@ -103,7 +103,9 @@ def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
     for name, what in PLANNED.items():
         yield from _differs(name, what, getattr(before, name), getattr(after, name))
     yield from _differs("pinned", "application pinned", bool(before.services_cpus), bool(after.services_cpus))
-    yield from _differs("elsewhere", "instances that run elsewhere", bool(before.targets), bool(after.targets))
+    yield from _differs(
+        "elsewhere", "instances that run elsewhere", bool(before.targets), bool(after.targets)
+    )
     rates = [round(max(plan.rates.values(), default=0.0), 1) for plan in (before, after)]
     yield from _differs("rate", f"light rate per s ({MOVES})", *rates)
     counts = len(before.setups), len(after.setups)

@@ -50,7 +50,8 @@ def require_run(folder: Path) -> None:
         if (folder / READINGS).exists():
             what = f"has lost its {PLAN}"
         raise ResultsError(
-            f"{folder} {what}", "name a folder that `tracing-overhead run` has left, such as results/reference"
+            f"{folder} {what}",
+            "name a folder that `tracing-overhead run` has left, such as results/reference",
         )
 
 

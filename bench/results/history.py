@@ -350,6 +350,4 @@ def _past(path: Path) -> Past:
             f"{SUMMARY} has schema {schema}, and this version reads schema {SCHEMA}",
             "read it with its own version",
         )
-    return Past(
-        name=path.name, run=read_record(summary, PastRun), machine=read_machine(path) or Machine()
-    )
+    return Past(name=path.name, run=read_record(summary, PastRun), machine=read_machine(path) or Machine())

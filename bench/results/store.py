@@ -7,7 +7,6 @@ import contextlib
 import csv
 import gzip
 import io
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +102,7 @@ class Store:
         try:
             path.parent.mkdir(exist_ok=True)
             partial.write_bytes(content)
-            os.replace(partial, path)
+            partial.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 partial.unlink()

@@ -190,7 +190,7 @@ def _counts(raw: Raw, reading: Reading) -> Fault | None:
             return Fault(
                 file=READINGS,
                 field="completed",
-                message=f"step {reading.number} of epoch {reading.epoch} counts {instance.completed} requests "
-                f"of {instance.setup}, and the rows hold {completed}",
+                message=f"step {reading.number} of epoch {reading.epoch} counts {instance.completed} "
+                f"requests of {instance.setup}, and the rows hold {completed}",
             )
     return None

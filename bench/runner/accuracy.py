@@ -79,7 +79,9 @@ def weighted(plan: Plan, bench: Bench, progress: Progress) -> Plan:
     light = next(reading for reading in run.readings if reading.kind is Kind.LIGHT)
     costs = [instance.cpu_ns / 1e9 / instance.completed for instance in light.instances if instance.completed]
     if len(costs) < 2:
-        raise MeasurementError("no request of the baseline was completed", "`tracing-overhead trace` shows why")
+        raise MeasurementError(
+            "no request of the baseline was completed", "`tracing-overhead trace` shows why"
+        )
     rate = max(run.plan.rates.values())
     return replace(plan, burns_s=burns_s(sum(costs) / len(costs)), rate_per_s=rate)
 

@@ -102,7 +102,9 @@ def compare(shown: Progress, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...
     return tuple(_summary(name, found, held if name == OURS else None) for name in turns), steal
 
 
-def _rounds(turns: dict[str, Turn], rounds: int, shown: Progress) -> dict[str, list[tuple[float, float, int]]]:
+def _rounds(
+    turns: dict[str, Turn], rounds: int, shown: Progress
+) -> dict[str, list[tuple[float, float, int]]]:
     found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in turns}
     order = list(turns)
     shuffled = random.Random(1)

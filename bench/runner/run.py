@@ -19,9 +19,7 @@ class Bench(Protocol):
     def connect(self, plan: Plan) -> None:
         """Use instances that run elsewhere."""
 
-    def perform(
-        self, plan: Plan, step: Step, tell: Callable[[int], None]
-    ) -> tuple[Reading, tuple[Row, ...]]:
+    def perform(self, plan: Plan, step: Step, tell: Callable[[int], None]) -> tuple[Reading, tuple[Row, ...]]:
         """Do one step."""
 
     def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:

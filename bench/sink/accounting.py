@@ -86,9 +86,7 @@ def account(
 
 def _missing(shape: Shape, shapes: Sequence[Shape]) -> int:
     """Spans that a trace lacks of the known shape that is nearest to it."""
-    lacking = [
-        sum(max(count - shape.get(key, 0), 0) for key, count in known.items()) for known in shapes
-    ]
+    lacking = [sum(max(count - shape.get(key, 0), 0) for key, count in known.items()) for known in shapes]
     return min(lacking, default=0)
 
 

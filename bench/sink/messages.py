@@ -140,7 +140,9 @@ class TraceSpan:
     @property
     def answered(self) -> int | None:
         """The HTTP status that it saw or gave; None where it says none."""
-        status = next((str(self.attributes[name]) for name in STATUS_ATTRIBUTES if name in self.attributes), "")
+        status = next(
+            (str(self.attributes[name]) for name in STATUS_ATTRIBUTES if name in self.attributes), ""
+        )
         return int(status) if status.isdigit() else None
 
     @property

@@ -14,9 +14,9 @@ from enum import StrEnum
 
 from bench.analysis import checks
 from bench.analysis.records import Caveat, Severity
-from bench.plan.records import SCHEMA
 from bench.analysis.stats import mean_interval
 from bench.micro.timings import Interval
+from bench.plan.records import SCHEMA
 
 RATE_PER_S = 10_000.0
 ITERATION_S = 15.0
@@ -56,7 +56,6 @@ class Iteration:
         bytes: on the wire.
         uss_before_bytes: memory of the process alone before the first span.
         uss_bytes: the same after the last flush.
-        uss_peak_bytes: largest of the readings meanwhile.
         steal: share of a core that the host took away meanwhile.
     """
 
@@ -76,7 +75,6 @@ class Iteration:
     bytes: int
     uss_before_bytes: int
     uss_bytes: int
-    uss_peak_bytes: int
     steal: float = 0.0
 
     @property
@@ -219,8 +217,8 @@ def _at_rate(processor: str, mine: Sequence[Iteration]) -> AtRate:
         cpu_per_span_s=mean([each.cpu_s / max(each.delivered, 1) for each in mine]),
         created=sum(each.created for each in mine),
         delivered=sum(each.delivered for each in mine),
-        growth_bytes=mean([float(each.uss_peak_bytes - each.uss_before_bytes) for each in mine]),
-        uss_peak_bytes=max(each.uss_peak_bytes for each in mine),
+        growth_bytes=mean([float(each.uss_bytes - each.uss_before_bytes) for each in mine]),
+        uss_peak_bytes=max(each.uss_bytes for each in mine),
     )
 
 

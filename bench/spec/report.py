@@ -1,10 +1,10 @@
 """The specification's report as people read it."""
 
-from bench.spec.emission import AtRate, SpecReport
-from bench.report.document import Document, Caveats, Section, Text, document, section
 from bench.micro.report import significant
-from bench.report.words import ABSENT, Table, count, percent
 from bench.micro.timings import Interval
+from bench.report.document import Caveats, Document, Section, Text, document, section
+from bench.report.words import ABSENT, Table, count, percent
+from bench.spec.emission import AtRate, SpecReport
 
 ABOUT = (
     "Spans have no parent; the service has a name and a version of ten characters and an instance id; "

@@ -13,12 +13,12 @@ from typing import Self
 
 import psutil
 
-from bench.runner.run import Progress
-from bench.spec.emission import SERVICE, Iteration, Scenario
-from bench.testbed.machine import split_cpus
 from bench.plan.records import Account
+from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
+from bench.spec.emission import SERVICE, Iteration, Scenario
 from bench.testbed.instance import memory_of, pin
+from bench.testbed.machine import split_cpus
 from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.process import Child, plain_environ
 from bench.testbed.sink import Sink

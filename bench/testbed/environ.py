@@ -168,12 +168,11 @@ def shown_variables(launch: Launch) -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(environ.items())
-        if name.startswith(("OTEL_", "BENCH_", "NODE_OPTIONS")) and name not in {"BENCH_PADDING", RUN_VARIABLE}
+        if name.startswith(("OTEL_", "BENCH_", "NODE_OPTIONS"))
+        and name not in {"BENCH_PADDING", RUN_VARIABLE}
     }
 
 
 def _size(environ: Mapping[str, str]) -> int:
     """Bytes that an environment takes on a new process's stack."""
     return sum(len(os.fsencode(name)) + len(os.fsencode(value)) + 2 for name, value in environ.items())
-
-

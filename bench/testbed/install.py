@@ -88,7 +88,10 @@ def _python(wanted: Environment, folder: Path) -> None:
         _run([uv, "venv", "--quiet", "--python", version, str(folder)], "pip")
         if wanted.pip:
             python = str(folder / "bin" / "python")
-            _run([uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted.pip], "pip")
+            _run(
+                [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted.pip],
+                "pip",
+            )
         return
     interpreter = shutil.which(f"python{version}") or sys.executable
     _run([interpreter, "-m", "venv", str(folder)], "python")
@@ -117,7 +120,9 @@ def _run(command: Sequence[str], key: str) -> None:
                 check=False,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise UsageError(f"cannot install what `{key}` of [environment] names: {error}", "try it by hand") from None
+            raise UsageError(
+                f"cannot install what `{key}` of [environment] names: {error}", "try it by hand"
+            ) from None
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if done.returncode:

@@ -29,6 +29,8 @@ FLUSH_LIMIT_S = 5.0
 ASK_LIMIT_S = 10.0
 PREPARE_LIMIT_S = 120.0
 LOOK_S = 0.01
+UNSAMPLED = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00"}
+"""Sent while an instance is waited for: a sampler that asks its parent leaves no span of it."""
 FIRST_PORT, LAST_PORT = 18000, 31999
 """Below the ports that the kernel gives to outgoing connections."""
 STOP_LIMIT_S = 3.0
@@ -245,7 +247,9 @@ class LocalInstance:
 
     def flush(self) -> tuple[str, ...]:
         path = self._launch.app.tracing.flush
-        return flush_all(self._client, path, {name: self._launch.url(name) for name in self._flushing}, self.check)
+        return flush_all(
+            self._client, path, {name: self._launch.url(name) for name in self._flushing}, self.check
+        )
 
     def usage(self) -> dict[str, Usage]:
         path = self._launch.app.tracing.usage
@@ -357,7 +361,9 @@ def free_ports(count: int, taken: set[int]) -> list[int]:
             ports.append(port)
             taken.add(port)
     if len(ports) < count:
-        raise ServiceError(f"no port from {FIRST_PORT} to {LAST_PORT} is free", "end the programs that use them")
+        raise ServiceError(
+            f"no port from {FIRST_PORT} to {LAST_PORT} is free", "end the programs that use them"
+        )
     return ports
 
 
@@ -381,7 +387,7 @@ def answers(port: int, ready: str) -> bool:
         return True
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
     try:
-        connection.request("GET", ready)
+        connection.request("GET", ready, headers=UNSAMPLED)
         return connection.getresponse().status < 500
     except (OSError, http.client.HTTPException):
         return False

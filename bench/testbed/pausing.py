@@ -103,7 +103,9 @@ class SignalGroup:
         self._ns: dict[int, int] = {}
         self._others: tuple[int, ...] = ()
 
-    prefix: list[str] = []
+    @property
+    def prefix(self) -> list[str]:
+        return []
 
     def add(self, pid: int) -> None:
         self._roots.append(pid)

@@ -49,7 +49,9 @@ def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -
     ]
 
 
-def shapes_of(plan: Plan, reading: Sequence[InstanceReading]) -> tuple[dict[str, tuple[Shape, ...]], tuple[str, ...]]:
+def shapes_of(
+    plan: Plan, reading: Sequence[InstanceReading]
+) -> tuple[dict[str, tuple[Shape, ...]], tuple[str, ...]]:
     """Shapes by set-up, and the set-ups whose traces differ from request to request.
 
     Shapes are those that the app file declares, else those that were seen. As many kinds of

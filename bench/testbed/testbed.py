@@ -69,7 +69,10 @@ class Collector(Protocol):
     name: str
     version: str
     endpoints: dict[str, str]
-    pid: int | None
+
+    @property
+    def pid(self) -> int | None:
+        """Its process; None where it was started by somebody else."""
 
     def drain(self, sink: Sink) -> bool:
         """Wait until everything is at the sink; False if it does not arrive."""
@@ -91,6 +94,7 @@ class Options:
         sink_ports: where the sink listens, http and grpc; 0 for any free port.
         sink_host: address that it listens on.
         collector: starts what stands between application and sink; None: nothing does.
+        load: whether requests are sent at all, other than by the harness itself.
         signals: whether instances are paused by signals even where control groups can be made.
     """
 
@@ -99,6 +103,7 @@ class Options:
     sink_ports: tuple[int, int] = (0, 0)
     sink_host: str = "127.0.0.1"
     collector: Callable[[Sink, Path], Collector] | None = None
+    load: bool = True
     signals: bool = False
 
 
@@ -108,7 +113,6 @@ class Testbed:
     Attributes:
         sink: the OTLP receiver.
         collector: what stands before it; None: nothing.
-        load: who sends requests.
         instances: by number; empty between epochs.
         pausing: how instances are stopped, in words.
     """
@@ -144,13 +148,14 @@ class Testbed:
             self.collector = options.collector(self.sink, self.folder) if options.collector else None
             if self.collector:
                 stack.callback(self.collector.stop)
-            self.load = Load(self.folder, self._run, options.crew)
-            stack.callback(self.load.stop)
+            self._load = Load(self.folder, self._run, options.crew) if options.load else None
+            if self._load:
+                stack.callback(self._load.stop)
             stack.callback(self.stop_instances)
             self._parts = stack.pop_all()
         collector_pid = self.collector.pid if self.collector else None
         self._machine = meter.MachineMeter(
-            cpus, lambda: self.load.pids, self.sink.child.pid, collector_pid
+            cpus, lambda: self._load.pids if self._load else (), self.sink.child.pid, collector_pid
         )
 
     def _keep(self) -> Callable[[], None]:
@@ -168,6 +173,17 @@ class Testbed:
             keeper.communicate()
 
         return finish
+
+    @property
+    def load(self) -> Load:
+        """Who sends requests.
+
+        Raises:
+            MeasurementError: the testbed was made without load.
+        """
+        if self._load is None:
+            raise MeasurementError("this testbed sends no load", "make one with load")
+        return self._load
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -234,33 +250,28 @@ class Testbed:
         seconds = step.load.seconds if isinstance(step.load, Quiet) else 0.0
         if seconds:
             time.sleep(seconds)
-        failed: list[tuple[str, ...]] = [()] * len(self.instances)
-        drained = True
-        if step.kind in {Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE}:
-            failed = self._flush()
+        flushing = step.kind in {Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE}
+        failed = self._flush() if flushing else [()] * len(self.instances)
         if step.kind is Kind.FLUSH:
-            for instance, cpu_ns in zip(self.instances, self._to_burn, strict=False):
-                if cpu_ns:
-                    instance.burn(cpu_ns)
+            self._burn()
         after = [instance.cpu_ns() for instance in self.instances]
         readings = [
             InstanceReading(setup=instance.setup.name, cpu_ns=end - begin, flush_failed=names)
             for instance, begin, end, names in zip(self.instances, before, after, failed, strict=True)
         ]
-        stray = None
-        if step.kind is Kind.START:
-            readings = [
-                replace(reading, ready_s=instance.ready_s, cpu_ns=instance.start_cpu_ns)
-                for reading, instance in zip(readings, self.instances, strict=True)
-                if isinstance(instance, LocalInstance)
-            ]
-        if step.kind is Kind.REST:
-            readings = self._with_memory(readings)
-        if step.kind is Kind.LEARN:
-            readings = preflight.learn(self, plan, readings)
-        if step.kind is Kind.SETTLE:
-            drained = self._settle(plan)
-            readings, stray = self._with_accounts(plan, step.epoch, readings)
+        stray, drained = None, True
+        match step.kind:
+            case Kind.START:
+                readings = self._with_start(readings)
+            case Kind.REST:
+                readings = self._with_memory(readings)
+            case Kind.LEARN:
+                readings = preflight.learn(self, plan, readings)
+            case Kind.SETTLE:
+                drained = self._settle(plan)
+                readings, stray = self._with_accounts(plan, step.epoch, readings)
+            case _:
+                pass
         services_s = sum(reading.cpu_ns for reading in readings) / 1e9
         return Reading(
             epoch=step.epoch,
@@ -271,10 +282,22 @@ class Testbed:
             instances=tuple(readings),
             stray=stray,
             drained=drained,
-            collector_memory=self.collector.memory()
-            if self.collector and step.kind is Kind.REST
-            else None,
+            collector_memory=self.collector.memory() if self.collector and step.kind is Kind.REST else None,
         )
+
+    def _with_start(self, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
+        """Readings with what it took to start."""
+        return [
+            replace(reading, ready_s=instance.ready_s, cpu_ns=instance.start_cpu_ns)
+            for reading, instance in zip(readings, self.instances, strict=True)
+            if isinstance(instance, LocalInstance)
+        ]
+
+    def _burn(self) -> None:
+        """Burn what processes beside the application owe for the requests of the last turns."""
+        for instance, cpu_ns in zip(self.instances, self._to_burn, strict=False):
+            if cpu_ns:
+                instance.burn(cpu_ns)
 
     def _start(self, plan: Plan, epoch: int) -> None:
         """Fresh processes for all instances, one instance after the other."""
@@ -293,9 +316,7 @@ class Testbed:
 
     def connect(self, plan: Plan) -> None:
         """Use instances that run elsewhere."""
-        self.instances = [
-            RemoteInstance(plan.app, setup, plan.targets[setup.name]) for setup in plan.setups
-        ]
+        self.instances = [RemoteInstance(plan.app, setup, plan.targets[setup.name]) for setup in plan.setups]
         self._check_baseline()
 
     def _check_baseline(self) -> None:
@@ -476,9 +497,7 @@ class Testbed:
 class _Turner:
     """Gives instances their turns."""
 
-    def __init__(
-        self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter
-    ) -> None:
+    def __init__(self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter) -> None:
         self._instances = instances
         self._start_ns = start_ns
         self._machine = machine
@@ -569,4 +588,3 @@ def _counted(plan: Plan, setup: Setup, number: int, rows: Sequence[Row], cpu_ns:
         failed=outcomes["failed"],
         unsent=outcomes["unsent"],
     )
-

@@ -13,12 +13,12 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from bench.traces import readback
-from bench.traces.program import HOST, LOOK_S, STOP_LIMIT_S, free_ports, start
 from bench.errors import ServiceError
 from bench.sink.messages import TraceSpan
-from bench.traces.journey import traces, tree
 from bench.testbed.process import Child
+from bench.traces import readback
+from bench.traces.journey import traces, tree
+from bench.traces.program import HOST, LOOK_S, STOP_LIMIT_S, free_ports, start
 
 ASK_LIMIT_S = 10.0
 READ_LIMIT_S = 20.0

@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bench.traces.catalogue import COLLECTORS, TOOLS
-from bench.traces.program import HOST, STOP_LIMIT_S, free_ports, start
 from bench.errors import ServiceError, UsageError
 from bench.plan.records import Memory
-from bench.testbed.process import Child
-from bench.testbed.sink import Sink
 from bench.sink.messages import DRAIN_LIMIT_S
 from bench.testbed.instance import memory_of, pin
+from bench.testbed.process import Child
+from bench.testbed.sink import Sink
+from bench.traces.catalogue import COLLECTORS, TOOLS
+from bench.traces.program import HOST, STOP_LIMIT_S, free_ports, start
 
 SINK_PORTS = (14318, 14317)
 """Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""

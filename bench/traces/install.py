@@ -11,13 +11,12 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from bench.traces.catalogue import FOLDER, Tool
 from bench.errors import ResultsError, ServiceError, UsageError
+from bench.traces.catalogue import FOLDER, Tool
 
 Say = Callable[[str], None]
 LAST_LINES = 4

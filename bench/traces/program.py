@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from bench.traces.catalogue import TOOLS
 from bench.errors import ServiceError
 from bench.testbed.process import Child, plain_environ
+from bench.traces.catalogue import TOOLS
 
 HOST = "127.0.0.1"
 START_LIMIT_S = 60.0

@@ -77,7 +77,9 @@ def zipkin(body: bytes) -> tuple[TraceSpan, ...]:
             status="error" if "error" in span.tags else "unset",
             message=span.tags.get("error", ""),
             attributes=dict(span.tags),
-            events=tuple(SpanEvent(name=each.value, at_ns=each.timestamp * 1000) for each in span.annotations),
+            events=tuple(
+                SpanEvent(name=each.value, at_ns=each.timestamp * 1000) for each in span.annotations
+            ),
         )
         for span in msgspec.json.decode(body, type=list[_Zipkin])
     )

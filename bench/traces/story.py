@@ -85,7 +85,9 @@ def staged(app: App, story: Story) -> App:
     Raises:
         UsageError: it is another application.
     """
-    if not set(DELAYS) <= {process.name for process in app.process} or not isinstance(app.request[0].json, dict):
+    if not set(DELAYS) <= {process.name for process in app.process} or not isinstance(
+        app.request[0].json, dict
+    ):
         raise UsageError(
             f"{app.name} has no story {story.name!r}",
             "leave out --story: `tracing-overhead trace --app FILE` sends the first request of the file",
@@ -97,7 +99,9 @@ def staged(app: App, story: Story) -> App:
             command=f"{process.command} --{DELAYS[process.name]}-delay {delays[DELAYS[process.name]]}",
         )
         if process.name in DELAYS
-        else msgspec.structs.replace(process, command=str(process.command).replace("--upstream-timeout 60", ""))
+        else msgspec.structs.replace(
+            process, command=str(process.command).replace("--upstream-timeout 60", "")
+        )
         for process in app.process
     ]
     body = dict(app.request[0].json) | {
