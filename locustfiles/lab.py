@@ -22,7 +22,8 @@ from bench.sink.messages import CloseAccounts
 from bench.testbed import machine
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance, free_ports
-from bench.testbed.testbed import Options, Testbed
+from bench.testbed.options import Options
+from bench.testbed.testbed import Testbed
 from bench.traces.story import DELAYS, plan_of
 
 CONNECTIONS = "--connections 10"

@@ -1,4 +1,4 @@
-"""An echo service for measuring load generators: answers everything at once with 201 and nothing else.
+"""An echo service for measuring load generators: answers everything at once with 200 and nothing else.
 
     python -m services.echo --port N
 
@@ -24,7 +24,7 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
                 return
     while (await receive()).get("more_body", False):
         pass
-    await send({"type": "http.response.start", "status": 201, "headers": HEADERS})
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
     await send({"type": "http.response.body", "body": b"{}"})
 
 

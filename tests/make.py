@@ -1,169 +1,261 @@
-"""Records for tests, each with a plain value for whatever a test does not care about."""
+"""Plans, and whole runs of simulated instances: what a run would read if requests cost what a test says.
 
-from collections.abc import Mapping, Sequence
+An instance is a queue with one server whose clock is its own time; the runner, the schedule and the
+analysis are the real ones.
+"""
 
-from bench.findings import Caveat, Severity
-from bench.journey import Exemplar, Told
-from bench.ledger import Span
-from bench.model import (
-    SERVICES,
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from bench.app.records import App, Process, Request, Setup, Tracing
+from bench.app.setups import choose, sampling_ratio
+from bench.plan.records import (
     Account,
-    Ending,
-    FleetReading,
+    Closed,
+    InstanceReading,
     Kind,
     MachineReading,
     Memory,
+    Open,
     Plan,
     Raw,
-    Request,
-    Setup,
-    Window,
+    Reading,
+    Row,
+    Step,
+    Stretch,
+    Switch,
 )
-from bench.setups import BY_NAME, shape
+from bench.runner.run import NoLog, Run, carry_out
+from bench.sink.accounting import Span
+from bench.sink.messages import TraceSpan
 
-COMPLETE = Ending(complete=True)
+APP = App(
+    name="shop",
+    unit="order",
+    process=[
+        Process(name="web", command="serve {port} {tracing}"),
+        Process(name="stock", command="stock {port}"),
+    ],
+    request=[Request(path="/buy", expect=[200, 201])],
+    tracing=Tracing(flush="/flush", spans={"web": 2, "stock": 1}),
+)
+SHAPE = {"web": 2, "stock": 1}
+COSTS = {
+    "none": 0.010,
+    "none-again": 0.010,
+    "control": 0.0106,
+    "disabled": 0.011,
+    "always-off": 0.013,
+    "ratio-10": 0.014,
+    "batch": 0.016,
+    "simple": 0.060,
+}
+"""CPU seconds per request."""
+NAMES = ("none", "none-again", "control", "always-off", "batch")
 
 
 def plan(
-    names: Sequence[str] = ("none", "none-again", "control", "batch"),
+    names: Sequence[str] = NAMES,
     *,
-    epochs: int = 2,
-    windows: int = 2,
-    rate_per_s: float = 40.0,
+    epochs: int = 3,
+    app: App = APP,
     own: Sequence[Setup] = (),
+    **changes: object,
 ) -> Plan:
-    """A plan of two epochs of two windows."""
-    return Plan(
-        name="test",
-        budget="smoke",
-        seed=1,
-        setups=(*(BY_NAME[name] for name in names), *own),
-        epochs=epochs,
-        windows=windows,
-        window_s=4.0,
-        warm_up_s=1.0,
-        idle_s=1.0,
-        utilisation=0.5,
-        rate_per_s=rate_per_s,
+    """A small plan."""
+    return replace(
+        Plan(
+            name="test",
+            budget="smoke",
+            seed=7,
+            app=app,
+            setups=choose(app, names, own),
+            epochs=epochs,
+            warm_up=Stretch(turn_s=0.05, rounds=4, blocks=1),
+            light=Stretch(turn_s=0.2, rounds=2, blocks=4),
+            busy=Stretch(turn_s=0.03, rounds=8, blocks=2),
+            services_cpus=(1,),
+            other_cpus=(0,),
+            cpus=2,
+        ),
+        **changes,  # type: ignore[arg-type]
     )
 
 
-def raw(
-    plan_: Plan, windows: Sequence[Window], requests: Sequence[Request], ending: Ending = COMPLETE
-) -> Raw:
-    """What a run of the rotation phase left."""
-    return Raw(plan=plan_, windows=tuple(windows), requests=tuple(requests), ending=ending)
+@dataclass
+class SimulatedBench:
+    """Performs steps with simulated instances, and writes down what it was asked.
 
+    Attributes:
+        costs: CPU seconds per request, by set-up.
+        noise: standard deviation of ln(cost) from one epoch and set-up to the next.
+        lose: share of the traces of a set-up that never arrive.
+        steal_s: what the host takes away in the blocks of a step, by its number.
+        fail: called before every step; may raise.
+    """
 
-def machine(*, steal_s: float = 0.0, foreign_s: float = 0.0, load_s: float = 0.1) -> MachineReading:
-    """A quiet machine."""
-    return MachineReading(steal_s=steal_s, foreign_s=foreign_s, load_s=load_s, sink_s=0.0, harness_s=0.0)
+    costs: Mapping[str, float] = field(default_factory=lambda: COSTS)
+    noise: float = 0.0
+    lose: Mapping[str, float] = field(default_factory=dict)
+    steal_s: Callable[[Step], float] = lambda _step: 0.0
+    fail: Callable[[Step], None] = lambda _step: None
+    status: int = 201
+    log: list[str] = field(default_factory=list)
+    served: dict[str, int] = field(default_factory=dict)
 
+    def connect(self, plan_: Plan) -> None:
+        self.log.append(f"connect {len(plan_.targets)}")
 
-def whole(setup: Setup, traces: int) -> Account:
-    """An account of complete traces."""
-    spans = {service: count * traces for service, count in shape(setup).items()}
-    return Account(spans=spans if traces else {}, whole=traces, exports=traces, bytes=1000 * traces)
+    def stop_instances(self) -> None:
+        self.log.append("stop")
 
+    def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
+        return {"batch": (span("root"), span("child", parent="root"))}
 
-def fleet(name: str, cpu_s: float, *, completed: int = 10, account: Account | None = None) -> FleetReading:
-    """A fleet that used so much CPU in all, a quarter in each service."""
-    each = round(cpu_s * 1e9 / len(SERVICES))
-    return FleetReading(
-        setup=name,
-        cpu_ns=dict.fromkeys(SERVICES, each),
-        completed=completed,
-        account=account or Account(),
-    )
-
-
-def memory(name: str) -> tuple[Memory, ...]:
-    """10 MB in every service."""
-    return tuple(
-        Memory(setup=name, service=service, pss_bytes=10**7, uss_bytes=9 * 10**6, peak_rss_bytes=2 * 10**7)
-        for service in SERVICES
-    )
-
-
-def work(plan_: Plan, costs: Mapping[str, float], epoch: int, window: int, *, completed: int = 10) -> Window:
-    """A window in which each set-up's checkouts cost so many CPU seconds, ledgers balanced."""
-    fleets = []
-    for setup in plan_.setups:
-        sampled = setup.env.get("OTEL_TRACES_SAMPLER") == "parentbased_always_on"
-        fleets.append(
-            fleet(
-                setup.name,
-                costs.get(setup.name, 0.012) * completed,
-                completed=completed,
-                account=whole(setup, completed if sampled else 0),
+    def perform(
+        self, plan_: Plan, step: Step, tell: Callable[[int], None]
+    ) -> tuple[Reading, tuple[Row, ...]]:
+        self.log.append(f"{step.kind} {step.epoch}")
+        self.fail(step)
+        if not step.turns:
+            return self._quiet(plan_, step), ()
+        rows: list[Row] = []
+        switches: list[Switch] = []
+        readings = []
+        for number, setup in enumerate(plan_.setups):
+            rng = np.random.default_rng([plan_.seed, step.epoch, number])
+            cost_s = self.costs[setup.name] * float(np.exp(self.noise * rng.standard_normal()))
+            served, turned = self._serve(step, number, cost_s)
+            rows += served
+            switches += turned
+            completed = len(served) if self.status in {200, 201} else 0
+            self.served[setup.name] = self.served.get(setup.name, 0) + completed
+            readings.append(
+                InstanceReading(
+                    setup=setup.name,
+                    cpu_ns=sum(switch.cpu_ns for switch in turned),
+                    completed=completed,
+                    failed=len(served) - completed,
+                )
             )
+        blocks = step.turns[-1].block + 1
+        length_s = step.turns[-1].stop_ns / 1e9 / blocks
+        reading = Reading(
+            epoch=step.epoch,
+            number=step.number,
+            kind=step.kind,
+            duration_s=length_s * blocks,
+            planned_blocks=blocks,
+            switches=tuple(sorted(switches, key=lambda switch: switch.start_ns)),
+            blocks=tuple(
+                MachineReading(duration_s=length_s, steal_s=self.steal_s(step)) for _ in range(blocks)
+            ),
+            instances=tuple(readings),
         )
-    last = window == plan_.windows - 1
-    return Window(
-        epoch=epoch,
-        window=window,
-        kind=Kind.WORK,
-        duration_s=plan_.window_s,
-        fleets=tuple(fleets),
-        machine=machine(),
-        memory=tuple(reading for setup in plan_.setups for reading in memory(setup.name)) if last else (),
-    )
+        tell(blocks)
+        return reading, tuple(sorted(rows, key=lambda row: row.planned_ns))
+
+    def _serve(self, step: Step, number: int, cost_s: float) -> tuple[list[Row], list[Switch]]:
+        """One instance's requests: first come, first served, in its own time."""
+        turns = [turn for turn in step.turns if turn.instance == number]
+        if not turns:
+            return [], []
+        length_ns = turns[0].stop_ns - turns[0].start_ns
+        cost_ns = max(round(cost_s * 1e9), 1)
+
+        def wall(own_ns: int) -> int:
+            # After the last turn it goes on running.
+            turn = min(own_ns // length_ns, len(turns) - 1)
+            return turns[turn].start_ns + own_ns - turn * length_ns
+
+        starts = [turn.start_ns for turn in turns]
+        rows, busy_ns, free_ns = [], 0, 0
+        if isinstance(step.load, Open):
+            for arrival in step.load.arrivals:
+                if arrival.instance != number:
+                    continue
+                turn = int(np.searchsorted(starts, arrival.offset_ns, side="right")) - 1
+                own_ns = turn * length_ns + arrival.offset_ns - starts[turn]
+                free_ns = max(free_ns, own_ns) + cost_ns
+                busy_ns += cost_ns
+                done_ns = wall(free_ns)
+                rows.append(
+                    Row(arrival.offset_ns, arrival.offset_ns, done_ns, self.status, number, arrival.request)
+                )
+        elif isinstance(step.load, Closed):
+            while free_ns + cost_ns <= length_ns * len(turns):
+                planned_ns = wall(max(free_ns - (step.load.users - 1) * cost_ns, 0))
+                free_ns += cost_ns
+                rows.append(Row(planned_ns, planned_ns, wall(free_ns), self.status, number, 0))
+            busy_ns = length_ns * len(turns)
+        each_ns = busy_ns // len(turns)
+        switches = [Switch(number, turn.block, turn.start_ns, turn.stop_ns, each_ns, 0) for turn in turns]
+        return rows, switches
+
+    def _quiet(self, plan_: Plan, step: Step) -> Reading:
+        readings = []
+        for setup in plan_.setups:
+            reading = InstanceReading(setup=setup.name, cpu_ns=1_000_000)
+            if step.kind is Kind.START:
+                reading = replace(reading, ready_s=1.0, cpu_ns=2 * 10**9)
+            if step.kind is Kind.REST:
+                reading = replace(reading, memory=Memory(pss_bytes=10**8, uss_bytes=9 * 10**7))
+            if step.kind is Kind.LEARN and sampling_ratio(setup) == 1.0:
+                reading = replace(reading, completed=20, account=Account(whole=0, broken=20, shapes=(SHAPE,)))
+            if step.kind is Kind.SETTLE:
+                reading = replace(reading, account=self._account(setup), sampled=self._sampled(setup))
+                self.served[setup.name] = 0
+            readings.append(reading)
+        return Reading(
+            epoch=step.epoch,
+            number=step.number,
+            kind=step.kind,
+            duration_s=1.0,
+            blocks=(MachineReading(duration_s=1.0),),
+            instances=tuple(readings),
+            stray=Account() if step.kind is Kind.SETTLE else None,
+        )
+
+    def _sampled(self, setup: Setup) -> int | None:
+        ratio = sampling_ratio(setup)
+        return round(self.served.get(setup.name, 0) * ratio) if 0 < ratio < 1 else None
+
+    def _account(self, setup: Setup) -> Account:
+        due = round(self.served.get(setup.name, 0) * sampling_ratio(setup))
+        return whole(due - round(due * self.lose.get(setup.name, 0.0)))
 
 
-def quiet(plan_: Plan, kind: Kind, epoch: int, cpu_s: float = 0.0, duration_s: float = 1.0) -> Window:
-    """A stretch without load in which every fleet used so much CPU."""
-    return Window(
-        epoch=epoch,
-        window=-1,
-        kind=kind,
-        duration_s=duration_s,
-        fleets=tuple(fleet(setup.name, cpu_s, completed=0) for setup in plan_.setups),
-        machine=machine(),
-    )
+def whole(traces: int) -> Account:
+    """An account of complete traces."""
+    spans = {process: count * traces for process, count in SHAPE.items()} if traces else {}
+    return Account(spans=spans, whole=traces, exports=traces, bytes=1000 * traces)
 
 
-def request(
-    setup: str = "none", *, latency_s: float = 0.01, lag_s: float = 0.0002, status: int = 201
-) -> Request:
-    """One row."""
-    return Request(
-        epoch=0,
-        window=0,
-        setup=setup,
-        planned_ns=10**9,
-        sent_ns=10**9 + round(lag_s * 1e9),
-        done_ns=10**9 + round(latency_s * 1e9),
-        status=status,
-    )
+class Quiet:
+    """A progress that says nothing."""
+
+    def say(self, what: str, detail: str = "", /) -> None:
+        """Nothing."""
 
 
-def row(planned_ns: int, done_ns: int, status: int = 201) -> Request:
-    """One row that was sent when it was planned."""
-    return Request(
-        epoch=0,
-        window=0,
-        setup="none",
-        planned_ns=planned_ns,
-        sent_ns=planned_ns,
-        done_ns=done_ns,
-        status=status,
-    )
+def run(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Run:
+    """A whole simulated run."""
+    return carry_out(plan_ or plan(), bench or SimulatedBench(), NoLog(), Quiet())
 
 
-def setup(name: str) -> Setup:
-    """A set-up of the table."""
-    return BY_NAME[name]
+def raw(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Raw:
+    """What a simulated run left."""
+    return run(plan_, bench).raw
 
 
-def invalid(code: str = "ledger", setup: str | None = None) -> Caveat:
-    """A failed gate."""
-    return Caveat(code=code, message="it failed", advice="mend it", severity=Severity.INVALID, setup=setup)
-
-
-def told(name: str = "root", *, parent: str = "", trace: str = "a1", length_ms: int = 10) -> Told:
-    """A span."""
-    return Told(
-        service="frontend-app",
+def span(
+    name: str = "root", *, parent: str = "", trace: str = "a1", length_ms: int = 10, service: str = "web"
+) -> TraceSpan:
+    """A span with everything that it says."""
+    return TraceSpan(
+        service=service,
         trace_id=trace,
         span_id=name,
         parent_id=parent,
@@ -174,23 +266,11 @@ def told(name: str = "root", *, parent: str = "", trace: str = "a1", length_ms: 
     )
 
 
-def exemplar(
-    setup: str = "batch", *, epoch: int = 0, window: int = 0, trace: str = "a1", length_ms: int = 10
-) -> Exemplar:
-    """A trace of two spans."""
-    spans = (told(trace=trace, length_ms=length_ms), told("child", parent="root", trace=trace, length_ms=1))
-    return Exemplar(setup=setup, epoch=epoch, window=window, spans=spans)
-
-
-CHECKOUT = {"frontend-app": 2, "order-service": 3, "payment-service": 1, "inventory-service": 1}
-SPANS_PER_CHECKOUT = 7
-
-
-def trace_of(number: int) -> list[Span]:
-    """A complete checkout: each service's spans hang in a chain below the one before."""
-    services = [service for service, count in CHECKOUT.items() for _ in range(count)]
-    ids = [(number * 100 + at + 1).to_bytes(8) for at in range(SPANS_PER_CHECKOUT)]
+def trace_of(number: int, shape: Mapping[str, int] = SHAPE) -> list[Span]:
+    """A complete trace: each process's spans hang in a chain below the one before."""
+    services = [service for service, count in shape.items() for _ in range(count)]
+    ids = [(number * 100 + place + 1).to_bytes(8) for place in range(len(services))]
     return [
-        Span(service, number.to_bytes(16), ids[at], ids[at - 1] if at else b"")
-        for at, service in enumerate(services)
+        Span(service, number.to_bytes(16), ids[place], ids[place - 1] if place else b"")
+        for place, service in enumerate(services)
     ]

@@ -14,22 +14,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import cli, collected, otlp
-from bench.backends import catalogue, collector, install, readback
-from bench.backends.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
-from bench.differences import Measured, differences
+from bench.analysis import collector as collected
+from bench.analysis.ledger import Traffic, traffic_of
+from bench.analysis.summary import summarise
+from bench.cli import main as cli
 from bench.errors import ServiceError, UsageError
-from bench.journey import Event, Told, tree
-from bench.meter import MachineMeter
-from bench.model import Ending, Kind, Machine, Memory, Plan, Purpose, Window
-from bench.overhead import summarise
-from bench.process import leashed
+from bench.plan.machine import Machine
+from bench.plan.records import Kind, Memory, Raw
 from bench.report import markdown
 from bench.report.run import report
-from bench.solo import Wanted
-from bench.store import Store
+from bench.results.differences import RunSide, differences
+from bench.results.store import Store
+from bench.sink.messages import KINDS, STATUSES, SpanEvent, TraceSpan
+from bench.testbed.meter import MachineClocks, between
+from bench.testbed.process import leashed
+from bench.traces import catalogue, collector, install, readback
+from bench.traces import otlp_json as otlp
+from bench.traces.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
+from bench.traces.journey import tree
 from tests import make
-from tests.test_overhead import COSTS, requests, windows
+from tests.make import SimulatedBench
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "compose.yaml"
@@ -126,7 +130,7 @@ def test_a_program_whose_harness_has_ended_does_not_begin(tmp_path: Path) -> Non
 def test_a_build_ends_with_the_harness_that_started_it(tmp_path: Path) -> None:
     script(tmp_path / "bin", "mvn", "echo $$ > $PWD/pid; exec sleep 60")
     code = (
-        "from pathlib import Path; from bench.backends import catalogue, install; "
+        "from pathlib import Path; from bench.traces import catalogue, install; "
         f"catalogue.FOLDER = install.FOLDER = Path({str(tmp_path / 'tools')!r}); "
         "install.get(catalogue.TOOLS['zipkin'], print)"
     )
@@ -232,7 +236,7 @@ def test_a_program_on_the_leash_ends_with_the_harness() -> None:
     # A harness that starts a program, says its id, and is killed.
     code = (
         "import subprocess, sys, time; "
-        "from bench.process import leashed; "
+        "from bench.testbed.process import leashed; "
         "child = subprocess.Popen([sys.executable, *leashed('sleep', '60')]); "
         "print(child.pid, flush=True); time.sleep(60)"
     )
@@ -250,130 +254,106 @@ def test_a_program_on_the_leash_ends_with_the_harness() -> None:
 # ---------------------------------------------------------------- what it needs itself
 
 
-def through(plan: Plan, cpu_s: float, idle: float) -> list[Window]:
-    """Windows of a run whose collector needs so much a span, and so much at rest."""
-    found = []
-    quiet = [make.quiet(plan, Kind.IDLE, epoch, duration_s=2.0) for epoch in range(plan.epochs)]
-    for window in (*quiet, *windows(plan, COSTS)):
-        spans = sum(sum(fleet.account.spans.values()) for fleet in window.fleets)
-        drain_s = 0.5 if window.kind is Kind.WORK else 0.0
-        used = idle * (window.duration_s + drain_s) + (spans * cpu_s if window.kind is Kind.WORK else 0.0)
-        read = Memory(
-            setup="", service="otelcol", pss_bytes=40, uss_bytes=30, peak_rss_bytes=50 + window.epoch
+def through(idle: float) -> Raw:
+    """A run whose collector needs 20 us a span, and so much at rest."""
+    found = make.raw(make.plan(collector="otelcol"), SimulatedBench(noise=0.002))
+    readings = []
+    for reading in found.readings:
+        spans = sum(sum(each.account.spans.values()) for each in reading.instances if each.account)
+        used = 0.0 if reading.kind is Kind.LEARN else spans * 20e-6
+        blocks = tuple(
+            replace(block, collector_s=idle * block.duration_s + used / len(reading.blocks))
+            for block in reading.blocks
         )
-        found.append(
-            replace(
-                window,
-                machine=replace(window.machine, collector_s=used),
-                memory=(*window.memory, read),
-                drain_s=drain_s,
-            )
-        )
-    return found
+        memory = Memory(pss_bytes=40, uss_bytes=30) if reading.kind is Kind.REST else None
+        readings.append(replace(reading, blocks=blocks, collector_memory=memory))
+    return replace(found, readings=tuple(readings))
+
+
+def traffic(raw: Raw) -> dict[str, tuple[Traffic, ...]]:
+    return {name: traffic_of(raw, name) for name in raw.plan.names}
 
 
 @pytest.mark.parametrize("idle", [0.0, 0.01])
 def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -> None:
-    plan = replace(make.plan(), collector="otelcol")
-    mine = through(plan, 20e-6, idle)
-    counting = [window for window in mine if window.kind is Kind.WORK]
-    found = collected.summarise(plan, mine, counting)
+    raw = through(idle)
+    found = collected.summarise(raw, traffic(raw))
     assert found is not None
     assert found.cpu_per_span_s == pytest.approx(20e-6)
     assert found.cpu_per_span_low_s == pytest.approx(20e-6)
-    assert (found.pss_bytes, found.peak_rss_bytes) == (40, 51)
-    assert found.spans == sum(
-        sum(fleet.account.spans.values()) for window in counting for fleet in window.fleets
-    )
-    assert found.cpu_share is not None
-    assert found.cpu_share > idle
+    assert found.pss_bytes == 40
+    assert found.spans == sum(part.spans for parts in traffic(raw).values() for part in parts)
 
 
 def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
-    plan = replace(make.plan(), collector="otelcol")
-    mine = through(plan, 20e-6, 0.01)
-    found = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
-    shown = markdown.render(report(found, machine=Machine(collector="otelcol 0.161.0")))
+    shown = markdown.render(report(summarise(through(0.01)), Machine(collector="otelcol 0.161.0")))
     assert "otelcol 0.161.0" in shown
-    assert "## The collector between services and sink" in shown
+    assert "## The collector between application and sink" in shown
     assert "20.0" in shown
     assert "--collector otelcol" in shown
 
 
 def test_runs_with_and_without_one_differ_and_may_be_compared() -> None:
     sides = [
-        Measured(name="x", summary=summarise(make.raw(plan, windows(plan, COSTS), requests(plan))))
-        for plan in (make.plan(), replace(make.plan(), collector="rotel"))
+        RunSide(name="x", summary=summarise(make.raw(plan)))
+        for plan in (make.plan(), make.plan(collector="rotel"))
     ]
     (found,) = differences(*sides)
-    assert (found.what, found.before, found.after) == ("collector between services and sink", "-", "rotel")
+    assert (found.what, found.after) == ("collector between application and sink", "rotel")
     assert not found.decisive
 
 
 def test_one_that_somebody_else_started_has_no_cost_and_is_no_zero() -> None:
-    plan = replace(make.plan(), collector="http://a:4318")
-    mine = windows(plan, COSTS)
-    found = collected.summarise(plan, mine, [window for window in mine if window.kind is Kind.WORK])
+    raw = make.raw(make.plan(collector="http://a:4318"))
+    found = collected.summarise(raw, traffic(raw))
     assert found is not None
     assert found.spans > 0
-    assert (found.cpu_per_span_s, found.cpu_share, found.pss_bytes) == (None, None, None)
-    assert collected.summarise(make.plan(), mine, mine) is None
+    assert (found.cpu_per_span_s, found.pss_bytes) == (None, None)
+    assert collected.summarise(make.raw(), traffic(make.raw())) is None
 
 
 def test_its_cpu_is_not_that_of_other_programs() -> None:
-    reading = MachineMeter.between((0.0, 0.0, (0, 0, 0, 0)), (0.0, 5.0, (10**9, 0, 0, 3 * 10**9)), 10**9)
+    zero = MachineClocks(at_s=0, steal_s=0, busy_s=0, load_s=0, sink_s=0, harness_s=0, collector_s=0)
+    later = replace(zero, at_s=1.0, busy_s=5.0, load_s=1.0, collector_s=3.0)
+    reading = between(zero, later, 1.0)
     assert (reading.collector_s, reading.foreign_s) == (3.0, 0.0)
 
 
-def test_a_window_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
-    plan = replace(make.plan(), collector="otelcol")
-    mine = windows(plan, COSTS)
-    good = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
-    mine[-1] = replace(mine[-1], drained=False)
-    bad = summarise(make.raw(plan, mine, requests(plan), Ending(complete=True)))
-    assert "collector" not in {caveat.code for caveat in good.caveats}
+def test_an_epoch_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
+    good = through(0.0)
+    readings = [replace(reading, drained=reading.kind is not Kind.SETTLE) for reading in good.readings]
+    bad = summarise(replace(good, readings=tuple(readings)))
+    assert "collector" not in {caveat.code for caveat in summarise(good).caveats}
     assert "collector" in {caveat.code for caveat in bad.caveats}
     assert not bad.valid
-
-
-def test_a_visit_of_the_solo_phase_that_it_did_not_pass_on_is_counted_too() -> None:
-    wanted = Wanted(epoch=0, number=0, setup="batch", purpose=Purpose.FLUSH)
-    slices = [
-        wanted.measured(
-            duration_s=1.0, reading=make.fleet("batch", 1.0), machine=make.machine(), drained=drained
-        )
-        for drained in (True, False, False)
-    ]
-    whole = make.raw(make.plan(), [], [])
-    assert collected.undrained(replace(whole, slices=tuple(slices))) == 2
 
 
 # ---------------------------------------------------------------- what a backend says
 
 values = st.one_of(st.text(max_size=5), st.booleans(), st.integers(-(2**63), 2**63 - 1), st.floats(-1e9, 1e9))
-events = st.builds(Event, name=st.text(max_size=3), at_ns=st.integers(0, 2**63))
+events = st.builds(SpanEvent, name=st.text(max_size=3), at_ns=st.integers(0, 2**63))
 spans = st.builds(
-    Told,
-    service=st.sampled_from(["frontend-app", "order-service"]),
+    TraceSpan,
+    service=st.sampled_from(["web", "stock"]),
     trace_id=st.just("a" * 32),
     span_id=st.uuids().map(lambda each: each.hex[:16]),
     parent_id=st.sampled_from(["", "b" * 16]),
     name=st.text(max_size=5),
-    kind=st.sampled_from(otlp.KINDS),
+    kind=st.sampled_from(KINDS),
     start_ns=st.integers(0, 2**63),
     end_ns=st.integers(0, 2**63),
-    status=st.sampled_from(otlp.STATUSES),
+    status=st.sampled_from(STATUSES),
     message=st.text(max_size=5),
     attributes=st.dictionaries(st.text(max_size=3), values, max_size=2),
-    events=st.lists(st.builds(Event, name=st.text(max_size=3), at_ns=st.integers(0, 2**63)), max_size=2).map(
-        tuple
-    ),
+    events=st.lists(
+        st.builds(SpanEvent, name=st.text(max_size=3), at_ns=st.integers(0, 2**63)), max_size=2
+    ).map(tuple),
     scope=st.text(max_size=3),
 )
 
 
 @given(st.lists(spans, max_size=4))
-def test_otlp_json_says_what_was_written(told: list[Told]) -> None:
+def test_otlp_json_says_what_was_written(told: list[TraceSpan]) -> None:
     body = json.dumps({"result": otlp.encode(told), "data": otlp.encode(told)}).encode()
     for read in (readback.jaeger, readback.aspire):
         assert sorted(read(body), key=repr) == sorted(told, key=repr)
@@ -404,15 +384,16 @@ def test_zipkin_knows_no_internal_spans_and_small_letters_only() -> None:
 def test_the_slowest_trace_is_shown_unless_another_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    kept = [make.exemplar(trace="aa11", length_ms=10), make.exemplar(trace="bb22", length_ms=90, window=1)]
-    Store(tmp_path).append_exemplars(kept)
+    for epoch, trace, length_ms in ((0, "aa11", 10), (1, "bb22", 90)):
+        spans = (make.span(trace=trace, length_ms=length_ms), make.span("child", parent="root", trace=trace))
+        Store(tmp_path).append_slowest(epoch, {"batch": spans})
     assert cli.main(["trace", "--from", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.index("bb22") < printed.index("aa11")
-    assert "epoch 0, window 1" in printed
+    assert "in epoch 1" in printed
     page = tmp_path / "page.html"
     assert cli.main(["trace", "--from", str(tmp_path), "aa", "--html", str(page)]) == 0
-    assert "epoch 0, window 0" in capsys.readouterr().out
+    assert "in epoch 0" in capsys.readouterr().out
     assert "aa11" in page.read_text("utf-8")
     assert "CPU beside" not in page.read_text("utf-8")
     assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--json"]) == 0
@@ -436,7 +417,7 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
 def test_what_trace_is_asked_wrongly_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
-    Store(tmp_path).append_exemplars([make.exemplar(trace="aa11")])
+    Store(tmp_path).append_slowest(0, {"batch": (make.span(trace="aa11"),)})
     (tmp_path / "empty").mkdir()
     places = {"{kept}": str(tmp_path), "{empty}": str(tmp_path / "empty")}
     assert cli.main(["trace", *(places.get(each, each) for each in arguments)]) == code

@@ -3,17 +3,23 @@
 import itertools
 import re
 import time
-from dataclasses import replace
+from dataclasses import replace as replace_plan
+from functools import cache
 from html.parser import HTMLParser
 
 import pytest
+from msgspec.structs import replace
 
-from bench.findings import Summary
-from bench.model import Machine
+from bench.analysis.records import Summary
+from bench.analysis.summary import summarise
+from bench.plan.machine import Machine
 from bench.report import charts, html, run, vega
+from bench.report.answer import answer
 from bench.report.document import document
-from tests.test_report import summary
+from tests import make
+from tests.make import SimulatedBench
 
+ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "simple", "batch")
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -29,9 +35,15 @@ class Tags(HTMLParser):
         self.found.append((tag, dict(attrs)))
 
 
+@cache
+def summary() -> Summary:
+    """A simulated run."""
+    return summarise(make.raw(make.plan(ALL), SimulatedBench(noise=0.002)))
+
+
 def page(shown: Summary | None = None) -> str:
     machine = Machine(started="2026-01-02T03:04:05+00:00", cpu="a CPU", packages={"httpx": "0.28"})
-    return html.render(run.report(shown or summary(), None, machine))
+    return html.render(run.report(shown or summary(), machine))
 
 
 def many(count: int) -> Summary:
@@ -55,7 +67,9 @@ def test_a_hostile_name_is_text() -> None:
     setups = tuple(
         replace(each, name=HOSTILE, description=HOSTILE, verdict=HOSTILE) for each in found.setups[1:]
     )
-    drawn = page(replace(found, setups=(found.setups[0], *setups), plan=replace(found.plan, name=HOSTILE)))
+    drawn = page(
+        replace(found, setups=(found.setups[0], *setups), plan=replace_plan(found.plan, name=HOSTILE))
+    )
     assert "script" not in {tag for tag, _ in Tags(drawn).found}
     assert "&lt;script&gt;alert(" in drawn
 
@@ -70,8 +84,8 @@ def test_text_is_no_html_even_where_it_has_emphasis() -> None:
 def test_an_invalid_figure_is_no_answer() -> None:
     found = summary()
     spoiled = replace(found.setups[-1], invalid=True, verdict="invalid (ledger)")
-    (*_, last) = run.answers(replace(found, setups=(*found.setups[:-1], spoiled)))
-    assert last == "`batch`: **invalid (ledger)**."
+    lines = answer(replace(found, setups=(*found.setups[:-1], spoiled)))
+    assert not any("batch" in line for line in lines[:2])
 
 
 def test_one_that_is_far_off_does_not_squash_the_others() -> None:
@@ -120,9 +134,11 @@ def test_headings_lead_from_the_answer_to_the_machine_without_gaps() -> None:
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
     titles = [attributes["id"] for tag, attributes in found if tag == "h2"]
-    assert titles[0] == "the-answer"
+    assert titles[0] == "extra-cpu"
     assert (
-        titles.index("ledger-where-every-span-went") < titles.index("caveats") < titles.index("the-machine")
+        titles.index("ledger-where-every-span-went")
+        < titles.index("how-it-was-measured")
+        < titles.index("the-machine")
     )
     assert titles[-1] == "how-to-repeat-it"
 

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import otlp
-from bench.journey import Event, Told, diagnosis, rows, seconds, traces
 from bench.report import html, markdown
-from bench.report import journey as said
+from bench.sink.messages import KINDS, SpanEvent, TraceSpan
+from bench.traces import otlp_json as otlp
+from bench.traces import report as trace_report
+from bench.traces.journey import diagnosis, rows, seconds, traces
 
 MS = 10**6
 
@@ -24,10 +25,10 @@ def span(  # noqa: PLR0917 - a span is what it is
     status: int | None = None,
     *,
     error: bool = False,
-    events: tuple[Event, ...] = (),
+    events: tuple[SpanEvent, ...] = (),
     trace: str = "t",
-) -> Told:
-    return Told(
+) -> TraceSpan:
+    return TraceSpan(
         service=service, trace_id=trace, span_id=name, parent_id=parent, name=name, kind=kind,
         start_ns=start * MS, end_ns=end * MS, status="error" if error else "unset",
         attributes={} if status is None else {"http.status_code": status}, events=events,
@@ -35,8 +36,13 @@ def span(  # noqa: PLR0917 - a span is what it is
 
 
 def checkout(
-    status: int | None, seen: int, *, events: tuple[Event, ...] = (), length: int = 150, error: bool = True
-) -> list[Told]:
+    status: int | None,
+    seen: int,
+    *,
+    events: tuple[SpanEvent, ...] = (),
+    length: int = 150,
+    error: bool = True,
+) -> list[TraceSpan]:
     """A checkout whose call to payment-service ended so."""
     return [
         span("frontend-app", "root", status=seen, end=length + 20, error=error),
@@ -49,7 +55,7 @@ def checkout(
     ]
 
 
-LATE = (Event(name="exception", at_ns=157 * MS, attributes={"exception.type": "httpx.ReadTimeout"}),)
+LATE = (SpanEvent(name="exception", at_ns=157 * MS, attributes={"exception.type": "httpx.ReadTimeout"}),)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +64,7 @@ LATE = (Event(name="exception", at_ns=157 * MS, attributes={"exception.type": "h
         (
             checkout(201, 201, error=False),
             (
-                "order-service waited 150 ms for payment-service, 88 % of the 170 ms that the checkout took; "
+                "order-service waited 150 ms for payment-service, 88 % of the 170 ms that the request took; "
                 "the customer saw 201."
             ),
         ),
@@ -86,7 +92,7 @@ LATE = (Event(name="exception", at_ns=157 * MS, attributes={"exception.type": "h
     ],
     ids=["ok", "declined", "timeout", "broken", "silent", "itself", "none"],
 )
-def test_one_sentence_says_what_happened(spans: list[Told], sentence: str) -> None:
+def test_one_sentence_says_what_happened(spans: list[TraceSpan], sentence: str) -> None:
     assert diagnosis(spans) == sentence
 
 
@@ -110,15 +116,15 @@ def test_a_span_whose_parent_is_missing_is_shown_all_the_same() -> None:
 
 
 def test_bars_lie_where_the_time_went() -> None:
-    table = said.table(rows(checkout(201, 201, error=False)), width=10)
+    table = trace_report.table(rows(checkout(201, 201, error=False)), width=10)
     assert table.rows[0][6] == "█" * 10
     assert table.rows[4][6].startswith("█")
     assert table.red == frozenset()
-    assert said.table(rows(checkout(402, 402)), 10).red == frozenset(range(5))
+    assert trace_report.table(rows(checkout(402, 402)), 10).red == frozenset(range(5))
 
 
 def test_a_page_and_markdown_tell_the_story() -> None:
-    shown = said.report("x", checkout(None, 504, events=LATE), {"payment-service": 0.01}, "again")
+    shown = trace_report.report("x", checkout(None, 504, events=LATE), {"payment-service": 0.01}, "again")
     page = html.render(shown)
     assert "which timed out" in page
     assert "<svg" in page
@@ -128,7 +134,7 @@ def test_a_page_and_markdown_tell_the_story() -> None:
 
 
 def test_a_span_too_short_to_be_seen_is_drawn_as_a_line() -> None:
-    shown = said.chart(
+    shown = trace_report.chart(
         rows([span("frontend-app", "root", end=1000), span("frontend-app", "x", "root", end=0)])
     )
     assert shown is not None
@@ -141,7 +147,7 @@ def test_otlp_json_has_the_kinds_of_values_that_it_should() -> None:
     found = json.loads(json.dumps(otlp.encode(checkout(201, 201))))
     first = found["resourceSpans"][0]["scopeSpans"][0]["spans"][0]
     assert first["kind"] == 2
-    assert [otlp.KINDS.index(kind) for kind in ("internal", "client")] == [1, 3]
+    assert [KINDS.index(kind) for kind in ("internal", "client")] == [1, 3]
     assert first["attributes"] == [{"key": "http.status_code", "value": {"intValue": "201"}}]
     assert "parentSpanId" not in first
     names = {

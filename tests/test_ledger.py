@@ -1,145 +1,120 @@
-"""The ledger against known losses: each is found."""
+"""Span accounting: traces against shapes, and requests against traces."""
 
-from collections.abc import Mapping, Sequence
+import random
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.findings import Ledger
-from bench.ledger import Span, account, balance, ledger_of, total
-from bench.model import Account, FleetReading
-from bench.setups import BY_NAME, SHAPES
-from tests.make import CHECKOUT as SHAPE
-from tests.make import SPANS_PER_CHECKOUT as PER_TRACE
-from tests.make import trace_of as trace
+from bench.analysis.ledger import Traffic, balance, ledger_of
+from bench.app.setups import TABLE
+from bench.plan.records import Account
+from bench.sink.accounting import account, total
+from tests import make
+from tests.make import SHAPE, trace_of
+
+BY_NAME = {setup.name: setup for setup in TABLE}
+PLAN = make.plan(shapes={"batch": (SHAPE,), "ratio-10": (SHAPE,)})
 
 
-def traces(count: int) -> list[Span]:
-    return [span for number in range(count) for span in trace(number)]
+def traffic(found: Account, completed: int, *, failed: int = 0, sampled: int | None = None) -> Traffic:
+    return Traffic(account=found, completed=completed, failed=failed, sampled=sampled, discarded=0)
 
 
-def books(spans: Sequence[Span], checkouts: int, ratio: float = 1.0, failed: int = 0) -> Ledger:
-    return balance(account(spans, SHAPE), checkouts=checkouts, failed=failed, ratio=ratio, shape=SHAPE)
-
-
-def test_complete_traces_balance() -> None:
-    ledger = books(traces(5), 5)
+def test_whole_traces_balance() -> None:
+    spans = [span for number in range(5) for span in trace_of(number)]
+    found = account(spans, [SHAPE])
+    assert (found.whole, found.broken, found.missing, found.orphaned) == (5, 0, 0, 0)
+    ledger = balance(PLAN, BY_NAME["batch"], traffic(found, 5))
     assert ledger.balanced
-    assert (ledger.spans_expected, ledger.spans_received, ledger.lost) == (35, 35, 0)
-    assert ledger.traces_whole == 5
-    assert ledger.services["order-service"] == (15, 15)
+    assert ledger.spans_expected == ledger.spans_received == 15
 
 
-@given(st.sets(st.integers(0, 5 * PER_TRACE - 1), min_size=1))
-def test_any_lost_span_is_found_and_counted(lost: set[int]) -> None:
-    spans = [span for at, span in enumerate(traces(5)) if at not in lost]
-    ledger = books(spans, 5)
+@given(st.integers(1, 12), st.randoms())
+def test_any_lost_span_is_seen(count: int, chance: random.Random) -> None:
+    spans = [span for number in range(count) for span in trace_of(number)]
+    chance.shuffle(spans)
+    spans.pop()
+    ledger = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
     assert not ledger.balanced
-    assert ledger.lost == len(lost)
+    assert ledger.lost >= 1
 
 
-@given(st.lists(st.integers(0, 5 * PER_TRACE - 1), min_size=1, max_size=20))
-def test_any_duplicated_span_is_found_and_counted(again: list[int]) -> None:
-    spans = traces(5)
-    ledger = books([*spans, *(spans[at] for at in again)], 5)
+@given(st.integers(1, 12), st.integers(0, 35))
+def test_any_duplicate_is_seen(count: int, place: int) -> None:
+    spans = [span for number in range(count) for span in trace_of(number)]
+    spans.append(spans[place % len(spans)])
+    ledger = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
     assert not ledger.balanced
-    assert ledger.duplicated == len(again)
-    assert ledger.lost == 0
+    assert ledger.duplicated == 1
 
 
-def test_a_trace_cut_in_two_is_found() -> None:
-    cut = [span for span in traces(3) if span.span != (1 * 100 + 4).to_bytes(8)]
-    ledger = books(cut, 3)
-    assert (ledger.orphaned, ledger.traces_broken, ledger.lost) == (1, 1, 1)
-    assert "1 spans missing in order-service" in ledger.problems[0]
-    assert not ledger.balanced
+def test_a_failed_request_explains_one_trace_that_is_not_whole() -> None:
+    spans = [*trace_of(0), *trace_of(1)[:2]]
+    found = account(spans, [SHAPE])
+    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1, failed=1)).balanced
+    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).balanced
 
 
-def test_a_service_that_starts_its_own_trace_is_found() -> None:
-    alone = [
-        Span(span.service, b"other".ljust(16), span.span, b"")
-        if span.service == "inventory-service"
-        else span
-        for span in trace(0)
+def test_a_baseline_must_send_nothing() -> None:
+    assert balance(PLAN, BY_NAME["none"], traffic(Account(), 100)).balanced
+    assert not balance(PLAN, BY_NAME["none"], traffic(account(trace_of(0), []), 100)).balanced
+
+
+def test_a_ratio_must_be_what_the_application_counted() -> None:
+    setup = BY_NAME["ratio-10"]
+    assert balance(PLAN, setup, traffic(make.whole(12), 100, sampled=12)).balanced
+    assert not balance(PLAN, setup, traffic(make.whole(11), 100, sampled=12)).balanced
+    # Without such a count it has to lie in its binomial range.
+    assert balance(PLAN, setup, traffic(make.whole(12), 100)).balanced
+    assert not balance(PLAN, setup, traffic(make.whole(40), 100)).balanced
+
+
+def test_spans_of_another_epoch_are_late_without_any_clock() -> None:
+    spans = [replace(span, epoch=1) for span in trace_of(0)] + [
+        replace(span, epoch=0) for span in trace_of(1)
     ]
-    assert not books(alone, 1).balanced
+    found = account(spans, [SHAPE], epoch=1)
+    assert found.late == 3
+    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).balanced
 
 
-def test_a_checkout_too_many_is_found() -> None:
-    assert "where 4 were due" in books(traces(5), 4).problems[0]
+def test_shapes_are_learned_with_kinds_and_names() -> None:
+    spans = [replace(span, kind="server", name="GET /") for span in trace_of(0)]
+    found = account(spans, [], learn=True)
+    assert found.shapes == ({"stock\tserver\tGET /": 1, "web\tserver\tGET /": 2},)
+    again = account(spans, found.shapes)
+    assert again.whole == 1
+    renamed = [replace(span, name="GET /other") for span in spans]
+    assert account(renamed, found.shapes).broken == 1
 
 
-def test_the_baseline_must_be_silent() -> None:
-    assert books([], 5, ratio=0.0).balanced
-    assert not books(trace(0), 5, ratio=0.0).balanced
+def test_traces_that_vary_are_received_and_never_balanced() -> None:
+    plan = replace(PLAN, varies=("batch",))
+    spans = [*trace_of(0), *trace_of(1, {"web": 1})]
+    ledger = balance(plan, BY_NAME["batch"], traffic(account(spans, [SHAPE]), 2))
+    assert ledger.balanced is None
+    assert ledger.problems == ()
 
 
-def test_a_ratio_must_lie_in_its_range() -> None:
-    # 1,000 checkouts at 10 %: 70 to 132 traces in 99.9 % of healthy runs.
-    assert books(traces(70), 1000, ratio=0.1).balanced
-    assert books(traces(132), 1000, ratio=0.1).balanced
-    few = books(traces(69), 1000, ratio=0.1)
-    assert not few.balanced
-    assert few.lost == PER_TRACE
-    assert not books(traces(133), 1000, ratio=0.1).balanced
+def test_a_problem_of_one_epoch_is_found_in_the_sum() -> None:
+    # One trace too few in one epoch and one too many in the other add up to nothing.
+    ledger = ledger_of(PLAN, BY_NAME["batch"], [traffic(make.whole(9), 10), traffic(make.whole(11), 10)])
+    assert ledger.balanced is False
+    assert "in epoch 1" in ledger.problems[0]
 
 
-def test_a_sampled_trace_must_be_whole() -> None:
-    ledger = books(traces(100)[:-1], 1000, ratio=0.1)
-    assert not ledger.balanced
-    assert ledger.lost == 1
+def test_a_sum_of_accounts_adds_everything() -> None:
+    found = total([make.whole(2), make.whole(3), Account(late=1, undecodable=2)])
+    assert (found.whole, found.late, found.undecodable, found.exports) == (5, 1, 2, 5)
+    assert found.spans == {"web": 10, "stock": 5}
 
 
-def test_a_failed_checkout_explains_one_broken_trace_and_no_more() -> None:
-    spans = traces(4) + trace(4)[:3]
-    assert books(spans, 4, failed=1).balanced
-    assert not books(spans + trace(5)[:3], 4, failed=1).balanced
+@pytest.mark.parametrize("ratio", ["0.1", "0.5"])
+def test_what_is_known_of_a_ratio_comes_from_its_variables(ratio: str) -> None:
+    from bench.app.records import Setup
+    from bench.app.setups import sampling_ratio
 
-
-def test_accounts_add_up() -> None:
-    one, other = (
-        account(traces(2), SHAPE, exports=1, size_bytes=10),
-        account(traces(3), SHAPE, exports=2, size_bytes=5),
-    )
-    both = total([one, other])
-    assert (both.whole, both.exports, both.bytes) == (5, 3, 15)
-    assert both.spans["order-service"] == 15
-
-
-# ---------------------------------------------------------------- exporters to nowhere, and metrics
-
-
-def reading(account: Account, completed: int = 5, failed: int = 0) -> FleetReading:
-    return FleetReading(setup="x", cpu_ns={}, completed=completed, failed=failed, account=account)
-
-
-def discarded(per_checkout: Mapping[str, int], checkouts: int) -> Account:
-    return Account(discarded={service: count * checkouts for service, count in per_checkout.items()})
-
-
-def test_what_an_exporter_to_nowhere_counted_must_be_what_was_made() -> None:
-    setup = BY_NAME["layer-encode"]
-    exact = ledger_of(setup, [reading(discarded(SHAPES["lean"], 5))])
-    assert exact.balanced, exact.problems
-    assert (exact.spans_expected, exact.spans_received, exact.lost) == (50, 50, 0)
-    short = ledger_of(setup, [reading(discarded(SHAPES["lean"], 4))])
-    assert not short.balanced
-    assert short.lost == 10
-    assert "the exporter of frontend-app got 8 spans where 10 were due" in short.problems
-    assert not ledger_of(setup, [reading(discarded(SHAPES["lean"], 6))]).balanced
-    assert ledger_of(setup, [reading(discarded(SHAPES["lean"], 6), failed=1)]).balanced
-
-
-def test_an_exporter_to_nowhere_must_send_nothing() -> None:
-    account = replace(discarded(SHAPES["lean"], 5), spans={"frontend-app": 2}, broken=1)
-    assert not ledger_of(BY_NAME["layer-discard"], [reading(account)]).balanced
-
-
-def test_a_set_up_with_metrics_must_send_some() -> None:
-    setup = BY_NAME["batch-metrics"]
-    spans = {service: 5 * count for service, count in SHAPES["auto"].items()}
-    silent = Account(spans=spans, whole=5)
-    assert ledger_of(setup, [reading(silent)]).problems == ("no metrics came, and the set-up exports them",)
-    assert ledger_of(setup, [reading(replace(silent, metrics=1))]).balanced
-    assert ledger_of(BY_NAME["batch"], [reading(silent)]).balanced
+    env = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}
+    assert sampling_ratio(Setup(name="x", env=env)) == float(ratio)

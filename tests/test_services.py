@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
 from asgi_lifespan import LifespanManager
 from starlette.types import ASGIApp
 
-from bench.fleet import Fleet, environ_of
-from bench.model import Setup
+from bench.app.records import Setup
+from bench.testbed.instance import LocalInstance
+from bench.testbed.pausing import SignalGroup
 from services import inventory, orders, payments
 from services.__main__ import SERVICES
 from services.__main__ import main as services_main
 from services.server import bind
 from services.telemetry import ConfigurationError, NoTracing, configure
+from tests.instances import launch
 
 BODY: dict[str, Any] = {
     "items": [{"sku": "keyboard", "quantity": 1}],
@@ -35,13 +38,14 @@ ITEM = {"sku": "keyboard", "quantity": 1}
 class Shop:
     """The four services as a customer and an operator see them."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self.fleet = fleet
+    def __init__(self, instance: LocalInstance, urls: dict[str, str]) -> None:
+        self.instance = instance
+        self.url = instance.url + "/checkout"
         self.client = httpx.Client(timeout=10, trust_env=False)
-        self.urls = fleet._urls
+        self.urls = urls
 
     def checkout(self, **changes: Any) -> httpx.Response:
-        return self.client.post(self.fleet.url, json={**BODY, **changes})
+        return self.client.post(self.url, json={**BODY, **changes})
 
     def reservations(self) -> int:
         return int(self.client.get(f"{self.urls['inventory-service']}/reservations").json()["reservations"])
@@ -49,16 +53,16 @@ class Shop:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
-    """A running baseline fleet."""
-    setup = Setup(name="none", description="")
-    fleet = Fleet(setup, environ_of(setup, hash_seed=1, endpoints={}), tmp_path_factory.mktemp("logs"))
+    """A running instance of the baseline."""
+    setup = Setup(name="none", tracing="none")
+    how = launch(setup, tmp_path_factory.mktemp("logs"), {})
+    instance = LocalInstance(how, SignalGroup(), ())
+    running = Shop(instance, {service: how.url(service) for service in SERVICES})
     try:
-        fleet.wait_until_ready()
-        running = Shop(fleet)
         yield running
-        running.client.close()
     finally:
-        fleet.stop(time.monotonic() + 5)
+        running.client.close()
+        instance.stop()
 
 
 def test_a_checkout_is_confirmed(shop: Shop) -> None:
@@ -120,21 +124,21 @@ def test_a_bad_body_is_refused_with_the_field_named(shop: Shop, changes: dict[st
 
 def test_a_missing_field_is_named(shop: Shop) -> None:
     body = {key: value for key, value in BODY.items() if key != "amount"}
-    answer = shop.client.post(shop.fleet.url, json=body)
+    answer = shop.client.post(shop.url, json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, "amount")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"[1]", b"\xff"])
 def test_what_is_no_checkout_at_all_is_refused(shop: Shop, content: bytes) -> None:
-    answer = shop.client.post(shop.fleet.url, content=content)
+    answer = shop.client.post(shop.url, content=content)
     assert (answer.status_code, answer.json()["field"]) == (422, "body")
 
 
 def test_a_body_over_64_kib_is_refused_declared_or_not(shop: Shop) -> None:
     big = b" " * (64 * 1024 + 1)
-    assert shop.client.post(shop.fleet.url, content=big).status_code == 413
-    assert shop.client.post(shop.fleet.url, content=iter([big])).status_code == 413
-    assert shop.client.post(shop.fleet.url, content=b" " * (64 * 1024)).status_code == 422
+    assert shop.client.post(shop.url, content=big).status_code == 413
+    assert shop.client.post(shop.url, content=iter([big])).status_code == 413
+    assert shop.client.post(shop.url, content=b" " * (64 * 1024)).status_code == 422
 
 
 def test_every_service_answers_its_admin_paths(shop: Shop) -> None:
@@ -142,8 +146,8 @@ def test_every_service_answers_its_admin_paths(shop: Shop) -> None:
         assert shop.client.get(f"{url}/admin/health").json() == {"service": service, "status": "ok"}
         assert shop.client.post(f"{url}/admin/flush").json()["flushed"] is True
         usage = shop.client.get(f"{url}/admin/usage").json()
-        assert usage["pid"] == shop.fleet.children[service].pid
-        assert 0 < usage["cpu_ns"] <= shop.fleet.cpu_ns()[service]
+        assert psutil.pid_exists(usage["pid"])
+        assert 0 < usage["cpu_ns"] <= shop.instance.cpu_ns()
         assert (
             0 < usage["memory_bytes"]["uss"] <= usage["memory_bytes"]["pss"] <= usage["memory_bytes"]["rss"]
         )
@@ -151,7 +155,7 @@ def test_every_service_answers_its_admin_paths(shop: Shop) -> None:
 
 def test_the_baseline_has_not_imported_opentelemetry(shop: Shop) -> None:
     shop.checkout()
-    assert [usage["opentelemetry_modules"] for usage in shop.fleet.usage().values()] == [0, 0, 0, 0]
+    assert [usage.opentelemetry_modules for usage in shop.instance.usage().values()] == [0, 0, 0, 0]
 
 
 def test_stock_never_runs_dry(shop: Shop) -> None:
@@ -161,10 +165,9 @@ def test_stock_never_runs_dry(shop: Shop) -> None:
 
 def test_an_idle_service_burns_nothing(shop: Shop) -> None:
     shop.checkout()
-    before = shop.fleet.cpu_ns()
+    before = shop.instance.cpu_ns()
     time.sleep(0.5)  # the stretch of quiet is what is measured
-    after = shop.fleet.cpu_ns()
-    assert sum(after[service] - before[service] for service in before) < 1_000_000
+    assert shop.instance.cpu_ns() - before < 1_000_000
 
 
 class Wired(httpx.AsyncBaseTransport):
@@ -322,9 +325,3 @@ def test_a_service_stops_with_the_program_that_started_it() -> None:
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(10) == 0
-
-
-def test_all_services_are_named_as_the_harness_names_them() -> None:
-    from bench.model import SERVICES as KNOWN
-
-    assert KNOWN == SERVICES

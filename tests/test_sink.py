@@ -3,10 +3,8 @@
 import asyncio
 import gzip
 import math
-import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import msgspec
 import pytest
@@ -18,13 +16,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from bench.journey import Told
-from bench.ledger import Span, balance
-from bench.model import Account
+from bench.plan.records import Account
+from bench.sink.accounting import Span
 from bench.sink.bodies import Bodies, Body, decode, marker, rejected_spans
-from tests.make import CHECKOUT, trace_of
+from bench.sink.messages import CloseAccounts, TraceSpan
+from tests.make import SHAPE, trace_of
 
 SETUPS = ("batch", "lean", "simple")
+CLOSE = CloseAccounts(epoch=0, shapes=dict.fromkeys(SETUPS, (SHAPE,)))
 
 
 def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
@@ -40,16 +39,15 @@ def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
             if span.service == service:
                 sent = scope_spans.spans.add()
                 sent.trace_id, sent.span_id, sent.parent_span_id = span.trace, span.span, span.parent
-                sent.start_time_unix_nano = span.start_ns
-                sent.end_time_unix_nano = span.start_ns + length_ns
+                sent.end_time_unix_nano = length_ns
     return bytes(message.SerializeToString())
 
 
 def received(bodies: Sequence[Body]) -> dict[str, Account]:
     sink = Bodies()
     for each in bodies:
-        sink.keep(each)
-    return sink.close(dict.fromkeys(SETUPS, CHECKOUT))
+        sink.keep_traces(each)
+    return sink.close(CLOSE)
 
 
 def test_it_reads_what_it_kept_compressed_or_not() -> None:
@@ -66,11 +64,11 @@ def test_it_reads_what_it_kept_compressed_or_not() -> None:
     assert accounts["batch"].undecodable == 0
 
 
-def test_it_forgets_a_window_once_it_is_closed() -> None:
+def test_it_forgets_what_it_has_accounted_for() -> None:
     sink = Bodies()
-    sink.keep(Body(body("batch", trace_of(0))))
-    assert sink.close({"batch": CHECKOUT})
-    assert sink.close({"batch": CHECKOUT}) == {}
+    sink.keep_traces(Body(body("batch", trace_of(0))))
+    assert sink.close(CLOSE)
+    assert sink.close(CLOSE) == {}
 
 
 @pytest.mark.parametrize("damage", ["drop", "twice", "cut"])
@@ -81,9 +79,10 @@ def test_a_dropped_a_doubled_and_a_cut_body_do_not_balance(damage: str) -> None:
     elif damage == "twice":
         bodies.append(bodies[2])
     else:
-        bodies[2] = Body(body("batch", trace_of(2)[:4]))
+        bodies[2] = Body(body("batch", trace_of(2)[:2]))
     accounts = received(bodies)
-    assert not balance(accounts["batch"], checkouts=4, failed=0, ratio=1.0, shape=CHECKOUT).balanced
+    found = accounts["batch"]
+    assert (found.whole, found.broken, found.duplicated) != (4, 0, 0)
 
 
 def test_garbage_is_counted_and_belongs_to_nobody() -> None:
@@ -118,47 +117,44 @@ def test_it_counts_metrics_apart() -> None:
         attribute.key, attribute.value.string_value = "bench.setup", setup
     sink.keep_metrics(Body(gzip.compress(request.SerializeToString()), "gzip"))
     sink.keep_metrics(Body(request.SerializeToString()))
-    found = sink.close({})
+    found = sink.close(CloseAccounts(epoch=0))
     assert set(found) == {"batch-metrics", "metrics-too"}
     assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
     assert found["metrics-too"].bytes > 0
     sink.keep_metrics(Body(b"garbage"))
-    assert sink.close({})[""].undecodable == 1
+    assert sink.close(CloseAccounts(epoch=0))[""].undecodable == 1
 
 
-def test_the_exemplar_of_a_setup_is_its_slowest_trace_with_all_its_spans() -> None:
+def test_the_slowest_trace_of_a_setup_comes_with_all_its_spans() -> None:
     sink = Bodies()
     for number, length_ns in ((0, 5), (1, 9), (2, 7)):
         spans = trace_of(number)
-        for part in (spans[:3], spans[3:]):
-            sink.keep(Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
-    sink.keep(Body(body("lean", trace_of(3), length_ns=1)))
-    # Its calls may take longer than a checkout: one that nobody waits for.
-    sink.keep(Body(body("lean", trace_of(5)[1:], length_ns=50)))
-    sink.keep(Body(body("", trace_of(4), length_ns=99)))
-    assert sink.exemplars() == {}, "before any account there is none"
-    sink.close({})
-    found = sink.exemplars()
+        for part in (spans[:2], spans[2:]):
+            sink.keep_traces(Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
+    sink.keep_traces(Body(body("lean", trace_of(3), length_ns=1)))
+    # Its calls may take longer than a request: one that nobody waits for.
+    sink.keep_traces(Body(body("lean", trace_of(5)[1:], length_ns=50)))
+    sink.keep_traces(Body(body("", trace_of(4), length_ns=99)))
+    assert sink.slowest() == {}, "before any account there is none"
+    sink.close(CloseAccounts(epoch=0))
+    found = sink.slowest()
     assert set(found) == {"batch", "lean"}
     assert {told.trace_id for told in found["batch"]} == {(1).to_bytes(16).hex()}
     assert {told.trace_id for told in found["lean"]} == {(3).to_bytes(16).hex()}
     assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
-    sink.close({})
-    assert sink.exemplars() == {}
+    sink.close(CloseAccounts(epoch=0))
+    assert sink.slowest() == {}
 
 
-def test_what_belongs_to_an_earlier_window_is_late_and_does_not_balance() -> None:
-    sink = Bodies()
-    sink.keep(Body(body("batch", trace_of(0))))
-    assert sink.close({"batch": CHECKOUT})["batch"].late == 0, "there was no window before"
-    sink.keep(Body(body("batch", trace_of(1))))
-    account = sink.close({"batch": CHECKOUT})["batch"]
-    assert (account.whole, account.late) == (1, len(trace_of(1)))
-    found = balance(account, checkouts=1, failed=0, ratio=1.0, shape=CHECKOUT)
-    assert found.problems == ("7 spans belong to checkouts of an earlier window",)
-    now = [replace(span, start_ns=time.time_ns()) for span in trace_of(2)]
-    sink.keep(Body(body("batch", now)))
-    assert sink.close({"batch": CHECKOUT})["batch"].late == 0
+def test_spans_of_another_epochs_processes_are_late() -> None:
+    request = ExportTraceServiceRequest.FromString(body("batch", trace_of(0)))
+    for resource_spans in request.resource_spans:
+        attribute = resource_spans.resource.attributes.add()
+        attribute.key, attribute.value.string_value = "bench.epoch", "4"
+    for epoch, late in ((4, 0), (5, len(trace_of(0)))):
+        sink = Bodies()
+        sink.keep_traces(Body(request.SerializeToString()))
+        assert sink.close(CloseAccounts(epoch=epoch, shapes=CLOSE.shapes))["batch"].late == late
 
 
 def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> None:
@@ -168,8 +164,8 @@ def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> N
     attribute.key, attribute.value.double_value = "ratio", math.nan
     first.kind = 9
     sink = Bodies()
-    sink.keep(Body(request.SerializeToString()))
-    told = msgspec.json.decode(msgspec.json.encode(sink.tell()), type=list[Told])[0]
+    sink.keep_traces(Body(request.SerializeToString()))
+    told = msgspec.json.decode(msgspec.json.encode(sink.spans()), type=list[TraceSpan])[0]
     assert (told.kind, told.attributes) == ("unspecified", {"ratio": "nan"})
 
 
@@ -184,14 +180,14 @@ def test_spans_that_a_receiver_did_not_take_are_counted() -> None:
 def test_a_marker_shows_how_far_a_collector_came_and_is_in_no_account() -> None:
     async def check() -> None:
         sink, (content, trace) = Bodies(), marker()
-        assert not await sink.came_through(trace, 0.01, 0.02)
-        waiting = asyncio.create_task(sink.came_through(trace, 0.02, 5.0))
+        assert not await sink.wait_for_marker(trace, 0.01, 0.02)
+        waiting = asyncio.create_task(sink.wait_for_marker(trace, 0.02, 5.0))
         await asyncio.sleep(0)
-        sink.keep(Body(body("batch", trace_of(0))))
+        sink.keep_traces(Body(body("batch", trace_of(0))))
         await asyncio.sleep(0)
         assert not waiting.done()
-        sink.keep(Body(gzip.compress(content), "gzip"))
+        sink.keep_traces(Body(gzip.compress(content), "gzip"))
         assert await waiting
-        assert set(sink.close({"batch": CHECKOUT})) == {"batch"}
+        assert set(sink.close(CLOSE)) == {"batch"}
 
     asyncio.run(check())

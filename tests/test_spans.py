@@ -1,7 +1,6 @@
 """Span trees of a checkout across four real processes, for every way of making spans."""
 
 import threading
-import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,10 +13,14 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from bench.fleet import Fleet, environ_of
-from bench.load import CHECKOUT
-from bench.model import Setup
-from bench.setups import SHAPES
+from bench.app.records import Setup
+from bench.testbed.instance import LocalInstance
+from bench.testbed.pausing import SignalGroup
+from tests.instances import APP, launch
+
+SHAPES = {word: counts for word, counts in APP.tracing.spans.items() if isinstance(counts, dict)}
+CHECKOUT: dict[str, object] = APP.request[0].json
+PATH = APP.request[0].path
 
 INTERNAL, SERVER, CLIENT = Span.SPAN_KIND_INTERNAL, Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT
 CHECKOUTS_BEFORE_STOP = 5
@@ -67,10 +70,7 @@ Trees = dict[str, dict[str, list[Node]]]
 
 def modes() -> list[Setup]:
     """A set-up per way of making spans."""
-    return [
-        Setup(name=mode, description="", env={"BENCH_TRACING": "batch", "BENCH_SPANS": mode})
-        for mode in SHAPES
-    ]
+    return [Setup(name=mode, spans=mode) for mode in SHAPES]
 
 
 @pytest.fixture(scope="module")
@@ -79,40 +79,39 @@ def trees(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trees]:
     collector = Collector()
     endpoints = {"http/protobuf": f"http://127.0.0.1:{collector.server_port}"}
     logs: Path = tmp_path_factory.mktemp("logs")
-    fleets = [Fleet(setup, environ_of(setup, hash_seed=1, endpoints=endpoints), logs) for setup in modes()]
+    with ThreadPoolExecutor(4) as pool:
+        launches = [launch(setup, logs, endpoints) for setup in modes()]
+        instances = list(pool.map(lambda how: LocalInstance(how, SignalGroup(), ()), launches))
     found: Trees = {}
     try:
-        with ThreadPoolExecutor(4) as pool:
-            for mode, outcomes in pool.map(lambda fleet: _visit(fleet, collector), fleets):
-                found[mode] = outcomes
-        lean = next(fleet for fleet in fleets if fleet.setup.name == "lean")
+        for instance in instances:
+            mode, outcomes = _visit(instance, collector)
+            found[mode] = outcomes
+        lean = next(instance for instance in instances if instance.setup.name == "lean")
         found["lean"]["stopped"] = _stop_early(lean, collector)
         yield found
     finally:
-        for fleet in fleets:
-            fleet.ask_to_stop()
-        for fleet in fleets:
-            fleet.stop(time.monotonic() + 5)
+        for instance in instances:
+            instance.stop()
         collector.shutdown()
         collector.server_close()
 
 
-def _visit(fleet: Fleet, collector: Collector) -> tuple[str, dict[str, list[Node]]]:
-    fleet.wait_until_ready()
+def _visit(instance: LocalInstance, collector: Collector) -> tuple[str, dict[str, list[Node]]]:
     outcomes = {}
     for outcome, token, status in (("good", "tok_visa", 201), ("declined", "tok_declined", 402)):
         body = {**CHECKOUT, "payment_token": token}
-        assert httpx.post(fleet.url, json=body, timeout=20, trust_env=False).status_code == status
-        assert fleet.flush() == ()
-        outcomes[outcome] = collector.nodes.pop(fleet.setup.name)
-    return fleet.setup.name, outcomes
+        assert httpx.post(instance.url + PATH, json=body, timeout=20, trust_env=False).status_code == status
+        assert instance.flush() == ()
+        outcomes[outcome] = collector.nodes.pop(instance.setup.name)
+    return instance.setup.name, outcomes
 
 
-def _stop_early(fleet: Fleet, collector: Collector) -> list[Node]:
+def _stop_early(instance: LocalInstance, collector: Collector) -> list[Node]:
     """What arrives if SIGTERM comes long before the batch processor's five seconds are over."""
     for _ in range(CHECKOUTS_BEFORE_STOP):
-        assert httpx.post(fleet.url, json=CHECKOUT, timeout=20, trust_env=False).status_code == 201
-    fleet.stop(time.monotonic() + 10)
+        assert httpx.post(instance.url + PATH, json=CHECKOUT, timeout=20, trust_env=False).status_code == 201
+    instance.stop()
     return collector.nodes["lean"]
 
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.findings import Severity
-from bench.timings import MicroRun, Reading, reference_s, summarise, timings
+from bench.analysis.records import Severity
+from bench.micro.timings import MicroRun, Reading, reference_s, summarise, timings
 
 speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)
 
@@ -91,7 +91,7 @@ def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
 
 
 def test_a_count_that_failed_spoils_no_timing() -> None:
-    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, uncounted={"simple": "1 of 40 checkouts failed"})
+    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, uncounted={"simple": "1 of 40 requests failed"})
     summary = summarise(run, [])
     assert summary.valid
     assert [caveat.code for caveat in summary.caveats] == ["count"]

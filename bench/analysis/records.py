@@ -430,28 +430,3 @@ class Summary(_Record, frozen=True, kw_only=True):
     def setup(self, name: str) -> SetupSummary | None:
         """The set-up of a name; None where the run has none."""
         return next((setup for setup in self.setups if setup.name == name), None)
-
-
-class Generator(_Record, frozen=True, kw_only=True):
-    """What a load generator needs.
-
-    Attributes:
-        name: of the generator.
-        cpu_s: CPU seconds per request, median over rounds.
-        per_s: requests per second while that was read, median over rounds.
-        ratio: CPU per request over FastHttpUser's, paired in rounds; absent for that itself.
-        low: lower end of its 95 % interval.
-        high: upper end.
-        memory_bytes: PSS; peak RSS for a program that ends with its turn.
-        held_per_s: highest rate tried at which the 99th percentile of lag stays under a millisecond;
-            absent for a closed loop.
-    """
-
-    name: str
-    cpu_s: float
-    per_s: float
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
-    memory_bytes: int
-    held_per_s: float | None = None

@@ -283,3 +283,18 @@ def has_tail(samples: int, q: float) -> bool:
 def samples_for(q: float) -> int:
     """How many samples a quantile needs before it is shown."""
     return round(MIN_TAIL_SAMPLES / min(q, 1 - q))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A figure and the ends of its interval; no ends where there are too few values for any."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def times(self, factor: float) -> "Interval":
+        """The same in another unit."""
+        low = None if self.low is None else self.low * factor
+        high = None if self.high is None else self.high * factor
+        return Interval(value=self.value * factor, low=low, high=high)

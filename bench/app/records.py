@@ -3,7 +3,7 @@
 `docs/FORMAT.md` explains the keys; `services/app.schema.json` is generated from these classes.
 """
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import Meta, Struct
@@ -86,7 +86,7 @@ class Request(_Record, frozen=True, kw_only=True):
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"] = "GET"
     path: Annotated[str, Meta(pattern="^/")]
     headers: Environ = {}
-    json: object = None
+    json: Any = None
     body: str = ""
     expect: Status | list[Status] = 200
     weight: Annotated[float, Meta(gt=0)] = 1.0

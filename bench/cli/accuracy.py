@@ -13,7 +13,8 @@ from bench.results.store import MACHINE, TRIALS, pretty
 from bench.runner import accuracy
 from bench.testbed import machine
 from bench.testbed.environ import Place
-from bench.testbed.testbed import Options, Testbed
+from bench.testbed.options import Options
+from bench.testbed.testbed import Testbed
 
 
 def add(commands: Commands) -> None:

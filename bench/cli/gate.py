@@ -11,7 +11,7 @@ from bench.analysis.accuracy import Accuracy
 from bench.cli import display
 from bench.cli.shared import Commands, predictor
 from bench.errors import MeasurementError, ResultsError, UsageError
-from bench.plan.records import Machine
+from bench.plan.machine import Machine
 from bench.report import gate as gate_report
 from bench.report import markdown, terminal
 from bench.results.folder import read_run

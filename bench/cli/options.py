@@ -21,7 +21,7 @@ from bench.traces import collector
 from bench.traces.catalogue import COLLECTORS, TOOLS
 
 BUILT_IN = ROOT / "services" / "checkout.toml"
-REST_S, COLLECTOR_REST_S = 1.5, 4.0
+REST_S, COLLECTOR_REST_S = 1.0, 4.0
 """A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
 PROBES = 5
 OTLP_PORTS = (4318, 4317)

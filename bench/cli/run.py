@@ -36,7 +36,8 @@ from bench.cli.shared import (
 )
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
 from bench.plan.budget import duration_s
-from bench.plan.records import Machine, Plan, Reading, Row
+from bench.plan.machine import Machine
+from bench.plan.records import Plan, Reading, Row
 from bench.report import html, markdown, terminal
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
@@ -45,8 +46,9 @@ from bench.runner.run import Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed import install, machine
 from bench.testbed.environ import Launch, shown_variables
+from bench.testbed.options import Options
 from bench.testbed.process import last_line_of
-from bench.testbed.testbed import Options, Testbed
+from bench.testbed.testbed import Testbed
 from bench.traces import collector
 
 FORMATS = ("md", "html", "json")

@@ -22,8 +22,9 @@ from bench.runner import doctor
 from bench.runner.generator import ROUNDS, compare
 from bench.sink.messages import SETUP_ATTRIBUTE
 from bench.testbed import machine
+from bench.testbed.options import Options
 from bench.testbed.process import ROOT, plain_environ
-from bench.testbed.testbed import Options, Testbed
+from bench.testbed.testbed import Testbed
 
 WEB_LOCUSTFILE = ROOT / "locustfiles" / "explore.py"
 APP_VARIABLE = "BENCH_APP"

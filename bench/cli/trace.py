@@ -25,8 +25,9 @@ from bench.report import html, terminal
 from bench.results.store import TRACES, SlowestTrace, read_packed
 from bench.sink.messages import Forwarding, TraceSpan
 from bench.testbed import machine
+from bench.testbed.options import Options
 from bench.testbed.sink import Sink
-from bench.testbed.testbed import Options, Testbed
+from bench.testbed.testbed import Testbed
 from bench.traces import otlp_json
 from bench.traces import report as trace_report
 from bench.traces.backend import Backend

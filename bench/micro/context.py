@@ -149,19 +149,19 @@ def sampler(kind: str) -> Subject:
 
     def check() -> None:
         if decision is not None:
-            found = mine.should_sample(made, TRACE_ID, "checkout").decision
+            found = mine.should_sample(made, TRACE_ID, "request").decision
             require(true=found is decision, otherwise=f"it decided {found}")
             return
         ids = RandomIdGenerator()
         sampled = sum(
-            mine.should_sample(made, ids.generate_trace_id(), "checkout").decision
+            mine.should_sample(made, ids.generate_trace_id(), "request").decision
             is Decision.RECORD_AND_SAMPLE
             for _ in range(2000)
         )
         # 2,000 x 0.1 = 200 with a standard deviation of 13: wrong by chance once in 10^9.
         require(true=120 < sampled < 280, otherwise=f"it sampled {sampled} of 2000")
 
-    return repeated(lambda: mine.should_sample(made, TRACE_ID, "checkout"), check)
+    return repeated(lambda: mine.should_sample(made, TRACE_ID, "request"), check)
 
 
 def trace_id() -> Subject:

@@ -21,20 +21,20 @@ SINK_HTTP_VARIABLE = "BENCH_SINK_HTTP"
 SINK_GRPC_VARIABLE = "BENCH_SINK_GRPC"
 ATTRIBUTES: dict[str, str | int] = {
     "http.scheme": "http", "http.host": "127.0.0.1:8001", "net.host.port": 8001, "http.flavor": "1.1",
-    "http.target": "/orders", "http.url": "http://127.0.0.1:8001/orders", "http.method": "POST",
+    "http.target": "/items", "http.url": "http://127.0.0.1:8001/items", "http.method": "POST",
     "http.server_name": "127.0.0.1:8001", "http.user_agent": "python-httpx/0.28.1",
-    "net.peer.ip": "127.0.0.1", "http.route": "/orders", "http.status_code": 201,
+    "net.peer.ip": "127.0.0.1", "http.route": "/items", "http.status_code": 200,
 }  # fmt: skip
-"""What the instrumentation writes on a server span of a checkout."""
+"""What the instrumentation writes on a server span of a request."""
 
 
 def spans_of(count: int, setup: str = "micro") -> list[ReadableSpan]:
-    """Ended server spans as a checkout has them."""
-    resource = Resource.create({"service.name": "order-service", "bench.setup": setup})
+    """Ended server spans as a request has them."""
+    resource = Resource.create({"service.name": "some-service", "bench.setup": setup})
     tracer = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False).get_tracer("bench")
     made: list[ReadableSpan] = []
     for _ in range(count):
-        span = tracer.start_span("POST /orders", kind=SpanKind.SERVER, attributes=ATTRIBUTES)
+        span = tracer.start_span("POST /items", kind=SpanKind.SERVER, attributes=ATTRIBUTES)
         span.end()
         if isinstance(span, ReadableSpan):
             made.append(span)

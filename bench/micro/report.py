@@ -1,8 +1,9 @@
 """Microbenchmarks as people read them."""
 
-from bench.micro.timings import Interval, MicroSummary
+from bench.analysis.stats import Interval
+from bench.micro.timings import MicroSummary
 from bench.report.document import Caveats, Document, Section, Text, document, section
-from bench.report.words import ABSENT, Table, count, plural
+from bench.report.words import ABSENT, Table, count, plural, significant
 
 HOW = (
     "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
@@ -90,13 +91,6 @@ def request_table(summary: MicroSummary) -> Table:
             for name, found in requests.items()
         ),
     )
-
-
-def significant(value: float) -> str:
-    """Three significant digits, without an exponent."""
-    if value >= 100:
-        return count(round(value))
-    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def _ends(interval: Interval, scale: float) -> str:

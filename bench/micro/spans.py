@@ -20,7 +20,7 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, Sta
 
 from bench.micro.subject import Subject, in_pieces, require, timed
 
-RESOURCE = Resource.create({"service.name": "checkout-x"})
+RESOURCE = Resource.create({"service.name": "service-xx"})
 PIECE = 512
 """Spans between two emptyings of the queue: half of what makes the batch processor export."""
 QUEUE = 4 * PIECE
@@ -116,10 +116,10 @@ def start_and_end(
 
     def run(loops: int) -> None:
         for _ in itertools.repeat(None, loops):
-            mine.start_span("checkout", context, attributes=given).end()
+            mine.start_span("request", context, attributes=given).end()
 
     def check(done: int) -> None:
-        span = mine.start_span("checkout", context, attributes=given)
+        span = mine.start_span("request", context, attributes=given)
         require(true=span.is_recording() == (sampler == "on"), otherwise="its spans are not as sampled")
         require(
             true=span.get_span_context().is_valid == (sampler != "none"), otherwise="no such span context"
@@ -169,13 +169,13 @@ def start_as_current(sampler: str) -> Subject:
 
     def run(loops: int) -> None:
         for _ in itertools.repeat(None, loops):
-            with mine.start_as_current_span("checkout"):
+            with mine.start_as_current_span("request"):
                 pass
 
     def check(done: int) -> None:
         expected = done if sampler == "on" else 0
         require(true=counting.ended == expected, otherwise=f"{counting.ended} of {expected} spans ended")
-        with mine.start_as_current_span("checkout") as span:
+        with mine.start_as_current_span("request") as span:
             current = trace.get_current_span() is span
             require(true=current or sampler == "none", otherwise="its span is not the current one")
             require(true=span.is_recording() == (sampler == "on"), otherwise="its spans are not as sampled")
@@ -193,7 +193,7 @@ def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]
     spans: list[Span] = []
 
     def renew() -> None:
-        spans[:] = [mine.start_span("checkout")]
+        spans[:] = [mine.start_span("request")]
 
     def run(loops: int) -> None:
         span = spans[0]
@@ -201,7 +201,7 @@ def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]
             do(span)
 
     def check(_done: int) -> None:
-        span = mine.start_span("checkout")
+        span = mine.start_span("request")
         do(span)
         require(
             true=isinstance(span, ReadableSpan) and holds(span),
@@ -215,8 +215,8 @@ def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]
 def attribute() -> Subject:
     """One attribute set."""
     return _on_span(
-        lambda span: span.set_attribute("http.route", "/checkout"),
-        lambda span: dict(span.attributes or {}) == {"http.route": "/checkout"},
+        lambda span: span.set_attribute("http.route", "/request"),
+        lambda span: dict(span.attributes or {}) == {"http.route": "/request"},
     )
 
 

@@ -16,24 +16,9 @@ import msgspec
 
 from bench.analysis import checks
 from bench.analysis.records import Caveat, Severity
-from bench.analysis.stats import t_quantile
+from bench.analysis.stats import Interval, t_quantile
 from bench.micro.predictions import Price
 from bench.plan.records import SCHEMA
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A figure and the ends of its interval; no ends where there are too few values for any."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def times(self, factor: float) -> "Interval":
-        """The same in another unit."""
-        low = None if self.low is None else self.low * factor
-        high = None if self.high is None else self.high * factor
-        return Interval(value=self.value * factor, low=low, high=high)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

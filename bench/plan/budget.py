@@ -45,18 +45,18 @@ BUDGETS = {
     budget.name: budget
     for budget in (
         Budget(name="smoke", setups=QUICK, epochs=2, light_s=0.8, busy_s=0.4, warm_up_s=0.4, spare=0),
-        Budget(name="quick", setups=QUICK, epochs=3, light_s=2.0, busy_s=0.9, warm_up_s=0.6, spare=1),
-        Budget(name="default", setups=DEFAULT, epochs=4, light_s=6.0, busy_s=2.0, warm_up_s=0.8, spare=4),
+        Budget(name="quick", setups=QUICK, epochs=3, light_s=1.8, busy_s=0.9, warm_up_s=0.5, spare=1),
+        Budget(name="default", setups=DEFAULT, epochs=4, light_s=5.2, busy_s=1.9, warm_up_s=0.5, spare=2),
         Budget(name="long", setups=DEFAULT, epochs=10, light_s=12.0, busy_s=3.0, warm_up_s=1.0, spare=10),
     )
 }
 """smoke: does everything work (a verdict from it is luck). quick: a first answer. default: the
 answer to send to a colleague. long: the 99th percentiles of slow machines, too."""
 
-PREFLIGHT_S = 6.0
-START_S = 1.2
+PREFLIGHT_S = 8.0
+START_S = 1.1
 """Until the processes of one instance answer, by experience; for the expected duration only."""
-EPOCH_S = 3.0
+EPOCH_S = 2.0
 SETTLE_S = 7.0
 """Without a flush path a run waits for the batch timer."""
 DRAIN_S = 0.15

@@ -6,8 +6,8 @@ from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import Table, microseconds, percent
 
 ABOUT = (
-    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt in "
-    "order-service after its answer; `found in` counts verdicts, which hold for all set-ups of a run at "
+    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt "
+    "after the answer; `found in` counts verdicts, which hold for all set-ups of a run at "
     "once. The weights of one run share its baseline, so their errors are not independent."
 )
 
@@ -76,7 +76,7 @@ def lines(found: Accuracy) -> tuple[str, ...]:
     smallest = (
         "No weight was found in 80 % of the runs."
         if found.smallest is None
-        else f"Smallest cost found in 80 % of the runs: {found.smallest * 100:.1f} % of a checkout "
+        else f"Smallest cost found in 80 % of the runs: {found.smallest * 100:.1f} % of a request "
         f"(interpolated); the runs themselves say {found.mde * 100:.1f} % (median MDE)."
     )
     said = [
@@ -91,7 +91,7 @@ def lines(found: Accuracy) -> tuple[str, ...]:
         said.append(
             f"Error of an overhead (rms): {found.error * 100:.2f} % by rotation, "
             f"{found.sequential_error * 100:.2f} % one after the other, same fleets, same number of "
-            "checkouts, same time."
+            "requests, same time."
         )
     return tuple(said)
 
@@ -110,7 +110,7 @@ def chart(found: Accuracy) -> Chart:
         ]
     ends = [-0.5, max([*vega.column(rows, "true"), 10.0]) + 0.5]
     x = {
-        "field": "true", "type": "quantitative", "title": "added, % of a checkout",
+        "field": "true", "type": "quantitative", "title": "added, % of a request",
         "scale": {"domain": ends, "nice": False},
     }  # fmt: skip
     y = {"field": "found", "type": "quantitative", "title": "found, %"}

@@ -3,7 +3,7 @@
 from xml.etree import ElementTree as ET
 
 from bench.analysis.accuracy import Accuracy
-from bench.plan.records import Machine
+from bench.plan.machine import Machine
 from bench.report.document import Document, Text, document, section
 from bench.report.words import ABSENT, Table, percent
 from bench.results.gate import Gate, Judgement, Outcome

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from bench.analysis.records import Generator
 from bench.report.words import ABSENT, Table, count, megabytes
+from bench.runner.generator import Generator
 
 
 def generators_table(found: Sequence[Generator]) -> Table:

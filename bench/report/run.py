@@ -3,7 +3,8 @@
 from bench.analysis.records import Summary
 from bench.app.records import Setup
 from bench.app.setups import TABLE
-from bench.plan.records import Machine, Plan
+from bench.plan.machine import Machine
+from bench.plan.records import Plan
 from bench.report import charts, tables
 from bench.report.answer import answer
 from bench.report.document import Caveats, Document, Items, Section, Text, document, section

@@ -2,7 +2,7 @@
 
 from bench.analysis.records import CollectorSummary, Cost, Layer, SetupSummary, Summary
 from bench.app.records import CHECKS
-from bench.plan.records import Machine
+from bench.plan.machine import Machine
 from bench.report.words import (
     ABSENT,
     Table,

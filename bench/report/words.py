@@ -99,3 +99,10 @@ def spaced(text: str) -> str:
 def caveat_line(caveat: Caveat) -> str:
     """A caveat as one sentence and its advice."""
     return f"{caveat.message} - {caveat.advice}."
+
+
+def significant(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    if value >= 100:
+        return count(round(value))
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}"

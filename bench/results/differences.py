@@ -11,7 +11,8 @@ import msgspec
 
 from bench.analysis.records import Summary
 from bench.app.records import BASELINE, CONTROL
-from bench.plan.records import Machine, Plan
+from bench.plan.machine import Machine
+from bench.plan.records import Plan
 
 NOT_COMPARED = {"started", "packages", "app_packages", "setups"}
 """Fields of a machine that differ always, or are looked at one by one."""

@@ -13,7 +13,7 @@ from bench.plan.records import Raw
 from bench.results import manifest
 from bench.results.manifest import Fault
 from bench.results.redact import redacted
-from bench.results.store import PLAN, READINGS, read_raw
+from bench.results.store import PLAN, READINGS, RUN_AGAIN, read_raw
 
 SUMMARY = "summary.json"
 
@@ -66,10 +66,20 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
         ResultsError: a file is not there, cannot be read, or is of another schema.
     """
     require_run(folder)
-    result = run_result(read_raw(folder), predict)
+    raw = read_raw(folder)
     known = manifest.read(folder)
     changed = manifest.changed(folder, known) if known else ()
-    return replace(result, faults=tuple(fault for fault in changed if fault.file in manifest.RAW))
+    faults = tuple(fault for fault in changed if fault.file in manifest.RAW)
+    try:
+        return replace(run_result(raw, predict), faults=faults)
+    except (ArithmeticError, LookupError, ValueError) as error:
+        if not faults and known:
+            raise
+        # Records that nobody measured can hold anything.
+        where = faults[0].file if faults else "a file"
+        raise ResultsError(
+            f"{where} of {folder} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
+        ) from None
 
 
 def run_result(raw: Raw, predict: Predict | None = None) -> RunResult:

@@ -15,7 +15,8 @@ from scipy import special
 
 from bench.app.records import BASELINE, CONTROL, TWIN
 from bench.errors import ResultsError
-from bench.plan.records import SCHEMA, Machine, Plan
+from bench.plan.machine import Machine
+from bench.plan.records import SCHEMA, Plan
 from bench.results.folder import SUMMARY
 from bench.results.store import PLAN, read_machine, read_record
 

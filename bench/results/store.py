@@ -17,7 +17,8 @@ from typing import TypeVar
 import msgspec
 
 from bench.errors import ResultsError
-from bench.plan.records import SCHEMA, Ending, Machine, Plan, Raw, Reading, Row
+from bench.plan.machine import Machine
+from bench.plan.records import SCHEMA, Ending, Plan, Raw, Reading, Row
 from bench.sink.messages import TraceSpan
 
 T = TypeVar("T")

@@ -14,13 +14,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import psutil
 
 from bench.analysis import stats
-from bench.analysis.records import Generator
 from bench.app.records import Request
 from bench.errors import MeasurementError, ServiceError
 from bench.plan.records import Arrival, Row
@@ -32,7 +32,7 @@ from bench.testbed.machine import split_cpus
 from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.process import ROOT, Child, plain_environ
 
-ECHO = Request(method="POST", path="/", json={"items": [1, 2], "amount": 12_997}, expect=201)
+ECHO = Request(method="POST", path="/", json={"items": [1, 2], "amount": 12_997}, expect=200)
 """What everybody sends to the echo service."""
 LEAD_S = 0.1
 ROUNDS = 6
@@ -54,6 +54,33 @@ FAILURES = 2
 LAG_S = 2.0
 MIN_LAG_SAMPLES = 2000
 """Requests that a 99th percentile of lag needs; slower rates are sent for longer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Generator:
+    """What a load generator needs.
+
+    Attributes:
+        name: of the generator.
+        cpu_s: CPU seconds per request, median over rounds.
+        per_s: requests per second while that was read, median over rounds.
+        ratio: CPU per request over FastHttpUser's, paired in rounds; absent for that itself.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        memory_bytes: PSS; peak RSS for a program that ends with its turn.
+        held_per_s: highest rate tried at which the 99th percentile of lag stays under a millisecond;
+            absent for a closed loop.
+    """
+
+    name: str
+    cpu_s: float
+    per_s: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    memory_bytes: int
+    held_per_s: float | None
+
 
 Turn = Callable[[], tuple[float, float, int]]
 """One turn of a generator: CPU seconds per request, requests per second, memory."""

@@ -14,8 +14,7 @@ from enum import StrEnum
 
 from bench.analysis import checks
 from bench.analysis.records import Caveat, Severity
-from bench.analysis.stats import mean_interval
-from bench.micro.timings import Interval
+from bench.analysis.stats import Interval, mean_interval
 from bench.plan.records import SCHEMA
 
 RATE_PER_S = 10_000.0

@@ -60,10 +60,10 @@ def main() -> None:
     ten = {f"attribute-name-{number:05}": f"attribute-value-{number:04}" for number in range(10)}
 
     def emit_ten() -> None:
-        tracer.start_span("checkout", attributes=ten).end()
+        tracer.start_span("request", attributes=ten).end()
 
     def emit() -> None:
-        span = tracer.start_span("checkout")
+        span = tracer.start_span("request")
         span.set_attribute("amount", 12997)
         span.add_event("charged")
         span.end()

@@ -1,9 +1,8 @@
 """The specification's report as people read it."""
 
-from bench.micro.report import significant
-from bench.micro.timings import Interval
+from bench.analysis.stats import Interval
 from bench.report.document import Caveats, Document, Section, Text, document, section
-from bench.report.words import ABSENT, Table, count, percent
+from bench.report.words import ABSENT, Table, count, percent, significant
 from bench.spec.emission import AtRate, SpecReport
 
 ABOUT = (

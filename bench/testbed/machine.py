@@ -18,7 +18,7 @@ from pathlib import Path
 import psutil
 
 from bench.errors import UsageError
-from bench.plan.records import Machine
+from bench.plan.machine import Machine
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import control_group_root
 

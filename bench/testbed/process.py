@@ -22,6 +22,11 @@ RUN_VARIABLE = "BENCH_RUN"
 """Every process of a run has it, so that what a killed run left can be found."""
 
 
+def leashed(*command: str) -> list[str]:
+    """Arguments with which Python runs another program so that it ends with the harness."""
+    return ["-P", str(Path(__file__).with_name("leash.py")), str(os.getpid()), *command]
+
+
 class Child:
     """A process of the harness's own.
 
@@ -45,7 +50,7 @@ class Child:
 
         Args:
             name: for messages.
-            arguments: of this Python, or a whole command that begins with an absolute path.
+            arguments: of this Python.
             environ: its whole environment.
             log: where its output goes.
             pass_fds: file descriptors that it inherits.
@@ -54,10 +59,9 @@ class Child:
         """
         self.name = name
         self._log = log
-        command = list(arguments) if arguments[0].startswith("/") else [sys.executable, *arguments]
         with log.open("ab") as output:
             self._popen = subprocess.Popen(
-                command,
+                [sys.executable, *arguments],
                 cwd=cwd,
                 env=dict(environ),
                 stdin=subprocess.PIPE,

@@ -11,48 +11,41 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from bench.app.records import BASELINE, Setup
 from bench.app.setups import discards, sampling_ratio
 from bench.errors import MeasurementError
 from bench.plan.records import (
-    UNSENT,
     Account,
     Arrival,
     Closed,
     InstanceReading,
     Kind,
-    MachineReading,
-    Memory,
     Open,
     Plan,
     Quiet,
     Reading,
     Row,
     Step,
-    Switch,
-    Turn,
 )
 from bench.plan.schedule import hash_seed, kinds_of, start_order
 from bench.sink.accounting import total
 from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed import meter, preflight
-from bench.testbed.environ import Launch, Place
+from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance, free_ports, pin
-from bench.testbed.load import Crew, Load, Order
+from bench.testbed.load import Load, Order
 from bench.testbed.load import kinds_of as request_kinds
+from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.process import plain_environ
 from bench.testbed.remote import RemoteInstance
 from bench.testbed.sink import Sink
+from bench.testbed.turns import Turner, counted
 
-MAX_DRAIN_TURNS = 400
-"""Turns in which requests under way are finished, for each instance at most."""
 SEQUENCE = 509
 """Length of the sequence of request kinds that a user of a closed loop asks."""
 BATCH_DELAY_S = 5.0
@@ -61,50 +54,6 @@ QUIET_MARGIN_S = 1.5
 SETTLE_LIMIT_S = 90.0
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread of the harness may keep the interpreter at a switch of turns."""
-
-
-class Collector(Protocol):
-    """What a run needs of a collector between application and sink."""
-
-    name: str
-    version: str
-    endpoints: dict[str, str]
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; None where it was started by somebody else."""
-
-    def drain(self, sink: Sink) -> bool:
-        """Wait until everything is at the sink; False if it does not arrive."""
-
-    def memory(self) -> Memory | None:
-        """Its memory, where it was started here."""
-
-    def stop(self) -> None:
-        """Stop it."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Options:
-    """How a testbed is set up, besides its plan.
-
-    Attributes:
-        place: where the application is started from.
-        crew: who sends the load.
-        sink_ports: where the sink listens, http and grpc; 0 for any free port.
-        sink_host: address that it listens on.
-        collector: starts what stands between application and sink; None: nothing does.
-        load: whether requests are sent at all, other than by the harness itself.
-        signals: whether instances are paused by signals even where control groups can be made.
-    """
-
-    place: Place
-    crew: Crew | None = None
-    sink_ports: tuple[int, int] = (0, 0)
-    sink_host: str = "127.0.0.1"
-    collector: Callable[[Sink, Path], Collector] | None = None
-    load: bool = True
-    signals: bool = False
 
 
 class Testbed:
@@ -338,7 +287,7 @@ class Testbed:
         lead_ns = int(self.load.lead_for(len(arrivals)) * 1e9)
         start_ns = time.monotonic_ns() + lead_ns
         self.load.send(self._order(plan, step, start_ns, arrivals))
-        turner = _Turner(self.instances, start_ns, self._machine)
+        turner = Turner(self.instances, start_ns, self._machine)
         started = time.monotonic()
         try:
             turner.run(step.turns, tell)
@@ -348,7 +297,7 @@ class Testbed:
                 instance.resume()
         rows = self.load.rows()
         readings = tuple(
-            _counted(plan, instance.setup, number, rows, turner.used_ns[number])
+            counted(plan, instance.setup, number, rows, turner.used_ns[number])
             for number, instance in enumerate(self.instances)
         )
         self._to_burn = [
@@ -405,6 +354,7 @@ class Testbed:
             delays = [
                 float(setup.env.get("OTEL_BSP_SCHEDULE_DELAY", BATCH_DELAY_S * 1e3)) / 1e3
                 for setup in plan.setups
+                if setup.tracing != "none"
             ]
             timers = len(plan.setups) if plan.scale_timers else 1
             self.sink.wait_until_quiet(max(delays) * timers + QUIET_MARGIN_S, SETTLE_LIMIT_S)
@@ -492,99 +442,3 @@ class Testbed:
     def close(self) -> None:
         """Leave no process of the run, and give the harness all its CPUs again."""
         self._parts.close()
-
-
-class _Turner:
-    """Gives instances their turns."""
-
-    def __init__(self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter) -> None:
-        self._instances = instances
-        self._start_ns = start_ns
-        self._machine = machine
-        self.switches: list[Switch] = []
-        self.blocks: list[MachineReading] = []
-        self._clock_ns = [0] * len(instances)
-        self._first_ns = [0] * len(instances)
-
-    @property
-    def used_ns(self) -> list[int]:
-        """CPU time of every instance since the first turn."""
-        return [now - first for now, first in zip(self._clock_ns, self._first_ns, strict=True)]
-
-    def run(self, turns: Sequence[Turn], tell: Callable[[int], None]) -> None:
-        """Everybody's turns, as planned."""
-        for instance in self._instances:
-            instance.pause()
-        _sleep_until(self._start_ns - 2_000_000)
-        self._clock_ns = [instance.cpu_ns() for instance in self._instances]
-        self._first_ns = list(self._clock_ns)
-        block, clocks = 0, self._machine.now()
-        used = sum(self._clock_ns)
-        for turn in turns:
-            if turn.block != block:
-                block, clocks, used = turn.block, *self._end_block(clocks, used)
-                tell(block)
-            self._turn(turn)
-        self._end_block(clocks, used)
-
-    def _end_block(self, clocks: meter.MachineClocks, used: int) -> tuple[meter.MachineClocks, int]:
-        now = self._machine.now()
-        self.blocks.append(meter.between(clocks, now, (sum(self._clock_ns) - used) / 1e9))
-        return now, sum(self._clock_ns)
-
-    def _turn(self, turn: Turn) -> None:
-        instance, number = self._instances[turn.instance], turn.instance
-        before_ns = instance.cpu_ns()
-        _sleep_until(self._start_ns + turn.start_ns)
-        start_ns = time.monotonic_ns()
-        instance.resume()
-        _sleep_until(self._start_ns + turn.stop_ns)
-        instance.pause()
-        stop_ns = time.monotonic_ns()
-        after_ns = instance.cpu_ns()
-        self.switches.append(
-            Switch(
-                number,
-                turn.block,
-                start_ns - self._start_ns,
-                stop_ns - self._start_ns,
-                after_ns - before_ns,
-                before_ns - self._clock_ns[number],
-            )
-        )
-        self._clock_ns[number] = after_ns
-
-    def drain(self, turns: Sequence[Turn], load: Load) -> None:
-        """Further turns in which requests under way are finished."""
-        length_ns = turns[-1].stop_ns - turns[-1].start_ns
-        order = [turn.instance for turn in turns[-len(self._instances) :]]
-        for _ in range(MAX_DRAIN_TURNS):
-            for number in order:
-                if load.is_finished():
-                    return
-                now_ns = time.monotonic_ns() - self._start_ns
-                self._turn(Turn(number, -1, now_ns, now_ns + length_ns))
-
-
-def _sleep_until(when_ns: int) -> None:
-    """Return at `when_ns` on the monotonic clock, or at once if that is past."""
-    delay_ns = when_ns - time.monotonic_ns()
-    if delay_ns > 0:
-        time.sleep(delay_ns / 1e9)
-
-
-def _counted(plan: Plan, setup: Setup, number: int, rows: Sequence[Row], cpu_ns: int) -> InstanceReading:
-    """An instance's requests, counted by what became of them."""
-    expected = [request.statuses for request in plan.app.request]
-    outcomes = Counter(
-        "unsent" if row.status in UNSENT else "completed" if row.status in expected[row.request] else "failed"
-        for row in rows
-        if row.instance == number
-    )
-    return InstanceReading(
-        setup=setup.name,
-        cpu_ns=cpu_ns,
-        completed=outcomes["completed"],
-        failed=outcomes["failed"],
-        unsent=outcomes["unsent"],
-    )

@@ -11,11 +11,13 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
 from bench.errors import ResultsError, ServiceError, UsageError
+from bench.testbed.process import leashed
 from bench.traces.catalogue import FOLDER, Tool
 
 Say = Callable[[str], None]
@@ -65,7 +67,8 @@ class _Workshop:
         self._say(f"{self.tool.name} {self.tool.version}: {what}")
         with self.log.open("ab") as log:
             started = subprocess.Popen(
-                list(map(str, command)),
+                # A build takes minutes: it must not go on without us.
+                [sys.executable, *leashed(*map(str, command))],
                 cwd=cwd or self.folder,
                 env={**os.environ, **(env or {})},
                 stdin=subprocess.DEVNULL,

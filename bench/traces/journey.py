@@ -75,7 +75,7 @@ def diagnosis(spans: Sequence[TraceSpan]) -> str:
     if apart > 1:
         return (
             f"{apart} traces and nothing that ties them together: each service sees its own part only, and "
-            "none of them says whose checkout it was."
+            "none of them says whose request it was."
         )
     root = ordered[0].span
     saw = (
@@ -97,7 +97,7 @@ def diagnosis(spans: Sequence[TraceSpan]) -> str:
     share = f"{slowest.duration_s / max(root.duration_s, 1e-9) * 100:.0f} %"
     return (
         f"{slowest.service} waited {seconds(slowest.duration_s)} for {_peer(slowest, spans)}, {share} of the "
-        f"{seconds(root.duration_s)} that the checkout took; {saw}."
+        f"{seconds(root.duration_s)} that the request took; {saw}."
     )
 
 

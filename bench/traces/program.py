@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
-from bench.testbed.process import Child, plain_environ
+from bench.testbed.process import Child, leashed, plain_environ
 from bench.traces.catalogue import TOOLS
 
 HOST = "127.0.0.1"
@@ -51,7 +51,7 @@ def start(  # noqa: PLR0913 - a process is what it is started with
     path = TOOLS[name].require()
     child = Child(
         name,
-        [*launcher, str(path.resolve()), *arguments],
+        leashed(*launcher, str(path.resolve()), *arguments),
         environ={**plain_environ(), **(environ or {})},
         log=logs / f"{name}.log",
     )

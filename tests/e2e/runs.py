@@ -11,7 +11,9 @@ from typing import Any
 import psutil
 
 ROOT = Path(__file__).parent.parent.parent
-PATIENCE_S = 120.0
+PATIENCE_S = 180.0
+COMMAND = (sys.executable, "-m", "bench.cli")
+SHORT = ("--budget", "smoke", "--setups", "always-off,batch")
 
 
 class Run:
@@ -22,7 +24,7 @@ class Run:
         self.log = out.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench", "run", "--out", str(out), *arguments],
+                [*COMMAND, "run", "--out", str(out), *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -37,14 +39,18 @@ class Run:
             found = condition()
             if found:
                 return found
-            assert self.process.poll() is None, self.log.read_text()
+            assert self.process.poll() is None, self.text()
             time.sleep(0.05)
-        raise AssertionError(f"nothing came in {PATIENCE_S:g} s: {self.log.read_text()}")
+        raise AssertionError(f"nothing came in {PATIENCE_S:g} s: {self.text()}")
 
-    def wait_for_window(self) -> None:
-        """Returns in the middle of the run, when its first window is on disk."""
-        path = self.out / "windows.jsonl"
-        self.wait_for(lambda: path.exists() and '"kind":"work"' in path.read_text())
+    def wait_for_step(self, kind: str) -> None:
+        """Return when a step of this kind is on disk."""
+        path = self.out / "readings.jsonl"
+        self.wait_for(lambda: path.exists() and f'"kind":"{kind}"' in path.read_text())
+        self.look()
+
+    def look(self) -> None:
+        """Remember the children that it has now."""
         self.children |= set(psutil.Process(self.process.pid).children(recursive=True))
 
     def child(self, *words: str) -> psutil.Process:
@@ -53,7 +59,7 @@ class Run:
 
     def end(self) -> int:
         """The exit code."""
-        return self.process.wait(PATIENCE_S)
+        return self.process.wait(2 * PATIENCE_S)
 
     def text(self) -> str:
         return self.log.read_text()
@@ -69,4 +75,8 @@ class Run:
 
 
 def invalid(summary: dict[str, Any]) -> set[str]:
-    return {caveat["code"] for caveat in summary["caveats"] if caveat["severity"] == "invalid"}
+    return {caveat["code"] for caveat in summary["caveats"] if caveat.get("severity") == "invalid"}
+
+
+def setup_of(summary: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(setup for setup in summary["setups"] if setup["name"] == name)

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
-from bench.backends.catalogue import TOOLS
-from bench.backends.collector import SINK_PORTS, otelcol
-from bench.backends.program import free_ports
+from bench.traces.catalogue import TOOLS
+from bench.traces.collector import SINK_PORTS, otelcol
+from bench.traces.program import free_ports
 from tests.e2e.runs import ROOT, Run, invalid
 from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
 
@@ -40,7 +40,7 @@ def needs(*names: str) -> pytest.MarkDecorator:
 def shown(*arguments: str) -> Iterator[tuple[list[Span], str]]:
     """The spans that the sink got, and where the backend has them, while it runs."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench", "trace", "--json", *arguments],
+        [sys.executable, "-m", "bench.cli", "trace", "--json", *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -170,7 +170,7 @@ def vendor(key: str) -> Iterator[tuple[str, list[tuple[str, bytes]]]]:
 
 
 def test_any_backend_gets_the_spans_with_its_key() -> None:
-    command = [sys.executable, "-m", "bench", "trace", "--json"]
+    command = [sys.executable, "-m", "bench.cli", "trace", "--json"]
     with vendor("secret") as (url, got):
         done = subprocess.run(
             [*command, "--endpoint", url, "--header", "x-key=secret"],
@@ -234,7 +234,7 @@ def test_the_ledger_balances_through_a_collector_over_http_and_grpc(
     start: Callable[..., Run], name: str
 ) -> None:
     run = start(*THROUGH, "--collector", name)
-    run.wait_for_window()
+    run.wait_for_step("light")
     collector = next(child for child in run.children if TOOLS[name].path.name in Path(child.exe()).name)
     if len(os.sched_getaffinity(0)) > 1:
         fleets = [child for child in run.children if "services" in child.cmdline()]
@@ -256,7 +256,7 @@ def test_a_collector_that_somebody_else_started_is_one_too(start: Callable[..., 
     try:
         http_url, grpc_url = (f"http://127.0.0.1:{port}" for port in ports)
         run = start(*THROUGH, "--collector", f"{http_url},{grpc_url}")
-        run.wait_for_window()
+        run.wait_for_step("light")
         found = balanced(run)["collector"]
         assert found["cpu_per_span_s"] is None
         assert found["spans"] > 0
@@ -291,7 +291,7 @@ def test_a_collector_that_is_not_there_is_said_at_once(start: Callable[..., Run]
 @needs("otelcol")
 def test_a_killed_collector_ends_the_run_in_order(start: Callable[..., Run]) -> None:
     run = start(*THROUGH, "--phases", "rotation", "--windows", "4", "--collector", "otelcol")
-    run.wait_for_window()
+    run.wait_for_step("light")
     next(child for child in run.children if Path(child.exe()).name == "otelcol").kill()
     assert run.end() == 3
     assert "otelcol was killed by signal 9" in run.text()
@@ -303,7 +303,7 @@ def test_a_killed_collector_ends_the_run_in_order(start: Callable[..., Run]) -> 
 @needs("otelcol")
 def test_nothing_outlives_a_harness_that_was_killed(start: Callable[..., Run]) -> None:
     run = start(*THROUGH, "--phases", "rotation", "--windows", "4", "--collector", "otelcol")
-    run.wait_for_window()
+    run.wait_for_step("light")
     run.process.kill()
     run.process.wait(10)
     assert run.survivors() == []
@@ -315,7 +315,7 @@ def test_nothing_outlives_a_harness_that_was_killed(start: Callable[..., Run]) -
 def test_a_run_keeps_its_slowest_traces_and_trace_opens_them(start: Callable[..., Run]) -> None:
     run = start("--budget", "smoke", "--phases", "rotation", "--setups", "batch,ratio-50")
     assert run.end() in {0, 4}, run.text()
-    command = [sys.executable, "-m", "bench", "trace", "--from", str(run.out)]
+    command = [sys.executable, "-m", "bench.cli", "trace", "--from", str(run.out)]
     slowest = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
     assert "The slowest traces" in slowest
     assert " waited " in slowest

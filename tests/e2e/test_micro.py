@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.display import progress
+from bench.cli.display import progress
+from bench.cli.micro import _launches
 from bench.micro import instructions
 from bench.micro.operations import TABLE
-from bench.setups import BY_NAME
 
 
 def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
@@ -21,7 +21,7 @@ def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[st
 
 
 def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path) -> None:
-    done = bench("bench", "micro", "--fast", "--out", str(tmp_path / "m"))
+    done = bench("bench.cli", "micro", "--fast", "--out", str(tmp_path / "m"))
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "m" / "micro-summary.json").read_text("utf-8"))
     assert {each["name"] for each in summary["timings"]} == {operation.name for operation in TABLE}
@@ -36,17 +36,17 @@ def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path)
 
 def test_it_can_be_made_again_from_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    done = bench("bench", "micro", "--only", "id/*", "--rounds", "2", "--out", str(folder))
+    done = bench("bench.cli", "micro", "--only", "id/*", "--rounds", "2", "--out", str(folder))
     assert done.returncode == 0, done.stderr
     before = (folder / "micro-summary.json").read_bytes()
     (folder / "micro-summary.json").unlink()
-    again = bench("bench", "report", str(folder))
+    again = bench("bench.cli", "report", str(folder))
     assert again.returncode == 0, again.stderr
     assert (folder / "micro-summary.json").read_bytes() == before
 
 
 def test_a_pattern_that_matches_nothing_says_so() -> None:
-    done = bench("bench", "micro", "--only", "spam")
+    done = bench("bench.cli", "micro", "--only", "spam")
     assert done.returncode == 2
     assert "error: no operation matches 'spam'" in done.stderr
     assert "hint:" in done.stderr
@@ -54,7 +54,7 @@ def test_a_pattern_that_matches_nothing_says_so() -> None:
 
 def test_without_valgrind_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "micro", "--only", "id/span", "--rounds", "1", "--instructions",
+        [sys.executable, "-m", "bench.cli", "micro", "--only", "id/span", "--rounds", "1", "--instructions",
          "--out", str(tmp_path / "m")],
         capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "PATH": str(tmp_path)},
@@ -72,13 +72,11 @@ def test_instructions_are_repeatable_to_one_in_ten_thousand(name: str) -> None:
 
 
 @pytest.mark.skipif(not instructions.available(), reason="valgrind is not installed")
-def test_instructions_of_a_checkout_are_repeatable_to_one_in_ten_thousand() -> None:
+def test_instructions_of_a_request_are_repeatable_to_one_in_ten_thousand() -> None:
     endpoints = {"http/protobuf": "http://127.0.0.1:9"}
     with progress(60) as shown:
         found = [
-            count
-            for _ in range(2)
-            for _, count in instructions.of_checkouts([BY_NAME["none"]], endpoints, shown)
+            count for _ in range(2) for _, count in instructions.of_requests(_launches(endpoints)[:1], shown)
         ]
     first, second = found
     assert isinstance(first, float)

@@ -10,7 +10,7 @@ import pytest
 
 def trace(*arguments: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "bench", "trace", *arguments],
+        [sys.executable, "-m", "bench.cli", "trace", *arguments],
         capture_output=True,
         text=True,
         timeout=120,

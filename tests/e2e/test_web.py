@@ -46,7 +46,7 @@ class Web:
         self.log = log
         with log.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "bench", "web", "--port", str(self.port)],
+                [sys.executable, "-m", "bench.cli", "web", "--port", str(self.port)],
                 cwd=ROOT,
                 stdout=output,
                 stderr=output,
@@ -179,7 +179,7 @@ def test_a_taken_port_is_said_with_a_hint() -> None:
         taken.listen()
         port = taken.getsockname()[1]
         ended = subprocess.run(
-            [sys.executable, "-m", "bench", "web", "--port", str(port)],
+            [sys.executable, "-m", "bench.cli", "web", "--port", str(port)],
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
     assert ended.returncode == 2

@@ -1,0 +1,114 @@
+"""How the load of a run went, and what else the machine did meanwhile."""
+
+import numpy as np
+
+from bench.analysis.blocks import is_spoiled
+from bench.analysis.figures import Findings
+from bench.analysis.records import LoadSummary, WorkerLag
+from bench.analysis.stats import quantile
+from bench.plan.records import Kind, Raw
+
+
+def load_summary(findings: Findings) -> LoadSummary:
+    """How the load went, in blocks that count."""
+    plan, raw = findings.plan, findings.raw
+    counting = [
+        reading.blocks[block]
+        for part in (*findings.light, *findings.busy)
+        for reading, blocks in zip(part.readings, part.counting, strict=True)
+        for block in blocks
+    ]
+    light = [
+        reading.blocks[block]
+        for part in findings.light
+        for reading, blocks in zip(part.readings, part.counting, strict=True)
+        for block in blocks
+    ]
+    length_s = sum(block.duration_s for block in counting) or 1.0
+    light_s = sum(block.duration_s for block in light) or 1.0
+    steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.BUSY}]
+    lags, outside = _lags(findings)
+    cpus = min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus)
+    return LoadSummary(
+        requests=sum(
+            instance.completed + instance.failed + instance.unsent
+            for reading in steps
+            for instance in reading.instances
+        ),
+        unsent=sum(instance.unsent for reading in steps for instance in reading.instances),
+        failed=sum(instance.failed for reading in steps for instance in reading.instances),
+        lag_p50_s=quantile(lags, 0.5),
+        lag_p99_s=quantile(lags, 0.99),
+        outside=outside,
+        load_busy=sum(block.load_s for block in light) / light_s / cpus,
+        steal=sum(block.steal_s for block in counting) / length_s,
+        foreign=sum(block.foreign_s for block in counting) / length_s,
+        turns=_turns(raw),
+        leaked=_leaked(raw),
+        blocks=len(counting),
+        repeated=sum(sum(map(is_spoiled, reading.blocks)) for reading in steps),
+        lost_workers=sum(reading.lost_workers for reading in raw.readings),
+        workers=_workers(raw) if plan.workers else (),
+    )
+
+
+def _lags(findings: Findings) -> tuple[list[float], float]:
+    """Lag of every arrival of light load, and the share of those that were sent after their turn."""
+    lags: list[float] = []
+    late = count = 0
+    for part in findings.light:
+        for reading, instances in zip(part.readings, part.requests, strict=True):
+            lags += [float(lag) for requests in instances for lag in requests.lag_s]
+            rows = findings.raw.rows.get((part.epoch, reading.number), ())
+            stops: dict[int, list[int]] = {}
+            starts: dict[int, list[int]] = {}
+            for switch in reading.switches:
+                starts.setdefault(switch.instance, []).append(switch.start_ns)
+                stops.setdefault(switch.instance, []).append(switch.stop_ns)
+            for instance, begins in starts.items():
+                mine = [row for row in rows if row.instance == instance]
+                turn = np.searchsorted(begins, [row.planned_ns for row in mine], side="right") - 1
+                ends = np.array(stops[instance])[np.maximum(turn, 0)]
+                late += int(np.count_nonzero(np.array([row.sent_ns for row in mine]) > ends))
+                count += len(mine)
+    return lags, late / count if count else 0.0
+
+
+def _turns(raw: Raw) -> float:
+    """Relative difference of the turns' length in sum from what was planned."""
+    planned = actual = 0.0
+    for reading in raw.readings:
+        stretch = {Kind.LIGHT: raw.plan.light, Kind.BUSY: raw.plan.busy}.get(reading.kind)
+        if stretch:
+            lengths = [
+                (switch.stop_ns - switch.start_ns) / 1e9 for switch in reading.switches if switch.block >= 0
+            ]
+            planned += stretch.turn_s * len(lengths)
+            actual += sum(lengths)
+    return abs(actual / planned - 1) if planned else 0.0
+
+
+def _leaked(raw: Raw) -> float:
+    """CPU time that stopped instances used, as a share of all."""
+    switches = [switch for reading in raw.readings for switch in reading.switches]
+    used = sum(switch.cpu_ns for switch in switches)
+    return sum(switch.leaked_ns for switch in switches) / used if used else 0.0
+
+
+def _workers(raw: Raw) -> tuple[WorkerLag, ...]:
+    """How late each load worker sent."""
+    lags: dict[int, list[float]] = {}
+    for reading in raw.readings:
+        if reading.kind is Kind.LIGHT:
+            for row in raw.rows.get((reading.epoch, reading.number), ()):
+                if row.status >= 0:
+                    lags.setdefault(row.worker, []).append((row.sent_ns - row.planned_ns) / 1e9)
+    return tuple(
+        WorkerLag(
+            worker=worker,
+            arrivals=len(mine),
+            lag_p50_s=quantile(mine, 0.5),
+            lag_p99_s=quantile(mine, 0.99),
+        )
+        for worker, mine in sorted(lags.items())
+    )

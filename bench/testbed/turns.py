@@ -1,0 +1,110 @@
+"""Turns as they are given: one instance runs, all others are stopped, clocks are read at every switch."""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from bench.app.records import Setup
+from bench.plan.records import UNSENT, InstanceReading, MachineReading, Plan, Row, Switch, Turn
+from bench.testbed import meter
+from bench.testbed.instance import Instance
+from bench.testbed.load import Load
+
+MAX_DRAIN_TURNS = 400
+"""Rounds of turns in which requests under way are finished, at most."""
+
+
+class Turner:
+    """Gives instances their turns."""
+
+    def __init__(self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter) -> None:
+        self._instances = instances
+        self._start_ns = start_ns
+        self._machine = machine
+        self.switches: list[Switch] = []
+        self.blocks: list[MachineReading] = []
+        self._clock_ns = [0] * len(instances)
+        self._first_ns = [0] * len(instances)
+
+    @property
+    def used_ns(self) -> list[int]:
+        """CPU time of every instance since the first turn."""
+        return [now - first for now, first in zip(self._clock_ns, self._first_ns, strict=True)]
+
+    def run(self, turns: Sequence[Turn], tell: Callable[[int], None]) -> None:
+        """Everybody's turns, as planned."""
+        for instance in self._instances:
+            instance.pause()
+        _sleep_until(self._start_ns - 2_000_000)
+        self._clock_ns = [instance.cpu_ns() for instance in self._instances]
+        self._first_ns = list(self._clock_ns)
+        block, clocks = 0, self._machine.now()
+        used = sum(self._clock_ns)
+        for turn in turns:
+            if turn.block != block:
+                block, clocks, used = turn.block, *self._end_block(clocks, used)
+                tell(block)
+            self._turn(turn)
+        self._end_block(clocks, used)
+
+    def _end_block(self, clocks: meter.MachineClocks, used: int) -> tuple[meter.MachineClocks, int]:
+        now = self._machine.now()
+        self.blocks.append(meter.between(clocks, now, (sum(self._clock_ns) - used) / 1e9))
+        return now, sum(self._clock_ns)
+
+    def _turn(self, turn: Turn) -> None:
+        instance, number = self._instances[turn.instance], turn.instance
+        before_ns = instance.cpu_ns()
+        _sleep_until(self._start_ns + turn.start_ns)
+        start_ns = time.monotonic_ns()
+        instance.resume()
+        _sleep_until(self._start_ns + turn.stop_ns)
+        instance.pause()
+        stop_ns = time.monotonic_ns()
+        after_ns = instance.cpu_ns()
+        self.switches.append(
+            Switch(
+                number,
+                turn.block,
+                start_ns - self._start_ns,
+                stop_ns - self._start_ns,
+                after_ns - before_ns,
+                before_ns - self._clock_ns[number],
+            )
+        )
+        self._clock_ns[number] = after_ns
+
+    def drain(self, turns: Sequence[Turn], load: Load) -> None:
+        """Further turns in which requests under way are finished."""
+        length_ns = turns[-1].stop_ns - turns[-1].start_ns
+        order = [turn.instance for turn in turns[-len(self._instances) :]]
+        for _ in range(MAX_DRAIN_TURNS):
+            for number in order:
+                if load.is_finished():
+                    return
+                now_ns = time.monotonic_ns() - self._start_ns
+                self._turn(Turn(number, -1, now_ns, now_ns + length_ns))
+
+
+def _sleep_until(when_ns: int) -> None:
+    """Return at `when_ns` on the monotonic clock, or at once if that is past."""
+    delay_ns = when_ns - time.monotonic_ns()
+    if delay_ns > 0:
+        time.sleep(delay_ns / 1e9)
+
+
+def counted(plan: Plan, setup: Setup, number: int, rows: Sequence[Row], cpu_ns: int) -> InstanceReading:
+    """An instance's requests, counted by what became of them."""
+    expected = [request.statuses for request in plan.app.request]
+    outcomes = Counter(
+        "unsent" if row.status in UNSENT else "completed" if row.status in expected[row.request] else "failed"
+        for row in rows
+        if row.instance == number
+    )
+    return InstanceReading(
+        setup=setup.name,
+        cpu_ns=cpu_ns,
+        completed=outcomes["completed"],
+        failed=outcomes["failed"],
+        unsent=outcomes["unsent"],
+    )

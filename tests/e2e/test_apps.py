@@ -1,0 +1,62 @@
+"""Applications that nobody here wrote, each one TOML file: exact ledgers and valid verdicts."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.runs import COMMAND, ROOT, Run, invalid, setup_of
+from tests.e2e.test_runs import TIMING
+
+NODE = pytest.mark.skipif(
+    shutil.which("npm") is None, reason="Node.js is missing: json-server is not measured"
+)
+SPANS = {"glances": 3, "json-server": 19}
+"""Spans of one request."""
+
+
+@pytest.mark.parametrize("name", ["glances", pytest.param("json-server", marks=NODE)])
+def test_an_application_of_somebody_else_is_measured(start: Callable[..., Run], name: str) -> None:
+    file = ROOT / "services" / f"{name}.toml"
+    run = start("--app", str(file), "--budget", "smoke", "--setups", "disabled,always-off,ratio-10,batch")
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    assert summary["app"]["name"] == name
+    for setup in summary["setups"]:
+        assert setup["ledger"]["balanced"] is True, setup["ledger"]
+    batch = setup_of(summary, "batch")["ledger"]
+    assert batch["spans_received"] == batch["spans_expected"] == SPANS[name] * batch["requests"]
+    assert setup_of(summary, "always-off")["ledger"]["spans_received"] == 0
+    assert setup_of(summary, "none")["ledger"]["spans_received"] == 0
+    assert summary["checks"]["control"]["known_s"] == 0.0006
+
+
+@pytest.mark.parametrize("name", ["glances", pytest.param("json-server", marks=NODE)])
+def test_one_request_of_it_is_told(name: str) -> None:
+    done = subprocess.run(
+        [*COMMAND, "trace", "--app", str(ROOT / "services" / f"{name}.toml")],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "the customer saw 200" in done.stdout.replace("\n", " ")
+
+
+def test_an_application_that_nothing_traces_stops_before_measuring(
+    start: Callable[..., Run], tmp_path: Path
+) -> None:
+    file = tmp_path / "files.toml"
+    file.write_text(
+        'name = "files"\n[[process]]\nname = "web"\n'
+        'command = "{python} -m http.server {port} --bind 127.0.0.1"\n'
+        '[[request]]\npath = "/"\n',
+        "utf-8",
+    )
+    run = start("--app", str(file), "--budget", "smoke")
+    assert run.end() == 4, run.text()
+    assert "batch is to trace every request, and no span came" in run.text()

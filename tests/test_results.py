@@ -1,0 +1,276 @@
+"""Results folders: what is on disk is what was measured, and what follows from it can be made again."""
+
+import gzip
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.analysis.summary import summarise
+from bench.errors import ResultsError
+from bench.plan.records import Ending, Kind, Step
+from bench.results import manifest
+from bench.results.compare import compare, estimate_of, several
+from bench.results.differences import RunSide
+from bench.results.folder import read_run, run_result
+from bench.results.gate import Outcome, Threshold, judge
+from bench.results.history import past
+from bench.results.redact import REDACTED, redacted
+from bench.results.store import SlowestTrace as Trace
+from bench.results.store import Store, pretty, read_packed, read_raw
+from bench.results.verify import verify
+from bench.runner.run import carry_out
+from tests import make
+from tests.make import COSTS, Quiet, SimulatedBench
+
+
+def measure(folder: Path, bench: SimulatedBench | None = None, **changes: object) -> Path:
+    """A simulated run, on disk as a real one is."""
+    store = Store.create(folder)
+    run = carry_out(make.plan(**changes), bench or SimulatedBench(noise=0.002), store, Quiet())  # type: ignore[arg-type]
+    store.write("ending.json", pretty(run.raw.ending))
+    # What a real run writes besides is pages and pictures, which take their time.
+    files = {"summary.json": pretty(run_result(run.raw).summary)}
+    for name, content in files.items():
+        store.write(name, content)
+    manifest.seal(folder, files)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return measure(tmp_path_factory.mktemp("results") / "run")
+
+
+def fresh(parent: Path) -> Path:
+    """A path that does not exist yet."""
+    return parent / str(len(list(parent.iterdir())))
+
+
+def copy(folder: Path, to: Path) -> Path:
+    import shutil
+
+    shutil.copytree(folder, to)
+    return to
+
+
+def test_what_is_read_back_is_what_was_measured(folder: Path) -> None:
+    raw = read_raw(folder)
+    again = make.raw(make.plan(), SimulatedBench(noise=0.002))
+    assert raw.readings == again.readings
+    assert raw.rows == {key: rows for key, rows in again.rows.items() if rows}
+    assert summarise(raw) == read_run(folder).summary
+
+
+def test_the_summary_holds_what_others_read(folder: Path) -> None:
+    summary = msgspec.json.decode((folder / "summary.json").read_bytes())
+    assert summary["schema"] == 2
+    assert summary["app"] == {"name": "shop", "request": "order"}
+    assert set(summary["checks"]) == {"twin", "control", "noise_floor"}
+    assert set(summary["checks"]["control"]) == {"known_s", "found_s", "low_s", "high_s"}
+    batch = next(setup for setup in summary["setups"] if setup["name"] == "batch")
+    assert {
+        "rate_per_s",
+        "cpu_per_request_s",
+        "extra_s",
+        "extra_low_s",
+        "extra_high_s",
+        "ratio",
+        "low",
+        "high",
+        "mde",
+    } <= set(batch["light"])
+    assert {"per_s", "ratio", "low", "high"} <= set(batch["throughput"])
+    assert {"ratio", "low", "high", "extra_s"} <= set(batch["latency"]["changes"]["p50"])
+    assert batch["rest"].keys() == {"cpu_per_s", "pss_bytes", "uss_bytes"}
+    assert batch["start"].keys() == {"ready_s", "cpu_s"}
+    assert {"requests", "spans_expected", "spans_received", "balanced", "exports", "bytes"} <= set(
+        batch["ledger"]
+    )
+    baseline = summary["setups"][0]
+    assert "ratio" not in baseline["light"]
+
+
+def test_a_sound_folder_is_verified(folder: Path) -> None:
+    found = verify(folder)
+    assert found.faults == ()
+    assert found.sealed
+    assert found.files == 6
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(
+    name=st.sampled_from(["readings.jsonl", "requests.csv.gz", "plan.json", "summary.json"]),
+    place=st.floats(0, 1),
+)
+def test_any_changed_digit_is_found(folder: Path, tmp_path: Path, name: str, place: float) -> None:
+    changed = copy(folder, fresh(tmp_path))
+    content = bytearray((changed / name).read_bytes())
+    digits = [place for place, byte in enumerate(content) if 0x30 <= byte <= 0x38]
+    content[digits[int(place * (len(digits) - 1))]] += 1
+    (changed / name).write_bytes(bytes(content))
+    assert verify(changed).faults
+
+
+def test_a_figure_that_does_not_follow_is_named(folder: Path, tmp_path: Path) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    path = changed / "summary.json"
+    summary = msgspec.json.decode(path.read_bytes())
+    summary["setups"][4]["light"]["ratio"] = 0.01
+    path.write_bytes(pretty(summary))
+    manifest.seal(changed, ["summary.json"])
+    assert verify(changed).faults[0].field == "setups[4].light.ratio"
+
+
+def test_another_seed_is_not_the_timetable_that_was_carried_out(folder: Path, tmp_path: Path) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    plan = read_raw(changed).plan
+    (changed / "manifest.json").unlink()
+    Store(changed).write_plan(replace(plan, seed=99))
+    faults = verify(changed).faults
+    assert any("turns of the plan" in fault.message for fault in faults)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
+@given(share=st.floats(0.0, 1.0), name=st.sampled_from(["readings.jsonl", "requests.csv.gz"]))
+def test_a_file_cut_off_anywhere_reads_up_to_there(
+    folder: Path, tmp_path: Path, share: float, name: str
+) -> None:
+    changed = copy(folder, fresh(tmp_path))
+    content = (changed / name).read_bytes()
+    (changed / name).write_bytes(content[: int(share * len(content))])
+    whole, cut = read_raw(folder), read_raw(changed)
+    assert cut.readings == whole.readings[: len(cut.readings)]
+    summarise(replace(cut, ending=Ending(complete=False)))
+
+
+def test_an_empty_ending_reads_as_killed(folder: Path, tmp_path: Path) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    (changed / "ending.json").write_bytes(b"")
+    assert not read_raw(changed).ending.complete
+
+
+def test_a_results_folder_of_the_first_schema_is_told_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "plan.json").write_text('{"schema": 1}', "utf-8")
+    with pytest.raises(ResultsError, match="has schema 1, and this version reads schema 2"):
+        read_raw(tmp_path)
+
+
+def test_a_set_up_that_names_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    text = (changed / "plan.json").read_text("utf-8").replace('"batch"', '"../../pwned"')
+    (changed / "plan.json").write_text(text, "utf-8")
+    with pytest.raises(ResultsError):
+        read_raw(changed)
+
+
+def test_the_slowest_traces_are_kept(folder: Path) -> None:
+    kept = read_packed(folder / "traces.jsonl.gz", Trace)
+    assert [trace.epoch for trace in kept] == [0, 1, 2]
+    assert kept[0].duration_s == pytest.approx(0.01)
+
+
+def test_secrets_are_not_stored() -> None:
+    from bench.app.records import Setup
+
+    secret = Setup(name="mine", env={"OTEL_EXPORTER_OTLP_HEADERS": "api-key=1", "URL": "http://me:pw@host/"})
+    plan = redacted(make.plan(own=[secret]))
+    env = plan.setups[-1].env if plan.setups[-1].name == "mine" else {}
+    stored = pretty(redacted(replace(make.plan(), setups=(secret,)))).decode()
+    assert REDACTED in stored
+    assert "api-key=1" not in stored
+    assert ":pw@" not in stored
+    assert not env or env["URL"] == f"http://{REDACTED}@host/"
+
+
+def test_a_folder_in_use_is_not_measured_into(folder: Path) -> None:
+    with pytest.raises(ResultsError, match="is not empty"):
+        Store.create(folder)
+
+
+def test_requests_are_stored_in_members_of_their_own(folder: Path) -> None:
+    text = gzip.decompress((folder / "requests.csv.gz").read_bytes()).decode()
+    assert text.splitlines()[0] == "epoch,step,planned_ns,sent_ns,done_ns,status,instance,request,worker"
+
+
+# ---------------------------------------------------------------- compare, gate, history
+
+
+def side(folder: Path) -> RunSide:
+    return RunSide(name=folder.name, summary=read_run(folder).summary)
+
+
+def test_two_runs_of_the_same_show_no_change(folder: Path, tmp_path: Path) -> None:
+    other = measure(tmp_path / "other", SimulatedBench(noise=0.002), seed=11)
+    found = compare(side(folder), side(other))
+    assert found.valid
+    assert not [change for change in found.changes if change.verdict.startswith("change")]
+
+
+def test_a_change_is_found_in_every_figure(folder: Path, tmp_path: Path) -> None:
+    other = measure(tmp_path / "other", SimulatedBench(costs={**COSTS, "batch": 0.022}, noise=0.002), seed=11)
+    found = compare(side(folder), side(other))
+    changed = {
+        (change.setup, change.figure) for change in found.changes if change.verdict.startswith("change")
+    }
+    assert {("batch", "light CPU"), ("batch", "busy CPU"), ("batch", "throughput")} <= changed
+    assert all(setup == "batch" for setup, _ in changed)
+
+
+def test_another_application_is_not_compared(folder: Path, tmp_path: Path) -> None:
+    app = msgspec.structs.replace(make.APP, name="other")
+    other = measure(tmp_path / "other", app=app)
+    found = several([side(folder), side(other)])[0]
+    assert not found.valid
+
+
+def test_errors_are_stored_and_not_recovered_from_intervals(folder: Path) -> None:
+    batch = read_run(folder).summary.setup("batch")
+    assert batch
+    assert batch.light
+    found = estimate_of(batch.light)
+    assert found
+    assert found.standard_error == batch.light.standard_error
+
+
+@pytest.mark.parametrize(
+    ("ratio", "outcome"), [(0.9, Outcome.PASS), (0.3, Outcome.FAIL), (0.6, Outcome.INCONCLUSIVE)]
+)
+def test_a_gate_judges_by_the_whole_interval(folder: Path, ratio: float, outcome: Outcome) -> None:
+    summary = read_run(folder).summary
+    # As far as it is free of doubt that an overhead would be found at all.
+    sure = msgspec.structs.replace(summary, caveats=())
+    assert judge(sure, [Threshold(setup="batch", ratio=ratio)]).outcome is outcome
+    strict = judge(sure, [Threshold(setup="batch", ratio=ratio)], strict=True).outcome
+    assert strict is (Outcome.FAIL if outcome is not Outcome.PASS else Outcome.PASS)
+
+
+def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
+    lossy = measure(tmp_path / "lossy", SimulatedBench(lose={"batch": 0.1}))
+    threshold = [Threshold(setup="batch", ratio=9.0)]
+    assert judge(read_run(lossy).summary, threshold).outcome is Outcome.INVALID
+
+    def interrupt(step: Step) -> None:
+        if step.epoch == 2 and step.kind is Kind.BUSY:
+            raise KeyboardInterrupt
+
+    cut = measure(tmp_path / "cut", SimulatedBench(fail=interrupt))
+    assert judge(read_run(cut).summary, threshold).outcome is Outcome.INVALID
+    sound = read_run(measure(tmp_path / "sound")).summary
+    assert judge(sound, threshold, fault="changed").outcome is Outcome.INVALID
+
+
+def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> None:
+    for number in range(3):
+        measure(tmp_path / f"{number}", SimulatedBench(noise=0.002), seed=number)
+    measure(tmp_path / "3", SimulatedBench(costs={**COSTS, "batch": 0.03}, noise=0.002), seed=3)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "plan.json").write_text("{}", "utf-8")
+    found = past(tmp_path)
+    assert found.groups[0].results == 4
+    batch = next(trend for trend in found.groups[0].trends if trend.setup == "batch")
+    assert [point.change is not None for point in batch.points] == [False, False, False, True]
+    assert list(found.skipped) == ["broken"]

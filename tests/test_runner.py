@@ -1,0 +1,128 @@
+"""The runner: the order of execution, spare blocks, and every way in which a run can end."""
+
+from collections.abc import Mapping, Sequence
+
+import pytest
+
+from bench.errors import MeasurementError, ResultsError, ServiceError
+from bench.plan.records import Kind, Plan, Reading, Row, Step
+from bench.runner import accuracy, doctor
+from bench.runner.run import carry_out
+from bench.sink.messages import TraceSpan
+from bench.testbed.machine import Cpus
+from tests import make
+from tests.make import Quiet, SimulatedBench
+
+
+class MemoryLog:
+    """Keeps what is logged, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.plans: list[Plan] = []
+
+    def write_plan(self, plan: Plan) -> None:
+        self.events.append("plan")
+        self.plans.append(plan)
+
+    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+        self.events.append(f"{reading.kind} {len(rows) > 0}")
+
+    def append_slowest(self, epoch: int, _traces: Mapping[str, tuple[TraceSpan, ...]], /) -> None:
+        self.events.append(f"slowest {epoch}")
+
+
+def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
+    bench, log = SimulatedBench(), MemoryLog()
+    carry_out(make.plan(epochs=1), bench, log, Quiet())
+    assert bench.log == [
+        "start 0", "learn 0", "warm-up 0", "capacity 0", "flush 0", "rest 0", "light 0", "flush 0",
+        "empty-flush 0", "busy 0", "flush 0", "empty-flush 0", "settle 0", "stop",
+    ]  # fmt: skip
+    assert log.events == [
+        "plan", "start False", "learn False", "plan", "warm-up True", "capacity True", "plan", "flush False",
+        "rest False", "light True", "flush False", "empty-flush False", "busy True", "flush False",
+        "empty-flush False", "settle False", "slowest 0",
+    ]  # fmt: skip
+
+
+def test_the_plan_is_completed_by_what_is_measured_first() -> None:
+    log = MemoryLog()
+    carry_out(make.plan(epochs=1), SimulatedBench(), log, Quiet())
+    assert not log.plans[0].rates
+    assert log.plans[1].shapes["batch"] == (make.SHAPE,)
+    assert log.plans[2].rates["none"] == pytest.approx(30.0, rel=0.05)
+
+
+def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
+    def steal(step: Step) -> float:
+        return 0.2 if step.kind is Kind.LIGHT and step.epoch == 0 and step.number < 7 else 0.0
+
+    bench = SimulatedBench(steal_s=steal)
+    run = carry_out(make.plan(epochs=2, spare=3), bench, MemoryLog(), Quiet())
+    light = [reading for reading in run.readings if reading.kind is Kind.LIGHT]
+    assert [reading.planned_blocks for reading in light] == [4, 3, 4]
+
+
+@pytest.mark.parametrize(
+    "error", [ServiceError("died", "why"), MeasurementError("no", "so"), ResultsError("full", "x")]
+)
+def test_what_a_run_can_meet_ends_it_and_is_told(error: Exception) -> None:
+    def fail(step: Step) -> None:
+        if step.epoch == 1 and step.kind is Kind.BUSY:
+            raise error
+
+    run = make.run(make.plan(), SimulatedBench(fail=fail))
+    assert run.error is error
+    assert not run.complete
+    assert run.raw.ending.failure == str(error)
+    assert any(reading.epoch == 1 and reading.kind is Kind.LIGHT for reading in run.readings)
+
+
+def test_a_defect_is_not_swallowed() -> None:
+    def fail(_step: Step) -> None:
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        make.run(make.plan(), SimulatedBench(fail=fail))
+
+
+def test_a_set_up_that_completes_nothing_ends_the_run_before_it_measures() -> None:
+    run = make.run(make.plan(), SimulatedBench(status=500))
+    assert isinstance(run.error, MeasurementError)
+    assert "no request of none was completed" in str(run.error)
+
+
+def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
+    from bench.plan.budget import BUDGETS
+
+    plan = doctor.plan(make.APP, Cpus(usable=2, services=(1,), others=(0,)))
+    found = doctor.trial(plan, SimulatedBench(noise=0.01), Quiet())
+    assert found.cpu_per_request_s == pytest.approx(0.010, rel=0.1)
+    expected = [doctor.expected_mde(BUDGETS[name], make.APP, found) for name in ("smoke", "quick", "default")]
+    assert expected == sorted(expected, reverse=True)
+
+
+def test_accuracy_weighs_known_costs() -> None:
+    from bench.analysis.accuracy import accuracy as figures
+    from bench.analysis.accuracy import name_of, targets
+
+    costs = {"none": 0.010, "none-again": 0.010} | {
+        name_of(share): 0.010 * (1 + share) for share in (0.0, 0.01, 0.02, 0.05, 0.10)
+    }
+    bench = SimulatedBench(costs=costs, noise=0.002)
+    plan = accuracy.weighted(
+        accuracy.plan_of(make.APP, 5, Cpus(usable=2, services=(1,), others=(0,))), bench, Quiet()
+    )
+    assert plan.burns_s[name_of(0.05)] == pytest.approx(0.0005, rel=0.1)
+    trials = [
+        accuracy.trial(accuracy.seeded(plan, number), bench, Quiet(), sequential=number == 0)
+        for number in range(3)
+    ]
+    found = figures(trials)
+    assert found.trials == 3
+    assert trials[0].sequential
+    assert not trials[1].sequential
+    ten = next(weight for weight in found.weights if weight.share == 0.10)
+    assert ten.found_s == pytest.approx(0.001, rel=0.2)
+    assert len(targets(found)) == 4

@@ -1,0 +1,177 @@
+"""The timetable: everything follows from the seed, every round visits everybody, arrivals are in own time."""
+
+import itertools
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.app.records import App, Request
+from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, stretch, stretches
+from bench.plan.records import Closed, Kind, Open, Plan
+from bench.plan.schedule import (
+    is_saturated,
+    light_rates,
+    schedule,
+    search_ends,
+    start_order,
+    step_of,
+)
+from tests import make
+
+RATES = dict.fromkeys(make.NAMES, 20.0)
+
+
+def light(plan: Plan, epoch: int = 0, blocks: int = 4) -> tuple[list[tuple[int, int]], Open]:
+    step = step_of(plan, epoch, 5, Kind.LIGHT, blocks)
+    assert isinstance(step.load, Open)
+    return [(turn.instance, turn.block) for turn in step.turns], step.load
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make.plan(rates=RATES)
+
+
+def test_the_same_seed_makes_the_same_timetable(plan: Plan) -> None:
+    assert light(plan) == light(plan)
+    assert light(plan) != light(replace(plan, seed=8))
+    assert light(plan, 0) != light(plan, 1)
+
+
+def test_every_round_gives_every_instance_one_turn(plan: Plan) -> None:
+    turns, _ = light(plan)
+    count = len(plan.setups)
+    rounds = [turns[at : at + count] for at in range(0, len(turns), count)]
+    assert all(sorted(instance for instance, _ in turn) == list(range(count)) for turn in rounds)
+    assert len({tuple(instance for instance, _ in turn) for turn in rounds}) > 1
+
+
+def test_turns_do_not_overlap(plan: Plan) -> None:
+    turns = step_of(plan, 0, 5, Kind.LIGHT, 4).turns
+    assert all(one.stop_ns < other.start_ns for one, other in itertools.pairwise(turns))
+
+
+@given(st.integers(0, 1000), st.floats(1.0, 200.0))
+def test_arrivals_fall_into_their_instances_turns_one_in_every_slot_of_own_time(
+    seed: int, rate: float
+) -> None:
+    plan = make.plan(rates=dict.fromkeys(make.NAMES, rate), seed=seed)
+    step = step_of(plan, 0, 5, Kind.LIGHT, 4)
+    assert isinstance(step.load, Open)
+    for instance in range(len(plan.setups)):
+        turns = [turn for turn in step.turns if turn.instance == instance]
+        offsets = [each.offset_ns for each in step.load.arrivals if each.instance == instance]
+        own = []
+        for offset in offsets:
+            place = next(
+                number for number, turn in enumerate(turns) if turn.start_ns <= offset < turn.stop_ns
+            )
+            own.append((place * 200_000_000 + offset - turns[place].start_ns) / 1e9)
+        assert len(own) == int(plan.light.own_s * rate)
+        assert [int(at * rate + 1e-6) for at in own] == pytest.approx(range(len(own)), abs=1)
+
+
+def test_all_instances_are_asked_the_same_kinds_by_weight() -> None:
+    app = replace_requests([Request(path="/a", weight=3.0), Request(path="/b")])
+    plan = make.plan(app=app, rates=dict.fromkeys(make.NAMES, 100.0))
+    _, load = light(plan)
+    kinds = {
+        instance: [each.request for each in load.arrivals if each.instance == instance]
+        for instance in range(len(plan.setups))
+    }
+    assert all(mine == kinds[0] for mine in kinds.values())
+    counts = Counter(kinds[0])
+    assert 2.0 < counts[0] / counts[1] < 4.5
+
+
+def replace_requests(requests: list[Request]) -> App:
+    import msgspec
+
+    return msgspec.structs.replace(make.APP, request=requests)
+
+
+def test_steps_stand_in_the_order_of_the_method(plan: Plan) -> None:
+    first = [kind for kind, _ in schedule(plan, 0)]
+    assert first == [
+        Kind.START, Kind.LEARN, Kind.WARM_UP, Kind.CAPACITY, Kind.FLUSH, Kind.REST,
+        Kind.LIGHT, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.BUSY, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE,
+    ]  # fmt: skip
+    later = [kind for kind, _ in schedule(plan, 1)]
+    assert later == [kind for kind in first if kind not in {Kind.LEARN, Kind.CAPACITY}]
+
+
+def test_a_load_that_is_not_wanted_is_left_out(plan: Plan) -> None:
+    without = replace(plan, busy=replace(plan.busy, blocks=0))
+    assert Kind.BUSY not in [kind for kind, _ in schedule(without, 0)]
+
+
+def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
+    away = replace(plan, targets={"none": "http://10.0.0.1"})
+    assert Kind.START not in [kind for kind, _ in schedule(away, 0)]
+
+
+def test_busy_load_is_a_closed_loop(plan: Plan) -> None:
+    assert step_of(plan, 0, 8, Kind.BUSY, 2).load == Closed(users=4)
+
+
+def test_a_set_up_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:
+    capacities = {"none": 100.0, "none-again": 120.0, "control": 100.0, "always-off": 80.0, "batch": 30.0}
+    rates = light_rates(plan, capacities)
+    assert rates["none"] == rates["always-off"] == pytest.approx(33.0)
+    assert rates["batch"] == pytest.approx(15.0)
+    loaded = replace(plan, rates=rates)
+    assert is_saturated(loaded, "batch")
+    assert not is_saturated(loaded, "always-off")
+
+
+def test_a_rate_of_the_users_is_kept(plan: Plan) -> None:
+    rates = light_rates(replace(plan, rate_per_s=12.0), dict.fromkeys(make.NAMES, 100.0))
+    assert set(rates.values()) == {12.0}
+
+
+def test_instances_start_in_another_order_each_epoch(plan: Plan) -> None:
+    orders = {start_order(plan, epoch) for epoch in range(10)}
+    assert len(orders) > 1
+    assert all(sorted(order) == list(range(len(plan.setups))) for order in orders)
+
+
+def test_a_search_begins_between_half_and_a_little_more_than_capacity(plan: Plan) -> None:
+    low, high = search_ends(plan, 0, 1)
+    assert 0.45 <= low <= 0.65
+    assert 1.0 <= high <= 1.1
+
+
+@pytest.mark.parametrize("instances", [2, 8, 30])
+def test_nobody_is_stopped_for_long(instances: int) -> None:
+    _, light, busy = stretches(BUDGETS["default"], instances, (None, None, None, None))
+    assert light.turn_s * instances <= MAX_PAUSE_S + 1e-9
+    assert busy.turn_s * instances <= MAX_PAUSE_S
+    assert light.own_s == pytest.approx(BUDGETS["default"].light_s, rel=0.35)
+
+
+@given(st.floats(0.1, 60.0), st.integers(2, 40))
+def test_a_stretch_has_about_the_own_time_that_was_asked_for(own_s: float, instances: int) -> None:
+    found = stretch(own_s, 0.05, instances)
+    assert found.own_s == pytest.approx(own_s, rel=0.4, abs=0.2)
+    assert found.blocks >= 1
+
+
+def test_a_longer_budget_takes_longer() -> None:
+    durations = []
+    for budget in ("smoke", "quick", "default", "long"):
+        chosen = BUDGETS[budget]
+        warm_up, light, busy = stretches(chosen, 8, (None, None, None, None))
+        plan = make.plan(epochs=chosen.epochs, warm_up=warm_up, light=light, busy=busy)
+        durations.append(duration_s(plan))
+    assert durations == sorted(durations)
+
+
+def test_the_own_time_of_a_block_is_the_same_for_all(plan: Plan) -> None:
+    turns = step_of(plan, 0, 5, Kind.LIGHT, 4).turns
+    counts = Counter((turn.instance, turn.block) for turn in turns)
+    assert set(counts.values()) == {plan.light.rounds}
+    assert np.unique([turn.stop_ns - turn.start_ns for turn in turns]).tolist() == [200_000_000]

@@ -1,0 +1,288 @@
+"""From simulated runs to figures, verdicts and caveats, through the real runner and schedule."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from bench.analysis.records import Severity, Summary
+from bench.analysis.summary import summarise
+from bench.plan.machine import Machine
+from bench.plan.records import Kind, Raw, Step
+from bench.runner.run import Run
+from tests import make
+from tests.make import COSTS, SimulatedBench
+
+ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "batch", "simple")
+
+
+def summary(bench: SimulatedBench | None = None, **changes: object) -> Summary:
+    plan = make.plan(ALL, **changes)  # type: ignore[arg-type]
+    return summarise(make.raw(plan, bench or SimulatedBench(noise=0.002)))
+
+
+@pytest.fixture(scope="module")
+def calm() -> Summary:
+    return summary()
+
+
+def test_a_calm_run_is_valid(calm: Summary) -> None:
+    assert calm.valid, [caveat.message for caveat in calm.caveats]
+    assert calm.complete
+    assert calm.epochs == 3
+    assert calm.app.request == "order"
+
+
+@pytest.mark.parametrize("load", ["light", "busy"])
+@pytest.mark.parametrize("name", ["always-off", "batch", "simple"])
+def test_costs_are_found(calm: Summary, name: str, load: str) -> None:
+    setup = calm.setup(name)
+    assert setup
+    cost = getattr(setup, load)
+    true = COSTS[name] / COSTS["none"] - 1
+    assert cost.ratio == pytest.approx(true, rel=0.06)
+    assert cost.low <= cost.ratio <= cost.high
+    assert cost.extra_low_s <= cost.extra_s <= cost.extra_high_s
+    assert cost.extra_s == pytest.approx(COSTS[name] - COSTS["none"], rel=0.06)
+
+
+def test_throughput_is_what_cpu_allows(calm: Summary) -> None:
+    batch = calm.setup("batch")
+    assert batch
+    assert batch.throughput
+    assert batch.throughput.per_s == pytest.approx(1 / COSTS["batch"], rel=0.05)
+    assert batch.throughput.ratio == pytest.approx(10 / 16 - 1, abs=0.03)
+    assert not batch.throughput.derived
+
+
+def test_latency_counts_in_own_time(calm: Summary) -> None:
+    base, slow = calm.setup("none"), calm.setup("always-off")
+    assert base
+    assert slow
+    assert base.latency
+    assert slow.latency
+    assert base.latency.p50_s == pytest.approx(COSTS["none"], rel=0.1)
+    assert slow.latency.changes["p50"].ratio == pytest.approx(0.3, abs=0.08)
+    assert base.latency.p99_s is None
+
+
+def test_a_set_up_that_cannot_hold_the_rate_has_no_percentiles(calm: Summary) -> None:
+    simple = calm.setup("simple")
+    assert simple
+    assert simple.latency
+    assert simple.latency.saturated
+    assert simple.latency.p50_s is None
+    assert simple.light
+    assert simple.light.rate_per_s == pytest.approx(0.5 / COSTS["simple"], rel=0.15)
+
+
+def test_verdicts_use_the_methods_words(calm: Summary) -> None:
+    for setup in calm.setups:
+        assert setup.verdict.startswith(
+            ("baseline", "overhead ", "no overhead beyond ", "inconclusive (MDE ", "invalid (")
+        )
+
+
+def test_the_checks_find_the_twin_equal_and_the_known_cost(calm: Summary) -> None:
+    assert calm.checks.twin
+    assert calm.checks.twin.light
+    assert abs(calm.checks.twin.light.ratio) < 0.02
+    assert calm.checks.control
+    assert calm.checks.control.found_s == pytest.approx(600e-6, abs=250e-6)
+    assert calm.checks.noise_floor is not None
+
+
+def test_checks_do_not_widen_the_family(calm: Summary) -> None:
+    without = summary(SimulatedBench(noise=0.002))
+    batch, again = calm.setup("batch"), without.setup("batch")
+    assert batch
+    assert again
+    # Five set-ups under test; the twin and the control claim nothing.
+    assert batch.light
+    assert batch.light.claim_low == again.light.claim_low if again.light else False
+
+
+def test_the_floor_is_what_sampling_cannot_save(calm: Summary) -> None:
+    assert calm.floor.off == pytest.approx(0.5, abs=0.05)
+    assert calm.floor.disabled == pytest.approx(1 / 6, abs=0.05)
+
+
+def test_levels_and_changes_belong_together(calm: Summary) -> None:
+    base, batch, again = (calm.setup(name) for name in ("none", "batch", "none-again"))
+    assert base
+    assert batch
+    assert again
+    assert base.light
+    assert batch.light
+    assert again.light
+    mean = (base.light.cpu_per_request_s or 0) * (again.light.cpu_per_request_s or 0)
+    assert batch.light.cpu_per_request_s / mean**0.5 - 1 == pytest.approx(batch.light.ratio)
+
+
+def test_rest_and_start_are_told(calm: Summary) -> None:
+    setup = calm.setup("batch")
+    assert setup
+    assert setup.rest
+    assert setup.rest.pss_bytes == 10**8
+    assert setup.start
+    assert setup.start.ready_s == 1.0
+
+
+def codes(found: Summary, severity: Severity = Severity.INVALID) -> set[str]:
+    return {caveat.code for caveat in found.caveats if caveat.severity is severity}
+
+
+def test_a_set_up_that_loses_spans_is_never_cheap() -> None:
+    found = summary(SimulatedBench(lose={"batch": 0.02}, noise=0.002))
+    batch, always_off = found.setup("batch"), found.setup("always-off")
+    assert batch
+    assert always_off
+    assert not found.valid
+    assert batch.verdict == "invalid (its ledger does not balance)"
+    assert batch.ledger.lost > 0
+    assert not always_off.invalid
+
+
+def test_a_baseline_that_is_dearer_than_its_twin_makes_the_run_invalid() -> None:
+    found = summary(SimulatedBench(costs={**COSTS, "none-again": 0.0115}, noise=0.001))
+    assert "twin" in codes(found)
+    assert not found.valid
+
+
+def test_a_control_whose_cost_is_not_found_makes_the_run_invalid() -> None:
+    found = summary(SimulatedBench(costs={**COSTS, "control": 0.0118}, noise=0.001))
+    assert "control" in codes(found)
+
+
+def test_failed_requests_make_a_run_invalid() -> None:
+    ok = make.raw(make.plan(ALL), SimulatedBench())
+    failing = [
+        replace(
+            reading,
+            instances=tuple(
+                replace(instance, failed=5) if instance.setup == "batch" else instance
+                for instance in reading.instances
+            ),
+        )
+        if reading.kind is Kind.LIGHT
+        else reading
+        for reading in ok.readings
+    ]
+    assert "errors" in codes(summarise(replace(ok, readings=tuple(failing))))
+
+
+def test_an_interrupted_run_keeps_what_is_whole() -> None:
+    def interrupt(step: Step) -> None:
+        if step.epoch == 2 and step.kind is Kind.LIGHT:
+            raise KeyboardInterrupt
+
+    found = summary(SimulatedBench(noise=0.002, fail=interrupt))
+    assert found.epochs == 2
+    assert not found.complete
+    assert "interrupted" in codes(found, Severity.CAVEAT)
+    assert found.setup("batch").light.ratio is not None  # type: ignore[union-attr]
+
+
+def test_one_epoch_is_too_short() -> None:
+    found = summary(epochs=1)
+    assert not found.valid
+    assert "too-short" in codes(found)
+
+
+def test_a_load_of_one_kind_alone_is_a_run() -> None:
+    plan = make.plan()
+    no_busy = summarise(
+        make.raw(replace(plan, busy=replace(plan.busy, blocks=0)), SimulatedBench(noise=0.002))
+    )
+    assert no_busy.valid, codes(no_busy)
+    assert no_busy.setup("batch").throughput is None  # type: ignore[union-attr]
+    plan = make.plan(("none", "none-again", "batch"))
+    no_light = summarise(
+        make.raw(replace(plan, light=replace(plan.light, blocks=0)), SimulatedBench(noise=0.002))
+    )
+    assert no_light.setup("batch").verdict.startswith("overhead")  # type: ignore[union-attr]
+
+
+def test_steal_is_a_caveat_and_much_of_it_forbids_the_figures() -> None:
+    assert "steal" in codes(summary(SimulatedBench(steal_s=lambda _step: 0.1)), Severity.CAVEAT)
+    assert "steal" in codes(summary(SimulatedBench(steal_s=lambda _step: 1.0)))
+
+
+def test_a_sampled_set_up_is_held_to_what_the_application_counted() -> None:
+    found = summary(SimulatedBench(lose={"ratio-10": 0.5}))
+    ratio = found.setup("ratio-10")
+    assert ratio
+    assert ratio.ledger.sampled is not None
+    assert ratio.ledger.balanced is False
+
+
+def test_a_stranger_at_the_sink_forbids_the_figures() -> None:
+    ok = make.raw(make.plan(ALL), SimulatedBench())
+    strange = tuple(
+        replace(reading, stray=make.whole(1)) if reading.kind is Kind.SETTLE else reading
+        for reading in ok.readings
+    )
+    assert "stray" in codes(summarise(replace(ok, readings=strange)))
+
+
+def test_a_load_that_was_the_limit_has_derived_throughput() -> None:
+    ok: Raw = make.raw(make.plan(ALL), SimulatedBench())
+    half = tuple(
+        replace(
+            reading,
+            switches=tuple(
+                type(switch)(
+                    switch.instance, switch.block, switch.start_ns, switch.stop_ns,
+                    switch.cpu_ns // 2 if switch.instance == 6 else switch.cpu_ns, 0,
+                )
+                for switch in reading.switches
+            ),
+        )
+        if reading.kind is Kind.BUSY
+        else reading
+        for reading in ok.readings
+    )  # fmt: skip
+    rows = {
+        key: tuple(
+            msgspec.structs.replace(row, planned_ns=row.done_ns - 10, sent_ns=row.done_ns - 10)
+            for row in mine
+        )
+        for key, mine in ok.rows.items()
+    }
+    busy = {reading.number for reading in ok.readings if reading.kind is Kind.BUSY}
+    rows = {key: rows[key] if key[1] in busy else ok.rows[key] for key in ok.rows}
+    found = summarise(replace(ok, readings=half, rows=rows))
+    batch = found.setup("batch")
+    assert batch
+    assert batch.throughput
+    assert batch.throughput.derived
+    assert "idle" in codes(found, Severity.CAVEAT)
+
+
+def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summary) -> None:
+    model = calm.cost_model
+    assert model
+    assert {name for name, _, _ in model.points} == {"always-off", "ratio-10", "batch"}
+    assert model.fixed_s == pytest.approx(0.003, rel=0.3)
+    assert model.per_span_s == pytest.approx(0.001, rel=0.4)
+
+
+def test_pairs_are_neighbours_by_cost(calm: Summary) -> None:
+    assert [(pair.setup, pair.against) for pair in calm.pairs] == [
+        ("always-off", "disabled"), ("ratio-10", "always-off"), ("batch", "ratio-10"), ("simple", "batch"),
+    ]  # fmt: skip
+
+
+def test_a_search_finds_a_rate_below_capacity() -> None:
+    found = summary(SimulatedBench(), probes=5, latency_limit_s=0.2)
+    for name in ("none", "batch"):
+        setup = found.setup(name)
+        assert setup
+        assert setup.highest_rate
+        assert 0.4 / COSTS[name] < (setup.highest_rate.per_s or 0) <= 1.1 / COSTS[name]
+
+
+def test_a_run_that_failed_says_so() -> None:
+    run = Run(make.plan())
+    assert not run.complete
+    assert Machine().cpu == "unknown"

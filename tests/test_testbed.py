@@ -1,0 +1,283 @@
+"""The real world in small: real processes, paused, metered, flushed and stopped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from bench.app.records import App, Process, Request, Setup, Tracing
+from bench.app.setups import TABLE
+from bench.errors import MeasurementError, ServiceError, UsageError
+from bench.plan.records import Kind, Plan
+from bench.plan.schedule import light_rates, step_of
+from bench.testbed import keeper, machine
+from bench.testbed.environ import Place
+from bench.testbed.instance import free_ports, pin
+from bench.testbed.options import Options
+from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.testbed import Testbed
+from tests import make
+
+BY_NAME = {setup.name: setup for setup in TABLE}
+PATIENCE_S = 20.0
+SERVER = """
+import http.server, os, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def do_GET(self):
+        body = b"x" * 10 if self.path != "/wrong" else b"no such page"
+        self.send_response(200 if self.path != "/wrong" else 404)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def app(command: str = "{python} {dir}/server.py {port}", path: str = "/", **changes: object) -> App:
+    return App(
+        name="small",
+        process=[Process(name="web", command=command, **changes)],  # type: ignore[arg-type]
+        request=[Request(path=path)],
+        tracing=Tracing(),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "server.py").write_text(SERVER, "utf-8")
+    return tmp_path
+
+
+@pytest.fixture(params=["control group", "signals"])
+def testbed(request: pytest.FixtureRequest, folder: Path) -> Iterator[Testbed]:
+    signals = request.param == "signals"
+    if not signals and control_group_root() is None:
+        pytest.skip("no control group can be made here")
+    made = Testbed(plan(app()), Options(place=Place(folder=folder), signals=signals))
+    yield made
+    made.close()
+
+
+def plan(app_: App, names: tuple[str, ...] = ("none", "none-again", "control")) -> Plan:
+    return make.plan(names, app=app_, epochs=1, services_cpus=(), other_cpus=(), shapes={})
+
+
+def group_of(kind: str) -> Group:
+    root = control_group_root()
+    if kind == "signals":
+        return SignalGroup()
+    if root is None:
+        pytest.skip("no control group can be made here")
+    return ControlGroup(root / f"bench-test-{os.getpid()}")
+
+
+@pytest.mark.parametrize("kind", ["signals", "control group"])
+def test_a_paused_tree_burns_nothing_and_goes_on_afterwards(kind: str) -> None:
+    group = group_of(kind)
+    # The parent starts a child of its own, which burns CPU, too.
+    code = "import os\nos.fork()\nwhile True: pass"
+    child = subprocess.Popen([*group.prefix, sys.executable, "-c", code], start_new_session=True)
+    try:
+        group.add(child.pid)
+        wait_until(lambda: len(group.pids()) == 2 and group.cpu_ns() > 50_000_000)
+        group.pause()
+        wait_until(lambda: _stands_still(group))
+        before = group.cpu_ns()
+        group.resume()
+        wait_until(lambda: group.cpu_ns() > before + 20_000_000)
+        group.pause()
+    finally:
+        # Stopped processes end, too.
+        group.kill()
+        child.wait()
+    wait_until(lambda: not group.pids() if isinstance(group, SignalGroup) else True)
+
+
+def _stands_still(group: Group) -> bool:
+    before = group.cpu_ns()
+    time.sleep(0.05)
+    return group.cpu_ns() == before
+
+
+def test_a_step_in_turns_reads_what_each_instance_used(testbed: Testbed) -> None:
+    plan_ = plan(app())
+    start = step_of(plan_, 0, 0, Kind.START, 0)
+    reading, _ = testbed.perform(plan_, start)
+    assert all((instance.ready_s or 0) > 0 for instance in reading.instances)
+    warm = step_of(plan_, 0, 1, Kind.WARM_UP, 1)
+    reading, rows = testbed.perform(plan_, warm)
+    assert len(reading.switches) >= len(warm.turns)
+    assert {instance.setup for instance in reading.instances if instance.completed} == set(plan_.names)
+    used = [instance.cpu_ns for instance in reading.instances]
+    assert all(ns > 0 for ns in used)
+    leaked = sum(switch.leaked_ns for switch in reading.switches)
+    assert leaked < 0.1 * sum(used)
+    loaded = replace(plan_, rates=light_rates(plan_, dict.fromkeys(plan_.names, 200.0)))
+    light = step_of(loaded, 0, 2, Kind.LIGHT, 1)
+    reading, rows = testbed.perform(loaded, light)
+    arrivals = light.load.arrivals  # type: ignore[union-attr]
+    assert sorted((row.planned_ns, row.instance) for row in rows) == sorted(
+        (arrival.offset_ns, arrival.instance) for arrival in arrivals
+    )
+    assert len(reading.blocks) == 1
+
+
+def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> None:
+    plan_ = plan(app())
+    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
+    reading, _ = testbed.perform(plan_, step_of(plan_, 0, 1, Kind.WARM_UP, 1))
+    flush, _ = testbed.perform(plan_, step_of(plan_, 0, 2, Kind.FLUSH, 0))
+    control = reading.instances[2]
+    burnt = flush.instances[2].cpu_ns
+    assert burnt == pytest.approx(control.completed * 600_000, rel=0.1)
+    assert flush.instances[0].cpu_ns < 0.1 * burnt
+
+
+def test_memory_is_read_while_everybody_is_stopped(testbed: Testbed) -> None:
+    plan_ = replace(plan(app()), rest_s=0.05)
+    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
+    reading, _ = testbed.perform(plan_, step_of(plan_, 0, 1, Kind.REST, 0))
+    memories = [instance.memory for instance in reading.instances]
+    assert all(memory and memory.pss_bytes > 1_000_000 for memory in memories)
+
+
+def start_and_learn(testbed: Testbed, plan_: Plan) -> None:
+    for number, kind in enumerate((Kind.START, Kind.LEARN)):
+        testbed.perform(plan_, step_of(plan_, 0, number, kind, 0))
+
+
+def expect_error(
+    folder: Path, app_: App, error: type[Exception], words: str, setups: tuple[Setup, ...] | None = None
+) -> str:
+    plan_ = plan(app_)
+    if setups:
+        plan_ = replace(plan_, setups=setups)
+    testbed = Testbed(plan_, Options(place=Place(folder=folder), load=False))
+    try:
+        with pytest.raises(error, match=words) as caught:
+            start_and_learn(testbed, plan_)
+    finally:
+        testbed.close()
+    return getattr(caught.value, "hint", "")
+
+
+def test_a_process_that_ends_says_its_last_words(folder: Path) -> None:
+    command = "{python} -c 'import sys; sys.exit(\"no database for {port}\")'"
+    hint = expect_error(folder, app(command), ServiceError, "web of .* ended with code 1")
+    assert "no database for" in hint
+
+
+def test_a_program_that_does_not_exist_is_named(folder: Path) -> None:
+    expect_error(folder, app("gunicornn {port}"), UsageError, "there is no program 'gunicornn'")
+
+
+def test_a_process_that_never_answers_is_told_after_its_time(folder: Path) -> None:
+    command = "{python} -c 'import time; print({port}, flush=True); time.sleep(60)'"
+    expect_error(folder, app(command, ready_timeout_s=0.5), ServiceError, "did not answer / within 0.5 s")
+
+
+def test_a_failing_preparation_is_told(folder: Path) -> None:
+    prepare = "{python} -c 'import sys; sys.exit(\"no such table\")'"
+    hint = expect_error(folder, app(prepare=prepare), ServiceError, "`prepare` of web ended with code 1")
+    assert "no such table" in hint
+
+
+def test_an_unexpected_answer_is_told_with_its_first_line(folder: Path) -> None:
+    expect_error(folder, app(path="/wrong"), MeasurementError, "was answered 404, not 200: no such page")
+
+
+def test_a_set_up_that_traces_nothing_stops_the_run(folder: Path) -> None:
+    quick = Setup(name="batch", env={"OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_TRACES_SAMPLER": "always_on"})
+    hint = expect_error(
+        folder,
+        app(),
+        MeasurementError,
+        "batch is to trace every request, and no span came",
+        (BY_NAME["none"], quick),
+    )
+    assert "nothing traced it" in hint
+
+
+def test_a_keeper_ends_what_a_killed_harness_left(folder: Path) -> None:
+    run = "feedface" * 2
+    victim = subprocess.Popen(
+        [sys.executable, "-c", "import time; time.sleep(600)"],
+        env={**os.environ, "BENCH_RUN": run},
+        start_new_session=True,
+    )
+    left = folder / "left"
+    left.mkdir()
+    os.kill(victim.pid, signal.SIGSTOP)
+    wait_until(lambda: victim.pid in keeper.processes_of(run))
+    command = [sys.executable, "-P", str(Path(keeper.__file__)), run, str(left)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as kept:
+        # The harness is gone: its end of the pipe is closed.
+        kept.communicate()
+    assert victim.wait(PATIENCE_S) == -signal.SIGKILL
+    assert not left.exists()
+
+
+def test_a_testbed_leaves_nothing(testbed: Testbed) -> None:
+    plan_ = plan(app())
+    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
+    pids = [child.pid for child in psutil.Process().children(recursive=True)]
+    assert len(pids) >= 4
+    left = testbed.folder
+    testbed.close()
+    wait_until(lambda: not any(psutil.pid_exists(pid) and _lives(pid) for pid in pids))
+    assert not left.exists()
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def test_pinning_survives_threads_that_end() -> None:
+    code = "import threading, time\nwhile True: threading.Thread(target=time.sleep, args=(0.0005,)).start()"
+    child = subprocess.Popen([sys.executable, "-c", code])
+    try:
+        cpu = min(os.sched_getaffinity(0))
+        for _ in range(20):
+            pin([child.pid], (cpu,))
+        assert os.sched_getaffinity(child.pid) == {cpu}
+    finally:
+        child.kill()
+        child.wait()
+    pin([child.pid], (cpu,))
+
+
+def test_ports_are_below_those_of_outgoing_connections_and_given_once() -> None:
+    taken: set[int] = set()
+    ports = free_ports(5, taken)
+    assert len(set(ports)) == 5
+    assert set(ports) == taken
+    assert all(18000 <= port < 32000 for port in ports)
+    assert not set(free_ports(5, taken)) & set(ports)
+
+
+def test_the_machine_is_described_without_names() -> None:
+    cpus = machine.split_cpus(pinned=True)
+    found = machine.describe(cpus)
+    assert found.packages["locust"]
+    assert found.cpus_usable == len(os.sched_getaffinity(0))
+    assert os.uname().nodename not in str(found)
+    assert not set(cpus.services) & set(cpus.others)
