@@ -1,25 +1,19 @@
-"""What does tracing cost a real checkout? A load-testing and tracing-overhead harness.
+"""What does tracing cost your service? A load-testing and tracing-overhead benchmark harness.
 
-Reading order, from the bottom up; imports only ever go downward in this list:
+Reading order; a package imports only from those before it:
 
-1. `errors`, `model`, `findings`: what can go wrong; what is planned and read; what follows.
-2. `setups`, `plan`, `stats`, `cells`, `line`, `layers`, `ledger`: pure. What is compared, when each request
-   is sent, what the numbers may claim, CPU per checkout, what each layer adds, where every span went.
-   `journey` tells a single trace, `otlp` writes and reads it.
-3. `search`, `gates`, then `collected`, `health`, `blocks`, `doubts`, `latency` and `overhead`: pure. Slices
-   and windows become figures with verdicts and caveats; `timings` does so for microbenchmarks, `emission`
-   for the specification's report, and `calibration` says what such figures are worth.
-4. `differences`, `compare`, `gate`, `history`: pure. What two results, a budget, a row of results say.
-5. `report`: pure. Figures become one document, and that a terminal's tables, Markdown or a page.
-6. `process`, `leash`, `fleet`, `target`, `sink`, `load`, `meter`, `machine`, `store`, `manifest`: the outside
-   world, a room each. `backends`: collectors and trace backends that somebody else wrote.
-7. `rig` puts them together; `experiment` carries out a plan with it, `solo` its blocks, `doctor` a
-   small one, `calibrate` many small ones; `generator` compares load generators, `story` sends one checkout.
-   `micro` and `spec` have processes of their own.
-8. `results` reads a folder back and publishes what follows from it, `verify` looks whether it does.
-9. `display`, `options`, `commands`, `cli`: parse, call, print.
+1. `errors`: what a user can do something about.
+2. `app`: the app file, its presets and set-ups.
+3. `plan`: set-ups, blocks and the timetable of turns, all of it from one seed.
+4. `sink`: the process that receives spans.
+5. `testbed`: processes, clocks, control groups and load; the only package that touches the machine.
+   `analysis`: pure; turns become figures per block, and these intervals, checks and verdicts.
+6. `runner`: carries out a plan. `results`: its folder is written, read, compared, gated and verified.
+7. `report`: figures become tables, charts and sentences.
+8. `traces`: a single trace told as a story; real collectors and trace backends.
+   `micro` and `spec`: benchmarks with processes of their own.
+9. `cli`: parses the command line, calls, prints.
 
-Rule 1: nothing up to `report` reads a clock, a file or a socket; randomness comes in as a seed.
-Rule 2: raw results are appended as they happen; everything else is derived from them.
-Rule 3: a figure that cannot be believed is marked invalid, never left out and never shown as cheap.
+Raw records are appended as they happen; everything else is derived from them and can be made again.
+Figures that cannot be believed are marked invalid: they are neither left out nor shown as cheap.
 """

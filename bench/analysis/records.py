@@ -10,8 +10,8 @@ from msgspec import Struct
 from bench.plan.records import Plan
 
 
-class _Record(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A part of a summary; absent things are absent, never 0."""
+class _Record(Struct, frozen=True, kw_only=True):
+    """A part of a summary; `None` is what nobody knows, and is not written."""
 
 
 class Severity(StrEnum):

@@ -63,8 +63,14 @@ def folder_name(now: datetime, name: str) -> str:
 
 
 def pretty(record: object) -> bytes:
-    """A record as indented JSON with a final newline."""
-    return msgspec.json.format(msgspec.json.encode(record), indent=2) + b"\n"
+    """A record as indented JSON with a final newline; what is `None` is left out, 0 is not."""
+    return msgspec.json.format(msgspec.json.encode(_known(msgspec.to_builtins(record))), indent=2) + b"\n"
+
+
+def _known(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _known(item) for key, item in value.items() if item is not None}
+    return [_known(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 class Store:

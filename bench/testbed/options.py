@@ -28,6 +28,9 @@ class Collector(Protocol):
     def memory(self) -> Memory | None:
         """Its memory, where it was started here."""
 
+    def check(self) -> None:
+        """Raise ServiceError if it has ended."""
+
     def stop(self) -> None:
         """Stop it."""
 

@@ -188,6 +188,8 @@ class Testbed:
             reading = self._quiet(plan, step)
         for instance in self.instances:
             instance.check()
+        if self.collector:
+            self.collector.check()
         return reading, rows
 
     def _quiet(self, plan: Plan, step: Step) -> Reading:

@@ -207,7 +207,7 @@ def test_the_containers_have_a_configuration_that_the_collector_takes(name: str,
 
 # ---------------------------------------------------------------- a collector on the way
 
-THROUGH = ["--budget", "smoke", "--setups", "batch,batch-grpc,ratio-50,simple", "--rate", "25"]
+THROUGH = ["--budget", "smoke", "--setups", "batch,batch-grpc,ratio-50,simple"]
 
 
 def balanced(run: Run) -> dict[str, Any]:
@@ -215,14 +215,13 @@ def balanced(run: Run) -> dict[str, Any]:
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) & {"ledger", "stray", "errors", "flush", "failure", "collector"}, summary
-    for phase in (summary, summary["solo"]):
-        for setup in phase["setups"]:
-            ledger = setup["ledger"]
-            assert ledger["balanced"]
-            if setup["name"].startswith(("batch", "simple")):
-                assert ledger["spans_received"] == ledger["checkouts"] * SPANS_PER_CHECKOUT > 0
-                assert ledger["traces_whole"] == ledger["checkouts"]
-                assert ledger["bytes"] > 0
+    for setup in summary["setups"]:
+        ledger = setup["ledger"]
+        assert ledger["balanced"] is True
+        if setup["name"].startswith(("batch", "simple")):
+            assert ledger["spans_received"] == ledger["requests"] * SPANS_PER_CHECKOUT > 0
+            assert ledger["traces"] == ledger["requests"]
+            assert ledger["bytes"] > 0
     assert run.survivors() == []
     return summary
 
@@ -245,7 +244,7 @@ def test_the_ledger_balances_through_a_collector_over_http_and_grpc(
     assert found["cpu_per_span_s"] > 0
     assert found["pss_bytes"] > 2**20
     assert found["spans"] > 0
-    assert "The collector between services and sink" in (run.out / "report.md").read_text()
+    assert "The collector between application and sink" in (run.out / "report.md").read_text()
     assert TOOLS[name].version in json.loads((run.out / "machine.json").read_text())["collector"]
 
 
@@ -258,7 +257,7 @@ def test_a_collector_that_somebody_else_started_is_one_too(start: Callable[..., 
         run = start(*THROUGH, "--collector", f"{http_url},{grpc_url}")
         run.wait_for_step("light")
         found = balanced(run)["collector"]
-        assert found["cpu_per_span_s"] is None
+        assert "cpu_per_span_s" not in found
         assert found["spans"] > 0
         assert child.is_running()
     finally:
@@ -290,7 +289,7 @@ def test_a_collector_that_is_not_there_is_said_at_once(start: Callable[..., Run]
 
 @needs("otelcol")
 def test_a_killed_collector_ends_the_run_in_order(start: Callable[..., Run]) -> None:
-    run = start(*THROUGH, "--phases", "rotation", "--windows", "4", "--collector", "otelcol")
+    run = start(*THROUGH, "--collector", "otelcol")
     run.wait_for_step("light")
     next(child for child in run.children if Path(child.exe()).name == "otelcol").kill()
     assert run.end() == 3
@@ -302,7 +301,7 @@ def test_a_killed_collector_ends_the_run_in_order(start: Callable[..., Run]) -> 
 
 @needs("otelcol")
 def test_nothing_outlives_a_harness_that_was_killed(start: Callable[..., Run]) -> None:
-    run = start(*THROUGH, "--phases", "rotation", "--windows", "4", "--collector", "otelcol")
+    run = start(*THROUGH, "--collector", "otelcol")
     run.wait_for_step("light")
     run.process.kill()
     run.process.wait(10)
@@ -313,7 +312,7 @@ def test_nothing_outlives_a_harness_that_was_killed(start: Callable[..., Run]) -
 
 
 def test_a_run_keeps_its_slowest_traces_and_trace_opens_them(start: Callable[..., Run]) -> None:
-    run = start("--budget", "smoke", "--phases", "rotation", "--setups", "batch,ratio-50")
+    run = start("--budget", "smoke", "--busy", "0", "--setups", "batch,ratio-50")
     assert run.end() in {0, 4}, run.text()
     command = [sys.executable, "-m", "bench.cli", "trace", "--from", str(run.out)]
     slowest = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
