@@ -13,7 +13,7 @@ from tests.e2e.test_runs import TIMING
 NODE = pytest.mark.skipif(
     shutil.which("npm") is None, reason="Node.js is missing: json-server is not measured"
 )
-SPANS = {"glances": 3, "json-server": 19}
+SPANS = {"glances": 3, "json-server": 18}
 """Spans of one request."""
 
 

@@ -95,7 +95,7 @@ def test_nothing_outlives_a_harness_that_was_killed_while_instances_were_stopped
 
 def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     out = tmp_path / "full"
-    limit = 40_000
+    limit = 200_000
 
     def small_files() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
