@@ -93,21 +93,16 @@ def test_nothing_outlives_a_harness_that_was_killed_while_instances_were_stopped
     ]
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
-    out = tmp_path / "full"
-    limit = 200_000
-
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-
-    done = subprocess.run(
-        [*COMMAND, "run", "--out", str(out), *SHORT],
-        cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=small_files, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 5, done.stderr
-    assert "File too large" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_full_disk_is_told_and_leaves_nothing(start: Callable[..., Run]) -> None:
+    run = start(*SHORT)
+    run.wait_for_step("light")
+    # Of the harness alone: its services have started and keep writing to their databases.
+    limit = (run.out / "readings.jsonl").stat().st_size + 100
+    resource.prlimit(run.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+    assert run.end() == 5, run.text()
+    assert "File too large" in run.text()
+    assert "Traceback" not in run.text()
+    assert run.survivors() == []
 
 
 def test_signals_do_what_control_groups_do(start: Callable[..., Run]) -> None:
