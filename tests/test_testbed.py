@@ -99,6 +99,7 @@ def test_a_paused_tree_burns_nothing_and_goes_on_afterwards(kind: str) -> None:
         group.pause()
         wait_until(lambda: _stands_still(group))
         before = group.cpu_ns()
+        assert before > 50_000_000
         group.resume()
         wait_until(lambda: group.cpu_ns() > before + 20_000_000)
         group.pause()
@@ -106,6 +107,7 @@ def test_a_paused_tree_burns_nothing_and_goes_on_afterwards(kind: str) -> None:
         # Stopped processes end, too.
         group.kill()
         child.wait()
+    assert child.returncode == -signal.SIGKILL
     wait_until(lambda: not group.pids() if isinstance(group, SignalGroup) else True)
 
 

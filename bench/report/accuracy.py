@@ -81,16 +81,16 @@ def lines(found: Accuracy) -> tuple[str, ...]:
     )
     said = [
         (
-            f"{found.trials} runs of {found.measuring_s:g} s of load over {len(found.weights) + 2} fleets, "
-            f"fresh processes in each; {found.spoiled} of them invalid by a gate, and counted here all the "
-            "same."
+            f"{found.trials} runs of {found.measuring_s:g} s of load over {len(found.weights) + 2} "
+            f"instances, fresh processes in each; {found.spoiled} of them invalid by a check, and counted "
+            "here all the same."
         ),
         smallest,
     ]
     if found.error is not None and found.sequential_error is not None:
         said.append(
-            f"Error of an overhead (rms): {found.error * 100:.2f} % by rotation, "
-            f"{found.sequential_error * 100:.2f} % one after the other, same fleets, same number of "
+            f"Error of an overhead (rms): {found.error * 100:.2f} % in turns, "
+            f"{found.sequential_error * 100:.2f} % one after the other, same instances, same number of "
             "requests, same time."
         )
     return tuple(said)
@@ -98,11 +98,11 @@ def lines(found: Accuracy) -> tuple[str, ...]:
 
 def chart(found: Accuracy) -> Chart:
     """Recovered against true, every trial a point; those of one weight side by side."""
-    rotation, sequential = "rotation (this harness)", "one after the other"
+    in_turns, sequential = "in turns (this harness)", "one after the other"
     rows: vega.Rows = []
     for weighing in found.weighings:
         place = ((weighing.trial + 0.5) / max(found.trials, 1) - 0.5) * 0.6
-        values = {rotation: weighing.found, sequential: weighing.sequential}
+        values = {in_turns: weighing.found, sequential: weighing.sequential}
         rows += [
             {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
             for how, value in values.items()
@@ -118,7 +118,7 @@ def chart(found: Accuracy) -> Chart:
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
         "encoding": {
-            "x": x, "y": y, "color": vega.kinds("how", [rotation, sequential]),
+            "x": x, "y": y, "color": vega.kinds("how", [in_turns, sequential]),
             "shape": {"field": "how", "type": "nominal", "legend": None},
         },
     }  # fmt: skip
@@ -131,5 +131,5 @@ def chart(found: Accuracy) -> Chart:
     return Chart(
         title="What this harness finds of a cost that is known",
         spec=vega.themed(spec),
-        image="calibration.svg",
+        image="accuracy.svg",
     )

@@ -236,8 +236,8 @@ def test_the_ledger_balances_through_a_collector_over_http_and_grpc(
     run.wait_for_step("light")
     collector = next(child for child in run.children if TOOLS[name].path.name in Path(child.exe()).name)
     if len(os.sched_getaffinity(0)) > 1:
-        fleets = [child for child in run.children if "services" in child.cmdline()]
-        services = {cpu for child in fleets for cpu in child.cpu_affinity()}
+        processes = [child for child in run.children if "services" in child.cmdline()]
+        services = {cpu for child in processes for cpu in child.cpu_affinity()}
         assert not services & set(collector.cpu_affinity())
     found = balanced(run)["collector"]
     assert found["name"] == name
