@@ -113,7 +113,8 @@ def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Seq
 
     Stratified jitter: one arrival in every slot of 1/rate of own time, at a uniform place in it.
     As irregular as visitors are, without the long gaps and crowds of a Poisson process, which
-    would cost precision.
+    would cost precision. Instances of one rate get the same arrivals in their own time: what a
+    cluster of them does to latency then cancels out of every comparison.
     """
     arrivals: list[tuple[int, int, int]] = []
     for instance, rate in enumerate(rates):
@@ -122,7 +123,7 @@ def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Seq
         count = int(length_ns[-1] / 1e9 * rate)
         if not count:
             continue
-        rng = _rng(plan, "times", epoch, number, instance)
+        rng = _rng(plan, "times", epoch, number)
         own_ns = np.minimum((np.arange(count) + rng.random(count)) / rate * 1e9, length_ns[-1] - 1)
         turn = np.searchsorted(length_ns, own_ns, side="right") - 1
         starts = np.array([turn.start_ns for turn in mine])
