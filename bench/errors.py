@@ -1,7 +1,7 @@
 """What can go wrong, by whose fault: one class an exit code.
 
-Rule 1: the message says what happened in the user's terms, with the value.
-Rule 2: the hint says what to do.
+The message says what happened in the user's terms, with the value.
+The hint says what to do.
 """
 
 from typing import ClassVar

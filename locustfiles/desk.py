@@ -22,7 +22,7 @@ import msgspec
 from gevent.event import Event
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
-from bench.plan.records import LOST, Row
+from bench.plan.readings import LOST, Row
 from bench.testbed.load import CONTROL_FD_VARIABLE, Listening, Order, Rows, Workers
 
 PATIENCE_S = 5.0

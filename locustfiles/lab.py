@@ -17,7 +17,7 @@ from bench.analysis.ledger import Traffic, balance
 from bench.app.records import BASELINE, App, Setup
 from bench.app.setups import declared_spans
 from bench.errors import BenchError
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.sink.messages import CloseAccounts
 from bench.testbed import machine
 from bench.testbed.environ import Place

@@ -23,7 +23,7 @@ from gevent.lock import Semaphore
 from locust import FastHttpUser, events, task
 from locust.runners import MasterRunner, WorkerRunner
 
-from bench.plan.records import DROPPED, Row
+from bench.plan.readings import DROPPED, Row
 from bench.testbed.load import MAX_IN_FLIGHT, WORKERS_VARIABLE, Order
 from locustfiles.clock import Clock
 from locustfiles.desk import Desk, Master, OwnDesk, WorkerDesk, control_socket

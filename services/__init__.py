@@ -8,7 +8,7 @@ Reading order: `checkout` (the messages), `frontend`, `orders`, `payments`,
 `telemetry` (the only module that imports OpenTelemetry), `server` (uvicorn),
 `__main__` (the command line).
 
-Rule 1: nothing here imports `bench`; the two meet at HTTP and environment variables.
-Rule 2: whatever is not the declared factor is the same in every set-up: the admin
+Nothing here imports `bench`; the two meet at HTTP and environment variables.
+Whatever is not the declared factor is the same in every set-up: the admin
 paths, the server, the clients, the order of the work.
 """

@@ -1,7 +1,7 @@
 """The messages that the four services exchange, and the limits that they keep.
 
-Rule 1: a message is validated where it enters a service, by its type alone.
-Rule 2: money is an integer in the currency's minor unit (cents), never a float.
+A message is validated where it enters a service, by its type alone.
+Money is an integer in the currency's minor unit (cents), never a float.
 """
 
 from typing import Annotated

@@ -2,7 +2,7 @@
 
     python -m services.echo --port N
 
-Rule 1: it does as little as an HTTP server can, so that the generator is what is measured.
+It does as little as an HTTP server can, so that the generator is what is measured.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """frontend-app: takes a customer's checkout, asks order-service, answers the customer.
 
-Rule 1: it validates what the customer sent; nothing invalid goes further.
-Rule 2: it decides nothing about an order: order-service's answer is passed on as it is.
+It validates what the customer sent; nothing invalid goes further.
+It decides nothing about an order: order-service's answer is passed on as it is.
 """
 
 from collections.abc import AsyncIterator
@@ -15,7 +15,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from services.checkout import Checkout
-from services.telemetry import Tracing
+from services.tracing import Tracing
 from services.web import CONNECTIONS, Upstream, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small

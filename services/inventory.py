@@ -1,7 +1,7 @@
 """inventory-service: sets stock aside in a SQLite database, all items of an order or none.
 
-Rule 1: one transaction per reservation: one UPDATE an item, one INSERT an order.
-Rule 2: what runs low is restocked, so that a long run never runs dry; the work
+One transaction per reservation: one UPDATE an item, one INSERT an order.
+What runs low is restocked, so that a long run never runs dry; the work
 per order stays the same.
 """
 
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from services.checkout import Reservation, Reserved
-from services.telemetry import Tracing
+from services.tracing import Tracing
 from services.web import Failure, answer, application, read
 
 SERVICE = "inventory-service"

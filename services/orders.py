@@ -1,7 +1,7 @@
 """order-service: charges the customer, reserves the stock, and undoes the one if the other fails.
 
-Rule 1: payment first; a failed payment reserves no stock.
-Rule 2: a failed reservation voids the payment, and so does a payment that timed out:
+Payment first; a failed payment reserves no stock.
+A failed reservation voids the payment, and so does a payment that timed out:
 it may have gone through.
 """
 
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from services.checkout import Charge, Charged, Checkout, Confirmation, Reservation, Reserved
-from services.telemetry import Tracing
+from services.tracing import Tracing
 from services.web import CONNECTIONS, Failure, Upstream, answer, application, read
 
 import httpx  # isort: skip - after services.web, which keeps httpx's import small

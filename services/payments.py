@@ -1,8 +1,8 @@
 """payment-service: charges a card, once per order, and voids a charge.
 
-Rule 1: the outcome is decided by the payment token alone, so that a test or a person
+The outcome is decided by the payment token alone, so that a test or a person
 can ask for any of them.
-Rule 2: an order that was voided while its charge was under way is not charged.
+An order that was voided while its charge was under way is not charged.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from services.checkout import (
     Charge,
     Charged,
 )
-from services.telemetry import Tracing
+from services.tracing import Tracing
 from services.web import Failure, answer, application, read
 
 SERVICE = "payment-service"

@@ -1,10 +1,10 @@
 """Serves one application with uvicorn: uvloop, httptools, one worker, no access log.
 
-Rule 1: an idle service burns nothing. uvicorn wakes ten times a second to renew the
+An idle service burns nothing. uvicorn wakes ten times a second to renew the
 Date header and to look whether it should stop; four of them cost 9 ms of CPU a second,
 a quarter of what a lightly loaded baseline needs. Here it sleeps until it is told to stop,
 and sends no Date header.
-Rule 2: SIGTERM, SIGINT and (with `stop_on_eof`) the end of standard input stop it in order,
+SIGTERM, SIGINT and (with `stop_on_eof`) the end of standard input stop it in order,
 through the lifespan. The last one lets a service end with the program that started it,
 however that program ended.
 """

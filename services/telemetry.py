@@ -8,21 +8,20 @@ Configured by OpenTelemetry's own `OTEL_*` variables, and by two of ours where t
   lean (the same without ASGI receive/send spans), native (Starlette's own middleware
   for the servers), manual (the checkout story, written by hand).
 
-Rule 1: imports of OpenTelemetry stand inside functions; the baseline never reaches them.
-Rule 2: one process is one set-up; a provider is made once and shut down in the lifespan,
-because uvicorn re-raises SIGTERM and `atexit` never runs.
+Imports of OpenTelemetry stand inside functions: the baseline never reaches them. One process is one
+set-up; a provider is made once and shut down in the lifespan, because uvicorn re-raises SIGTERM and
+`atexit` never runs.
 """
 
 import os
-import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any
 
 from services.counting import Discarding, RootCounter
+from services.tracing import NoTracing, Step, Tracing
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -54,103 +53,6 @@ class Spans(StrEnum):
 
 class ConfigurationError(Exception):
     """A tracing variable that has no such value; the message names it."""
-
-
-class Step(Protocol):
-    """A part of a checkout that a hand-written span may cover."""
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """What to send along so that the next service continues this step's trace."""
-
-    def event(self, name: str, /, **attributes: str | int) -> None:
-        """Something happened."""
-
-    def succeed(self) -> None:
-        """The step reached its end (status OK)."""
-
-    def fail(self, reason: str, /) -> None:
-        """The step failed in an expected way (status ERROR, no exception)."""
-
-
-class Tracing(Protocol):
-    """What a service needs to know of tracing: almost nothing."""
-
-    def instrument(self, app: "Starlette", /) -> "ASGIApp":
-        """The application as it is to be served."""
-
-    def connect(self, path: str, /) -> sqlite3.Connection:
-        """A SQLite connection, traced where the set-up traces databases."""
-
-    def serve(self, name: str, headers: Mapping[str, str], /) -> AbstractContextManager[Step]:
-        """A SERVER span that continues the caller's trace, made current."""
-
-    def step(self, name: str, /) -> AbstractContextManager[Step]:
-        """A CLIENT span below the current one, made current."""
-
-    def detached(self, name: str, /) -> AbstractContextManager[Step]:
-        """A CLIENT span that is *not* made current: its context travels by hand."""
-
-    def flush(self) -> None:
-        """Everything recorded so far leaves the process."""
-
-    def shutdown(self) -> None:
-        """Flush, and let go of threads and sockets."""
-
-    @property
-    def discarded(self) -> int:
-        """Spans that were exported to nowhere, so that no sink can count them."""
-
-    @property
-    def sampled_roots(self) -> int:
-        """Sampled traces that began here, counted where they are made."""
-
-
-class NoTracing:
-    """Tracing that does nothing: the baseline, and all set-ups whose spans are not hand-written.
-
-    It is its own span: entering, leaving and naming it cost one method call, in every set-up alike.
-    """
-
-    headers: Mapping[str, str] = MappingProxyType({})
-    discarded = 0
-    sampled_roots = 0
-
-    def instrument(self, app: "Starlette") -> "ASGIApp":
-        return app
-
-    def connect(self, path: str) -> sqlite3.Connection:
-        return sqlite3.connect(path)
-
-    def serve(self, _name: str, _headers: Mapping[str, str], /) -> AbstractContextManager[Step]:
-        return self
-
-    def step(self, _name: str, /) -> AbstractContextManager[Step]:
-        return self
-
-    def detached(self, _name: str, /) -> AbstractContextManager[Step]:
-        return self
-
-    def event(self, _name: str, /, **_attributes: str | int) -> None:
-        return None
-
-    def succeed(self) -> None:
-        return None
-
-    def fail(self, _reason: str, /) -> None:
-        return None
-
-    def flush(self) -> None:
-        return None
-
-    def shutdown(self) -> None:
-        return None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        return None
 
 
 class ProvidedTracing(NoTracing):

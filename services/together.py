@@ -2,7 +2,7 @@
 
     python -m services.together --requests N
 
-Rule 1: for counting CPU instructions, where a process is what is counted and time does not
+For counting CPU instructions, where a process is what is counted and time does not
 matter. The services are those of a measured run, and they talk over real sockets.
 """
 

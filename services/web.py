@@ -1,8 +1,8 @@
 """What the four services share as HTTP services: bodies, failures, upstream calls, admin paths.
 
-Rule 1: a failure is a JSON body with `error`, `message` and `service`; its status
+A failure is a JSON body with `error`, `message` and `service`; its status
 says whose fault it is (4xx the caller's, 502 and 504 an upstream's, which is named).
-Rule 2: the admin paths lie outside the traced application, in every set-up alike,
+The admin paths lie outside the traced application, in every set-up alike,
 so that asking a service how it is never makes a span.
 """
 
@@ -23,7 +23,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from services.checkout import MAX_BODY_BYTES
-from services.telemetry import Tracing
+from services.tracing import Tracing
 
 # httpx imports its own command line (click, rich, pygments: 0.25 s of CPU in each of
 # dozens of processes) whenever it can; a service never uses it.

@@ -11,22 +11,8 @@ import numpy as np
 
 from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import choose, sampling_ratio
-from bench.plan.records import (
-    Account,
-    Closed,
-    InstanceReading,
-    Kind,
-    MachineReading,
-    Memory,
-    Open,
-    Plan,
-    Raw,
-    Reading,
-    Row,
-    Step,
-    Stretch,
-    Switch,
-)
+from bench.plan.readings import Account, InstanceReading, MachineReading, Memory, Raw, Reading, Row, Switch
+from bench.plan.records import Closed, Kind, Open, Plan, Step, Stretch
 from bench.runner.run import NoLog, Run, carry_out
 from bench.sink.accounting import Span
 from bench.sink.messages import TraceSpan
@@ -257,8 +243,8 @@ def span(
     return TraceSpan(
         service=service,
         trace_id=trace,
-        span_id=name,
-        parent_id=parent,
+        span_id=name.encode().hex(),
+        parent_id=parent.encode().hex(),
         name=name,
         kind="server",
         start_ns=0,

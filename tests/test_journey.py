@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.report import html, markdown
+from bench.sink import otlp_json as otlp
 from bench.sink.messages import KINDS, SpanEvent, TraceSpan
-from bench.traces import otlp_json as otlp
 from bench.traces import report as trace_report
 from bench.traces.journey import diagnosis, rows, seconds, traces
 
@@ -26,10 +26,11 @@ def span(  # noqa: PLR0917 - a span is what it is
     *,
     error: bool = False,
     events: tuple[SpanEvent, ...] = (),
-    trace: str = "t",
+    trace: str = "aa",
 ) -> TraceSpan:
     return TraceSpan(
-        service=service, trace_id=trace, span_id=name, parent_id=parent, name=name, kind=kind,
+        service=service, trace_id=trace, span_id=name.encode().hex(), parent_id=parent.encode().hex(),
+        name=name, kind=kind,
         start_ns=start * MS, end_ns=end * MS, status="error" if error else "unset",
         attributes={} if status is None else {"http.status_code": status}, events=events,
     )  # fmt: skip

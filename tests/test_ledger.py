@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.ledger import Traffic, balance, ledger_of
 from bench.app.setups import TABLE
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.sink.accounting import account, total
 from tests import make
 from tests.make import SHAPE, trace_of

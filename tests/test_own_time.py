@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.own_time import OwnClock, requests_of
-from bench.plan.records import DROPPED, Kind, Reading, Row, Switch
+from bench.plan.readings import DROPPED, Reading, Row, Switch
+from bench.plan.records import Kind
 
 MS = 1_000_000
 SWITCHES = (

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from bench.analysis.summary import summarise
 from bench.errors import ResultsError
-from bench.plan.records import Ending, Kind, Step
+from bench.plan.readings import Ending
+from bench.plan.records import Kind, Step
 from bench.results import manifest
 from bench.results.compare import compare, estimate_of, several
 from bench.results.differences import RunSide

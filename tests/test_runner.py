@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bench.errors import MeasurementError, ResultsError, ServiceError
-from bench.plan.records import Kind, Plan, Reading, Row, Step
+from bench.plan.readings import Reading, Row
+from bench.plan.records import Kind, Plan, Step
 from bench.runner import accuracy, doctor
 from bench.runner.run import carry_out
 from bench.sink.messages import TraceSpan

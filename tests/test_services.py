@@ -23,7 +23,8 @@ from services import inventory, orders, payments
 from services.__main__ import SERVICES
 from services.__main__ import main as services_main
 from services.server import bind
-from services.telemetry import ConfigurationError, NoTracing, configure
+from services.telemetry import ConfigurationError, configure
+from services.tracing import NoTracing
 from tests.instances import launch
 
 BODY: dict[str, Any] = {

@@ -16,7 +16,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.sink.accounting import Span
 from bench.sink.bodies import Bodies, Body, decode, marker, rejected_spans
 from bench.sink.messages import CloseAccounts, TraceSpan

@@ -5,10 +5,12 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from bench.analysis.records import Severity, Summary
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import Severity
 from bench.analysis.summary import summarise
 from bench.plan.machine import Machine
-from bench.plan.records import Kind, Raw, Step
+from bench.plan.readings import Raw
+from bench.plan.records import Kind, Step
 from bench.runner.run import Run
 from tests import make
 from tests.make import COSTS, SimulatedBench

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.records import Severity
+from bench.analysis.setup_records import Severity
 from bench.micro.timings import MicroRun, Reading, reference_s, summarise, timings
 
 speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)

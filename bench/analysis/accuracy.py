@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import binomtest
 
-from bench.analysis.records import Cost, Summary
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import Cost
 from bench.analysis.summary import summarise
 from bench.app.records import BASELINE, TWIN, Setup
-from bench.plan.records import SCHEMA, Ending, Plan, Raw, Reading, Row
+from bench.plan.readings import Ending, Raw, Reading, Row
+from bench.plan.records import SCHEMA, Plan
 
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
 """Weights as shares of what a request of the baseline costs."""
@@ -234,8 +236,8 @@ def _claims(cost: Cost) -> bool:
 
 def _level_s(summary: Summary) -> float:
     """CPU seconds of a request of the baseline and its twin."""
-    found = [summary.setup(name) for name in (BASELINE, TWIN)]
-    levels = [setup.light.cpu_per_request_s or 0.0 for setup in found if setup and setup.light]
+    references = [summary.setup(name) for name in (BASELINE, TWIN)]
+    levels = [setup.light.cpu_per_request_s or 0.0 for setup in references if setup and setup.light]
     return float(np.mean(levels))
 
 
@@ -274,18 +276,20 @@ def _sequential(trial: Trial, name: str) -> float | None:
 def _weight(
     share: float, trials: Sequence[Trial], summaries: Sequence[Summary], weighings: Sequence[Weighing]
 ) -> Weight:
-    mine = [weighing for weighing in weighings if weighing.share == share]
-    levels = [_level_s(summaries[weighing.trial]) for weighing in mine]
-    added = [trials[weighing.trial].plan.burns_s[name_of(share)] for weighing in mine]
-    found = [math.expm1(each.found) * level for each, level in zip(mine, levels, strict=True)]
-    errors = [one - other for one, other in zip(found, added, strict=True)]
+    chosen = [weighing for weighing in weighings if weighing.share == share]
+    levels = [_level_s(summaries[weighing.trial]) for weighing in chosen]
+    added = [trials[weighing.trial].plan.burns_s[name_of(share)] for weighing in chosen]
+    recovered = [math.expm1(weighing.found) * level for weighing, level in zip(chosen, levels, strict=True)]
+    errors = [one - other for one, other in zip(recovered, added, strict=True)]
     return Weight(
         share=share,
         added_s=float(np.mean(added)) if added else 0.0,
-        found_s=float(np.mean(found)) if found else 0.0,
+        found_s=float(np.mean(recovered)) if recovered else 0.0,
         error_s=_rms(errors) or 0.0,
-        coverage=rate(sum(each.low <= each.true <= each.high for each in mine), len(mine)),
-        detected=rate(sum(each.claimed for each in mine), len(mine)),
+        coverage=rate(
+            sum(weighing.low <= weighing.true <= weighing.high for weighing in chosen), len(chosen)
+        ),
+        detected=rate(sum(weighing.claimed for weighing in chosen), len(chosen)),
     )
 
 
@@ -312,8 +316,12 @@ def _times(both: Sequence[Weighing]) -> tuple[float, float, float] | None:
     squares = np.array(
         [
             [
-                sum((each.found - each.true) ** 2 for each in both if each.trial == number),
-                sum(((each.sequential or 0.0) - each.true) ** 2 for each in both if each.trial == number),
+                sum((weighing.found - weighing.true) ** 2 for weighing in both if weighing.trial == number),
+                sum(
+                    ((weighing.sequential or 0.0) - weighing.true) ** 2
+                    for weighing in both
+                    if weighing.trial == number
+                ),
             ]
             for number in numbers
         ]
@@ -336,38 +344,38 @@ class Target:
     reached: bool
 
 
-def targets(found: Accuracy) -> tuple[Target, ...]:
+def targets(accuracy: Accuracy) -> tuple[Target, ...]:
     """The harness against what is asked of it."""
-    five = next((weight for weight in found.weights if weight.share == 0.05), None)
+    five = next((weight for weight in accuracy.weights if weight.share == 0.05), None)
     detected = five.detected if five else rate(0, 0)
     return (
         Target(
             what="false verdicts between identical set-ups at most 5 %, in 40 comparisons or more",
-            value=_of(found.false_verdicts),
-            reached=found.false_verdicts.share <= 0.05 and found.false_verdicts.trials >= 40,
+            value=_of(accuracy.false_verdicts),
+            reached=accuracy.false_verdicts.share <= 0.05 and accuracy.false_verdicts.trials >= 40,
         ),
         Target(
             what="95 % intervals cover the truth in 90 to 99 %",
-            value=_of(found.coverage),
-            reached=0.90 <= found.coverage.share <= 0.99,
+            value=_of(accuracy.coverage),
+            reached=0.90 <= accuracy.coverage.share <= 0.99,
         ),
         Target(
-            what=f"a cost of 5 % is found in at least 95 % of runs of {found.measuring_s:g} s",
+            what=f"a cost of 5 % is found in at least 95 % of runs of {accuracy.measuring_s:g} s",
             value=_of(detected),
             reached=detected.share >= 0.95,
         ),
         Target(
             what="error at least 5 times smaller than one after the other",
             value="not measured"
-            if found.times is None
-            else f"{found.times[0]:.1f} times [{found.times[1]:.1f}, {found.times[2]:.1f}]",
-            reached=found.times is not None and found.times[0] >= 5,
+            if accuracy.times is None
+            else f"{accuracy.times[0]:.1f} times [{accuracy.times[1]:.1f}, {accuracy.times[2]:.1f}]",
+            reached=accuracy.times is not None and accuracy.times[0] >= 5,
         ),
     )
 
 
-def _of(found: Rate) -> str:
+def _of(proportion: Rate) -> str:
     return (
-        f"{found.count} of {found.trials} ({found.share * 100:.1f} %; "
-        f"95 % interval {found.low * 100:.1f} to {found.high * 100:.1f} %)"
+        f"{proportion.count} of {proportion.trials} ({proportion.share * 100:.1f} %; "
+        f"95 % interval {proportion.low * 100:.1f} to {proportion.high * 100:.1f} %)"
     )

@@ -12,7 +12,8 @@ from functools import cached_property
 import numpy as np
 
 from bench.analysis.own_time import OwnClock, Requests, requests_of
-from bench.plan.records import Kind, MachineReading, Plan, Raw, Reading, Row
+from bench.plan.readings import MachineReading, Raw, Reading, Row
+from bench.plan.records import Kind, Plan
 
 SPOILED_STEAL = 0.01
 """A block in which the host took more than this share of a core is repeated while there are spare

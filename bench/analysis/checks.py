@@ -8,10 +8,12 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 
 from bench.analysis.blocks import Stretch
-from bench.analysis.records import Caveat, Ledger, LoadSummary, Severity
+from bench.analysis.records import LoadSummary
+from bench.analysis.setup_records import Caveat, Ledger, Severity
 from bench.analysis.stats import Estimate, trend
 from bench.app.records import CONTROL, TWIN
-from bench.plan.records import Ending, Plan, Raw
+from bench.plan.readings import Ending, Raw
+from bench.plan.records import Plan
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02

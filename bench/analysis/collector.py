@@ -11,7 +11,8 @@ import numpy as np
 from bench.analysis.ledger import Traffic
 from bench.analysis.records import CollectorSummary
 from bench.analysis.stats import mean_interval
-from bench.plan.records import Kind, Raw, Reading
+from bench.plan.readings import Raw, Reading
+from bench.plan.records import Kind
 
 
 def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSummary | None:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bench.analysis.records import CostModel, SetupSummary
+from bench.analysis.records import CostModel
+from bench.analysis.setup_records import SetupSummary
 from bench.analysis.stats import t_quantile
 from bench.app.records import Setup
 from bench.app.setups import protocol

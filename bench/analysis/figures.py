@@ -10,10 +10,11 @@ import numpy as np
 from bench.analysis import checks
 from bench.analysis.blocks import Stretch, logs, stretches
 from bench.analysis.ledger import ledger_of, traffic_of
-from bench.analysis.records import Change
+from bench.analysis.setup_records import Change
 from bench.analysis.stats import Estimate, against, contrasts, t_quantile
 from bench.app.records import BASELINE, CHECKS, TWIN
-from bench.plan.records import Kind, Plan, Raw
+from bench.plan.readings import Raw
+from bench.plan.records import Kind, Plan
 from bench.plan.schedule import is_saturated
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}

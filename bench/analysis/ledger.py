@@ -7,11 +7,12 @@ binomial range; a set-up that exports nothing must have sent nothing. Every trac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.analysis.records import Ledger
+from bench.analysis.setup_records import Ledger
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
 from bench.app.setups import discards, exports_metrics, sampling_ratio
-from bench.plan.records import Account, InstanceReading, Kind, Plan, Raw, Shape
+from bench.plan.readings import Account, InstanceReading, Raw
+from bench.plan.records import Kind, Plan, Shape
 from bench.sink.accounting import total
 
 RANGE_CONFIDENCE = 0.999

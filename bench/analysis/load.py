@@ -6,7 +6,8 @@ from bench.analysis.blocks import is_spoiled
 from bench.analysis.figures import Findings
 from bench.analysis.records import LoadSummary, WorkerLag
 from bench.analysis.stats import quantile
-from bench.plan.records import Kind, Raw
+from bench.plan.readings import Raw
+from bench.plan.records import Kind
 
 
 def load_summary(findings: Findings) -> LoadSummary:
@@ -66,11 +67,11 @@ def _lags(findings: Findings) -> tuple[list[float], float]:
                 starts.setdefault(switch.instance, []).append(switch.start_ns)
                 stops.setdefault(switch.instance, []).append(switch.stop_ns)
             for instance, begins in starts.items():
-                mine = [row for row in rows if row.instance == instance]
-                turn = np.searchsorted(begins, [row.planned_ns for row in mine], side="right") - 1
+                own_rows = [row for row in rows if row.instance == instance]
+                turn = np.searchsorted(begins, [row.planned_ns for row in own_rows], side="right") - 1
                 ends = np.array(stops[instance])[np.maximum(turn, 0)]
-                late += int(np.count_nonzero(np.array([row.sent_ns for row in mine]) > ends))
-                count += len(mine)
+                late += int(np.count_nonzero(np.array([row.sent_ns for row in own_rows]) > ends))
+                count += len(own_rows)
     return lags, late / count if count else 0.0
 
 
@@ -106,9 +107,9 @@ def _workers(raw: Raw) -> tuple[WorkerLag, ...]:
     return tuple(
         WorkerLag(
             worker=worker,
-            arrivals=len(mine),
-            lag_p50_s=quantile(mine, 0.5),
-            lag_p99_s=quantile(mine, 0.99),
+            arrivals=len(lags_of_worker),
+            lag_p50_s=quantile(lags_of_worker, 0.5),
+            lag_p99_s=quantile(lags_of_worker, 0.99),
         )
-        for worker, mine in sorted(lags.items())
+        for worker, lags_of_worker in sorted(lags.items())
     )

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan.records import Reading, Row, Switch
+from bench.plan.readings import Reading, Row, Switch
 
 Times = NDArray[np.int64]
 
@@ -24,11 +24,11 @@ class OwnClock:
 
     def __init__(self, switches: Sequence[Switch], instance: int) -> None:
         """Make the clock of one instance of a step."""
-        mine = [switch for switch in switches if switch.instance == instance]
-        self._starts = np.array([switch.start_ns for switch in mine], np.int64)
-        self._lengths = np.array([switch.stop_ns - switch.start_ns for switch in mine], np.int64)
+        own = [switch for switch in switches if switch.instance == instance]
+        self._starts = np.array([switch.start_ns for switch in own], np.int64)
+        self._lengths = np.array([switch.stop_ns - switch.start_ns for switch in own], np.int64)
         self._before = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
-        self._blocks = np.array([switch.block for switch in mine], np.int64)
+        self._blocks = np.array([switch.block for switch in own], np.int64)
         self.own_s = float(self._lengths[self._blocks >= 0].sum()) / 1e9
 
     def at(self, times_ns: Times) -> Times:
@@ -79,14 +79,14 @@ def requests_of(
         instance: its number.
         expected: statuses of a completed request, by kind.
     """
-    mine = [row for row in rows if row.instance == instance]
+    own = [row for row in rows if row.instance == instance]
     clock = OwnClock(reading.switches, instance)
     planned, sent, done = (
-        np.array([getattr(row, name) for row in mine], np.int64)
+        np.array([getattr(row, name) for row in own], np.int64)
         for name in ("planned_ns", "sent_ns", "done_ns")
     )
-    completed = np.array([row.status in expected[row.request] for row in mine], bool)
-    was_sent = np.array([row.status >= 0 for row in mine], bool)
+    completed = np.array([row.status in expected[row.request] for row in own], bool)
+    was_sent = np.array([row.status >= 0 for row in own], bool)
     own_done = clock.at(done)
     return Requests(
         latency_s=np.where(completed, (own_done - clock.at(planned)) / 1e9, np.inf),

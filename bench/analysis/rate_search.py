@@ -10,7 +10,8 @@ import numpy as np
 
 from bench.analysis.blocks import closed_loop_rates
 from bench.analysis.own_time import requests_of
-from bench.plan.records import Kind, Plan, Raw, Reading, Row
+from bench.plan.readings import Raw, Reading, Row
+from bench.plan.records import Kind, Plan
 from bench.plan.schedule import search_ends
 
 TAIL = 0.01

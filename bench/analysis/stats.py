@@ -119,11 +119,11 @@ def contrasts(
     Returns:
         One estimate per contrast; none with fewer than two epochs.
     """
-    units = {name: differences(logs, each) for name, each in weights.items()}
+    units = {name: differences(logs, contrast) for name, contrast in weights.items()}
     count = min((len(values) for values in units.values()), default=0)
     if count < 2:
         return {}
-    factor = {name: sum(weight**2 for weight in each.values()) for name, each in weights.items()}
+    factor = {name: sum(weight**2 for weight in contrast.values()) for name, contrast in weights.items()}
     variances = {name: float(np.var(values, ddof=1)) / factor[name] for name, values in units.items()}
     # Over all contrasts, noisy ones included: to leave out those whose variance is large, often by
     # luck, makes what is left too small (family-wise error 10 % instead of 5).
@@ -147,8 +147,8 @@ def contrasts(
 
 def correlations(weights: Sequence[Weights]) -> Array:
     """How contrasts correlate because they share instances, all of them scattering alike."""
-    names = sorted({name for each in weights for name in each})
-    rows = np.array([[each.get(name, 0.0) for name in names] for each in weights])
+    names = sorted({name for contrast in weights for name in contrast})
+    rows = np.array([[contrast.get(name, 0.0) for name in names] for contrast in weights])
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows @ rows.T, float)
 

@@ -15,27 +15,21 @@ from bench.analysis.figures import QUANTILES, Figure, Findings
 from bench.analysis.ledger import Traffic, together
 from bench.analysis.load import load_summary
 from bench.analysis.rate_search import rates_found
-from bench.analysis.records import (
-    AppName,
+from bench.analysis.records import AppName, Checks, ControlCheck, Floor, LoadSummary, Pair, Summary, Twin
+from bench.analysis.setup_records import (
     Caveat,
-    Checks,
-    ControlCheck,
     Cost,
-    Floor,
     Latency,
-    LoadSummary,
-    Pair,
     Rest,
     SetupSummary,
     Severity,
     Start,
-    Summary,
     Throughput,
-    Twin,
 )
 from bench.analysis.stats import Estimate, against, contrasts, has_tail
 from bench.app.records import BASELINE, CHECKS, CONTROL, TWIN
-from bench.plan.records import SCHEMA, InstanceReading, Kind, Raw
+from bench.plan.readings import InstanceReading, Raw
+from bench.plan.records import SCHEMA, Kind
 from bench.plan.schedule import is_saturated
 
 ALWAYS_OFF, DISABLED, EVERYTHING = "always-off", "disabled", "batch"
@@ -203,15 +197,15 @@ def _latency(findings: Findings, name: str) -> Latency | None:
         return Latency(rate_per_s=rate, saturated=True)
     count = findings.requests(name)
     shown = [quantile_ for quantile_, q in QUANTILES.items() if has_tail(count, q)]
-    levels = {each: findings.latency[each].level(name) for each in shown}
-    changes = {each: findings.latency[each].change(name, in_seconds=True) for each in shown}
+    levels = {quantile_: findings.latency[quantile_].level(name) for quantile_ in shown}
+    changes = {quantile_: findings.latency[quantile_].change(name, in_seconds=True) for quantile_ in shown}
     return Latency(
         rate_per_s=rate,
         requests=count,
         p50_s=levels.get("p50"),
         p90_s=levels.get("p90"),
         p99_s=levels.get("p99"),
-        changes={each: change for each, change in changes.items() if change is not None},
+        changes={quantile_: change for quantile_, change in changes.items() if change is not None},
     )
 
 
@@ -278,15 +272,15 @@ def _pairs(findings: Findings) -> tuple[Pair, ...]:
     tested = [name for name in cpu.estimates if name not in CHECKS]
     ordered = sorted(tested, key=lambda name: cpu.estimates[name].log_ratio)
     weights = {dearer: against(dearer, (cheaper,)) for cheaper, dearer in itertools.pairwise(ordered)}
-    found = contrasts(cpu.logs, weights, len(weights))
+    estimates = contrasts(cpu.logs, weights, len(weights))
     pairs = []
     for cheaper, dearer in itertools.pairwise(ordered):
-        low, high = found[dearer].interval(findings.plan.confidence)
+        low, high = estimates[dearer].interval(findings.plan.confidence)
         pairs.append(
             Pair(
                 setup=dearer,
                 against=cheaper,
-                ratio=math.expm1(found[dearer].log_ratio),
+                ratio=math.expm1(estimates[dearer].log_ratio),
                 low=math.expm1(low),
                 high=math.expm1(high),
             )
@@ -301,7 +295,7 @@ def _checks(findings: Findings) -> Checks:
         "throughput": findings.throughput,
         "p50": findings.latency["p50"],
     }
-    twin = {name: each.change(TWIN) for name, each in figures.items()}
+    twin = {name: figure.change(TWIN) for name, figure in figures.items()}
     cpu = findings.light_cpu if findings.plan.light.blocks else findings.busy_cpu
     estimate = cpu.estimates.get(TWIN)
     noise_floor = None
@@ -309,8 +303,10 @@ def _checks(findings: Findings) -> Checks:
         noise_floor = max(abs(math.expm1(end)) for end in estimate.interval(findings.plan.confidence))
     control = None
     if CONTROL in cpu.estimates:
-        found, low, high = cpu.difference(CONTROL)
-        control = ControlCheck(known_s=findings.plan.burns_s[CONTROL], found_s=found, low_s=low, high_s=high)
+        found_s, low, high = cpu.difference(CONTROL)
+        control = ControlCheck(
+            known_s=findings.plan.burns_s[CONTROL], found_s=found_s, low_s=low, high_s=high
+        )
     return Checks(twin=Twin(**twin) if any(twin.values()) else None, control=control, noise_floor=noise_floor)
 
 
@@ -356,8 +352,8 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *findings.idle,
         *(
             caveat
-            for name, each in twins.items()
-            for caveat in checks.twin(name, each.estimates.get(TWIN), plan.confidence)
+            for name, figure in twins.items()
+            for caveat in checks.twin(name, figure.estimates.get(TWIN), plan.confidence)
         ),
         *checks.control(residual, known),
     )

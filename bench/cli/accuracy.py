@@ -1,59 +1,48 @@
 """`accuracy`: known costs, measured again and again: how far the harness can be believed here."""
 
-import argparse
 import secrets
-from pathlib import Path
 
-from bench.app.file import parse_app
 from bench.cli import display
 from bench.cli.folders import KINDS
-from bench.cli.options import BUILT_IN, count
-from bench.cli.shared import Commands, kept, new_folder, uninterrupted
+from bench.cli.options import Count, Out
+from bench.cli.planning import built_in
+from bench.cli.shared import kept, new_folder, uninterrupted
 from bench.results.store import MACHINE, TRIALS, pretty
-from bench.runner import accuracy
+from bench.runner import accuracy as runner
 from bench.testbed import machine
-from bench.testbed.environ import Place
 from bench.testbed.options import Options
 from bench.testbed.testbed import Testbed
 
 
-def add(commands: Commands) -> None:
-    """`accuracy`."""
-    parser = commands.add_parser(
-        "accuracy", help="measure known costs again and again: how far the harness can be believed here"
-    )
-    parser.set_defaults(call=_accuracy)
-    parser.add_argument(
-        "--trials", type=count, default=accuracy.TRIALS, help=f"runs (default: {accuracy.TRIALS})"
-    )
-    parser.add_argument("--seed", type=int, help="repeat the order and times of another measurement")
-    parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-accuracy)"
-    )
+def accuracy(*, trials: Count = runner.TRIALS, seed: int | None = None, out: Out = None) -> int:
+    """Known costs, measured again and again: how far the harness can be believed here.
 
-
-def _accuracy(args: argparse.Namespace) -> int:
+    Args:
+        trials: Runs.
+        seed: Repeat the order and times of another measurement.
+        out: The results folder; without it, results/UTC-accuracy.
+    """
     machine.require_linux()
     cpus = machine.split_cpus(pinned=True)
-    store = new_folder(args.out, "accuracy")
+    store = new_folder(out, "accuracy")
     store.write(MACHINE, pretty(machine.describe(cpus)))
-    seed = secrets.randbelow(2**31) if args.seed is None else args.seed
-    app = parse_app(BUILT_IN.read_text("utf-8"), BUILT_IN.name)
-    plan = accuracy.plan_of(app, seed, cpus)
-    with display.progress(args.trials * accuracy.TRIAL_S) as progress, kept(store.folder):
-        testbed = Testbed(plan, Options(place=Place(folder=BUILT_IN.parent)))
+    first = secrets.randbelow(2**31) if seed is None else seed
+    subject = built_in()
+    plan = runner.plan_of(subject.app, first, cpus)
+    with display.progress(trials * runner.TRIAL_S) as progress, kept(store.folder):
+        testbed = Testbed(plan, Options(place=subject.place))
         try:
             progress.say("what a request costs without any weight")
-            weighted = accuracy.weighted(plan, testbed, progress)
-            for number in range(args.trials):
-                label = f"trial {number + 1} of {args.trials}"
+            weighted = runner.weighted(plan, testbed, progress)
+            for number in range(trials):
+                label = f"trial {number + 1} of {trials}"
                 store.append_packed(
                     TRIALS,
-                    accuracy.trial(
-                        accuracy.seeded(weighted, number),
+                    runner.trial(
+                        runner.seeded(weighted, number),
                         testbed,
-                        accuracy.TrialProgress(progress, label),
-                        sequential=number % accuracy.SEQUENTIAL_EVERY == 0,
+                        runner.TrialProgress(progress, label),
+                        sequential=number % runner.SEQUENTIAL_EVERY == 0,
                     ),
                 )
         finally:

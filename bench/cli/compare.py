@@ -1,13 +1,13 @@
 """`compare`: two or more results against the first of them."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from rich.text import Text
 
 from bench.cli import display
-from bench.cli.shared import Commands, predictor
+from bench.cli.options import Format
+from bench.cli.shared import predictor
 from bench.errors import MeasurementError, UsageError
 from bench.report import compare as compare_report
 from bench.report import html, markdown, terminal
@@ -16,31 +16,27 @@ from bench.results.differences import RunSide
 from bench.results.folder import read_run
 from bench.results.store import pretty, read_machine
 
-FORMATS = ("md", "html", "json")
 
+def compare(before: Path, /, *after: Path, format: Format | None = None) -> int:  # noqa: A002
+    """What changed between two or more results: CPU, latency, throughput, with intervals.
 
-def add(commands: Commands) -> None:
-    """`compare`."""
-    parser = commands.add_parser(
-        "compare", help="what changed between two or more results: CPU, latency, throughput, with intervals"
-    )
-    parser.set_defaults(call=_compare)
-    parser.add_argument("before", type=Path, metavar="DIR_A", help="a results folder: what is compared with")
-    parser.add_argument("after", type=Path, metavar="DIR_B", nargs="+", help="one or more others")
-    parser.add_argument("--format", choices=FORMATS, help="print that instead of tables for a terminal")
-
-
-def _compare(args: argparse.Namespace) -> int:
-    folders = [args.before, *args.after]
+    Args:
+        before: A results folder: what is compared with.
+        after: One or more others.
+        format: Print that instead of tables for a terminal.
+    """
+    if not after:
+        raise UsageError("there is nothing to compare with", f"name a second folder after {before}")
+    folders = [before, *after]
     found = several([_side(folder, folders) for folder in folders])
     if not any(comparison.changes for comparison in found):
         raise UsageError("the results have no set-up in common", "compare runs of the same set-ups")
-    if args.format is None:
+    if format is None:
         _show(found)
-    elif args.format == "json":
+    elif format == "json":
         sys.stdout.write(pretty(found).decode())
     else:
-        render = markdown.render if args.format == "md" else html.render
+        render = markdown.render if format == "md" else html.render
         sys.stdout.write(render(compare_report.report(found)))
     return 0 if all(comparison.valid for comparison in found) else MeasurementError.exit_code
 

@@ -1,7 +1,7 @@
 """What a person sees while a run goes on: what is being done, and how long it will take.
 
-Rule 1: results go to stdout, progress to stderr.
-Rule 2: colour and redrawing only on a terminal; elsewhere a line for each thing that begins.
+Results go to stdout, progress to stderr.
+Colour and redrawing only on a terminal; elsewhere a line for each thing that begins.
 """
 
 import contextlib
@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from bench.errors import BenchError
+
 PIPE_WIDTH = 160
 """Columns of a table that does not go to a terminal."""
 
@@ -19,6 +21,14 @@ PIPE_WIDTH = 160
 def console() -> Console:
     """Where results are printed."""
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+
+
+def complain(error: BenchError) -> int:
+    """Print an error and what to do about it; returns its exit code."""
+    stderr = Console(stderr=True, soft_wrap=True)
+    stderr.print(Text(f"error: {error}", "red"))
+    stderr.print(Text(f"hint: {error.hint}"))
+    return error.exit_code
 
 
 class _TimeLeft(ProgressColumn):

@@ -81,21 +81,21 @@ def _show_micro(summary: Any, console: Console) -> None:  # noqa: ANN401
     console.print(Text(micro_report.headline(summary)))
 
 
-def _show_spec(found: Any, console: Console) -> None:  # noqa: ANN401
+def _show_spec(report: Any, console: Console) -> None:  # noqa: ANN401
     titles = spec_report.ITEMS
-    rate = f"{found.rate_per_s:,.0f}"
-    terminal.show_table(spec_report.throughput_table(found), titles["throughput"], console)
-    terminal.show_table(spec_report.cpu_table(found), titles["cpu"].format(rate=rate), console)
-    terminal.show_table(spec_report.memory_table(found), titles["memory"], console)
-    for sentence in spec_report.verdicts(found):
+    rate = f"{report.rate_per_s:,.0f}"
+    terminal.show_table(spec_report.throughput_table(report), titles["throughput"], console)
+    terminal.show_table(spec_report.cpu_table(report), titles["cpu"].format(rate=rate), console)
+    terminal.show_table(spec_report.memory_table(report), titles["memory"], console)
+    for sentence in spec_report.verdicts(report):
         console.print(Text(sentence, "bold red"))
-    terminal.show_caveats(found.caveats, console)
+    terminal.show_caveats(report.caveats, console)
 
 
-def _show_accuracy(found: Any, console: Console) -> None:  # noqa: ANN401
-    terminal.show_table(accuracy_report.target_table(found), "What this harness can be believed", console)
-    terminal.show_table(accuracy_report.weight_table(found), "Known costs, recovered", console)
-    for line in accuracy_report.lines(found):
+def _show_accuracy(report: Any, console: Console) -> None:  # noqa: ANN401
+    terminal.show_table(accuracy_report.target_table(report), "What this harness can be believed", console)
+    terminal.show_table(accuracy_report.weight_table(report), "Known costs, recovered", console)
+    for line in accuracy_report.lines(report):
         console.print(Text(line))
 
 

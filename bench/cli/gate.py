@@ -1,15 +1,17 @@
 """`gate`: passes or fails a run by thresholds, for CI."""
 
-import argparse
 import os
 import re
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from bench.analysis.accuracy import Accuracy
 from bench.cli import display
-from bench.cli.shared import Commands, predictor
+from bench.cli.options import checked
+from bench.cli.shared import predictor
 from bench.errors import MeasurementError, ResultsError, UsageError
 from bench.plan.machine import Machine
 from bench.report import gate as gate_report
@@ -31,62 +33,55 @@ CODES = {
 _THRESHOLD = re.compile(r"(?P<setup>[^=]+)=(?P<percent>\d+(\.\d+)?)\s*%")
 
 
-def add(commands: Commands) -> None:
-    """`gate`."""
-    gate = commands.add_parser(
-        "gate",
-        help="pass or fail a run by thresholds, for CI",
-        epilog="Exit codes: 0 pass or inconclusive (with --strict only pass), 1 fail, 4 invalid or lossy.",
-    )
-    gate.set_defaults(call=_gate)
-    gate.add_argument("folder", type=Path, metavar="DIR", help="a run's results folder")
-    gate.add_argument(
-        "--max-overhead", metavar="SETUP=N%", action="append", required=True, type=_threshold,
-        dest="thresholds",
-        help="largest overhead of a set-up; may be given several times",
-    )  # fmt: skip
-    gate.add_argument(
-        "--strict",
-        action="store_true",
-        help="fail, too, when the upper end of the interval is over the threshold",
-    )
-    gate.add_argument(
-        "--accuracy", type=Path, metavar="DIR", default=ACCURACY,
-        help="an accuracy measurement, for the rate of false alarms (default: results/accuracy)",
-    )  # fmt: skip
-
-
 def _threshold(text: str) -> Threshold:
     match = _THRESHOLD.fullmatch(text.strip())
     if match is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no threshold; write it as batch=80%")
+        raise ValueError(f"{text!r} is no threshold; write it as batch=80%")
     return Threshold(setup=match["setup"].strip(), ratio=float(match["percent"]) / 100)
 
 
-def _gate(args: argparse.Namespace) -> int:
-    predict = predictor(args.folder)
-    summary = read_run(args.folder, predict).summary
+def gate(
+    folder: Path,
+    /,
+    *,
+    max_overhead: Annotated[tuple[str, ...], Parameter(validator=checked(_threshold))],
+    strict: bool = False,
+    accuracy: Path = ACCURACY,
+) -> int:
+    """Pass or fail a run by thresholds, for CI.
+
+    Exit codes: 0 pass or inconclusive (with --strict only pass), 1 fail, 4 invalid or lossy.
+
+    Args:
+        folder: A run's results folder.
+        max_overhead: SETUP=N%: largest overhead of a set-up; may be given several times.
+        strict: Fail, too, when the upper end of the interval is over the threshold.
+        accuracy: An accuracy measurement, for the rate of false alarms; without it, results/accuracy.
+    """
+    thresholds = [_threshold(text) for text in max_overhead]
+    predict = predictor(folder)
+    summary = read_run(folder, predict).summary
     known = [setup.name for setup in summary.setups if setup.name != summary.baseline]
-    twice = next((each.setup for each in args.thresholds if _times(args.thresholds, each.setup) > 1), None)
+    twice = next((each.setup for each in thresholds if _times(thresholds, each.setup) > 1), None)
     if twice:
         raise UsageError(f"{twice} has two thresholds", "give each set-up one --max-overhead")
-    for threshold in args.thresholds:
+    for threshold in thresholds:
         if threshold.setup not in known:
             raise UsageError(
-                f"{args.folder} has no set-up {threshold.setup!r} to judge", f"it has {', '.join(known)}"
+                f"{folder} has no set-up {threshold.setup!r} to judge", f"it has {', '.join(known)}"
             )
-    faults = verify(args.folder, predict).faults
+    faults = verify(folder, predict).faults
     fault = f"the folder does not say what was measured: {faults[0]}" if faults else None
-    gate = judge(summary, args.thresholds, strict=args.strict, fault=fault)
-    sure = gate_report.false_alarms(*_accuracy(args.accuracy))
-    _show(gate, sure)
-    store = Store(args.folder)
-    store.write("gate.json", pretty(gate))
-    store.write("gate.xml", gate_report.junit(gate))
-    text = markdown.render(gate_report.report(gate, sure))
+    judged = judge(summary, thresholds, strict=strict, fault=fault)
+    sure = gate_report.false_alarms(*_accuracy(accuracy))
+    _show(judged, sure)
+    store = Store(folder)
+    store.write("gate.json", pretty(judged))
+    store.write("gate.xml", gate_report.junit(judged))
+    text = markdown.render(gate_report.report(judged, sure))
     store.write("gate.md", text.encode())
     _summarise(text)
-    return CODES[gate.outcome]
+    return CODES[judged.outcome]
 
 
 def _times(thresholds: list[Threshold], setup: str) -> int:

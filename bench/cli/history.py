@@ -1,28 +1,25 @@
 """`history`: all results of a folder as a trend per set-up."""
 
-import argparse
 import sys
 from pathlib import Path
 
 from rich.text import Text
 
 from bench.cli import display
-from bench.cli.shared import Commands, relative
+from bench.cli.shared import relative
 from bench.report import history as history_report
 from bench.report import html, markdown, terminal
 from bench.results.history import past
 from bench.results.store import Store, pretty
 
 
-def add(commands: Commands) -> None:
-    """`history`."""
-    parser = commands.add_parser("history", help="all results of a folder as a trend per set-up")
-    parser.set_defaults(call=_history)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a folder of results folders")
+def history(folder: Path, /) -> int:
+    """All results of a folder as a trend per set-up.
 
-
-def _history(args: argparse.Namespace) -> int:
-    found = past(args.folder)
+    Args:
+        folder: A folder of results folders.
+    """
+    found = past(folder)
     shown = history_report.report(found)
     console = display.console()
     for group in found.groups:
@@ -31,9 +28,9 @@ def _history(args: argparse.Namespace) -> int:
             terminal.show_table(history_report.table(trend), trend.setup, console)
     for name, why in found.skipped.items():
         console.print(Text(f"skipped {name}: {why}", "yellow"))
-    store = Store(args.folder)
+    store = Store(folder)
     store.write("history.json", pretty(found))
     store.write("history.md", markdown.render(shown).encode())
     store.write("history.html", html.render(shown).encode())
-    sys.stdout.write(f"\nHistory: {relative(args.folder / 'history.html')}, and history.md beside it\n")
+    sys.stdout.write(f"\nHistory: {relative(folder / 'history.html')}, and history.md beside it\n")
     return 0

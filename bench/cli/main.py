@@ -5,30 +5,65 @@ the user's is wrong; 3 a process of the run failed; 4 the run is complete and mu
 5 a results folder cannot be written or read; 130 Ctrl-C.
 """
 
-import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
 
-from bench.cli import (
-    accuracy,
-    backends,
-    compare,
-    gate,
-    history,
-    micro,
-    predict,
-    run,
-    spec,
-    tools,
-    trace,
-    verify,
-)
-from bench.cli.shared import complain
-from bench.errors import INTERRUPTED_EXIT_CODE, BenchError
+from cyclopts import App, CycloptsError, Parameter, ValidationError
+
+from bench.cli.display import complain
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, UsageError
 from bench.testbed.machine import version
+
+COMMANDS = {
+    "run": ("run:run", "Measure, and report: the main job."),
+    "report": ("run:report", "Make figures and report again from a folder's raw records."),
+    "doctor": ("tools:doctor", "Is this machine fit to measure, and what to expect."),
+    "setups": ("tools:setups", "List the tracing set-ups."),
+    "compare": ("compare:compare", "What changed between two or more results."),
+    "gate": ("gate:gate", "Pass or fail a run by thresholds, for CI."),
+    "verify": ("verify:verify", "Make every figure of a folder again from its raw records, and compare."),
+    "history": ("history:history", "All results of a folder as a trend per set-up."),
+    "trace": ("trace:trace", "One request's journey through the services, as a waterfall."),
+    "web": ("tools:web", "Explore the set-ups by hand in Locust's web UI."),
+    "predict": ("predict:predict", "What tracing would cost you, from a run's cost per span."),
+    "micro": ("micro:micro", "Time the operations of tracing with pyperf."),
+    "spec": ("spec:spec", "The report that the specification asks of an SDK."),
+    "accuracy": ("accuracy:accuracy", "Known costs, measured again and again."),
+    "generator": ("tools:generator", "What the load generator itself costs, beside Locust's own and wrk."),
+    "backends": ("backends:backends", "Get real collectors and trace backends, once."),
+    "services": ("tools:services", "Run the built-in example's services, until Ctrl-C."),
+}
+"""Where each command is; it is imported when it is called."""
+
+
+def _app() -> App:
+    app = App(
+        name="tracing-overhead",
+        help="What does tracing cost your service?",
+        help_epilogue=(__doc__ or "").partition("\n\n")[2],
+        version=version,
+        default_parameter=Parameter(negative=(), show_default=_shown),
+        result_action="return_value",
+    )
+    for order, (name, (place, sentence)) in enumerate(COMMANDS.items()):
+        app.command(f"bench.cli.{place}", name=name, help=sentence, sort_key=order)
+    app.register_install_completion_command(add_to_startup=False)
+    return app
+
+
+def _sentence(error: CycloptsError) -> str:
+    """What is wrong; a value that a check of ours refused is not repeated, because it may be a key."""
+    if isinstance(error, ValidationError) and error.argument:
+        return f"Invalid value for {error.argument.name}: {error.exception_message}"
+    return str(error)
+
+
+def _shown(default: object) -> str | None:
+    """A default that says something; of a switch or a list nobody needs to hear that it is off."""
+    return str(default) if default else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         # A terminal that is closed; `nohup` has it ignored.
         signal.signal(signal.SIGHUP, _interrupt)
-    args = _parser().parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
     try:
-        return int(args.call(args))
+        return int(_app()(words, exit_on_error=False, print_error=False) or 0)
+    except CycloptsError as error:
+        command = next((f" {word}" for word in words if word in COMMANDS), "")
+        return complain(UsageError(_sentence(error), f"`tracing-overhead{command} --help`"))
     except BenchError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -55,30 +93,3 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise KeyboardInterrupt
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="tracing-overhead",
-        description="What does tracing cost your service?",
-        epilog=(__doc__ or "").partition("\n\n")[2],
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=version())
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (
-        run,
-        micro,
-        predict,
-        spec,
-        accuracy,
-        compare,
-        gate,
-        verify,
-        history,
-        trace,
-        backends,
-        tools,
-    ):
-        module.add(commands)
-    return parser

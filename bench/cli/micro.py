@@ -1,22 +1,23 @@
 """`micro`: what one operation of tracing costs."""
 
-import argparse
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
+from cyclopts import Parameter
 from rich.text import Text
 
-from bench.app.file import parse_app
 from bench.app.setups import choose as choose_setups
 from bench.cli import display
 from bench.cli.folders import KINDS
-from bench.cli.options import BUILT_IN, count
-from bench.cli.shared import Commands, kept, new_folder
+from bench.cli.options import Count, Out
+from bench.cli.planning import built_in
+from bench.cli.shared import kept, new_folder
 from bench.errors import ServiceError, UsageError
-from bench.micro import instructions, record
+from bench.micro import instructions as counters
+from bench.micro import record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.predictions import PRICED
 from bench.micro.runner import FAST_ROUNDS, ROUNDS, Bench, measure
@@ -24,7 +25,7 @@ from bench.micro.timings import MicroRun
 from bench.results.store import Store, pretty
 from bench.runner.run import Progress
 from bench.testbed import machine
-from bench.testbed.environ import Launch, Place
+from bench.testbed.environ import Launch
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
@@ -34,50 +35,47 @@ COUNTING_S = 15.0
 """Estimates for the display only."""
 
 
-def add(commands: Commands) -> None:
-    """`micro`."""
-    micro = commands.add_parser("micro", help="time the operations of tracing with pyperf")
-    micro.set_defaults(call=_micro)
-    micro.add_argument(
-        "--only", metavar="PATTERN", help="operations whose name matches or contains it, such as 'span/*'"
-    )
-    micro.add_argument("--rounds", type=count, help=f"how often each is timed (default: {ROUNDS})")
-    micro.add_argument(
-        "--fast", action="store_true", help=f"a try: {FAST_ROUNDS} rounds, all CPUs at the same time"
-    )
-    micro.add_argument(
-        "--instructions", action="store_true", help="count CPU instructions, too (needs valgrind; minutes)"
-    )
-    micro.add_argument("--list", action="store_true", help="print the operations; time nothing")
-    micro.add_argument("--seed", type=int, help="repeat the order of another run")
-    micro.add_argument(
-        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-micro)"
-    )
+def micro(  # noqa: PLR0913 - one option each
+    *,
+    only: str | None = None,
+    rounds: Count | None = None,
+    fast: bool = False,
+    instructions: bool = False,
+    list_only: Annotated[bool, Parameter(name="--list")] = False,
+    seed: int | None = None,
+    out: Out = None,
+) -> int:
+    """Time the operations of tracing with pyperf.
 
-
-def _micro(args: argparse.Namespace) -> int:
-    operations = choose(args.only)
+    Args:
+        only: Operations whose name matches or contains it, such as 'span/*'.
+        rounds: How often each is timed.
+        fast: A try: few rounds, all CPUs at the same time.
+        instructions: Count CPU instructions, too (needs valgrind; minutes).
+        list_only: Print the operations; time nothing.
+        seed: Repeat the order of another run.
+        out: The results folder; without it, results/UTC-micro.
+    """
+    operations = choose(only)
     if not operations:
-        raise UsageError(
-            f"no operation matches {args.only!r}", "`tracing-overhead micro --list` names them all"
-        )
+        raise UsageError(f"no operation matches {only!r}", "`tracing-overhead micro --list` names them all")
     console = display.console()
-    if args.list:
+    if list_only:
         for operation in operations:
             console.print(f"{operation.name:<34} {operation.sentence}", highlight=False)
         return 0
     machine.require_linux()
-    store = new_folder(args.out, "micro")
+    store = new_folder(out, "micro")
     store.write("machine.json", pretty(machine.describe(machine.split_cpus(pinned=True))))
-    rounds = args.rounds or (FAST_ROUNDS if args.fast else ROUNDS)
-    counting = args.instructions and instructions.available()
-    seconds = READING_S * rounds * len(operations) / (2 if args.fast else 1)
+    rounds = rounds or (FAST_ROUNDS if fast else ROUNDS)
+    counting = instructions and counters.available()
+    seconds = READING_S * rounds * len(operations) / (2 if fast else 1)
     with display.progress(seconds + (COUNTING_S * len(operations) if counting else 0.0)) as shown:
-        seed = secrets.randbelow(2**32) if args.seed is None else args.seed
-        _measured(store, operations, rounds, seed, shown, fast=args.fast, counting=counting)
+        first = secrets.randbelow(2**32) if seed is None else seed
+        _measured(store, operations, rounds, first, shown, fast=fast, counting=counting)
     code = KINDS["microbenchmarks"].report(store.folder)
-    if args.instructions and not counting:
-        console.print(Text(instructions.HOW_TO_GET_IT, "yellow"))
+    if instructions and not counting:
+        console.print(Text(counters.HOW_TO_GET_IT, "yellow"))
     return code
 
 
@@ -108,28 +106,28 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
         store.write(record.RUN, pretty(found))
         if not counting:
             return
-        for name, count in instructions.of_operations(operations, shown):
+        for name, count in counters.of_operations(operations, shown):
             found = _counted(found, "instructions", name, count)
             store.write(record.RUN, pretty(found))
-        for name, count in instructions.of_requests(_launches(bench.endpoints), shown):
+        for name, count in counters.of_requests(_launches(bench.endpoints), shown):
             found = _counted(found, "requests", name, count)
             store.write(record.RUN, pretty(found))
 
 
 def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
     """How the built-in application would be started in the set-ups whose instructions are counted."""
-    app = parse_app(BUILT_IN.read_text("utf-8"), BUILT_IN.name)
-    ports = {process.name: 1 for process in app.process}
+    subject = built_in()
+    ports = {process.name: 1 for process in subject.app.process}
     return [
         Launch(
-            app=app,
-            place=Place(folder=BUILT_IN.parent),
+            app=subject.app,
+            place=subject.place,
             setup=setup,
             ports=ports,
             tmp=Path(),
             endpoints=endpoints,
         )
-        for setup in choose_setups(app, COUNTED_SETUPS)
+        for setup in choose_setups(subject.app, COUNTED_SETUPS)
     ]
 
 

@@ -1,386 +1,185 @@
-"""The command line of a run, and the plan that follows from it."""
+"""What is typed on the command line of more than one command, as typed records.
 
-import argparse
+Cyclopts reads names, types and help texts from them.
+"""
+
+import math
 import re
-import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypeVar
 
-from bench.app.file import parse_app, parse_setups, warnings
-from bench.app.records import App, Setup
-from bench.app.setups import ALWAYS, PRESETS, TABLE, choose, default_names, protocol
-from bench.errors import UsageError
-from bench.plan.budget import BUDGETS, MAX_PAUSE_S, Budget, stretches
-from bench.plan.records import Plan
-from bench.testbed import install, machine
-from bench.testbed.environ import Place
-from bench.testbed.load import Crew
-from bench.testbed.process import ROOT
-from bench.traces import collector
-from bench.traces.catalogue import COLLECTORS, TOOLS
+from cyclopts import Group, Parameter, Token, validators
 
-BUILT_IN = ROOT / "services" / "checkout.toml"
-REST_S, COLLECTOR_REST_S = 1.0, 4.0
-"""A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
-PROBES = 5
-OTLP_PORTS = (4318, 4317)
-"""OTLP's own, http and grpc: where instances that run elsewhere send unless told otherwise."""
+from bench.plan.budget import BudgetName
+from bench.traces.collector import parse as parse_collector
+
+T = TypeVar("T")
+
+COMPARED = Group("What is compared", sort_key=1)
+EITHER = Group(validator=validators.LimitedChoice())
+HOW_LONG = Group("How long, and how", sort_key=2)
+LOAD = Group("Load", sort_key=3)
+ELSEWHERE = Group("Elsewhere", sort_key=4)
+RESULTS = Group("Results", sort_key=5)
+
+Format = Literal["md", "html", "json"]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Subject:
-    """An application that was read from its file.
-
-    Attributes:
-        app: the application.
-        place: where it is started from.
-        own: set-ups of the user's files, beside its own.
-    """
-
-    app: App
-    place: Place
-    own: tuple[Setup, ...] = ()
+def read_as(parse: Callable[[str], T]) -> Callable[[object, Sequence[Token]], T]:
+    """A converter of one word; `parse` raises ValueError with a sentence."""
+    return lambda _kind, tokens: parse(tokens[0].value)
 
 
-def add_app(parser: argparse.ArgumentParser) -> None:
-    """Options that name the application and further set-ups."""
-    parser.add_argument(
-        "--app",
-        type=Path,
-        metavar="FILE",
-        help="the app file of your service (default: the built-in example)",
-    )
-    parser.add_argument(
-        "--setups-file", type=Path, action="append", default=[], metavar="F.toml",
-        help="your own set-ups, too; may be given twice",
-    )  # fmt: skip
-
-
-def add_run_arguments(run: argparse.ArgumentParser) -> None:
-    """What `tracing-overhead run` understands."""
-    add_app(run)
-    which = run.add_argument_group("what is compared")
-    exclusive = which.add_mutually_exclusive_group()
-    exclusive.add_argument(
-        "--setups", metavar="A,B", help="set-ups; the baseline, its twin and the control are always there"
-    )
-    exclusive.add_argument("--preset", metavar="NAME", help="a list of set-ups, such as dapper")
-    _add_budget(run.add_argument_group("how long, and how"))
-    _add_load(run.add_argument_group("load"))
-    _add_elsewhere(run.add_argument_group("elsewhere"))
-    results = run.add_argument_group("results")
-    results.add_argument("--name", default="bench", help="part of the results folder's name")
-    results.add_argument(
-        "--out", type=Path, metavar="DIR", help="the results folder (default: results/<UTC>-<name>)"
-    )
-    results.add_argument("--full", action="store_true", help="show every table in the terminal, too")
-    results.add_argument(
-        "--dry-run", action="store_true", help="print the plan and its duration; measure nothing"
-    )
-
-
-Group = argparse._ArgumentGroup  # noqa: SLF001 - it has no other name
-
-
-def _add_budget(group: Group) -> None:
-    group.add_argument(
-        "--budget", choices=tuple(BUDGETS), default="default", help="how long it may take (default: default)"
-    )
-    group.add_argument("--epochs", type=count, help="fresh processes so many times")
-    seconds = between(0, 3600, " seconds")
-    group.add_argument(
-        "--light", type=seconds, metavar="S", help="own seconds of light load per epoch and set-up"
-    )
-    group.add_argument(
-        "--busy", type=seconds, metavar="S", help="own seconds of busy load per epoch and set-up"
-    )
-    group.add_argument("--warm-up", type=seconds, metavar="S", help="own seconds of load before that")
-    group.add_argument(
-        "--turn", type=parse_seconds, metavar="TIME", help="length of a turn, such as 200ms or 2s"
-    )
-    group.add_argument("--seed", type=int, help="repeat the order and times of another run")
-    group.add_argument("--no-pin", action="store_true", help="do not pin the application to CPUs of its own")
-    group.add_argument(
-        "--signals", action="store_true", help="pause instances by signals even where control groups work"
-    )
-    group.add_argument(
-        "--scale-timers", action="store_true",
-        help="multiply the batch processor's delay by the number of set-ups",
-    )  # fmt: skip
-
-
-def _add_load(group: Group) -> None:
-    group.add_argument(
-        "--rate", type=between(0.01, 1e5, " per second"), default=0.0, metavar="N",
-        help="arrivals per second of light load (default: 30%% of what the baseline can do)",
-    )  # fmt: skip
-    group.add_argument(
-        "--find-rate", action="store_true", help="search the highest rate under the latency limit, too"
-    )
-    group.add_argument(
-        "--latency-limit", type=parse_seconds, default=0.1, metavar="TIME",
-        help="what 99 in 100 requests have to stay under then (default: 100ms)",
-    )  # fmt: skip
-    group.add_argument(
-        "--workers", type=_between_int(0, 64), default=0, metavar="N",
-        help="spread the load over N local processes (Locust's distributed mode; default: one alone)",
-    )  # fmt: skip
-
-
-def _add_elsewhere(group: Group) -> None:
-    group.add_argument(
-        "--remote-workers", type=_between_int(0, 64), default=0, metavar="N",
-        help="wait for N load workers that you start on other machines",
-    )  # fmt: skip
-    group.add_argument(
-        "--master", type=_host_port, metavar="HOST:PORT",
-        help="where workers find the master (default: 127.0.0.1 and any port; with --remote-workers "
-        "all addresses, port 5557)",
-    )  # fmt: skip
-    group.add_argument(
-        "--target", type=_target, action="append", default=[], metavar="SETUP=URL",
-        help="measure the instance of this set-up that runs elsewhere; repeat it",
-    )  # fmt: skip
-    group.add_argument(
-        "--sink-host", default="127.0.0.1", metavar="HOST",
-        help="with --target, or a collector elsewhere: the address on which the sink listens",
-    )  # fmt: skip
-    http, grpc = collector.SINK_PORTS
-    group.add_argument(
-        "--collector", type=_collector, metavar=f"{'|'.join(COLLECTORS)}|URL",
-        help="put a real collector between application and sink; one that runs elsewhere is named by its "
-        "address for OTLP over http, or by two, HTTP,GRPC, and has to export to the sink, "
-        f"ports {http} (http) and {grpc} (grpc)",
-    )  # fmt: skip
-
-
-# ---------------------------------------------------------------- values
-
-
-def between(low: float, high: float, unit: str = "") -> Callable[[str], float]:
-    """A parser of numbers in a range."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise argparse.ArgumentTypeError(f"{text!r} is no number") from None
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not between {low:g} and {high:g}{unit}")
-        return value
-
-    return parse
-
-
-def share(text: str) -> float:
-    """A share from `0.1` or `10%`."""
-    number, scale = (text[:-1], 0.01) if text.endswith("%") else (text, 1.0)
-    return between(0, 1 / scale)(number.strip()) * scale
-
-
-def _between_int(low: int, high: int) -> Callable[[str], int]:
-    """A parser of whole numbers in a range."""
-
-    def parse(text: str) -> int:
-        value = between(low, high)(text)
-        if value != int(value):
-            raise argparse.ArgumentTypeError(f"{text} is no whole number")
-        return int(value)
-
-    return parse
-
-
-count = _between_int(1, 1000)
-
-
-def parse_seconds(text: str) -> float:
+def seconds(text: str) -> float:
     """Seconds from `0.1`, `0.1s` or `100ms`."""
     number, scale = (text[:-2], 1e-3) if text.endswith("ms") else (text.removesuffix("s"), 1.0)
     try:
         value = float(number) * scale
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no time; write 0.1, 0.1s or 100ms") from None
+        raise ValueError(f"{text!r} is no time; write 0.1, 0.1s or 100ms") from None
     if not 0.001 <= value <= 60:
-        raise argparse.ArgumentTypeError(f"{text} is not between 1ms and 60s; write 0.1, 0.1s or 100ms")
+        raise ValueError(f"{text} is not between 1ms and 60s; write 0.1, 0.1s or 100ms")
     return value
 
 
-def _target(text: str) -> tuple[str, str]:
+def share(text: str) -> float:
+    """A share from `0.1` or `10%`."""
+    number, scale = (text[:-1], 0.01) if text.endswith("%") else (text, 1.0)
+    try:
+        value = float(number) * scale
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 1.0:
+        raise ValueError(f"{text!r} is no share; write 0.1 or 10%")
+    return value
+
+
+def parse_target(text: str) -> tuple[str, str]:
+    """Set-up and address from SETUP=URL."""
     name, _, url = text.partition("=")
     if not name or not re.fullmatch(r"https?://[^/\s]+/?", url):
-        raise argparse.ArgumentTypeError(f"{text!r} is not SETUP=URL, such as batch=http://10.0.0.5:8000")
+        raise ValueError(f"{text!r} is not SETUP=URL, such as batch=http://10.0.0.5:8000")
     return name, url
 
 
-def _collector(text: str) -> str:
-    try:
-        return collector.parse(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _host_port(text: str) -> tuple[str, int]:
+def host_port(text: str) -> tuple[str, int]:
+    """Host and port from HOST:PORT."""
     host, _, port = text.rpartition(":")
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+        raise ValueError(f"{text!r} is not HOST:PORT")
     return host, int(port)
 
 
-# ---------------------------------------------------------------- the application
+def number(low: float, high: float) -> Callable[[object, object], None]:
+    """A validator of numbers in a range; text that is no number never gets here."""
+
+    def validate(_kind: object, value: object) -> None:
+        if isinstance(value, int | float) and not low <= value <= high:
+            raise ValueError(f"it must lie between {low:g} and {high:g}")
+
+    return validate
 
 
-def read_subject(args: argparse.Namespace, *, installed: bool = True) -> Subject:
-    """The application and set-ups that a command line names.
+def checked(parse: Callable[[str], object]) -> Callable[[object, object], None]:
+    """A validator of words that are parsed where they are used."""
 
-    Args:
-        args: with `app` and `setups_file`.
-        installed: whether its environment has to be there.
+    def validate(_kind: object, value: object) -> None:
+        for word in value if isinstance(value, tuple) else (value,):
+            if isinstance(word, str):
+                parse(word)
 
-    Raises:
-        UsageError: a file cannot be read, or something in it is wrong.
+    return validate
+
+
+Count = Annotated[int, Parameter(validator=number(1, 1000))]
+OwnSeconds = Annotated[float, Parameter(validator=number(0, 3600))]
+Time = Annotated[float, Parameter(converter=read_as(seconds))]
+Out = Annotated[Path | None, Parameter(group=RESULTS)]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Application:
+    """Which application.
+
+    Attributes:
+        app: The app file of your service; without it, the built-in example.
+        setups_file: A file with set-ups of your own, too; may be given twice.
     """
-    path = args.app or BUILT_IN
-    app = parse_app(_text(path, "--app"), path.name)
-    taken = [setup.name for setup in (*TABLE, *app.setup)]
-    own: list[Setup] = []
-    for file in args.setups_file:
-        own += parse_setups(_text(file, "--setups-file"), file.name, [*taken, *(each.name for each in own)])
-    place = Place(folder=path.resolve().parent)
-    if app.environment and installed:
-        place = install.environment(app.environment, path.resolve().parent)
-    return Subject(app=app, place=place, own=tuple(own))
+
+    app: Path | None = None
+    setups_file: tuple[Path, ...] = ()
 
 
-def _text(path: Path, option: str) -> str:
-    try:
-        return path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read {path}: {reason}", f"name a TOML file with {option}") from None
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class RunOptions(Application):
+    """What `tracing-overhead run` understands.
 
-
-# ---------------------------------------------------------------- the plan
-
-
-def crew_of(args: argparse.Namespace) -> Crew:
-    """Who sends the load."""
-    host, port = args.master or (("0.0.0.0", 5557) if args.remote_workers else ("127.0.0.1", 0))
-    return Crew(local=args.workers, remote=args.remote_workers, host=host, port=port)
-
-
-def plan_of(args: argparse.Namespace, subject: Subject) -> Plan:
-    """The plan that a command line asks for.
-
-    Raises:
-        UsageError: something in it does not exist or does not go together.
+    Attributes:
+        app: The app file of your service; without it, the built-in example.
+        setups_file: A file with set-ups of your own, too; may be given twice.
+        setups: Set-ups, as A,B; the baseline, its twin and the control are always there.
+        preset: A list of set-ups, such as dapper.
+        budget: How long it may take.
+        epochs: Fresh processes so many times.
+        light: Own seconds of light load per epoch and set-up.
+        busy: Own seconds of busy load per epoch and set-up.
+        warm_up: Own seconds of load before that.
+        turn: Length of a turn, such as 200ms or 2s.
+        seed: Repeat the order and times of another run.
+        no_pin: Do not pin the application to CPUs of its own.
+        signals: Pause instances by signals even where control groups work.
+        scale_timers: Multiply the batch processor's delay by the number of set-ups.
+        rate: Arrivals per second of light load; without it, 30% of what the baseline can do.
+        find_rate: Search the highest rate under the latency limit, too.
+        latency_limit: What 99 in 100 requests have to stay under then.
+        workers: Spread the load over so many local processes (Locust's distributed mode).
+        remote_workers: Wait for so many load workers that you start on other machines.
+        master: HOST:PORT where workers find the master; without it, 127.0.0.1 and any port, with
+            --remote-workers all addresses and port 5557.
+        target: SETUP=URL: measure the instance of this set-up that runs elsewhere; repeat it.
+        sink_host: With --target, or a collector elsewhere: the address on which the sink listens.
+        collector: Put a real collector between application and sink: otelcol or rotel. One that runs
+            elsewhere is named by its address for OTLP over http, or by two, HTTP,GRPC, and has to
+            export to the sink, ports 14318 (http) and 14317 (grpc).
+        name: Part of the results folder's name.
+        out: The results folder; without it, results/UTC-NAME.
+        full: Show every table in the terminal, too.
+        dry_run: Print the plan and its duration; measure nothing.
     """
-    budget: Budget = BUDGETS[args.budget]
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", args.name):
-        raise UsageError(f"{args.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
-    if args.master and not args.workers and not args.remote_workers:
-        raise UsageError("--master goes with --workers or --remote-workers", "one process needs no master")
-    if args.remote_workers and not args.target:
-        raise UsageError(
-            "workers on other machines cannot reach instances that listen on this machine's loopback",
-            "start the instances there and name them with --target",
-        )
-    setups = _setups(args, subject, budget)
-    _check_collector(args, setups)
-    if args.light == 0 and args.busy == 0:
-        raise UsageError("neither light nor busy load is left", "leave out --light 0 or --busy 0")
-    cpus = machine.split_cpus(pinned=not args.no_pin and not args.target)
-    turn_s = args.turn or (MAX_PAUSE_S if args.target else None)
-    warm_up, light, busy = stretches(budget, len(setups), (args.warm_up, args.light, args.busy, turn_s))
-    return Plan(
-        name=args.name,
-        budget=budget.name,
-        seed=secrets.randbelow(2**32) if args.seed is None else args.seed,
-        app=subject.app,
-        setups=setups,
-        epochs=args.epochs or budget.epochs,
-        warm_up=warm_up,
-        light=light,
-        busy=busy,
-        probes=PROBES if args.find_rate else 0,
-        spare=budget.spare,
-        rest_s=COLLECTOR_REST_S if args.collector else REST_S,
-        rate_per_s=args.rate,
-        latency_limit_s=args.latency_limit,
-        cpus=cpus.usable,
-        services_cpus=cpus.services,
-        other_cpus=cpus.others,
-        workers=args.workers + args.remote_workers,
-        targets=dict(args.target),
-        collector=args.collector or "",
-        scale_timers=args.scale_timers,
-    )
 
+    setups: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
+    preset: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
+    budget: Annotated[BudgetName, Parameter(group=HOW_LONG)] = "default"
+    epochs: Annotated[Count | None, Parameter(group=HOW_LONG)] = None
+    light: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
+    busy: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
+    warm_up: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
+    turn: Annotated[Time | None, Parameter(group=HOW_LONG)] = None
+    seed: Annotated[int | None, Parameter(group=HOW_LONG)] = None
+    no_pin: Annotated[bool, Parameter(group=HOW_LONG)] = False
+    signals: Annotated[bool, Parameter(group=HOW_LONG)] = False
+    scale_timers: Annotated[bool, Parameter(group=HOW_LONG)] = False
+    rate: Annotated[float | None, Parameter(group=LOAD, validator=number(0.01, 1e5))] = None
+    find_rate: Annotated[bool, Parameter(group=LOAD)] = False
+    latency_limit: Annotated[Time, Parameter(group=LOAD)] = 0.1
+    workers: Annotated[int, Parameter(group=LOAD, validator=number(0, 64))] = 0
+    remote_workers: Annotated[int, Parameter(group=ELSEWHERE, validator=number(0, 64))] = 0
+    master: Annotated[str | None, Parameter(group=ELSEWHERE, validator=checked(host_port))] = None
+    target: Annotated[tuple[str, ...], Parameter(group=ELSEWHERE, validator=checked(parse_target))] = ()
+    sink_host: Annotated[str, Parameter(group=ELSEWHERE)] = "127.0.0.1"
+    collector: Annotated[
+        str, Parameter(group=ELSEWHERE, converter=read_as(parse_collector), show_default=False)
+    ] = ""
+    name: Annotated[str, Parameter(group=RESULTS)] = "bench"
+    out: Out = None
+    full: Annotated[bool, Parameter(group=RESULTS)] = False
+    dry_run: Annotated[bool, Parameter(group=RESULTS)] = False
 
-def _check_collector(args: argparse.Namespace, setups: Sequence[Setup]) -> None:
-    """Raise UsageError unless the collector is here and takes what is sent."""
-    if not args.collector:
-        return
-    if args.target:
-        raise UsageError(
-            "--collector goes with instances started here",
-            "instances that run elsewhere know where they export: point them at it, and it at the sink",
-        )
-    collector.check_protocols(args.collector, {setup.name: protocol(setup) for setup in setups})
-    if args.collector in TOOLS:
-        TOOLS[args.collector].require()
-
-
-def _setups(args: argparse.Namespace, subject: Subject, budget: Budget) -> tuple[Setup, ...]:
-    app, own = subject.app, subject.own
-    if args.target:
-        return _target_setups(args, subject)
-    if args.sink_host != "127.0.0.1" and not collector.is_elsewhere(args.collector or ""):
-        raise UsageError(
-            "--sink-host goes with --target or a collector that runs elsewhere",
-            "everything started here knows its sink",
-        )
-    presets = PRESETS | app.preset
-    if args.preset:
-        if args.preset not in presets:
-            raise UsageError(
-                f"there is no preset named {args.preset!r}", f"there are {', '.join(sorted(presets))}"
-            )
-        names = list(presets[args.preset])
-    elif args.setups is not None:
-        names = [name.strip() for name in args.setups.split(",") if name.strip()]
-        if not names:
-            raise UsageError("--setups names no set-up", "`tracing-overhead setups` lists those that exist")
-    else:
-        names = [setup.name for setup in own] or list(default_names(app, budget.setups))
-    return choose(app, [*ALWAYS, *names, *(setup.name for setup in own)], own)
-
-
-def _target_setups(args: argparse.Namespace, subject: Subject) -> tuple[Setup, ...]:
-    """The set-ups of instances that run elsewhere."""
-    names = [name for name, _ in args.target]
-    if len(set(names)) < len(names):
-        raise UsageError("a set-up has two targets", "a set-up has one instance; name the other none-again")
-    if "none" not in names:
-        raise UsageError(
-            "no target runs the baseline", "start an instance without tracing, --target none=URL"
-        )
-    if args.setups or args.preset:
-        raise UsageError("the targets are the set-ups of the run", "leave out --setups and --preset")
-    if len(names) < 2:
-        raise UsageError("there is nothing to compare the baseline with", "name a second --target")
-    if len({url.rstrip("/") for _, url in args.target}) < len(names):
-        raise UsageError("two targets have the same address", "a set-up has an instance of its own")
-    return choose(subject.app, names, subject.own)
-
-
-def warnings_of(setups: Sequence[Setup]) -> list[str]:
-    """What looks wrong in the set-ups' variables, a sentence each."""
-    return list(warnings(setups))
-
-
-def defaults(budget: str) -> argparse.Namespace:
-    """The command line `run --budget B`."""
-    parser = argparse.ArgumentParser()
-    add_run_arguments(parser)
-    return parser.parse_args(["--budget", budget])
+    @property
+    def targets(self) -> dict[str, str]:
+        """Addresses of instances that run elsewhere, by set-up; of two for one set-up, the last."""
+        return dict(map(parse_target, self.target))

@@ -1,15 +1,16 @@
 """`predict`: what tracing would cost at another rate, with other traces, from a run's cost model."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.table import Table
 
 from bench.analysis import cost_model
 from bench.analysis.records import CostModel
 from bench.cli import display
-from bench.cli.options import between, share
-from bench.cli.shared import Commands, predictor
+from bench.cli.options import number, read_as, share
+from bench.cli.shared import predictor
 from bench.errors import ResultsError
 from bench.report.run import cost_model_line
 from bench.results.folder import read_run
@@ -18,39 +19,31 @@ from bench.testbed.process import ROOT
 REFERENCE = ROOT / "results" / "reference"
 
 
-def add(commands: Commands) -> None:
-    """`predict`."""
-    predict = commands.add_parser("predict", help="what tracing would cost you, from a run's cost per span")
-    predict.set_defaults(call=_predict)
-    predict.add_argument(
-        "--rps", type=between(0.001, 1e9, " per second"), required=True, help="requests per second"
-    )
-    predict.add_argument(
-        "--spans", type=between(0, 1e6), required=True, help="spans of a request, over all its services"
-    )
-    predict.add_argument(
-        "--ratio",
-        type=share,
-        default=1.0,
-        help="share of the traces that is sampled, 0.1 or 10%% (default: 1)",
-    )
-    predict.add_argument(
-        "--from", dest="folder", type=Path, default=REFERENCE, metavar="DIR",
-        help="the results folder (default: the reference run)",
-    )  # fmt: skip
+def predict(
+    *,
+    rps: Annotated[float, Parameter(validator=number(0.001, 1e9))],
+    spans: Annotated[float, Parameter(validator=number(0, 1e6))],
+    ratio: Annotated[float, Parameter(converter=read_as(share))] = 1.0,
+    source: Annotated[Path, Parameter(name="--from")] = REFERENCE,
+) -> int:
+    """What tracing would cost you, from a run's cost per span.
 
-
-def _predict(args: argparse.Namespace) -> int:
-    summary = read_run(args.folder, predictor(args.folder)).summary
+    Args:
+        rps: Requests per second.
+        spans: Spans of a request, over all its services.
+        ratio: Share of the traces that is sampled, 0.1 or 10%.
+        source: The results folder; without it, the reference run.
+    """
+    summary = read_run(source, predictor(source)).summary
     model = summary.cost_model
     if model is None:
         raise ResultsError(
-            f"{args.folder} has no cost model",
+            f"{source} has no cost model",
             "it takes three valid set-ups with a batch processor that differ in spans or ratio, such as "
             "--setups always-off,ratio-50,batch",
         )
     console = display.console()
-    console.print(_table(model, args.rps, args.spans, args.ratio))
+    console.print(_table(model, rps, spans, ratio))
     console.print(cost_model_line(summary) or "", highlight=False)
     processes = len(summary.plan.app.process)
     console.print(

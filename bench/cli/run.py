@@ -1,6 +1,5 @@
 """`run`, the main job; and `report`, which makes its report again."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -10,21 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from bench.analysis.layers import rungs_of
+from bench.app.file import warnings
 from bench.cli import display
 from bench.cli.folders import KINDS, kind_of
 from bench.cli.micro import PRICING_S, price
-from bench.cli.options import (
-    OTLP_PORTS,
-    Subject,
-    add_run_arguments,
-    crew_of,
-    plan_of,
-    read_subject,
-    warnings_of,
-)
+from bench.cli.options import Format, RunOptions
+from bench.cli.planning import Subject, crew_of, plan_of, read_subject
 from bench.cli.shared import (
-    Commands,
-    complain,
     conclude_run,
     minutes,
     new_folder,
@@ -37,7 +28,8 @@ from bench.cli.shared import (
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
 from bench.plan.budget import duration_s
 from bench.plan.machine import Machine
-from bench.plan.records import Plan, Reading, Row
+from bench.plan.readings import Reading, Row
+from bench.plan.records import Plan
 from bench.report import html, markdown, terminal
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
@@ -51,41 +43,27 @@ from bench.testbed.process import last_line_of
 from bench.testbed.testbed import Testbed
 from bench.traces import collector
 
-FORMATS = ("md", "html", "json")
-EXAMPLES = """examples:
-  tracing-overhead run --budget quick                  a first answer for the built-in application
-  tracing-overhead run --app my.toml                   the same for a service of your own
-  tracing-overhead run --setups batch,simple --dry-run what a run would do, and how long it takes"""
+OTLP_PORTS = (4318, 4317)
+"""OTLP's own, http and grpc: where instances that run elsewhere send unless told otherwise."""
 
 
-def add(commands: Commands) -> None:
-    """`run` and `report`."""
-    run = commands.add_parser(
-        "run",
-        help="measure, and report (the main job)",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    run.set_defaults(call=_run)
-    add_run_arguments(run)
-    report = commands.add_parser("report", help="make figures and report again from a folder's raw records")
-    report.set_defaults(call=_report)
-    report.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
-    report.add_argument("--format", choices=FORMATS, help="print that, and write nothing")
-    report.add_argument("--full", action="store_true", help="show every table in the terminal")
+def run(options: RunOptions | None = None) -> int:
+    """Measure, and report: the main job.
 
-
-def _run(args: argparse.Namespace) -> int:
-    subject = read_subject(args, installed=not args.dry_run)
-    plan = plan_of(args, subject)
+    `tracing-overhead run --budget quick` gives a first answer for the built-in example, `--app my.toml`
+    measures a service of your own, and `--dry-run` says what a run would do and how long it takes.
+    """
+    options = options or RunOptions()
+    subject = read_subject(options, installed=not options.dry_run)
+    plan = plan_of(options, subject)
     console = display.console()
-    if args.dry_run:
+    if options.dry_run:
         show_plan(plan, console)
         return 0
     machine.require_linux()
-    for sentence in warnings_of(plan.setups):
+    for sentence in warnings(plan.setups):
         Console(stderr=True).print(Text(f"warning: {sentence}", "yellow"))
-    store = new_folder(args.out, plan.name)
+    store = new_folder(options.out, plan.name)
     log = _Redacting(store)
     log.write_plan(plan)
     priced = len(rungs_of(plan)) > 1
@@ -95,18 +73,18 @@ def _run(args: argparse.Namespace) -> int:
             if priced:
                 price(store, plan.seed, progress)
             progress.say("starting the sink and the load generator")
-            testbed = Testbed(plan, options_of(args, plan, subject))
+            testbed = Testbed(plan, testbed_options(options, plan, subject))
             store.write(MACHINE, pretty(_machine(plan, subject, testbed)))
-            run = carry_out(plan, testbed, log, progress)
+            done = carry_out(plan, testbed, log, progress)
         finally:
             with uninterrupted():
                 if testbed is not None:
                     testbed.close()
     with uninterrupted():
-        return _conclude(run, store, full=args.full)
+        return _conclude(done, store, full=options.full)
 
 
-def options_of(args: argparse.Namespace, plan: Plan, subject: Subject) -> Options:
+def testbed_options(options: RunOptions, plan: Plan, subject: Subject) -> Options:
     """How the testbed of a command line is set up."""
     ports = (0, 0)
     if plan.targets:
@@ -115,11 +93,11 @@ def options_of(args: argparse.Namespace, plan: Plan, subject: Subject) -> Option
         ports = collector.SINK_PORTS
     return Options(
         place=subject.place,
-        crew=crew_of(args),
+        crew=crew_of(options),
         sink_ports=ports,
-        sink_host=args.sink_host,
+        sink_host=options.sink_host,
         collector=collector.starter(plan.collector, plan.other_cpus) if plan.collector else None,
-        signals=args.signals,
+        signals=options.signals,
     )
 
 
@@ -209,19 +187,26 @@ def _conclude(run: Run, store: Store, *, full: bool) -> int:
     terminal.show_run(result.summary, display.console(), full=full)
     show_place(store.folder)
     if run.error is not None:
-        return complain(run.error)
+        return display.complain(run.error)
     if not run.complete:
         return INTERRUPTED_EXIT_CODE
     return 0 if result.valid else MeasurementError.exit_code
 
 
-def _report(args: argparse.Namespace) -> int:
-    if not is_run(args.folder):
-        return KINDS[kind_of(args.folder)].report(args.folder, args.format)
-    if args.format is None:
-        return conclude_run(args.folder, full=args.full)
-    result = read_run(args.folder, predictor(args.folder))
-    document = run_document(args.folder, result)
-    made = {"md": markdown.render, "html": html.render}.get(args.format)
+def report(folder: Path, /, *, format: Format | None = None, full: bool = False) -> int:  # noqa: A002
+    """Make figures and report again from a folder's raw records.
+
+    Args:
+        folder: A results folder.
+        format: Print that, and write nothing.
+        full: Show every table in the terminal.
+    """
+    if not is_run(folder):
+        return KINDS[kind_of(folder)].report(folder, format)
+    if format is None:
+        return conclude_run(folder, full=full)
+    result = read_run(folder, predictor(folder))
+    document = run_document(folder, result)
+    made = {"md": markdown.render, "html": html.render}.get(format)
     sys.stdout.write(made(document) if made else pretty(result.summary).decode())
     return 0 if result.valid else MeasurementError.exit_code

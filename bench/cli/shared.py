@@ -1,20 +1,17 @@
 """What several commands need."""
 
-import argparse
 import contextlib
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeAlias
 
-from rich.console import Console
 from rich.text import Text
 
 from bench.analysis.summary import Predict
 from bench.cli import display
-from bench.errors import BenchError, MeasurementError
+from bench.errors import MeasurementError
 from bench.micro import predictions, record
 from bench.micro import report as micro_report
 from bench.plan.budget import duration_s
@@ -24,16 +21,7 @@ from bench.results import manifest
 from bench.results.folder import SUMMARY, RunResult, read_run
 from bench.results.store import Store, folder_name, pretty, read_machine
 
-Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-def complain(error: BenchError) -> int:
-    """Print an error and what to do about it; returns its exit code."""
-    console = Console(stderr=True, soft_wrap=True)
-    console.print(Text(f"error: {error}", "red"))
-    console.print(Text(f"hint: {error.hint}"))
-    return error.exit_code
 
 
 def new_folder(out: Path | None, name: str) -> Store:

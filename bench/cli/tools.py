@@ -1,24 +1,26 @@
 """`setups`, `web`, `generator`, `doctor` and `services`: what one uses around a run."""
 
-import argparse
 import os
 import shlex
 import socket
 import sys
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
 from bench.analysis import checks
 from bench.app.setups import PRESETS, TABLE, choose
 from bench.cli import display
-from bench.cli.options import add_app, defaults, plan_of, read_subject
-from bench.cli.shared import Commands, minutes, uninterrupted
+from bench.cli.options import Application, Count, RunOptions
+from bench.cli.planning import plan_of, read_subject
+from bench.cli.shared import minutes, uninterrupted
 from bench.errors import MeasurementError, UsageError
 from bench.plan.budget import BUDGETS
 from bench.report import terminal, words
 from bench.report.generator import generators_table
-from bench.runner import doctor
+from bench.runner import doctor as runner
 from bench.runner.generator import ROUNDS, compare
 from bench.sink.messages import SETUP_ATTRIBUTE
 from bench.testbed import machine
@@ -31,35 +33,16 @@ APP_VARIABLE = "BENCH_APP"
 GENERATOR_S = 90
 
 
-def add(commands: Commands) -> None:
-    """The commands."""
-    setups = commands.add_parser("setups", help="list the tracing set-ups")
-    setups.set_defaults(call=_setups)
-    add_app(setups)
-    setups.add_argument(
-        "--env", metavar="SETUP", help="print this one's environment alone, to start a --target with"
-    )
-    web = commands.add_parser("web", help="explore the set-ups by hand in Locust's web UI")
-    web.set_defaults(call=_web)
-    add_app(web)
-    web.add_argument("--port", type=int, default=8089, help="on 127.0.0.1 (default: 8089)")
-    generator = commands.add_parser(
-        "generator", help="what the load generator itself costs, beside Locust's own users and wrk"
-    )
-    generator.set_defaults(call=_generator)
-    generator.add_argument("--rounds", type=int, default=ROUNDS, help=f"turns of each (default: {ROUNDS})")
-    doctor_ = commands.add_parser("doctor", help="is this machine fit to measure, and what to expect")
-    doctor_.set_defaults(call=_doctor)
-    add_app(doctor_)
-    services = commands.add_parser("services", help="run the built-in example's services, until Ctrl-C")
-    services.set_defaults(call=_services)
-    services.add_argument("arguments", nargs=argparse.REMAINDER, help="of `python -m services all`")
+def setups(application: Application | None = None, *, env: str | None = None) -> int:
+    """List the tracing set-ups.
 
-
-def _setups(args: argparse.Namespace) -> int:
-    subject = read_subject(args, installed=False)
-    if args.env:
-        setup = choose(subject.app, [args.env], subject.own)[-1]
+    Args:
+        application: Which application.
+        env: Print this set-up's environment alone, to start a --target with.
+    """
+    subject = read_subject(application or Application(), installed=False)
+    if env:
+        setup = choose(subject.app, [env], subject.own)[-1]
         tracing = subject.app.tracing.env if setup.tracing != "none" else {}
         spans = setup.spans or next(iter(subject.app.tracing.spans), "")
         environ = {
@@ -84,43 +67,59 @@ def _setups(args: argparse.Namespace) -> int:
     return 0
 
 
-def _web(args: argparse.Namespace) -> int:
-    """Locust's web UI, until Ctrl-C; this process becomes Locust's."""
+def web(application: Application | None = None, *, port: int = 8089) -> int:
+    """Explore the set-ups by hand in Locust's web UI, until Ctrl-C.
+
+    Args:
+        application: Which application.
+        port: On 127.0.0.1.
+    """
     machine.require_linux()
-    read_subject(args)
+    application = application or Application()
+    read_subject(application)
     try:
         with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(("127.0.0.1", args.port))
+            trial.bind(("127.0.0.1", port))
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"the web UI cannot listen on port {args.port}: {reason}", "choose another with --port"
+            f"the web UI cannot listen on port {port}: {reason}", "choose another with --port"
         ) from None
     cpus = machine.split_cpus(pinned=True)
     if cpus.others:
         os.sched_setaffinity(0, cpus.others)
-    sys.stdout.write(f"Locust's web UI: http://127.0.0.1:{args.port} - Ctrl-C stops it and all services.\n")
+    sys.stdout.write(f"Locust's web UI: http://127.0.0.1:{port} - Ctrl-C stops it and all services.\n")
     sys.stdout.flush()
-    options = ["-f", str(WEB_LOCUSTFILE), "--web-host", "127.0.0.1", "--web-port", str(args.port)]
+    options = ["-f", str(WEB_LOCUSTFILE), "--web-host", "127.0.0.1", "--web-port", str(port)]
     command = [sys.executable, "-m", "locust", *options, "--loglevel", "WARNING", "--stop-timeout", "5"]
     environ = plain_environ() | {"PYTHONPATH": str(ROOT)}
-    if args.app:
-        environ[APP_VARIABLE] = str(args.app.resolve())
+    if application.app:
+        environ[APP_VARIABLE] = str(application.app.resolve())
+    # This process becomes Locust's.
     os.execve(sys.executable, command, environ)  # noqa: S606 - nothing is left to do here
 
 
-def _services(args: argparse.Namespace) -> int:
-    """The built-in example for a person; this process becomes theirs."""
+def services(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> int:
+    """Run the built-in example's services, until Ctrl-C; this process becomes theirs.
+
+    Args:
+        arguments: Of `python -m services all`.
+    """
     os.chdir(ROOT)
-    command = [sys.executable, "-m", "services", "all", *args.arguments]
+    command = [sys.executable, "-m", "services", "all", *arguments]
     os.execv(sys.executable, command)  # noqa: S606 - nothing is left to do here
 
 
-def _generator(args: argparse.Namespace) -> int:
+def generator(*, rounds: Count = ROUNDS) -> int:
+    """What the load generator itself costs, beside Locust's own users and wrk.
+
+    Args:
+        rounds: Turns of each.
+    """
     machine.require_linux()
     with display.progress(GENERATOR_S) as progress:
-        found, steal = compare(progress, max(args.rounds, 2))
+        found, steal = compare(progress, max(rounds, 2))
     console = display.console()
     title = "What a request costs its generator, on the same echo service"
     terminal.show_table(generators_table(found), title, console)
@@ -129,8 +128,13 @@ def _generator(args: argparse.Namespace) -> int:
     return 0
 
 
-def _doctor(args: argparse.Namespace) -> int:
-    subject = read_subject(args)
+def doctor(application: Application | None = None) -> int:
+    """Is this machine fit to measure, and what to expect.
+
+    Args:
+        application: Which application.
+    """
+    subject = read_subject(application or Application())
     console = display.console()
     looks = machine.examine()
     for look in looks:
@@ -138,11 +142,11 @@ def _doctor(args: argparse.Namespace) -> int:
         advice = "" if look.fit else f" - {look.advice}"
         console.print(mark + Text(f"{look.name}: {look.value}{advice}"))
     machine.require_linux()
-    plan = doctor.plan(subject.app, machine.split_cpus(pinned=True))
-    with display.progress(doctor.TRIAL_S) as progress:
+    plan = runner.plan(subject.app, machine.split_cpus(pinned=True))
+    with display.progress(runner.TRIAL_S) as progress:
         testbed = Testbed(plan, Options(place=subject.place))
         try:
-            found = doctor.trial(plan, testbed, progress)
+            found = runner.trial(plan, testbed, progress)
         finally:
             with uninterrupted():
                 testbed.close()
@@ -152,9 +156,9 @@ def _doctor(args: argparse.Namespace) -> int:
         f"varying by {found.request_sd * 100:.0f} % from one to the next."
     )
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
-    for budget in BUDGETS.values():
-        planned = plan_of(defaults(budget.name), subject)
-        expected = doctor.expected_mde(budget, subject.app, found) * 100
+    for name, budget in BUDGETS.items():
+        planned = plan_of(RunOptions(budget=name), subject)
+        expected = runner.expected_mde(budget, subject.app, found) * 100
         console.print(f"  {budget.name:<8} {expected:6.1f} % in {minutes(planned)}", highlight=False)
     doubts = [look.name for look in looks if not look.fit]
     if doubts:

@@ -1,6 +1,5 @@
 """`trace`: one request's journey through the services, as its trace tells it."""
 
-import argparse
 import contextlib
 import re
 import signal
@@ -9,33 +8,36 @@ import tempfile
 import time
 import webbrowser
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TextIO
+from typing import Annotated, Literal, TextIO
 from urllib.parse import urlsplit
 
 import msgspec
+from cyclopts import Group, Parameter, validators
 from rich.text import Text
 
+from bench.app.records import Request
 from bench.cli import display
-from bench.cli.options import add_app, read_subject
-from bench.cli.shared import Commands, relative
+from bench.cli.options import Application, checked, read_as
+from bench.cli.planning import Subject, read_subject
+from bench.cli.shared import relative
 from bench.errors import ResultsError, ServiceError, UsageError
+from bench.plan.records import Plan
 from bench.report import html, terminal
 from bench.results.store import TRACES, SlowestTrace, read_packed
+from bench.sink import otlp_json
 from bench.sink.messages import Forwarding, TraceSpan
 from bench.testbed import machine
 from bench.testbed.options import Options
 from bench.testbed.sink import Sink
 from bench.testbed.testbed import Testbed
-from bench.traces import otlp_json
 from bench.traces import report as trace_report
 from bench.traces.backend import Backend
 from bench.traces.backend import begin as begin_backend
-from bench.traces.catalogue import BACKENDS, TOOLS
 from bench.traces.collector import fan_out
 from bench.traces.journey import diagnosis, rows, traces
-from bench.traces.story import STORIES, everything_sampled, plan_of, staged, tell
+from bench.traces.story import STORIES, Story, everything_sampled, plan_of, staged, tell
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
@@ -61,52 +63,14 @@ class Shown:
     how: str
 
 
-def add(commands: Commands) -> None:
-    """`trace`."""
-    trace = commands.add_parser("trace", help="one request's journey through the services, as a waterfall")
-    trace.set_defaults(call=_trace)
-    add_app(trace)
-    trace.add_argument(
-        "--story",
-        choices=tuple(STORIES),
-        help="of the built-in example: "
-        + "; ".join(f"{story.name}: {story.sentence}" for story in STORIES.values()),
-    )
-    trace.add_argument(
-        "--spans", metavar="WORD", help="a set-up's `spans`: for the example auto, lean, manual or native"
-    )
-    trace.add_argument(
-        "--without-propagation",
-        action="store_true",
-        help="no context is passed on: as many traces as services",
-    )
-    trace.add_argument(
-        "--from", dest="source", nargs="+", metavar=("DIR", "TRACE_ID"),
-        help="no new request: a trace that a run has kept, the slowest one unless you name another",
-    )  # fmt: skip
-    trace.add_argument("--html", type=Path, metavar="FILE", help="write the waterfall as a page, too")
-    trace.add_argument("--json", action="store_true", help="print the spans as OTLP JSON, and nothing else")
-    where = trace.add_mutually_exclusive_group()
-    where.add_argument(
-        "--backend", choices=BACKENDS,
-        help="show the same request in a real trace backend, too, until Ctrl-C: "
-        + "; ".join(f"{name}: {TOOLS[name].what}" for name in BACKENDS),
-    )  # fmt: skip
-    where.add_argument("--ui", action="store_true", help="--backend aspire, opened in your browser")
-    where.add_argument(
-        "--endpoint",
-        type=_endpoint,
-        metavar="URL",
-        help="send the spans to this backend's address for OTLP over http, too",
-    )
-    trace.add_argument(
-        "--header", type=_header, action="append", default=[], metavar="K=V",
-        help="with --endpoint: sent along, as an API key; repeat it",
-    )  # fmt: skip
+def _story(text: str) -> str:
+    if text not in STORIES:
+        raise ValueError(f"there is no story {text!r}; there are {', '.join(STORIES)}")
+    return text
 
 
 def _endpoint(text: str) -> str:
-    wrong = argparse.ArgumentTypeError("that is no address like https://otlp.example.com")
+    wrong = ValueError("that is no address like https://otlp.example.com")
     try:
         at = urlsplit(text)
         wrong_port = at.port == 0
@@ -115,7 +79,7 @@ def _endpoint(text: str) -> str:
     if at.scheme not in {"http", "https"} or not at.hostname or wrong_port:
         raise wrong
     if at.username or at.password:
-        raise argparse.ArgumentTypeError("an address is printed: send user and password with --header")
+        raise ValueError("an address is printed: send user and password with --header")
     path = at.path.rstrip("/")
     # As the exporters do it: an address without the signal's path gets it.
     return at._replace(path=path if path.endswith("/v1/traces") else f"{path}/v1/traces").geturl()
@@ -125,30 +89,74 @@ def _header(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     # What was typed is not repeated: it may be a key.
     if not equals or not _TOKEN.fullmatch(name.strip()) or not (value.isascii() and value.isprintable()):
-        raise argparse.ArgumentTypeError("a header is written NAME=VALUE, such as api-key=...")
+        raise ValueError("a header is written NAME=VALUE, such as api-key=...")
     return name.strip(), value.strip()
 
 
-def _trace(args: argparse.Namespace) -> int:
-    if args.header and not args.endpoint:
+BACKEND = Group("A real trace backend", validator=validators.LimitedChoice())
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class TraceOptions(Application):
+    """What `tracing-overhead trace` understands.
+
+    Attributes:
+        app: The app file of your service; without it, the built-in example.
+        setups_file: A file with set-ups of your own, too; may be given twice.
+        story: Of the built-in example: what happens to the request.
+        spans: A set-up's `spans`: for the example auto, lean, manual or native.
+        without_propagation: No context is passed on: as many traces as services.
+        source: DIR [TRACE_ID]: no new request, but a trace that a run has kept, the slowest one unless
+            you name another.
+        html: Write the waterfall as a page, too.
+        json: Print the spans as OTLP JSON, and nothing else.
+        backend: Show the same request in a real trace backend, too, until Ctrl-C.
+        ui: The backend aspire, opened in your browser.
+        endpoint: Send the spans to this backend's address for OTLP over http, too.
+        header: K=V, with --endpoint: sent along, as an API key; repeat it.
+    """
+
+    story: Annotated[str | None, Parameter(converter=read_as(_story))] = None
+    spans: str | None = None
+    without_propagation: bool = False
+    source: Annotated[tuple[str, ...], Parameter(name="--from", consume_multiple=True)] = ()
+    html: Path | None = None
+    json: bool = False
+    backend: Annotated[Literal["jaeger", "zipkin", "aspire"] | None, Parameter(group=BACKEND)] = None
+    ui: Annotated[bool, Parameter(group=BACKEND)] = False
+    endpoint: Annotated[str | None, Parameter(group=BACKEND, converter=read_as(_endpoint))] = None
+    header: Annotated[tuple[str, ...], Parameter(validator=checked(_header))] = ()
+
+    @property
+    def told(self) -> Story | None:
+        """The story, where it is the built-in example that is asked."""
+        return STORIES[self.story or "ok"] if self.story or self.app is None else None
+
+
+def trace(options: TraceOptions | None = None) -> int:
+    """One request's journey through the services, as a waterfall."""
+    options = options or TraceOptions()
+    if options.header and not options.endpoint:
         raise UsageError("--header goes with --endpoint", "a backend started here asks for no key")
-    if args.html and not args.html.absolute().parent.is_dir():
-        raise ResultsError(f"there is no folder {args.html.parent}", "name another file with --html")
-    if args.source:
-        _deliver(_kept(args), args)
+    if options.html and not options.html.absolute().parent.is_dir():
+        raise ResultsError(f"there is no folder {options.html.parent}", "name another file with --html")
+    if options.source:
+        _deliver(_kept(options), options)
         return 0
     machine.require_linux()
-    backend = "aspire" if args.ui else args.backend
-    with _stage(args, backend) as (testbed, running):
-        shown = _told(args, testbed)
-        _deliver(shown, args)
-        if args.endpoint:
-            _forward(testbed.sink, args.endpoint, dict(args.header))
+    backend = "aspire" if options.ui else options.backend
+    subject = read_subject(options)
+    with _stage(options, subject, backend) as (testbed, plan, running):
+        shown = _told(options, testbed, plan, subject.app.request[0])
+        _deliver(shown, options)
+        if options.endpoint:
+            _forward(testbed.sink, options.endpoint, dict(map(_header, options.header)))
         if running is not None:
             if not running.exporters:
                 _forward(testbed.sink, f"{running.otlp}/v1/traces", {}, direct=True)
             running.wait_for(shown.spans)
-            _stay(running, shown, sys.stderr if args.json else sys.stdout, browser=args.ui)
+            _stay(running, shown, sys.stderr if options.json else sys.stdout, browser=options.ui)
     return 0
 
 
@@ -156,13 +164,12 @@ def _trace(args: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
-def _stage(args: argparse.Namespace, backend: str | None) -> Iterator[tuple[Testbed, Backend | None]]:
+def _stage(
+    options: TraceOptions, subject: Subject, backend: str | None
+) -> Iterator[tuple[Testbed, Plan, Backend | None]]:
     """The processes of one request, and a trace backend if one is wanted."""
-    subject = read_subject(args)
-    app = subject.app
-    if args.story or args.app is None:
-        app = staged(app, STORIES[args.story or "ok"])
-    plan = plan_of(app, everything_sampled(args.spans or "", propagated=not args.without_propagation))
+    app = staged(subject.app, options.told) if options.told else subject.app
+    plan = plan_of(app, everything_sampled(options.spans or "", propagated=not options.without_propagation))
     with contextlib.ExitStack() as stack:
         running = None
         if backend:
@@ -180,20 +187,17 @@ def _stage(args: argparse.Namespace, backend: str | None) -> Iterator[tuple[Test
             ),
         )
         stack.callback(testbed.close)
-        args.plan = plan
-        args.first = read_subject(args).app.request[0]
-        yield testbed, running
+        yield testbed, plan, running
 
 
-def _told(args: argparse.Namespace, testbed: Testbed) -> Shown:
+def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Shown:
     """A request that is sent now."""
-    journey = tell(testbed, args.plan, args.first)
-    app = args.plan.app
-    story = STORIES[args.story or "ok"] if args.story or args.app is None else None
+    journey = tell(testbed, plan, first)
+    app, story = plan.app, options.told
     words = ["tracing-overhead trace"]
-    words += [f"--story {story.name}"] if story else [f"--app {args.app}"]
-    words += [f"--spans {args.spans}"] if args.spans else []
-    words += ["--without-propagation"] if args.without_propagation else []
+    words += [f"--story {story.name}"] if story else [f"--app {options.app}"]
+    words += [f"--spans {options.spans}"] if options.spans else []
+    words += ["--without-propagation"] if options.without_propagation else []
     return Shown(
         title=f"The journey of one {app.unit}" + (f": {story.name}" if story else f" of {app.name}"),
         sentence=f"{story.sentence} ({story.name})" if story else f"{app.request[0].label} of {app.name}",
@@ -236,13 +240,13 @@ def _stay(backend: Backend, shown: Shown, out: TextIO, *, browser: bool) -> None
 # ---------------------------------------------------------------- a trace that was kept
 
 
-def _kept(args: argparse.Namespace) -> Shown:
+def _kept(options: TraceOptions) -> Shown:
     """The slowest trace of a results folder, or the one that was named."""
-    if len(args.source) > 2:
+    if len(options.source) > 2:
         raise UsageError("--from takes a folder and one trace", "leave out the others")
-    if args.backend or args.ui or args.endpoint or args.story or args.spans or args.without_propagation:
+    if replace(options, source=(), html=None, json=False) != TraceOptions():
         raise UsageError("--from shows a trace that was kept", "leave out what is about a new request")
-    folder = Path(args.source[0])
+    folder = Path(options.source[0])
     if not folder.is_dir():
         raise ResultsError(f"there is no folder {folder}", "name that of a run, such as results/reference")
     kept = read_packed(folder / TRACES, SlowestTrace)
@@ -251,14 +255,18 @@ def _kept(args: argparse.Namespace) -> Shown:
             f"{folder} has kept no traces",
             "a run keeps the slowest one of every set-up and epoch; name its folder",
         )
-    found = [each for each in kept if len(args.source) == 1 or each.trace_id.startswith(args.source[1])]
+    found = [
+        kept_trace
+        for kept_trace in kept
+        if len(options.source) == 1 or kept_trace.trace_id.startswith(options.source[1])
+    ]
     if not found:
         raise ResultsError(
-            f"{folder} has no trace {args.source[1]}",
+            f"{folder} has no trace {options.source[1]}",
             f"the slowest one is {_slowest(kept).trace_id}; leave the id out to see it and those beside it",
         )
     chosen = _slowest(found)
-    if len(args.source) == 1 and not args.json:
+    if len(options.source) == 1 and not options.json:
         terminal.show_table(
             trace_report.slowest_table(kept),
             f"The slowest traces that {relative(folder)} has kept",
@@ -274,27 +282,27 @@ def _kept(args: argparse.Namespace) -> Shown:
 
 
 def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:
-    return max(kept, key=lambda each: each.duration_s)
+    return max(kept, key=lambda kept_trace: kept_trace.duration_s)
 
 
 # ---------------------------------------------------------------- what is shown
 
 
-def _deliver(shown: Shown, args: argparse.Namespace) -> None:
+def _deliver(shown: Shown, options: TraceOptions) -> None:
     """The trace in the terminal or as JSON, and as a page if one is wanted."""
-    if args.json:
+    if options.json:
         sys.stdout.write(msgspec.json.encode(otlp_json.encode(shown.spans)).decode() + "\n")
     else:
         _show(shown)
-    if args.html:
+    if options.html:
         page = html.render(trace_report.report(shown.title, shown.spans, shown.cpu_s, shown.how))
         try:
-            args.html.write_text(page, "utf-8")
+            options.html.write_text(page, "utf-8")
         except OSError as error:
             raise ResultsError(
-                f"cannot write {args.html}: {error.strerror or error}", "name another file with --html"
+                f"cannot write {options.html}: {error.strerror or error}", "name another file with --html"
             ) from None
-        sys.stderr.write(f"written: {relative(args.html)}\n")
+        sys.stderr.write(f"written: {relative(options.html)}\n")
 
 
 def _show(shown: Shown) -> None:

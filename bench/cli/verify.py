@@ -1,27 +1,21 @@
 """`verify`: does what a folder says follow from what was measured?"""
 
-import argparse
 from pathlib import Path
 
 from rich.text import Text
 
 from bench.cli import display
 from bench.cli.folders import verify_folder
-from bench.cli.shared import Commands
 from bench.errors import MeasurementError
 
 
-def add(commands: Commands) -> None:
-    """`verify`."""
-    parser = commands.add_parser(
-        "verify", help="make every figure of a folder again from its raw records, and compare"
-    )
-    parser.set_defaults(call=_verify)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="a results folder")
+def verify(folder: Path, /) -> int:
+    """Make every figure of a folder again from its raw records, and compare.
 
-
-def _verify(args: argparse.Namespace) -> int:
-    verification = verify_folder(args.folder)
+    Args:
+        folder: A results folder.
+    """
+    verification = verify_folder(folder)
     console = display.console()
     for fault in verification.faults:
         console.print(Text(str(fault), "red"))

@@ -1,12 +1,12 @@
 """Microbenchmarks: what one operation of tracing costs, timed by pyperf.
 
-Rule 1: every reading is made by a process of its own (`worker`); the harness (`runner`) decides
+Every reading is made by a process of its own (`worker`); the harness (`runner`) decides
 the order and never imports OpenTelemetry.
-Rule 2: readings are interleaved: every round times all operations once, in an order shuffled anew, and
+Readings are interleaved: every round times all operations once, in an order shuffled anew, and
 every value stands between two readings of a reference operation: the same loop runs at half its speed
 a second later.
-Rule 3: every operation proves that it does what its name says: the spans that it claims to have
+Every operation proves that it does what its name says: the spans that it claims to have
 ended have ended, what it exported is at the sink. What cannot prove it has no figure.
-Rule 4: what is timed is the CPU time of the worker process, all threads: what tracing takes away
+What is timed is the CPU time of the worker process, all threads: what tracing takes away
 from the service. Waiting for the sink is not on it.
 """

@@ -99,35 +99,35 @@ def _headers(propagator: str, count: int) -> dict[str, str]:
 
 def inject(propagator: str, headers: int) -> Subject:
     """A context written into headers."""
-    mine, made = _propagator(propagator), parent_context(sampled=True)
+    chosen, made = _propagator(propagator), parent_context(sampled=True)
     carrier = _headers(propagator, headers)
     own = set(carrier) - set(_headers("tracecontext", headers))
 
     def check() -> None:
         fresh: dict[str, str] = {}
-        mine.inject(fresh, made)
+        chosen.inject(fresh, made)
         require(true=set(fresh) >= own and len(fresh) == 1, otherwise="it wrote no header")
         require(true=len(carrier) == headers, otherwise=f"there are {len(carrier)} headers")
 
-    return repeated(lambda: mine.inject(carrier, made), check)
+    return repeated(lambda: chosen.inject(carrier, made), check)
 
 
 def extract(propagator: str, headers: int) -> Subject:
     """A context read from the headers of an ASGI request, as the instrumentation does."""
-    mine = _propagator(propagator)
+    chosen = _propagator(propagator)
     pairs = [(name.encode(), value.encode()) for name, value in _headers(propagator, headers).items()]
     scope = {"type": "http", "headers": pairs}
     empty = Context()
 
     def check() -> None:
-        found = mine.extract(scope, empty, asgi_getter)
+        context = chosen.extract(scope, empty, asgi_getter)
         if propagator == "baggage":
-            right = dict(baggage.get_all(found)) == BAGGAGE
+            right = dict(baggage.get_all(context)) == BAGGAGE
         else:
-            right = trace.get_current_span(found).get_span_context().span_id == SPAN_ID
+            right = trace.get_current_span(context).get_span_context().span_id == SPAN_ID
         require(true=right and len(pairs) == headers, otherwise="it read another context")
 
-    return repeated(lambda: mine.extract(scope, empty, asgi_getter), check)
+    return repeated(lambda: chosen.extract(scope, empty, asgi_getter), check)
 
 
 RATIO = 0.1
@@ -144,24 +144,24 @@ def sampler(kind: str) -> Subject:
         "parentbased_always_off": (DEFAULT_OFF, False, Decision.DROP),
         "parentbased_traceidratio": (ParentBasedTraceIdRatio(RATIO), None, None),
     }
-    mine, parent, decision = samplers[kind]
+    sampler, parent, decision = samplers[kind]
     made = None if parent is None else parent_context(sampled=parent)
 
     def check() -> None:
         if decision is not None:
-            found = mine.should_sample(made, TRACE_ID, "request").decision
-            require(true=found is decision, otherwise=f"it decided {found}")
+            decided = sampler.should_sample(made, TRACE_ID, "request").decision
+            require(true=decided is decision, otherwise=f"it decided {decided}")
             return
         ids = RandomIdGenerator()
         sampled = sum(
-            mine.should_sample(made, ids.generate_trace_id(), "request").decision
+            sampler.should_sample(made, ids.generate_trace_id(), "request").decision
             is Decision.RECORD_AND_SAMPLE
             for _ in range(2000)
         )
         # 2,000 x 0.1 = 200 with a standard deviation of 13: wrong by chance once in 10^9.
         require(true=120 < sampled < 280, otherwise=f"it sampled {sampled} of 2000")
 
-    return repeated(lambda: mine.should_sample(made, TRACE_ID, "request"), check)
+    return repeated(lambda: sampler.should_sample(made, TRACE_ID, "request"), check)
 
 
 def trace_id() -> Subject:

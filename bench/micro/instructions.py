@@ -1,9 +1,9 @@
 """CPU instructions of an operation and of a request, counted by valgrind's cachegrind.
 
-Rule 1: a count is the difference of two numbers of loops over the difference of the loops, so that
+A count is the difference of two numbers of loops over the difference of the loops, so that
 starting the interpreter is not on it.
-Rule 2: nothing may differ between two counts: no address randomisation, hash seed 0.
-Rule 3: operations that talk to another process are not counted: how often they wait differs.
+Nothing may differ between two counts: no address randomisation, hash seed 0.
+Operations that talk to another process are not counted: how often they wait differs.
 """
 
 import math
@@ -64,7 +64,7 @@ def of_operations(operations: Sequence[Operation], shown: Progress) -> Iterator[
 
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
-            futures = [pool.submit(one, each) for each in operations if not each.network]
+            futures = [pool.submit(one, operation) for operation in operations if not operation.network]
             yield from (future.result() for future in as_completed(futures))
         finally:
             pool.shutdown(cancel_futures=True)
@@ -83,9 +83,9 @@ def of_operation(name: str) -> float:
 
     # The same loops each time, whatever the machine does: what is paid once, and the adaptive
     # interpreter's second thoughts, are shared out among all loops, and would be among others.
-    each = max((count(ROUGHLY[1]) - count(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
-    few = min(max(_power(WARM / each), FEWEST), WARMEST)
-    many = few + max(_power(ENOUGH / each), FEWEST)
+    cost = max((count(ROUGHLY[1]) - count(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
+    few = min(max(_power(WARM / cost), FEWEST), WARMEST)
+    many = few + max(_power(ENOUGH / cost), FEWEST)
     # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
     least = [min(count(loops) for _ in range(2)) for loops in (few, many)]
     return (least[1] - least[0]) / (many - few)
@@ -125,12 +125,12 @@ def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             f"--cachegrind-out-file={Path(folder) / 'out'}", sys.executable, *arguments,
         ]  # fmt: skip
         done = _run(command, environ)
-    found = _TOTAL.search(done.stderr)
-    if found is None:
+    match = _TOTAL.search(done.stderr)
+    if match is None:
         raise ServiceError(
             "valgrind printed no count of instructions", f"`{' '.join(command[2:])}` shows why"
         )
-    return int(found[1].replace(",", ""))
+    return int(match[1].replace(",", ""))
 
 
 def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:

@@ -1,8 +1,8 @@
 """Times the operations: round after round, in an order shuffled anew.
 
-Rule 1: a worker runs alone; nothing is timed while another one starts.
-Rule 2: all workers of a round have the same hash seed, those of another round another one.
-Rule 3: what was read is on disk after every round, as a file that pyperf reads.
+A worker runs alone; nothing is timed while another one starts.
+All workers of a round have the same hash seed, those of another round another one.
+What was read is on disk after every round, as a file that pyperf reads.
 """
 
 import contextlib

@@ -110,16 +110,16 @@ def start_and_end(
             schedule_delay_millis=3_600_000,
             max_export_batch_size=QUEUE // 2,
         )
-    mine = tracer(sampler, chosen)
+    chosen_tracer = tracer(sampler, chosen)
     context = trace.set_span_in_context(NonRecordingSpan(parent())) if child else None
     given = {f"attribute.{number}": f"value {number}" for number in range(attributes)} or None
 
     def run(loops: int) -> None:
         for _ in itertools.repeat(None, loops):
-            mine.start_span("request", context, attributes=given).end()
+            chosen_tracer.start_span("request", context, attributes=given).end()
 
     def check(done: int) -> None:
-        span = mine.start_span("request", context, attributes=given)
+        span = chosen_tracer.start_span("request", context, attributes=given)
         require(true=span.is_recording() == (sampler == "on"), otherwise="its spans are not as sampled")
         require(
             true=span.get_span_context().is_valid == (sampler != "none"), otherwise="no such span context"
@@ -165,17 +165,17 @@ class _Warnings(logging.Handler):
 def start_as_current(sampler: str) -> Subject:
     """`with tracer.start_as_current_span(...)`, nothing inside."""
     counting = Counting()
-    mine = tracer(sampler, counting)
+    chosen_tracer = tracer(sampler, counting)
 
     def run(loops: int) -> None:
         for _ in itertools.repeat(None, loops):
-            with mine.start_as_current_span("request"):
+            with chosen_tracer.start_as_current_span("request"):
                 pass
 
     def check(done: int) -> None:
         expected = done if sampler == "on" else 0
         require(true=counting.ended == expected, otherwise=f"{counting.ended} of {expected} spans ended")
-        with mine.start_as_current_span("request") as span:
+        with chosen_tracer.start_as_current_span("request") as span:
             current = trace.get_current_span() is span
             require(true=current or sampler == "none", otherwise="its span is not the current one")
             require(true=span.is_recording() == (sampler == "on"), otherwise="its spans are not as sampled")
@@ -189,11 +189,11 @@ def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]
 
     A span keeps 128 events: on one span for ever most of them would only push others out.
     """
-    mine = tracer("on")
+    chosen_tracer = tracer("on")
     spans: list[Span] = []
 
     def renew() -> None:
-        spans[:] = [mine.start_span("request")]
+        spans[:] = [chosen_tracer.start_span("request")]
 
     def run(loops: int) -> None:
         span = spans[0]
@@ -201,7 +201,7 @@ def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]
             do(span)
 
     def check(_done: int) -> None:
-        span = mine.start_span("request")
+        span = chosen_tracer.start_span("request")
         do(span)
         require(
             true=isinstance(span, ReadableSpan) and holds(span),
@@ -233,7 +233,7 @@ def event() -> Subject:
     given: dict[str, str | int] = {"order.id": "o-1", "amount": 4999, "currency": "EUR"}
     return _on_span(
         lambda span: span.add_event("card.charged", given),
-        lambda span: [dict(each.attributes or {}) for each in span.events] == [given],
+        lambda span: [dict(event.attributes or {}) for event in span.events] == [given],
     )
 
 

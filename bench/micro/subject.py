@@ -1,6 +1,6 @@
 """An operation that is ready to be timed, and its proof.
 
-Rule 1: the clock is the CPU time of this process, all threads.
+The clock is the CPU time of this process, all threads.
 """
 
 import importlib

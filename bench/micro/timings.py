@@ -1,8 +1,8 @@
 """Readings of microbenchmarks become figures: interval by t over rounds, ratio to the reference.
 
-Rule 1: the unit of replication is the round: its processes share a hash seed and a stretch of time,
+The unit of replication is the round: its processes share a hash seed and a stretch of time,
 and the values of one process say nothing about the next one.
-Rule 2: every value is divided by what plain Python cost just before and after it; the machine's
+Every value is divided by what plain Python cost just before and after it; the machine's
 speed, which doubles and halves within seconds, cancels there as far as anything can.
 """
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 
 from bench.analysis import checks
-from bench.analysis.records import Caveat, Severity
+from bench.analysis.setup_records import Caveat, Severity
 from bench.analysis.stats import Interval, t_quantile
 from bench.micro.predictions import Price
 from bench.plan.records import SCHEMA
@@ -136,9 +136,9 @@ def summarise(
         readings: of all operations.
         sentences: what operations do, by name; figures come in their order.
     """
-    said = sentences or {}
-    places = {name: place for place, name in enumerate(said)}
-    found = timings(readings, instructions=run.instructions)
+    known = sentences or {}
+    places = {name: place for place, name in enumerate(known)}
+    figures = timings(readings, instructions=run.instructions)
     caveats = [
         Caveat(
             code="proof",
@@ -173,8 +173,8 @@ def summarise(
         run=run,
         reference_s=reference_s(readings),
         timings=tuple(
-            replace(timing, sentence=said.get(timing.name, ""))
-            for timing in sorted(found, key=lambda timing: places.get(timing.name, len(places)))
+            replace(timing, sentence=known.get(timing.name, ""))
+            for timing in sorted(figures, key=lambda timing: places.get(timing.name, len(places)))
         ),
         caveats=tuple(caveats),
     )
@@ -196,10 +196,10 @@ def timings(
         ratios = [value / at for value, at in zip(reading.values_s, reading.references_s, strict=True)]
         by_name[reading.name][reading.round].append(math.log(statistics.median(ratios)))
     counted = instructions or {}
-    found = []
+    figures = []
     for name, rounds in by_name.items():
         ratio = _interval([statistics.fmean(logs) for logs in rounds.values()], confidence)
-        found.append(
+        figures.append(
             Timing(
                 name=name,
                 cpu_s=ratio.times(base_s),
@@ -208,7 +208,7 @@ def timings(
                 instructions=counted.get(name),
             )
         )
-    return tuple(found)
+    return tuple(figures)
 
 
 def _interval(logs: Sequence[float], confidence: float) -> Interval:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from bench.app.setups import DEFAULT, QUICK
 from bench.plan.records import Plan, Stretch
@@ -18,6 +19,9 @@ BLOCK_S = 4.0
 """About the length of a block: long against a turn, short against the machine's moods."""
 
 
+BudgetName: TypeAlias = Literal["smoke", "quick", "default", "long"]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
     """How a run spends its time; own seconds are those of one instance in one epoch.
@@ -32,7 +36,7 @@ class Budget:
         spare: blocks of each load that may be repeated.
     """
 
-    name: str
+    name: BudgetName
     setups: tuple[str, ...]
     epochs: int
     light_s: float
@@ -41,7 +45,7 @@ class Budget:
     spare: int
 
 
-BUDGETS = {
+BUDGETS: dict[BudgetName, Budget] = {
     budget.name: budget
     for budget in (
         Budget(name="smoke", setups=QUICK, epochs=2, light_s=0.8, busy_s=0.4, warm_up_s=0.4, spare=0),

@@ -12,39 +12,39 @@ ABOUT = (
 )
 
 
-def report(found: Accuracy, *more: Section) -> Document:
+def report(accuracy: Accuracy, *more: Section) -> Document:
     """The harness's data sheet.
 
     Args:
-        found: what the accuracy measurement found.
+        accuracy: what the measurement found.
         more: what else a report ends with.
     """
     return document(
         "What this harness can be believed",
-        [target_table(found)],
+        [target_table(accuracy)],
         section(
             "Known costs, recovered",
-            chart(found),
-            weight_table(found),
-            *lines(found),
+            chart(accuracy),
+            weight_table(accuracy),
+            *lines(accuracy),
             ABOUT,
         ),
         *more,
     )
 
 
-def target_table(found: Accuracy) -> Table:
+def target_table(accuracy: Accuracy) -> Table:
     """What is asked of the harness, and what it reaches."""
-    asked = targets(found)
+    asked = targets(accuracy)
     return Table(
         heads=("asked", "reached", "found"),
         right=(False, False, False),
-        rows=tuple((each.what, "yes" if each.reached else "NO", each.value) for each in asked),
-        red=frozenset(at for at, each in enumerate(asked) if not each.reached),
+        rows=tuple((target.what, "yes" if target.reached else "NO", target.value) for target in asked),
+        red=frozenset(at for at, target in enumerate(asked) if not target.reached),
     )
 
 
-def weight_table(found: Accuracy) -> Table:
+def weight_table(accuracy: Accuracy) -> Table:
     """Each known cost: true against recovered."""
     return Table(
         heads=(
@@ -62,46 +62,46 @@ def weight_table(found: Accuracy) -> Table:
                 _of(weight.detected),
                 f"[{weight.detected.low * 100:.0f}, {weight.detected.high * 100:.0f}]",
             )
-            for weight in found.weights
+            for weight in accuracy.weights
         ),
     )  # fmt: skip
 
 
-def _of(found: Rate) -> str:
-    return f"{found.count} of {found.trials}"
+def _of(accuracy: Rate) -> str:
+    return f"{accuracy.count} of {accuracy.trials}"
 
 
-def lines(found: Accuracy) -> tuple[str, ...]:
+def lines(accuracy: Accuracy) -> tuple[str, ...]:
     """What else there is to say, a sentence each."""
     smallest = (
         "No weight was found in 80 % of the runs."
-        if found.smallest is None
-        else f"Smallest cost found in 80 % of the runs: {found.smallest * 100:.1f} % of a request "
-        f"(interpolated); the runs themselves say {found.mde * 100:.1f} % (median MDE)."
+        if accuracy.smallest is None
+        else f"Smallest cost found in 80 % of the runs: {accuracy.smallest * 100:.1f} % of a request "
+        f"(interpolated); the runs themselves say {accuracy.mde * 100:.1f} % (median MDE)."
     )
-    said = [
+    sentences = [
         (
-            f"{found.trials} runs of {found.measuring_s:g} s of load over {len(found.weights) + 2} "
-            f"instances, fresh processes in each; {found.spoiled} of them invalid by a check, and counted "
+            f"{accuracy.trials} runs of {accuracy.measuring_s:g} s of load over {len(accuracy.weights) + 2} "
+            f"instances, fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted "
             "here all the same."
         ),
         smallest,
     ]
-    if found.error is not None and found.sequential_error is not None:
-        said.append(
-            f"Error of an overhead (rms): {found.error * 100:.2f} % in turns, "
-            f"{found.sequential_error * 100:.2f} % one after the other, same instances, same number of "
+    if accuracy.error is not None and accuracy.sequential_error is not None:
+        sentences.append(
+            f"Error of an overhead (rms): {accuracy.error * 100:.2f} % in turns, "
+            f"{accuracy.sequential_error * 100:.2f} % one after the other, same instances, same number of "
             "requests, same time."
         )
-    return tuple(said)
+    return tuple(sentences)
 
 
-def chart(found: Accuracy) -> Chart:
+def chart(accuracy: Accuracy) -> Chart:
     """Recovered against true, every trial a point; those of one weight side by side."""
     in_turns, sequential = "in turns (this harness)", "one after the other"
     rows: vega.Rows = []
-    for weighing in found.weighings:
-        place = ((weighing.trial + 0.5) / max(found.trials, 1) - 0.5) * 0.6
+    for weighing in accuracy.weighings:
+        place = ((weighing.trial + 0.5) / max(accuracy.trials, 1) - 0.5) * 0.6
         values = {in_turns: weighing.found, sequential: weighing.sequential}
         rows += [
             {"true": weighing.true * 100 + place, "found": value * 100, "how": how}

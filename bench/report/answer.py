@@ -1,6 +1,7 @@
 """The answer: what tracing costs, in five lines."""
 
-from bench.analysis.records import SetupSummary, Severity, Summary
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import SetupSummary, Severity
 from bench.app.records import CHECKS
 from bench.report.tables import main_cost
 from bench.report.words import duration, percent, plural

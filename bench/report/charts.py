@@ -1,6 +1,7 @@
 """The charts of a run."""
 
-from bench.analysis.records import Cost, Layer, SetupSummary, Summary
+from bench.analysis.records import Layer, Summary
+from bench.analysis.setup_records import Cost, SetupSummary
 from bench.report import vega, words
 from bench.report.document import Chart
 from bench.report.tables import main_cost, ordered
@@ -44,7 +45,7 @@ def overhead(summary: Summary) -> Chart | None:
         vega.interval("low", "high", y, colour),
         {
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
-            "encoding": {"x": x, "y": y, "color": colour, "tooltip": vega.said("figure")},
+            "encoding": {"x": x, "y": y, "color": colour, "tooltip": vega.tooltip("figure")},
         },
         vega.arrow(x, y, colour),
         {
@@ -110,16 +111,19 @@ def throughput(summary: Summary) -> Chart | None:
         {
             "set-up": setup.name,
             "kind": kind,
-            "%": found.ratio * 100,
-            "low": found.low * 100,
-            "high": found.high * 100,
-            "figure": f"{setup.name}, {kind}: {found.per_s or 0:.1f}/s, {words.percent(found.ratio)} % "
-            f"{words.interval(found.low, found.high)}",
+            "%": throughput.ratio * 100,
+            "low": throughput.low * 100,
+            "high": throughput.high * 100,
+            "figure": f"{setup.name}, {kind}: {throughput.per_s or 0:.1f}/s, "
+            f"{words.percent(throughput.ratio)} % {words.interval(throughput.low, throughput.high)}",
         }
         for setup in ordered(summary)
         if not setup.invalid
-        for kind, found in (("busy", setup.throughput), ("under the latency limit", setup.highest_rate))
-        if found and found.ratio is not None and found.low is not None and found.high is not None
+        for kind, throughput in (("busy", setup.throughput), ("under the latency limit", setup.highest_rate))
+        if throughput
+        and throughput.ratio is not None
+        and throughput.low is not None
+        and throughput.high is not None
     ]
     return _dots(rows, "change of throughput, %", "Throughput against the baseline, with 95 % intervals")
 
@@ -144,7 +148,13 @@ def _dots(rows: vega.Rows, axis: str, title: str) -> Chart | None:
         vega.interval("low", "high", y, colour, offset),
         {
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
-            "encoding": {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": vega.said("figure")},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "yOffset": offset,
+                "color": colour,
+                "tooltip": vega.tooltip("figure"),
+            },
         },
         vega.arrow(x, y, colour, offset),
     ]
@@ -177,7 +187,7 @@ def waterfall(layers: tuple[Layer, ...]) -> Chart:
         vega.zero(),
         {
             "mark": {"type": "bar", "height": 12, "color": vega.SERIES[0]},
-            "encoding": {"x": x, "x2": {"field": "end"}, "y": y, "tooltip": vega.said("figure")},
+            "encoding": {"x": x, "x2": {"field": "end"}, "y": y, "tooltip": vega.tooltip("figure")},
         },
         {
             "mark": {"type": "rule", "color": vega.INK},

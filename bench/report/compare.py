@@ -16,50 +16,54 @@ ABOUT = (
 )
 
 
-def report(found: Sequence[Comparison]) -> Document:
+def report(comparisons: Sequence[Comparison]) -> Document:
     """The report of one comparison, or of several with the same first result."""
-    first = found[0]
-    names = ", ".join(f"`{comparison.after}`" for comparison in found)
+    first = comparisons[0]
+    names = ", ".join(f"`{comparison.after}`" for comparison in comparisons)
     return document(
-        f"What changed: {first.before} against {', '.join(comparison.after for comparison in found)}",
-        [f"Before: `{first.before}`. After: {names}.", *(headline(comparison) for comparison in found)],
-        *(part for comparison in found for part in _sections(comparison, alone=len(found) == 1)),
+        f"What changed: {first.before} against {', '.join(comparison.after for comparison in comparisons)}",
+        [f"Before: `{first.before}`. After: {names}.", *(headline(comparison) for comparison in comparisons)],
+        *(part for comparison in comparisons for part in _sections(comparison, alone=len(comparisons) == 1)),
     )
 
 
-def headline(found: Comparison) -> Text:
+def headline(comparison: Comparison) -> Text:
     """Whether the two can be compared, and what changed, in one sentence."""
-    decisive = [each.what for each in found.differences if each.decisive and each.setup is None]
+    decisive = [
+        difference.what
+        for difference in comparison.differences
+        if difference.decisive and difference.setup is None
+    ]
     if decisive:
-        text = f"INCOMPARABLE: {found.after} differs from {found.before} in {', '.join(decisive)}."
+        text = f"INCOMPARABLE: {comparison.after} differs from {comparison.before} in {', '.join(decisive)}."
         return Text(text=text, red=True)
     changed = [
         f"{change.setup} ({change.figure} {percent(change.ratio)} %)"
-        for change in found.changes
+        for change in comparison.changes
         if change.verdict.startswith("change")
     ]
-    invalid = sorted({change.setup for change in found.changes if change.invalid})
+    invalid = sorted({change.setup for change in comparison.changes if change.invalid})
     text = f"changed: {', '.join(changed)}" if changed else "nothing has changed as far as can be told"
     if invalid:
         text += f"; without a verdict: {', '.join(invalid)}"
-    return Text(text=f"{found.before} to {found.after}: {text}.", red=bool(invalid))
+    return Text(text=f"{comparison.before} to {comparison.after}: {text}.", red=bool(invalid))
 
 
-def _sections(found: Comparison, *, alone: bool) -> list[Section]:
-    to = "" if alone else f", {found.before} to {found.after}"
-    missing = f"In one of them only: {', '.join(found.missing)}." if found.missing else None
+def _sections(comparison: Comparison, *, alone: bool) -> list[Section]:
+    to = "" if alone else f", {comparison.before} to {comparison.after}"
+    missing = f"In one of them only: {', '.join(comparison.missing)}." if comparison.missing else None
     return [
         section(
             f"What is not the same{to}",
-            difference_table(found.differences)
-            if found.differences
+            difference_table(comparison.differences)
+            if comparison.differences
             else "Nothing: machine, packages and plan are alike.",
         ),
         section(
             f"Changes{to}",
-            changes_chart(found),
-            change_table(found) if found.changes else None,
-            ABOUT if found.changes else None,
+            changes_chart(comparison),
+            change_table(comparison) if comparison.changes else None,
+            ABOUT if comparison.changes else None,
             missing,
         ),
     ]
@@ -71,14 +75,20 @@ def difference_table(differences: Sequence[Difference]) -> Table:
         heads=("where", "what", "before", "after", "comparable"),
         right=(False,) * 5,
         rows=tuple(
-            (each.area, each.what, each.before, each.after, "NO" if each.decisive else "yes")
-            for each in differences
+            (
+                difference.area,
+                difference.what,
+                difference.before,
+                difference.after,
+                "NO" if difference.decisive else "yes",
+            )
+            for difference in differences
         ),
-        red=frozenset(at for at, each in enumerate(differences) if each.decisive),
+        red=frozenset(at for at, difference in enumerate(differences) if difference.decisive),
     )
 
 
-def change_table(found: Comparison) -> Table:
+def change_table(comparison: Comparison) -> Table:
     """Every figure before and after."""
     return Table(
         heads=("set-up", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
@@ -93,13 +103,13 @@ def change_table(found: Comparison) -> Table:
                 interval(change.low, change.high),
                 change.verdict,
             )
-            for change in found.changes
+            for change in comparison.changes
         ),
-        red=frozenset(at for at, change in enumerate(found.changes) if change.invalid),
+        red=frozenset(at for at, change in enumerate(comparison.changes) if change.invalid),
     )
 
 
-def changes_chart(found: Comparison) -> Chart | None:
+def changes_chart(comparison: Comparison) -> Chart | None:
     """The change of every set-up's CPU at light load; None without one."""
     rows: vega.Rows = [
         {
@@ -111,7 +121,7 @@ def changes_chart(found: Comparison) -> Chart | None:
             "figure": f"{change.setup}, {change.figure}: {percent(change.ratio)} % "
             f"{interval(change.low, change.high)}",
         }
-        for change in found.changes
+        for change in comparison.changes
         if change.figure in {"light CPU", "throughput", "p50"}
     ]
     if not rows:
@@ -127,7 +137,13 @@ def changes_chart(found: Comparison) -> Chart | None:
         vega.interval("low", "high", y, colour, offset),
         {
             "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
-            "encoding": {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": vega.said("figure")},
+            "encoding": {
+                "x": x,
+                "y": y,
+                "yOffset": offset,
+                "color": colour,
+                "tooltip": vega.tooltip("figure"),
+            },
         },
     ]
     return vega.chart("Changes with 95 % intervals", rows, layers, (len(names), vega.ROW + 14))

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.analysis.records import Caveat
+from bench.analysis.setup_records import Caveat
 from bench.report.words import Table
 
 

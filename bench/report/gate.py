@@ -31,8 +31,8 @@ def report(gate: Gate, sure: str) -> Document:
 
 def headline(gate: Gate) -> str:
     """The outcome in one sentence."""
-    worst = [each for each in gate.judgements if each.outcome is gate.outcome]
-    return f"{gate.outcome}: {'; '.join(f'{each.setup}: {each.why}' for each in worst)}."
+    worst = [judgement for judgement in gate.judgements if judgement.outcome is gate.outcome]
+    return f"{gate.outcome}: {'; '.join(f'{judgement.setup}: {judgement.why}' for judgement in worst)}."
 
 
 def table(gate: Gate) -> Table:
@@ -42,30 +42,32 @@ def table(gate: Gate) -> Table:
         right=(False, True, True, True, False, False),
         rows=tuple(
             (
-                each.setup,
-                percent(each.threshold, sign=False),
-                percent(each.ratio),
-                _ends(each),
-                each.outcome.value,
-                each.why,
+                judgement.setup,
+                percent(judgement.threshold, sign=False),
+                percent(judgement.ratio),
+                _ends(judgement),
+                judgement.outcome.value,
+                judgement.why,
             )
-            for each in gate.judgements
+            for judgement in gate.judgements
         ),
         red=frozenset(
-            at for at, each in enumerate(gate.judgements) if each.outcome in {Outcome.FAIL, Outcome.INVALID}
+            at
+            for at, judgement in enumerate(gate.judgements)
+            if judgement.outcome in {Outcome.FAIL, Outcome.INVALID}
         ),
     )
 
 
-def _ends(each: Judgement) -> str:
-    return ABSENT if each.low is None else f"[{percent(each.low)}, {percent(each.high)}]"
+def _ends(judgement: Judgement) -> str:
+    return ABSENT if judgement.low is None else f"[{percent(judgement.low)}, {percent(judgement.high)}]"
 
 
-def false_alarms(found: Accuracy | None, machine: Machine | None) -> str:
+def false_alarms(accuracy: Accuracy | None, machine: Machine | None) -> str:
     """How often this harness sees what is not there, as measured."""
-    if found is None:
+    if accuracy is None:
         return "How often it raises a false alarm is not known: `tracing-overhead accuracy` finds out."
-    rate = found.false_verdicts
+    rate = accuracy.false_verdicts
     where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
         f"False alarms: {rate.count} of {rate.trials} single comparisons of identical set-ups "
@@ -75,7 +77,9 @@ def false_alarms(found: Accuracy | None, machine: Machine | None) -> str:
 
 def junit(gate: Gate) -> bytes:
     """The outcome in JUnit's XML: a test case for every threshold; inconclusive ones are skipped."""
-    count = {outcome: sum(each.outcome is outcome for each in gate.judgements) for outcome in Outcome}
+    count = {
+        outcome: sum(judgement.outcome is outcome for judgement in gate.judgements) for outcome in Outcome
+    }
     suite = ET.Element(
         "testsuite",
         name="tracing overhead",
@@ -85,14 +89,14 @@ def junit(gate: Gate) -> bytes:
         skipped=str(count[Outcome.INCONCLUSIVE]),
     )
     words = {Outcome.FAIL: "failure", Outcome.INVALID: "error", Outcome.INCONCLUSIVE: "skipped"}
-    for each in gate.judgements:
-        case = ET.SubElement(suite, "testcase", classname="overhead", name=each.setup)
-        ends = f"{percent(each.ratio)} % {_ends(each)}"
-        said = f"{ends}, threshold {percent(each.threshold, sign=False)} %: {each.why}"
-        if each.outcome in words:
-            ET.SubElement(case, words[each.outcome], message=said)
+    for judgement in gate.judgements:
+        case = ET.SubElement(suite, "testcase", classname="overhead", name=judgement.setup)
+        ends = f"{percent(judgement.ratio)} % {_ends(judgement)}"
+        text = f"{ends}, threshold {percent(judgement.threshold, sign=False)} %: {judgement.why}"
+        if judgement.outcome in words:
+            ET.SubElement(case, words[judgement.outcome], message=text)
         else:
-            ET.SubElement(case, "system-out").text = said
+            ET.SubElement(case, "system-out").text = text
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

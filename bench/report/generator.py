@@ -6,7 +6,7 @@ from bench.report.words import ABSENT, Table, count, megabytes
 from bench.runner.generator import Generator
 
 
-def generators_table(found: Sequence[Generator]) -> Table:
+def generators_table(generators: Sequence[Generator]) -> Table:
     """What each generator needs."""
     return Table(
         heads=(
@@ -16,14 +16,20 @@ def generators_table(found: Sequence[Generator]) -> Table:
         right=(False, *([True] * 6)),
         rows=tuple(
             (
-                each.name,
-                f"{each.cpu_s * 1e6:.0f}",
-                ABSENT if each.ratio is None else f"{each.ratio:.2f}",
-                ABSENT if each.low is None or each.high is None else f"[{each.low:.2f}, {each.high:.2f}]",
-                count(round(each.per_s)),
-                ABSENT if each.held_per_s is None else count(round(each.held_per_s)),
-                megabytes(each.memory_bytes),
+                generator.name,
+                f"{generator.cpu_s * 1e6:.0f}",
+                ABSENT if generator.ratio is None else f"{generator.ratio:.2f}",
+                _interval(generator),
+                count(round(generator.per_s)),
+                ABSENT if generator.held_per_s is None else count(round(generator.held_per_s)),
+                megabytes(generator.memory_bytes),
             )
-            for each in found
+            for generator in generators
         ),
     )  # fmt: skip
+
+
+def _interval(generator: Generator) -> str:
+    if generator.low is None or generator.high is None:
+        return ABSENT
+    return f"[{generator.low:.2f}, {generator.high:.2f}]"

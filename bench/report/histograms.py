@@ -10,7 +10,8 @@ import numpy as np
 from hdrh.histogram import HdrHistogram
 
 from bench.analysis.blocks import stretches
-from bench.plan.records import Kind, Raw
+from bench.plan.readings import Raw
+from bench.plan.records import Kind
 from bench.plan.schedule import is_saturated
 
 FOLDER = "hgrm"

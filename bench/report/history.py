@@ -15,20 +15,20 @@ ABOUT = (
 )
 
 
-def report(found: History) -> Document:
+def report(history: History) -> Document:
     """All results of a folder."""
-    total = sum(group.results for group in found.groups)
-    skipped = tuple(f"`{name}`: {why}" for name, why in found.skipped.items())
+    total = sum(group.results for group in history.groups)
+    skipped = tuple(f"`{name}`: {why}" for name, why in history.skipped.items())
     return document(
         "Tracing overhead over time",
         [
-            f"{total} runs in {len(found.groups)} groups of what can be compared. {ABOUT}"
+            f"{total} runs in {len(history.groups)} groups of what can be compared. {ABOUT}"
             if total
             else "No runs."
         ],
-        *(part for group in found.groups for part in _sections(group)),
+        *(part for group in history.groups for part in _sections(group)),
         section("Could not be read", Items(items=skipped) if skipped else None),
-        section("Other results", ", ".join(f"`{name}`" for name in found.others) or None),
+        section("Other results", ", ".join(f"`{name}`" for name in history.others) or None),
     )
 
 
@@ -41,13 +41,13 @@ def _sections(group: Group) -> list[Section]:
 
 
 def _changes(group: Group) -> str:
-    found = [
+    changes = [
         f"`{trend.setup}` {percent(point.change[0])} % at `{point.result}`"
         for trend in group.trends
         for point in trend.points
         if point.change
     ]
-    return f"Changes that the intervals support: {'; '.join(found) or 'none'}."
+    return f"Changes that the intervals support: {'; '.join(changes) or 'none'}."
 
 
 def table(trend: Trend) -> Table:
@@ -113,10 +113,10 @@ def trend_chart(group: Group) -> Chart | None:
         {"transform": valid, "mark": {"type": "line", "color": vega.SERIES[0]}, "encoding": {"x": x, "y": y}},
         {"transform": [{"filter": "datum.changed"}],
          "mark": {"type": "point", "filled": True, "size": 60, "opacity": 1, "color": vega.SERIES[1]},
-         "encoding": {"x": x, "y": y, "tooltip": vega.said("figure")}},
+         "encoding": {"x": x, "y": y, "tooltip": vega.tooltip("figure")}},
         {"transform": [{"filter": "datum.invalid"}],
          "mark": {"type": "point", "shape": "cross", "size": 40, "opacity": 1, "color": vega.RED},
-         "encoding": {"x": x, "y": y, "tooltip": vega.said("figure")}},
+         "encoding": {"x": x, "y": y, "tooltip": vega.tooltip("figure")}},
     ]  # fmt: skip
     head = {"title": None, "labelAngle": 0, "labelAlign": "left", "labelPadding": 8}
     spec: vega.Spec = {

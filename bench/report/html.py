@@ -1,7 +1,7 @@
 """A report as one page that opens anywhere: no script, no request, charts as SVG inside.
 
-Rule 1: whatever a name or a sentence holds is text: everything is escaped, nothing is trusted.
-Rule 2: colours are names that the page's style gives a value, one for light, one for the dark.
+Whatever a name or a sentence holds is text: everything is escaped, nothing is trusted.
+Colours are names that the page's style gives a value, one for light, one for the dark.
 """
 
 import re

@@ -1,6 +1,7 @@
 """The tables of a run."""
 
-from bench.analysis.records import CollectorSummary, Cost, Layer, SetupSummary, Summary
+from bench.analysis.records import CollectorSummary, Layer, Summary
+from bench.analysis.setup_records import Cost, SetupSummary
 from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (
@@ -145,11 +146,11 @@ def throughput_table(summary: Summary) -> Table:
     rows = []
     for setup in setups:
         cells = [setup.name]
-        for found in (setup.throughput, *([setup.highest_rate] if searched else [])):
+        for throughput in (setup.throughput, *([setup.highest_rate] if searched else [])):
             cells += [
-                ABSENT if found is None or found.per_s is None else f"{found.per_s:.1f}",
-                percent(found.ratio if found else None),
-                interval(found.low, found.high) if found else ABSENT,
+                ABSENT if throughput is None or throughput.per_s is None else f"{throughput.per_s:.1f}",
+                percent(throughput.ratio if throughput else None),
+                interval(throughput.low, throughput.high) if throughput else ABSENT,
             ]
         rows.append(tuple(cells))
     limit = f"{summary.plan.latency_limit_s * 1e3:g} ms"
@@ -253,21 +254,21 @@ def layer_table(layers: tuple[Layer, ...]) -> Table:
     )
 
 
-def collector_table(found: CollectorSummary) -> Table:
+def collector_table(collector: CollectorSummary) -> Table:
     """What a collector between application and sink needed."""
-    ends = (found.cpu_per_span_low_s, found.cpu_per_span_high_s)
+    ends = (collector.cpu_per_span_low_s, collector.cpu_per_span_high_s)
     low, high = (ABSENT if end is None else f"{end * 1e6:.1f}" for end in ends)
-    cost = ABSENT if found.cpu_per_span_s is None else f"{found.cpu_per_span_s * 1e6:.1f}"
+    cost = ABSENT if collector.cpu_per_span_s is None else f"{collector.cpu_per_span_s * 1e6:.1f}"
     return Table(
         heads=("collector", "spans", "CPU us per span", "95 % interval", "PSS MB"),
         right=(LEFT, RIGHT, RIGHT, RIGHT, RIGHT),
         rows=(
             (
-                found.name,
-                count(found.spans),
+                collector.name,
+                count(collector.spans),
                 cost,
                 ABSENT if None in ends else f"[{low}, {high}]",
-                megabytes(found.pss_bytes),
+                megabytes(collector.pss_bytes),
             ),
         ),
     )

@@ -8,7 +8,8 @@ from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bench.analysis.records import Caveat, Severity, Summary
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import Caveat, Severity
 from bench.report import tables
 from bench.report.answer import answer
 from bench.report.run import cost_model_line, load_line

@@ -1,8 +1,8 @@
 """What charts have in common, in Vega-Lite's language: every mark says its figures.
 
-Rule 1: zero is on every axis of a cost; what does not fit is cut at the edge, and says so.
-Rule 2: an interval is drawn wherever there is one.
-Rule 3: a colour is a name (`var(--...)`), so that the same chart is read in the dark and on paper.
+Zero is on every axis of a cost; what does not fit is cut at the edge, and says so.
+An interval is drawn wherever there is one.
+A colour is a name (`var(--...)`), so that the same chart is read in the dark and on paper.
 """
 
 from collections.abc import Mapping, Sequence
@@ -120,7 +120,7 @@ def interval(low: str, high: str, y: Spec, colour: Spec, offset: Spec | None = N
 
 def arrow(x: Spec, y: Spec, colour: Spec, offset: Spec | None = None) -> Spec:
     """An arrow at the edge, for what is cut there."""
-    encoding: dict[str, object] = {"x": x, "y": y, "color": colour, "tooltip": said("figure")}
+    encoding: dict[str, object] = {"x": x, "y": y, "color": colour, "tooltip": tooltip("figure")}
     if offset:
         encoding["yOffset"] = offset
     mark = {"type": "point", "shape": "triangle-right", "filled": True, "size": 90, "opacity": 1}
@@ -146,7 +146,7 @@ def zero() -> Spec:
     return {"mark": {"type": "rule", "color": MUTED}, "encoding": {"x": {"datum": 0, "type": "quantitative"}}}
 
 
-def said(field: str) -> Spec:
+def tooltip(field: str) -> Spec:
     """What a reader who points at a mark, or listens, is told."""
     return {"field": field, "type": "nominal"}
 

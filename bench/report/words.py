@@ -6,7 +6,7 @@ Microseconds below ten milliseconds, milliseconds above; no decimals that the in
 import re
 from dataclasses import dataclass
 
-from bench.analysis.records import Caveat
+from bench.analysis.setup_records import Caveat
 
 ABSENT = "-"
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.analysis.records import Change, Cost, SetupSummary, Summary, Throughput
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import Change, Cost, SetupSummary, Throughput
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import verdict
 from bench.app.records import CONTROL, TWIN
@@ -70,7 +71,7 @@ class Comparison:
     @property
     def valid(self) -> bool:
         """True if every verdict counts."""
-        decisive = any(each.decisive and each.setup is None for each in self.differences)
+        decisive = any(difference.decisive and difference.setup is None for difference in self.differences)
         return not decisive and not any(change.invalid for change in self.changes)
 
 
@@ -82,9 +83,20 @@ def compare(before: RunSide, after: RunSide, results: int = 1) -> Comparison:
         after: the second.
         results: how many are compared with the first; verdicts hold for all of them at once.
     """
-    found = tuple(differences(before, after))
-    whole = next((each.what for each in found if each.decisive and each.setup is None), None)
-    reasons = {each.setup: each.what for each in found if each.decisive and each.setup is not None}
+    all_differences = tuple(differences(before, after))
+    whole = next(
+        (
+            difference.what
+            for difference in all_differences
+            if difference.decisive and difference.setup is None
+        ),
+        None,
+    )
+    reasons = {
+        difference.setup: difference.what
+        for difference in all_differences
+        if difference.decisive and difference.setup is not None
+    }
     sides = [_setups(side.summary) for side in (before, after)]
     both = [name for name in sides[0] if name in sides[1]]
     widening = math.fsum(bias(side.summary) for side in (before, after))
@@ -99,7 +111,7 @@ def compare(before: RunSide, after: RunSide, results: int = 1) -> Comparison:
     return Comparison(
         before=before.name,
         after=after.name,
-        differences=found,
+        differences=all_differences,
         changes=tuple(changes),
         missing=tuple(sorted(set(sides[0]) ^ set(sides[1]))),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from bench.analysis.records import Summary
 from bench.analysis.summary import Predict, summarise
 from bench.errors import ResultsError
-from bench.plan.records import Raw
+from bench.plan.readings import Raw
 from bench.results import manifest
 from bench.results.manifest import Fault
 from bench.results.redact import redacted

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.analysis.records import SetupSummary, Severity, Summary
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import SetupSummary, Severity
 from bench.plan.records import SCHEMA
 
 

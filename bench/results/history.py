@@ -146,18 +146,18 @@ class History:
     others: tuple[str, ...]
 
 
-def history(found: Sequence[Past], skipped: Mapping[str, str], others: Sequence[str]) -> History:
+def history(runs: Sequence[Past], skipped: Mapping[str, str], others: Sequence[str]) -> History:
     """Results in groups of what can be compared, in the order of time.
 
     Args:
-        found: every run.
+        runs: every run.
         skipped: folders that could not be read, with the reason.
         others: folders with results of another kind.
     """
     groups: defaultdict[tuple[str, ...], list[Past]] = defaultdict(list)
-    for each in sorted(found, key=lambda each: (each.machine.started, each.name)):
-        groups[_key(each)].append(each)
-    made = [_group(key, each) for key, each in groups.items()]
+    for run in sorted(runs, key=lambda run: (run.machine.started, run.name)):
+        groups[_key(run)].append(run)
+    made = [_group(key, members) for key, members in groups.items()]
     return History(
         groups=tuple(sorted(made, key=lambda group: -group.results)),
         skipped=dict(skipped),
@@ -165,9 +165,9 @@ def history(found: Sequence[Past], skipped: Mapping[str, str], others: Sequence[
     )
 
 
-def _key(found: Past) -> tuple[str, ...]:
+def _key(past_run: Past) -> tuple[str, ...]:
     """What has to be alike for two results to be compared; the words of a group."""
-    machine, plan = found.machine, found.run.plan
+    machine, plan = past_run.machine, past_run.run.plan
     return (
         f"{plan.app.name} on {machine.cpu}, {machine.cpus_usable} CPUs usable",
         "application pinned" if plan.services_cpus else "not pinned",
@@ -184,9 +184,9 @@ def _environment(plan: Plan) -> tuple[str, ...]:
     return tuple(f"{name}={value}" for name, value in sorted(env.items()))
 
 
-def _group(key: tuple[str, ...], mine: Sequence[Past]) -> Group:
+def _group(key: tuple[str, ...], members: Sequence[Past]) -> Group:
     rows: defaultdict[tuple[str, str], list[tuple[Past, PastSetup]]] = defaultdict(list)
-    for result in mine:
+    for result in members:
         envs = {
             setup.name: (setup.tracing, setup.spans, sorted(setup.env.items()))
             for setup in result.run.plan.setups
@@ -197,18 +197,18 @@ def _group(key: tuple[str, ...], mine: Sequence[Past]) -> Group:
                 rows[setup.name, str(envs.get(setup.name))].append((result, setup))
     return Group(
         what=", ".join(key),
-        results=len(mine),
+        results=len(members),
         trends=tuple(
-            Trend(setup=name, points=_points(each, len(rows) * max(len(mine) - 1, 1)))
-            for (name, _), each in rows.items()
+            Trend(setup=name, points=_points(results, len(rows) * max(len(members) - 1, 1)))
+            for (name, _), results in rows.items()
         ),
     )
 
 
-def _points(mine: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Point, ...]:
-    changes = _changes(mine, family)
+def _points(results: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Point, ...]:
+    changes = _changes(results, family)
     points, before = [], None
-    for at, (result, setup) in enumerate(mine):
+    for at, (result, setup) in enumerate(results):
         overhead = setup.overhead
         if overhead is None:
             continue
@@ -239,7 +239,7 @@ class _Level:
 
     def joined(self, other: "_Level") -> "_Level":
         """The two together, each weighing as much as it is sure."""
-        weights = [1 / max(each.variance, TINY) for each in (self, other)]
+        weights = [1 / max(level.variance, TINY) for level in (self, other)]
         return _Level(
             log=(weights[0] * self.log + weights[1] * other.log) / sum(weights),
             variance=1 / sum(weights),
@@ -248,16 +248,16 @@ class _Level:
         )
 
 
-def _changes(mine: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, tuple[float, float, float]]:
+def _changes(results: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, tuple[float, float, float]]:
     """The results that differ from the level since the last change, by more than their intervals.
 
     Against a level and not against the neighbour, so that a slow drift is found, too. Runs share
     nothing, so the squares of their standard errors add up, with Welch's degrees of freedom; the
     quantile is Bonferroni's for all results of all trends. What twins differ by widens it.
     """
-    found: dict[int, tuple[float, float, float]] = {}
+    changes: dict[int, tuple[float, float, float]] = {}
     level: _Level | None = None
-    for at, (result, setup) in enumerate(mine):
+    for at, (result, setup) in enumerate(results):
         overhead = setup.overhead
         if overhead is None or setup.invalid:
             continue
@@ -277,15 +277,15 @@ def _changes(mine: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, t
         half = quantile * math.sqrt(total) + now.bias + level.bias
         step = now.log - level.log
         if abs(step) > half:
-            found[at] = (math.expm1(step), math.expm1(step - half), math.expm1(step + half))
+            changes[at] = (math.expm1(step), math.expm1(step - half), math.expm1(step + half))
             level = now
         else:
             level = level.joined(now)
-    return found
+    return changes
 
 
 def _bias(run: PastRun) -> float:
-    twin = next((each.overhead for each in run.setups if each.name == TWIN), None)
+    twin = next((setup.overhead for setup in run.setups if setup.name == TWIN), None)
     return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio or 0.0))
 
 
@@ -320,22 +320,22 @@ def past(folder: Path) -> History:
         raise ResultsError(
             f"{folder} is not a folder", "name one that holds results folders, such as results/"
         )
-    found: list[Past] = []
+    runs: list[Past] = []
     skipped: dict[str, str] = {}
     others: list[str] = []
     for path in sorted(path for path in folder.iterdir() if path.is_dir()):
         try:
             if (path / SUMMARY).exists() or (path / PLAN).exists():
-                found.append(_past(path))
+                runs.append(_past(path))
             else:
                 others.append(path.name)
         except ResultsError as error:
             skipped[path.name] = f"{error} ({error.hint})"
-    if not found and not skipped:
+    if not runs and not skipped:
         raise ResultsError(
             f"{folder} holds no runs", "name the folder that holds results folders, such as results/"
         )
-    return history(found, skipped, others)
+    return history(runs, skipped, others)
 
 
 def _past(path: Path) -> Past:

@@ -18,7 +18,8 @@ import msgspec
 
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
-from bench.plan.records import SCHEMA, Ending, Plan, Raw, Reading, Row
+from bench.plan.readings import Ending, Raw, Reading, Row
+from bench.plan.records import SCHEMA, Plan
 from bench.sink.messages import TraceSpan
 
 T = TypeVar("T")

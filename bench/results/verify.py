@@ -13,7 +13,8 @@ import msgspec
 
 from bench.analysis.summary import Predict
 from bench.errors import ResultsError
-from bench.plan.records import UNSENT, Kind, Open, Raw, Reading
+from bench.plan.readings import UNSENT, Raw, Reading
+from bench.plan.records import Kind, Open
 from bench.plan.schedule import schedule, step_of
 from bench.results import manifest
 from bench.results.folder import SUMMARY, read_run, require_run

@@ -14,7 +14,8 @@ from bench.analysis.own_time import requests_of
 from bench.app.records import BASELINE, TWIN, App
 from bench.errors import MeasurementError
 from bench.plan.budget import stretch
-from bench.plan.records import Arrival, Kind, Open, Plan, Reading, Row, Step, Stretch, Turn
+from bench.plan.readings import Reading, Row
+from bench.plan.records import Arrival, Kind, Open, Plan, Step, Stretch, Turn
 from bench.plan.schedule import SWITCH_NS
 from bench.runner.run import Bench, NoLog, Progress, Run, carry_out
 from bench.sink.messages import TraceSpan

@@ -23,7 +23,8 @@ import psutil
 from bench.analysis import stats
 from bench.app.records import Request
 from bench.errors import MeasurementError, ServiceError
-from bench.plan.records import Arrival, Row
+from bench.plan.readings import Row
+from bench.plan.records import Arrival
 from bench.runner.run import Progress
 from bench.testbed.echo import start_echo
 from bench.testbed.instance import memory_of
@@ -117,7 +118,7 @@ def compare(shown: Progress, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...
             }
             if shutil.which("wrk"):
                 turns[WRK] = lambda: _wrk(url)
-            found = _rounds(turns, rounds, shown)
+            readings = _rounds(turns, rounds, shown)
             held = _held(load, url, shown)
         finally:
             if load is not None:
@@ -126,13 +127,13 @@ def compare(shown: Progress, rounds: int = ROUNDS) -> tuple[tuple[Generator, ...
                 child.stop(3.0)
             os.sched_setaffinity(0, before)
     steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
-    return tuple(_summary(name, found, held if name == OURS else None) for name in turns), steal
+    return tuple(_summary(name, readings, held if name == OURS else None) for name in turns), steal
 
 
 def _rounds(
     turns: dict[str, Turn], rounds: int, shown: Progress
 ) -> dict[str, list[tuple[float, float, int]]]:
-    found: dict[str, list[tuple[float, float, int]]] = {name: [] for name in turns}
+    readings: dict[str, list[tuple[float, float, int]]] = {name: [] for name in turns}
     order = list(turns)
     shuffled = random.Random(1)
     for number in range(rounds + 1):
@@ -141,8 +142,8 @@ def _rounds(
             shown.say(f"round {number} of {rounds}: {name}" if number else f"warming up: {name}")
             turn = turns[name]()
             if number:
-                found[name].append(turn)
-    return found
+                readings[name].append(turn)
+    return readings
 
 
 def _ours(load: Load, url: str) -> tuple[float, float, int]:
@@ -197,12 +198,12 @@ def _closed(kind: str, url: str, logs: Path, rate_per_s: float = 0.0) -> tuple[f
             raise child.death()
     finally:
         child.stop(5.0)
-    said = json.loads(line)
-    if said["failed"] or not said["requests"]:
+    answer = json.loads(line)
+    if answer["failed"] or not answer["requests"]:
         raise MeasurementError(
-            f"{said['failed']} requests of {kind} users failed", "is the machine overloaded?"
+            f"{answer['failed']} requests of {kind} users failed", "is the machine overloaded?"
         )
-    return said["cpu_s"] / said["requests"], said["requests"] / said["length_s"], said["pss_bytes"]
+    return answer["cpu_s"] / answer["requests"], answer["requests"] / answer["length_s"], answer["pss_bytes"]
 
 
 def _wrk(url: str) -> tuple[float, float, int]:
@@ -240,20 +241,20 @@ def _lag_p99_s(load: Load, url: str, rate_per_s: float) -> float:
     return float(np.quantile([(row.sent_ns - row.planned_ns) / 1e9 for row in rows], 0.99))
 
 
-def _summary(name: str, found: dict[str, list[tuple[float, float, int]]], held: float | None) -> Generator:
-    mine, fast = found[name], found[FAST]
+def _summary(name: str, readings: dict[str, list[tuple[float, float, int]]], held: float | None) -> Generator:
+    own, fast = readings[name], readings[FAST]
     ratio = low = high = None
-    if name != FAST and len(mine) > 1:
-        logs = np.log([turn[0] / other[0] for turn, other in zip(mine, fast, strict=True)])
+    if name != FAST and len(own) > 1:
+        logs = np.log([turn[0] / other[0] for turn, other in zip(own, fast, strict=True)])
         half = stats.t_quantile(0.975, len(logs) - 1) * float(np.std(logs, ddof=1)) / len(logs) ** 0.5
         ratio, low, high = (float(np.exp(np.mean(logs) + end)) for end in (0.0, -half, half))
     return Generator(
         name=name,
-        cpu_s=float(np.median([turn[0] for turn in mine])),
-        per_s=float(np.median([turn[1] for turn in mine])),
+        cpu_s=float(np.median([turn[0] for turn in own])),
+        per_s=float(np.median([turn[1] for turn in own])),
         ratio=ratio,
         low=low,
         high=high,
-        memory_bytes=max(turn[2] for turn in mine),
+        memory_bytes=max(turn[2] for turn in own),
         held_per_s=held,
     )

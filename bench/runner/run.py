@@ -7,7 +7,8 @@ from typing import Protocol
 from bench.analysis.blocks import closed_loop_rates, is_spoiled
 from bench.analysis.rate_search import RateSearch, searches
 from bench.errors import BenchError, MeasurementError, ResultsError, ServiceError
-from bench.plan.records import Ending, Kind, Plan, Raw, Reading, Row, Step
+from bench.plan.readings import Ending, Raw, Reading, Row
+from bench.plan.records import Kind, Plan, Step
 from bench.plan.schedule import light_rates, schedule, step_of
 from bench.sink.messages import TraceSpan
 from bench.testbed.preflight import shapes_of

@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from bench.plan.records import Account, Shape
+from bench.plan.readings import Account
+from bench.plan.records import Shape
 
 MAX_SHAPES = 64
 """Shapes told at most where they are learned; more of them are no shape."""

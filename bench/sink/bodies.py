@@ -1,6 +1,6 @@
 """Export requests as the sink keeps them, and all that is read from them later.
 
-The only module of the harness that imports OpenTelemetry, and only its message types.
+Of the harness only this module and `otlp_json` import OpenTelemetry, and only its message types.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.sink.accounting import Span, account
 from bench.sink.messages import (
     EPOCH_ATTRIBUTE,
@@ -337,7 +337,17 @@ def _trace_spans(body: Body, traces: Iterable[str] | None = None) -> Iterator[Tr
     message = _message(body)
     if traces is not None and not any(bytes.fromhex(trace) in message for trace in traces):
         return
-    for resource_spans in _request(body).resource_spans:
+    yield from spans_of(_request(body), traces)
+
+
+def spans_of(request: ExportTraceServiceRequest, traces: Iterable[str] | None = None) -> Iterator[TraceSpan]:
+    """An export request's spans.
+
+    Args:
+        request: the message.
+        traces: only spans of these, in hexadecimal; None: of all.
+    """
+    for resource_spans in request.resource_spans:
         setup, service, _ = _attributes(resource_spans.resource)
         for scope_spans in resource_spans.scope_spans:
             for span in scope_spans.spans:

@@ -1,5 +1,5 @@
 """The specification's benchmark, carried out: a process that emits spans, the sink that receives them.
 
-Rule 1: every iteration is a fresh process on a CPU of its own; the receiver has another one.
-Rule 2: the emitter does nothing but emit, so that its CPU time is the SDK's.
+Every iteration is a fresh process on a CPU of its own; the receiver has another one.
+The emitter does nothing but emit, so that its CPU time is the SDK's.
 """

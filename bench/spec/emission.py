@@ -2,8 +2,8 @@
 
 Source: opentelemetry-specification, "Performance Benchmark of OpenTelemetry API" (development).
 
-Rule 1: a span counts when it is at the receiver; what the SDK says of itself does not.
-Rule 2: a rate that cannot be held is no failure of the benchmark: it is the result.
+A span counts when it is at the receiver; what the SDK says of itself does not.
+A rate that cannot be held is no failure of the benchmark: it is the result.
 """
 
 import statistics
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.analysis import checks
-from bench.analysis.records import Caveat, Severity
+from bench.analysis.setup_records import Caveat, Severity
 from bench.analysis.stats import Interval, mean_interval
 from bench.plan.records import SCHEMA
 
@@ -165,10 +165,14 @@ class SpecReport:
 
 def report(iterations: Sequence[Iteration]) -> SpecReport:
     """What follows from some iterations."""
-    iterations = [each for each in iterations if min(each.wall_s, each.creating_s, each.cpu_s) > 0]
-    processors = sorted({each.processor for each in iterations}, reverse=True)
-    flat_out = [each for each in iterations if each.scenario is Scenario.THROUGHPUT]
-    paced = [each for each in iterations if each.scenario is Scenario.RATE]
+    iterations = [
+        iteration
+        for iteration in iterations
+        if min(iteration.wall_s, iteration.creating_s, iteration.cpu_s) > 0
+    ]
+    processors = sorted({iteration.processor for iteration in iterations}, reverse=True)
+    flat_out = [iteration for iteration in iterations if iteration.scenario is Scenario.THROUGHPUT]
+    paced = [iteration for iteration in iterations if iteration.scenario is Scenario.RATE]
     repeats = _complete(iterations)
     return SpecReport(
         protocol=iterations[0].protocol if iterations else "",
@@ -184,40 +188,44 @@ def report(iterations: Sequence[Iteration]) -> SpecReport:
 
 def _complete(iterations: Sequence[Iteration]) -> int:
     """Rounds in which every scenario was measured with every processor."""
-    found = Counter(each.repeat for each in iterations)
-    whole = len({(each.scenario, each.processor) for each in iterations})
-    return sum(count == whole for count in found.values())
+    counts = Counter(iteration.repeat for iteration in iterations)
+    whole = len({(iteration.scenario, iteration.processor) for iteration in iterations})
+    return sum(count == whole for count in counts.values())
 
 
 def _of(iterations: Sequence[Iteration], processor: str) -> list[Iteration]:
-    return [each for each in iterations if each.processor == processor]
+    return [iteration for iteration in iterations if iteration.processor == processor]
 
 
-def _throughput(processor: str, mine: Sequence[Iteration]) -> Throughput:
+def _throughput(processor: str, iterations: Sequence[Iteration]) -> Throughput:
     return Throughput(
         processor=processor,
-        per_s=mean([each.delivered / each.wall_s for each in mine]),
-        per_cpu_s=mean([each.delivered / each.cpu_s for each in mine]),
-        lost=sum(each.lost for each in mine),
+        per_s=mean([iteration.delivered / iteration.wall_s for iteration in iterations]),
+        per_cpu_s=mean([iteration.delivered / iteration.cpu_s for iteration in iterations]),
+        lost=sum(iteration.lost for iteration in iterations),
     )
 
 
-def _at_rate(processor: str, mine: Sequence[Iteration]) -> AtRate:
+def _at_rate(processor: str, iterations: Sequence[Iteration]) -> AtRate:
     return AtRate(
         processor=processor,
-        achieved_per_s=mean([each.achieved_per_s for each in mine]),
-        delivered_per_s=mean([each.delivered / each.wall_s for each in mine]),
+        achieved_per_s=mean([iteration.achieved_per_s for iteration in iterations]),
+        delivered_per_s=mean([iteration.delivered / iteration.wall_s for iteration in iterations]),
         held=all(
-            each.achieved_per_s >= HELD * each.rate_per_s and not each.lost and not each.duplicated
-            for each in mine
+            iteration.achieved_per_s >= HELD * iteration.rate_per_s
+            and not iteration.lost
+            and not iteration.duplicated
+            for iteration in iterations
         ),
-        cpu=mean([each.cpu_s / each.wall_s for each in mine]),
-        cpu_peak=max(each.peak for each in mine),
-        cpu_per_span_s=mean([each.cpu_s / max(each.delivered, 1) for each in mine]),
-        created=sum(each.created for each in mine),
-        delivered=sum(each.delivered for each in mine),
-        growth_bytes=mean([float(each.uss_bytes - each.uss_before_bytes) for each in mine]),
-        uss_peak_bytes=max(each.uss_bytes for each in mine),
+        cpu=mean([iteration.cpu_s / iteration.wall_s for iteration in iterations]),
+        cpu_peak=max(iteration.peak for iteration in iterations),
+        cpu_per_span_s=mean([iteration.cpu_s / max(iteration.delivered, 1) for iteration in iterations]),
+        created=sum(iteration.created for iteration in iterations),
+        delivered=sum(iteration.delivered for iteration in iterations),
+        growth_bytes=mean(
+            [float(iteration.uss_bytes - iteration.uss_before_bytes) for iteration in iterations]
+        ),
+        uss_peak_bytes=max(iteration.uss_bytes for iteration in iterations),
     )
 
 
@@ -228,11 +236,11 @@ def mean(values: Sequence[float], confidence: float = 0.95) -> Interval:
 
 
 def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
-    steal = statistics.fmean([each.steal for each in iterations]) if iterations else 0.0
+    steal = statistics.fmean([iteration.steal for iteration in iterations]) if iterations else 0.0
     # A rate that was not held because the host took the CPU away says nothing of the SDK.
-    found = list(checks.host(steal, 0.0))
-    if not any(each.delivered for each in iterations):
-        found.append(
+    caveats = list(checks.host(steal, 0.0))
+    if not any(iteration.delivered for iteration in iterations):
+        caveats.append(
             Caveat(
                 code="nothing",
                 message="no span was measured, or none arrived",
@@ -241,28 +249,30 @@ def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
             )
         )
     if repeats < REPEATS:
-        found.append(
+        caveats.append(
             Caveat(
                 code="repeats",
                 message=f"{repeats} of the {REPEATS} repeats that the specification asks for",
                 advice="leave out --fast and --repeats",
             )
         )
-    if any(each.scenario is Scenario.RATE and each.length_s < ITERATION_S for each in iterations):
-        found.append(
+    if any(
+        iteration.scenario is Scenario.RATE and iteration.length_s < ITERATION_S for iteration in iterations
+    ):
+        caveats.append(
             Caveat(
                 code="length",
                 message=f"iterations are shorter than {ITERATION_S:g} s",
                 advice="leave out --fast",
             )
         )
-    doubled = sum(each.duplicated for each in iterations)
+    doubled = sum(iteration.duplicated for iteration in iterations)
     if doubled:
-        found.append(
+        caveats.append(
             Caveat(
                 code="duplicated",
                 message=f"{doubled} spans came more than once",
                 advice="an export was repeated: is the machine overloaded?",
             )
         )
-    return found
+    return caveats

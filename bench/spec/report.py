@@ -18,26 +18,26 @@ ITEMS = {
 }
 
 
-def report(found: SpecReport, *more: Section) -> Document:
+def report(measured: SpecReport, *more: Section) -> Document:
     """The report that the specification asks for.
 
     Args:
-        found: what the iterations found.
+        measured: what the iterations found.
         more: what else a report ends with.
     """
-    times = "1 repeat" if found.repeats == 1 else f"{found.repeats} repeats"
+    times = "1 repeat" if measured.repeats == 1 else f"{measured.repeats} repeats"
     return document(
         "OpenTelemetry's performance benchmark: the SDK for Python",
         [
             Text(
-                text=f"{times}, OTLP over {found.protocol}. {ABOUT}",
+                text=f"{times}, OTLP over {measured.protocol}. {ABOUT}",
             ),
-            *(Text(text=sentence, red=True) for sentence in verdicts(found)),
+            *(Text(text=sentence, red=True) for sentence in verdicts(measured)),
         ],
-        section(ITEMS["throughput"], throughput_table(found)),
-        section(ITEMS["cpu"].format(rate=f"{found.rate_per_s:,.0f}"), cpu_table(found)),
-        section(ITEMS["memory"], memory_table(found)),
-        section("Caveats", Caveats(caveats=found.caveats)),
+        section(ITEMS["throughput"], throughput_table(measured)),
+        section(ITEMS["cpu"].format(rate=f"{measured.rate_per_s:,.0f}"), cpu_table(measured)),
+        section(ITEMS["memory"], memory_table(measured)),
+        section("Caveats", Caveats(caveats=measured.caveats)),
         *more,
         section("Files", "The iterations are in `iterations.jsonl`, the figures in `spec.json`."),
     )
@@ -53,16 +53,16 @@ def throughput_table(report: SpecReport) -> Table:
         right=(False, True, True, True, True, True),
         rows=tuple(
             (
-                each.processor,
-                _value(each.per_s),
-                _ends(each.per_s),
-                _value(each.per_cpu_s),
-                _ends(each.per_cpu_s),
-                count(each.lost),
+                row.processor,
+                _value(row.per_s),
+                _ends(row.per_s),
+                _value(row.per_cpu_s),
+                _ends(row.per_cpu_s),
+                count(row.lost),
             )
-            for each in report.throughput
+            for row in report.throughput
         ),
-        red=frozenset(at for at, each in enumerate(report.throughput) if each.lost),
+        red=frozenset(at for at, row in enumerate(report.throughput) if row.lost),
     )  # fmt: skip
 
 
@@ -76,19 +76,19 @@ def cpu_table(report: SpecReport) -> Table:
         right=(False, False, *([True] * 7)),
         rows=tuple(
             (
-                each.processor,
-                "yes" if each.held else "NO",
-                _value(each.achieved_per_s),
-                _value(each.delivered_per_s),
-                f"{count(each.delivered)} of {count(each.created)}",
-                f"{each.cpu.value * 100:.1f}",
-                _ends(each.cpu, 100),
-                f"{each.cpu_peak * 100:.1f}",
-                significant(each.cpu_per_span_s.value * 1e6),
+                row.processor,
+                "yes" if row.held else "NO",
+                _value(row.achieved_per_s),
+                _value(row.delivered_per_s),
+                f"{count(row.delivered)} of {count(row.created)}",
+                f"{row.cpu.value * 100:.1f}",
+                _ends(row.cpu, 100),
+                f"{row.cpu_peak * 100:.1f}",
+                significant(row.cpu_per_span_s.value * 1e6),
             )
-            for each in report.at_rate
+            for row in report.at_rate
         ),
-        red=frozenset(at for at, each in enumerate(report.at_rate) if not each.held),
+        red=frozenset(at for at, row in enumerate(report.at_rate) if not row.held),
     )  # fmt: skip
 
 
@@ -99,38 +99,38 @@ def memory_table(report: SpecReport) -> Table:
         right=(False, True, True, True),
         rows=tuple(
             (
-                each.processor,
-                f"{each.growth_bytes.value / 1e6:.1f}",
-                _ends(each.growth_bytes, 1e-6),
-                f"{each.uss_peak_bytes / 1e6:.1f}",
+                row.processor,
+                f"{row.growth_bytes.value / 1e6:.1f}",
+                _ends(row.growth_bytes, 1e-6),
+                f"{row.uss_peak_bytes / 1e6:.1f}",
             )
-            for each in report.at_rate
+            for row in report.at_rate
         ),
     )
 
 
 def verdicts(report: SpecReport) -> tuple[str, ...]:
     """Each rate that was not held, in a sentence."""
-    return tuple(_verdict(each, report.rate_per_s) for each in report.at_rate if not each.held)
+    return tuple(_verdict(row, report.rate_per_s) for row in report.at_rate if not row.held)
 
 
 IDLE = 0.5
 """A process that had so little of a CPU was not what kept the rate from being held."""
 
 
-def _verdict(each: AtRate, rate_per_s: float) -> str:
-    lost = each.created - each.delivered
-    share = f" and {count(lost)} spans ({percent(lost / max(each.created, 1), sign=False)} %) were lost"
-    if not lost and each.cpu_peak < IDLE:
+def _verdict(row: AtRate, rate_per_s: float) -> str:
+    lost = row.created - row.delivered
+    share = f" and {count(lost)} spans ({percent(lost / max(row.created, 1), sign=False)} %) were lost"
+    if not lost and row.cpu_peak < IDLE:
         return (
-            f"{count(round(rate_per_s))} spans/s were not held with the {each.processor} processor, which "
-            f"had {each.cpu.value * 100:.0f} % of a CPU and lost nothing: the machine or a short iteration "
-            f"is the reason; {count(round(each.achieved_per_s.value))}/s were created."
+            f"{count(round(rate_per_s))} spans/s were not held with the {row.processor} processor, which "
+            f"had {row.cpu.value * 100:.0f} % of a CPU and lost nothing: the machine or a short iteration "
+            f"is the reason; {count(round(row.achieved_per_s.value))}/s were created."
         )
     return (
-        f"{count(round(rate_per_s))} spans/s cannot be held here with the {each.processor} processor: "
-        f"{count(round(each.achieved_per_s.value))}/s were created{share if lost else ''}, "
-        f"{count(round(each.delivered_per_s.value))}/s arrived."
+        f"{count(round(rate_per_s))} spans/s cannot be held here with the {row.processor} processor: "
+        f"{count(round(row.achieved_per_s.value))}/s were created{share if lost else ''}, "
+        f"{count(round(row.delivered_per_s.value))}/s arrived."
     )
 
 

@@ -13,7 +13,7 @@ from typing import Self
 
 import psutil
 
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.spec.emission import SERVICE, Iteration, Scenario
@@ -78,13 +78,13 @@ class Iterations:
             before, uss_before = cpu_clock_ns(child.pid), memory_of([child.pid]).uss_bytes
             child.write_line()
             peak = self._watch(child, length_s)
-            said = self._line(child)
+            answer = self._line(child)
             used, uss = cpu_clock_ns(child.pid) - before, memory_of([child.pid]).uss_bytes
             steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
-            found = self._sink.close_accounts(accounts)
+            accounts_ = self._sink.close_accounts(accounts)
         finally:
             child.stop(PATIENCE_S)
-        account = found.get(setup, Account())
+        account = accounts_.get(setup, Account())
         return Iteration(
             repeat=repeat,
             scenario=scenario,
@@ -92,9 +92,9 @@ class Iterations:
             protocol=protocol,
             rate_per_s=rate_per_s,
             length_s=length_s,
-            created=int(said["created"]),
-            wall_s=said["wall_s"],
-            creating_s=said["creating_s"],
+            created=int(answer["created"]),
+            wall_s=answer["wall_s"],
+            creating_s=answer["creating_s"],
             cpu_s=used / 1e9,
             peak=peak,
             delivered=sum(account.spans.values()) - account.duplicated,
@@ -123,8 +123,8 @@ class Iterations:
         line = child.read_line()
         if not line:
             raise child.death()
-        said: dict[str, float] = json.loads(line)
-        return said
+        answer: dict[str, float] = json.loads(line)
+        return answer
 
     @staticmethod
     def _watch(child: Child, length_s: float) -> float:

@@ -14,6 +14,7 @@ import msgspec
 from bench.app.records import Environment
 from bench.errors import UsageError
 from bench.testbed.environ import Place
+from bench.testbed.process import undone_on_failure
 
 CACHE_VARIABLE = "TRACING_OVERHEAD_CACHE"
 INSTALL_LIMIT_S = 900
@@ -69,16 +70,13 @@ def _make(wanted: Environment, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(root, ignore_errors=True)
     # Scripts of a virtual environment name its folder, so it is made where it stays.
-    try:
+    with undone_on_failure(lambda: shutil.rmtree(root, ignore_errors=True)):
         if wanted.pip or wanted.python:
             _python(wanted, root / "python")
         if wanted.npm:
             _node(wanted, root / "node")
         root.mkdir(exist_ok=True)
         (root / DONE).touch()
-    except BaseException:
-        shutil.rmtree(root, ignore_errors=True)
-        raise
 
 
 def _python(wanted: Environment, folder: Path) -> None:

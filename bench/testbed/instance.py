@@ -19,10 +19,10 @@ import psutil
 
 from bench.app.records import Process, Setup
 from bench.errors import ServiceError, UsageError
-from bench.plan.records import Memory
+from bench.plan.readings import Memory
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
-from bench.testbed.process import death_of
+from bench.testbed.process import death_of, undone_on_failure
 
 FLUSH_LIMIT_S = 5.0
 """An exporter whose sink is gone retries for many seconds; its figures are invalid anyway."""
@@ -127,7 +127,7 @@ class LocalInstance:
         ]
         self.url = launch.url(launch.app.process[0].name)
         launch.tmp.mkdir(parents=True, exist_ok=True)
-        try:
+        with undone_on_failure(self.stop):
             started = time.monotonic()
             for process in launch.app.process:
                 self._spawn(process)
@@ -139,9 +139,6 @@ class LocalInstance:
                 self._burner = self._start_burner()
                 self.burns_s = launch.burn_us * 1e-6
             pin(group.pids(), tuple(cpus))
-        except BaseException:
-            self.stop()
-            raise
 
     def _spawn(self, process: Process) -> None:
         launch = self._launch

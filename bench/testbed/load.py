@@ -16,8 +16,9 @@ import msgspec
 
 from bench.app.records import Request
 from bench.errors import ServiceError
-from bench.plan.records import Arrival, Row
-from bench.testbed.process import ROOT, RUN_VARIABLE, Child, plain_environ
+from bench.plan.readings import Row
+from bench.plan.records import Arrival
+from bench.testbed.process import ROOT, RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
 LOCUSTFILE = ROOT / "locustfiles" / "planned.py"
 CONTROL_FD_VARIABLE = "BENCH_CONTROL_FD"
@@ -171,7 +172,7 @@ class Load:
         self._socket, self.child = self._start("the load generator", logs / "load.log", self._role())
         self._buffer = bytearray()
         self._limit = 0.0
-        try:
+        with undone_on_failure(self.stop):
             if self._crew.is_distributed:
                 self.port = self._read(START_LIMIT_S, Listening).port
                 for number in range(self._crew.local):
@@ -181,9 +182,6 @@ class Load:
                     self._held.append(held)
                     self.workers.append(child)
             self._read(JOIN_LIMIT_S if self._crew.remote else START_LIMIT_S, Workers)
-        except BaseException:
-            self.stop()
-            raise
 
     def _role(self) -> list[str]:
         count = max(self._crew.local + self._crew.remote, 1)

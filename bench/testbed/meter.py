@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import psutil
 
-from bench.plan.records import MachineReading
+from bench.plan.readings import MachineReading
 from bench.testbed.pausing import cpu_clock_ns
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from bench.plan.records import Memory
+from bench.plan.readings import Memory
 from bench.testbed.environ import Place
 from bench.testbed.load import Crew
 from bench.testbed.sink import Sink

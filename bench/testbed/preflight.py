@@ -13,7 +13,8 @@ import httpx
 from bench.app.records import Request, Setup
 from bench.app.setups import declared_spans, sampling_ratio
 from bench.errors import MeasurementError, ServiceError
-from bench.plan.records import Account, InstanceReading, Plan, Shape
+from bench.plan.readings import Account, InstanceReading
+from bench.plan.records import Plan, Shape
 from bench.plan.schedule import LEARN_REQUESTS
 from bench.testbed.instance import Instance, LocalInstance, free_ports
 

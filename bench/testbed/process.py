@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
@@ -20,6 +20,15 @@ LAST_LINES = 5
 PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"})
 RUN_VARIABLE = "BENCH_RUN"
 """Every process of a run has it, so that what a killed run left can be found."""
+
+
+@contextlib.contextmanager
+def undone_on_failure(undo: Callable[[], object]) -> Iterator[None]:
+    """Call `undo` if what is done meanwhile fails or is interrupted."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(undo)
+        yield
+        stack.pop_all()
 
 
 def leashed(*command: str) -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 
 from bench.app.records import App, Setup
 from bench.errors import ServiceError, UsageError
-from bench.plan.records import Memory
+from bench.plan.readings import Memory
 from bench.testbed.instance import ASK_LIMIT_S, Usage, flush_all
 
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import msgspec
 
-from bench.plan.records import Account
+from bench.plan.readings import Account
 from bench.sink.messages import CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
 from bench.testbed.process import RUN_VARIABLE, Child, plain_environ
 

@@ -16,25 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench.app.records import BASELINE, Setup
-from bench.app.setups import discards, sampling_ratio
 from bench.errors import MeasurementError
-from bench.plan.records import (
-    Account,
-    Arrival,
-    Closed,
-    InstanceReading,
-    Kind,
-    Open,
-    Plan,
-    Quiet,
-    Reading,
-    Row,
-    Step,
-)
+from bench.plan.readings import Account, InstanceReading, Reading, Row
+from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, kinds_of, start_order
 from bench.sink.accounting import total
 from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed import meter, preflight
+from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance, free_ports, pin
 from bench.testbed.load import Load, Order
@@ -75,8 +64,7 @@ class Testbed:
         self._options = options
         self._run = secrets.token_hex(8)
         self.instances: list[Instance] = []
-        self._sampled: dict[str, int] = {}
-        self._discarded: dict[str, dict[str, int]] = {}
+        self._counters = Counters()
         self._to_burn: list[int] = []
         root = None if options.signals else control_group_root()
         self._groups = root / f"bench-{self._run}" if root else None
@@ -381,8 +369,8 @@ class Testbed:
             replace(
                 reading,
                 account=accounts.get(reading.setup, Account()),
-                sampled=self._sampled_since(instance),
-                discarded=self._discarded_since(instance),
+                sampled=self._counters.sampled(instance),
+                discarded=self._counters.discarded(instance),
             )
             for reading, instance in zip(readings, self.instances, strict=True)
         ]
@@ -392,29 +380,8 @@ class Testbed:
     def forget_counts(self) -> None:
         """Count sampled and discarded spans from here on."""
         for instance in self.instances:
-            self._sampled_since(instance)
-            self._discarded_since(instance)
-
-    def _sampled_since(self, instance: Instance) -> int | None:
-        """Sampled requests since the last call, as the application counts them."""
-        setup = instance.setup
-        if not 0.0 < sampling_ratio(setup) < 1.0:
-            return None
-        counts = [usage.sampled_roots for usage in instance.usage().values()]
-        if not counts or all(count is None for count in counts):
-            return None
-        now = sum(count or 0 for count in counts)
-        before, self._sampled[setup.name] = self._sampled.get(setup.name, 0), now
-        return now - before
-
-    def _discarded_since(self, instance: Instance) -> dict[str, int]:
-        """Spans that an exporter to nowhere got since the last call, by process."""
-        setup = instance.setup
-        if not discards(setup):
-            return {}
-        now = {process: usage.discarded_spans for process, usage in instance.usage().items()}
-        before, self._discarded[setup.name] = self._discarded.get(setup.name, {}), now
-        return {process: count - before.get(process, 0) for process, count in now.items()}
+            self._counters.sampled(instance)
+            self._counters.discarded(instance)
 
     def _with_memory(self, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
         """Readings with memory, read while everybody is stopped."""
@@ -436,8 +403,7 @@ class Testbed:
     def stop_instances(self) -> None:
         """Stop all instances; those that run elsewhere go on."""
         instances, self.instances = self.instances, []
-        self._sampled.clear()
-        self._discarded.clear()
+        self._counters.clear()
         for instance in instances:
             instance.stop()
 

@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.app.records import Setup
-from bench.plan.records import UNSENT, InstanceReading, MachineReading, Plan, Row, Switch, Turn
+from bench.plan.readings import UNSENT, InstanceReading, MachineReading, Row, Switch
+from bench.plan.records import Plan, Turn
 from bench.testbed import meter
 from bench.testbed.instance import Instance
 from bench.testbed.load import Load

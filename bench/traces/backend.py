@@ -1,6 +1,6 @@
 """A trace backend: started on loopback, given spans, and asked what it has.
 
-Rule 1: what it has is compared with what the sink got; that it accepted something is no proof.
+What it has is compared with what the sink got; that it accepted something is no proof.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What tools there are, in which version, and where they stand once they were got.
 
-Rule 1: exact versions: what was measured is known. A test holds `compose.yaml` against them.
+Exact versions: what was measured is known. A test holds `compose.yaml` against them.
 """
 
 import shutil

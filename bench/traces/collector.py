@@ -1,8 +1,8 @@
 """A collector between the services and the sink: otelcol, rotel, or one that runs elsewhere.
 
-Rule 1: it is configured as its own documentation recommends, and no faster: a limit of memory,
+It is configured as its own documentation recommends, and no faster: a limit of memory,
 batches, gzip.
-Rule 2: everything that it passes on is in the ledger; what it needs itself is read apart, and is
+Everything that it passes on is in the ledger; what it needs itself is read apart, and is
 no part of what tracing costs a service.
 """
 
@@ -13,10 +13,10 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import ServiceError, UsageError
-from bench.plan.records import Memory
+from bench.plan.readings import Memory
 from bench.sink.messages import DRAIN_LIMIT_S
 from bench.testbed.instance import memory_of, pin
-from bench.testbed.process import Child
+from bench.testbed.process import Child, undone_on_failure
 from bench.testbed.sink import Sink
 from bench.traces.catalogue import COLLECTORS, TOOLS
 from bench.traces.program import HOST, STOP_LIMIT_S, free_ports, start
@@ -121,11 +121,8 @@ def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Coll
         ServiceError: it does not start, or the span did not arrive.
     """
     made = _begun(name, sink, logs, cpus)
-    try:
+    with undone_on_failure(made.stop):
         _send_first_span(made, sink)
-    except BaseException:
-        made.stop()
-        raise
     return made
 
 

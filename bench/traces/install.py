@@ -1,8 +1,8 @@
 """Gets the tools from the registries that they are published in: Go modules, Maven, npm, PyPI.
 
-Rule 1: a tool is built in a folder of its own beside the one that it will have, and moved there once
+A tool is built in a folder of its own beside the one that it will have, and moved there once
 it is whole: what was interrupted is not there.
-Rule 2: registries and caches are those that a person's go, mvn, npm and pip are set up for.
+Registries and caches are those that a person's go, mvn, npm and pip are set up for.
 """
 
 import fcntl
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from bench.errors import ResultsError, ServiceError, UsageError
-from bench.testbed.process import leashed
+from bench.testbed.process import leashed, undone_on_failure
 from bench.traces.catalogue import FOLDER, Tool
 
 Say = Callable[[str], None]
@@ -35,6 +35,11 @@ PARTS = {
     ),
 }
 """What the Collector is built of."""
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    os.killpg(process.pid, signal.SIGTERM)
+    process.wait()
 
 
 class _Workshop:
@@ -76,13 +81,9 @@ class _Workshop:
                 stderr=log,
                 start_new_session=True,
             )
-            try:
+            # A compiler has children of its own.
+            with undone_on_failure(lambda: _end_group(started)):
                 printed, _ = started.communicate()
-            except BaseException:
-                # A compiler has children of its own.
-                os.killpg(started.pid, signal.SIGTERM)
-                started.wait()
-                raise
             log.write(printed)
         if started.returncode:
             raise ServiceError(

@@ -29,23 +29,23 @@ def rows(spans: Sequence[TraceSpan]) -> tuple[Row, ...]:
     """The spans of one or more traces, each below its parent, in the order of time."""
     known = {span.span_id for span in spans}
     children: dict[str, list[TraceSpan]] = {}
-    for span in sorted(spans, key=lambda each: (each.start_ns, -each.end_ns)):
+    for span in sorted(spans, key=lambda other: (other.start_ns, -other.end_ns)):
         children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
-    found: list[Row] = []
+    rows_: list[Row] = []
     open_ = [(span, 0) for span in reversed(children.get("", []))]
     while open_:
         span, depth = open_.pop()
-        found.append(Row(span=span, depth=depth))
+        rows_.append(Row(span=span, depth=depth))
         open_ += [(child, depth + 1) for child in reversed(children.get(span.span_id, []))]
-    return tuple(found)
+    return tuple(rows_)
 
 
 def traces(spans: Iterable[TraceSpan]) -> dict[str, tuple[TraceSpan, ...]]:
     """Spans by trace, the earliest trace first."""
-    found: dict[str, list[TraceSpan]] = {}
-    for span in sorted(spans, key=lambda each: each.start_ns):
-        found.setdefault(span.trace_id, []).append(span)
-    return {trace_id: tuple(mine) for trace_id, mine in found.items()}
+    by_trace: dict[str, list[TraceSpan]] = {}
+    for span in sorted(spans, key=lambda other: other.start_ns):
+        by_trace.setdefault(span.trace_id, []).append(span)
+    return {trace_id: tuple(members) for trace_id, members in by_trace.items()}
 
 
 def tree(spans: Iterable[TraceSpan]) -> Counter[tuple[str, ...]]:
@@ -115,30 +115,30 @@ def _failure(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
 
 def _timed_out(call: TraceSpan) -> bool:
     """Whether a call says so: by the exception that ended it, or by its status."""
-    said = [str(event.attributes.get("exception.type", "")) for event in call.events]
-    said += [str(event.attributes.get("exception.message", "")) for event in call.events]
-    return any(word in text for text in [*said, call.message] for word in LATE)
+    texts = [str(event.attributes.get("exception.type", "")) for event in call.events]
+    texts += [str(event.attributes.get("exception.message", "")) for event in call.events]
+    return any(word in text for text in [*texts, call.message] for word in LATE)
 
 
 def _below(span: TraceSpan, spans: Sequence[TraceSpan]) -> float:
     """Seconds of the calls that were made to answer this one."""
-    inside = [each for each in spans if each.parent_id == span.span_id]
-    calls = [each for each in inside if each.kind == "client"]
-    return sum(each.duration_s for each in calls) + sum(
-        _below(each, spans) for each in inside if each not in calls
+    inside = [other for other in spans if other.parent_id == span.span_id]
+    calls = [other for other in inside if other.kind == "client"]
+    return sum(other.duration_s for other in calls) + sum(
+        _below(other, spans) for other in inside if other not in calls
     )
 
 
 def _peer(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
     """Who was called: whose span is below the call, or who is known to listen there."""
-    below = next((each.service for each in spans if each.parent_id == call.span_id), None)
+    below = next((other.service for other in spans if other.parent_id == call.span_id), None)
     if below and below != call.service:
         return below
     ports = {
-        value: each.service
-        for each in spans
-        if each.kind == "server"
-        for value in (_first(each.attributes, PORT),)
+        value: other.service
+        for other in spans
+        if other.kind == "server"
+        for value in (_first(other.attributes, PORT),)
         if value
     }
     port = _first(call.attributes, PORT) or _port_of(_first(call.attributes, URL) or "")
@@ -152,9 +152,9 @@ def _port_of(url: str) -> str | None:
 
 def _reason(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
     """The event that says why, if one does."""
-    inside = [each for each in spans if each.parent_id == call.span_id]
-    deep = [*inside, *(each for span in inside for each in spans if each.parent_id == span.span_id)]
-    named = next((event.name for each in deep for event in each.events if event.name != "exception"), "")
+    inside = [other for other in spans if other.parent_id == call.span_id]
+    deep = [*inside, *(other for span in inside for other in spans if other.parent_id == span.span_id)]
+    named = next((event.name for other in deep for event in other.events if event.name != "exception"), "")
     return f", {named}" if named else ""
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
-from bench.testbed.process import Child, leashed, plain_environ
+from bench.testbed.process import Child, leashed, plain_environ, undone_on_failure
 from bench.traces.catalogue import TOOLS
 
 HOST = "127.0.0.1"
@@ -55,11 +55,8 @@ def start(  # noqa: PLR0913 - a process is what it is started with
         environ={**plain_environ(), **(environ or {})},
         log=logs / f"{name}.log",
     )
-    try:
+    with undone_on_failure(lambda: child.stop(STOP_LIMIT_S)):
         _wait(child, ports)
-    except BaseException:
-        child.stop(STOP_LIMIT_S)
-        raise
     return child
 
 

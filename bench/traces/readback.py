@@ -1,21 +1,21 @@
 """What a trace backend's own API says of a trace, as spans.
 
-Rule 1: what a backend cannot keep (Zipkin knows no internal spans and writes names in small letters)
-is read as it is; `journey.tree` compares what all of them can.
+What a backend cannot keep (Zipkin knows no internal spans and writes names in small letters) is read
+as it is; `journey.tree` compares what all of them can.
 """
 
 import msgspec
 
+from bench.sink import otlp_json as otlp
 from bench.sink.messages import SpanEvent, TraceSpan
-from bench.traces import otlp_json as otlp
 
 
 class _Jaeger(msgspec.Struct):
-    result: otlp.Traces = msgspec.field(default_factory=otlp.Traces)
+    result: dict[str, object] = {}
 
 
 class _Aspire(msgspec.Struct):
-    data: otlp.Traces = msgspec.field(default_factory=otlp.Traces)
+    data: dict[str, object] = {}
 
 
 class _Endpoint(msgspec.Struct, rename="camel"):
@@ -78,7 +78,8 @@ def zipkin(body: bytes) -> tuple[TraceSpan, ...]:
             message=span.tags.get("error", ""),
             attributes=dict(span.tags),
             events=tuple(
-                SpanEvent(name=each.value, at_ns=each.timestamp * 1000) for each in span.annotations
+                SpanEvent(name=annotation.value, at_ns=annotation.timestamp * 1000)
+                for annotation in span.annotations
             ),
         )
         for span in msgspec.json.decode(body, type=list[_Zipkin])

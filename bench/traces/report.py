@@ -80,8 +80,8 @@ def _ends(ordered: Sequence[Row]) -> tuple[int, int]:
 
 
 def _status(span: TraceSpan) -> str:
-    said = [str(span.answered)] if span.answered else []
-    return " ".join([*said, *(["error"] if span.status == "error" else [])]) or ABSENT
+    words = [str(span.answered)] if span.answered else []
+    return " ".join([*words, *(["error"] if span.status == "error" else [])]) or ABSENT
 
 
 def _bar(start: float, end: float, width: int) -> str:
@@ -93,18 +93,18 @@ def _bar(start: float, end: float, width: int) -> str:
 def events(ordered: Sequence[Row]) -> tuple[str, ...]:
     """Everything that happened in a span, in the order of time."""
     begin, _ = _ends(ordered)
-    found = sorted(
+    events_ = sorted(
         ((event.at_ns, row.span, event) for row in ordered for event in row.span.events),
-        key=lambda each: each[0],
+        key=lambda event: event[0],
     )
-    said = []
-    for at_ns, span, event in found:
+    lines = []
+    for at_ns, span, event in events_:
         kind, message = (str(event.attributes.get(f"exception.{part}", "")) for part in ("type", "message"))
         more = f": {kind.rpartition('.')[2]} {message}".rstrip() if kind else ""
-        said.append(
+        lines.append(
             f"{milliseconds((at_ns - begin) / 1e9)} ms, {span.service}, {span.name}: {event.name}{more}"
         )
-    return tuple(said)
+    return tuple(lines)
 
 
 def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
@@ -123,19 +123,19 @@ def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
 
 def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
     """The slowest traces that a run has kept, the slowest first."""
-    slowest = sorted(kept, key=lambda each: each.duration_s, reverse=True)[:most]
+    slowest = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
     return Table(
         heads=("trace", "set-up", "epoch", "ms", "spans"),
         right=(False, False, True, True, True),
         rows=tuple(
             (
-                each.trace_id,
-                each.setup,
-                str(each.epoch),
-                milliseconds(each.duration_s),
-                str(len(each.spans)),
+                kept_trace.trace_id,
+                kept_trace.setup,
+                str(kept_trace.epoch),
+                milliseconds(kept_trace.duration_s),
+                str(len(kept_trace.spans)),
             )
-            for each in slowest
+            for kept_trace in slowest
         ),
     )
 
@@ -170,7 +170,7 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
             "x2": {"field": "end"},
             "y": {**y, "axis": axis},
             "color": vega.kinds("service", services),
-            "tooltip": vega.said("figure"),
+            "tooltip": vega.tooltip("figure"),
         },
     }
     return vega.chart("Where the time went, a colour a service", drawn, [bars], (len(drawn), 20))

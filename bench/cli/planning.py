@@ -1,0 +1,194 @@
+"""The application that a command line names, and the plan that follows from it."""
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.app.file import parse_app, parse_setups
+from bench.app.records import App, Setup
+from bench.app.setups import ALWAYS, PRESETS, TABLE, choose, default_names, protocol
+from bench.cli.options import Application, RunOptions, host_port
+from bench.errors import UsageError
+from bench.plan.budget import BUDGETS, MAX_PAUSE_S, Budget, stretches
+from bench.plan.records import Plan
+from bench.testbed import install, machine
+from bench.testbed.environ import Place
+from bench.testbed.load import Crew
+from bench.testbed.process import ROOT
+from bench.traces import collector
+from bench.traces.catalogue import TOOLS
+
+BUILT_IN = ROOT / "services" / "checkout.toml"
+REST_S, COLLECTOR_REST_S = 1.0, 4.0
+"""A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
+PROBES = 5
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subject:
+    """An application that was read from its file.
+
+    Attributes:
+        app: the application.
+        place: where it is started from.
+        own: set-ups of the user's files, beside its own.
+    """
+
+    app: App
+    place: Place
+    own: tuple[Setup, ...] = ()
+
+
+def built_in() -> Subject:
+    """The built-in example."""
+    return Subject(
+        app=parse_app(BUILT_IN.read_text("utf-8"), BUILT_IN.name), place=Place(folder=BUILT_IN.parent)
+    )
+
+
+def read_subject(options: Application, *, installed: bool = True) -> Subject:
+    """The application and set-ups that a command line names.
+
+    Args:
+        options: with their files.
+        installed: whether its environment has to be there.
+
+    Raises:
+        UsageError: a file cannot be read, or something in it is wrong.
+    """
+    path = options.app or BUILT_IN
+    app = parse_app(_text(path, "--app"), path.name)
+    taken = [setup.name for setup in (*TABLE, *app.setup)]
+    own: list[Setup] = []
+    for file in options.setups_file:
+        names = [*taken, *(setup.name for setup in own)]
+        own += parse_setups(_text(file, "--setups-file"), file.name, names)
+    place = Place(folder=path.resolve().parent)
+    if app.environment and installed:
+        place = install.environment(app.environment, path.resolve().parent)
+    return Subject(app=app, place=place, own=tuple(own))
+
+
+def _text(path: Path, option: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot read {path}: {reason}", f"name a TOML file with {option}") from None
+
+
+def crew_of(options: RunOptions) -> Crew:
+    """Who sends the load."""
+    host, port = ("0.0.0.0", 5557) if options.remote_workers else (LOOPBACK, 0)
+    if options.master:
+        host, port = host_port(options.master)
+    return Crew(local=options.workers, remote=options.remote_workers, host=host, port=port)
+
+
+def plan_of(options: RunOptions, subject: Subject) -> Plan:
+    """The plan that a command line asks for.
+
+    Raises:
+        UsageError: something in it does not exist or does not go together.
+    """
+    budget = BUDGETS[options.budget]
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", options.name):
+        raise UsageError(f"{options.name!r} cannot be part of a folder's name", "use letters, digits and '-'")
+    if options.master and not options.workers and not options.remote_workers:
+        raise UsageError("--master goes with --workers or --remote-workers", "one process needs no master")
+    if options.remote_workers and not options.target:
+        raise UsageError(
+            "workers on other machines cannot reach instances that listen on this machine's loopback",
+            "start the instances there and name them with --target",
+        )
+    setups = _setups(options, subject, budget)
+    _check_collector(options, setups)
+    if options.light == 0 and options.busy == 0:
+        raise UsageError("neither light nor busy load is left", "leave out --light 0 or --busy 0")
+    cpus = machine.split_cpus(pinned=not options.no_pin and not options.target)
+    turn_s = options.turn or (MAX_PAUSE_S if options.target else None)
+    own_s = (options.warm_up, options.light, options.busy, turn_s)
+    warm_up, light, busy = stretches(budget, len(setups), own_s)
+    return Plan(
+        name=options.name,
+        budget=budget.name,
+        seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
+        app=subject.app,
+        setups=setups,
+        epochs=options.epochs or budget.epochs,
+        warm_up=warm_up,
+        light=light,
+        busy=busy,
+        probes=PROBES if options.find_rate else 0,
+        spare=budget.spare,
+        rest_s=COLLECTOR_REST_S if options.collector else REST_S,
+        rate_per_s=options.rate or 0.0,
+        latency_limit_s=options.latency_limit,
+        cpus=cpus.usable,
+        services_cpus=cpus.services,
+        other_cpus=cpus.others,
+        workers=options.workers + options.remote_workers,
+        targets=options.targets,
+        collector=options.collector,
+        scale_timers=options.scale_timers,
+    )
+
+
+def _check_collector(options: RunOptions, setups: Sequence[Setup]) -> None:
+    """Raise UsageError unless the collector is here and takes what is sent."""
+    if not options.collector:
+        return
+    if options.target:
+        raise UsageError(
+            "--collector goes with instances started here",
+            "instances that run elsewhere know where they export: point them at it, and it at the sink",
+        )
+    collector.check_protocols(options.collector, {setup.name: protocol(setup) for setup in setups})
+    if options.collector in TOOLS:
+        TOOLS[options.collector].require()
+
+
+def _setups(options: RunOptions, subject: Subject, budget: Budget) -> tuple[Setup, ...]:
+    app, own = subject.app, subject.own
+    if options.target:
+        return _target_setups(options, subject)
+    if options.sink_host != LOOPBACK and not collector.is_elsewhere(options.collector):
+        raise UsageError(
+            "--sink-host goes with --target or a collector that runs elsewhere",
+            "everything started here knows its sink",
+        )
+    presets = PRESETS | app.preset
+    if options.preset:
+        if options.preset not in presets:
+            raise UsageError(
+                f"there is no preset named {options.preset!r}", f"there are {', '.join(sorted(presets))}"
+            )
+        names = list(presets[options.preset])
+    elif options.setups is not None:
+        names = [name.strip() for name in options.setups.split(",") if name.strip()]
+        if not names:
+            raise UsageError("--setups names no set-up", "`tracing-overhead setups` lists those that exist")
+    else:
+        names = [setup.name for setup in own] or list(default_names(app, budget.setups))
+    return choose(app, [*ALWAYS, *names, *(setup.name for setup in own)], own)
+
+
+def _target_setups(options: RunOptions, subject: Subject) -> tuple[Setup, ...]:
+    """The set-ups of instances that run elsewhere."""
+    targets = options.targets
+    if len(targets) < len(options.target):
+        raise UsageError("a set-up has two targets", "a set-up has one instance; name the other none-again")
+    if "none" not in targets:
+        raise UsageError(
+            "no target runs the baseline", "start an instance without tracing, --target none=URL"
+        )
+    if options.setups or options.preset:
+        raise UsageError("the targets are the set-ups of the run", "leave out --setups and --preset")
+    if len(targets) < 2:
+        raise UsageError("there is nothing to compare the baseline with", "name a second --target")
+    if len({url.rstrip("/") for url in targets.values()}) < len(targets):
+        raise UsageError("two targets have the same address", "a set-up has an instance of its own")
+    return choose(subject.app, list(targets), subject.own)

@@ -1,0 +1,221 @@
+"""Raw records of a run, stored as they are and never edited.
+
+Times inside a step count from its start; units are suffixes, as in `records`.
+"""
+
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from bench.plan.records import Kind, Plan, Shape
+
+
+class Switch(Struct, frozen=True, array_like=True):
+    """A turn as it went.
+
+    Attributes:
+        instance: its number.
+        block: number of the block; -1 after the last one.
+        start_ns: when it began to run, from the step's start.
+        stop_ns: when it was stopped.
+        cpu_ns: CPU time that it used in between.
+        leaked_ns: CPU time that it used since its turn before, while it was stopped.
+    """
+
+    instance: int
+    block: int
+    start_ns: int
+    stop_ns: int
+    cpu_ns: int
+    leaked_ns: int
+
+
+class Row(Struct, frozen=True, array_like=True):
+    """One request as it went; times from the step's start.
+
+    Attributes:
+        planned_ns: when it was to be sent.
+        sent_ns: when it was sent.
+        done_ns: when the last byte had arrived.
+        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its turn), -2 for
+            lost (its load worker died).
+        instance: number of the instance that it went to.
+        request: number of its kind.
+        worker: number of the load worker that sent it.
+    """
+
+    planned_ns: int
+    sent_ns: int
+    done_ns: int
+    status: int
+    instance: int
+    request: int
+    worker: int = 0
+
+
+DROPPED = -1
+LOST = -2
+UNSENT = frozenset({DROPPED, LOST})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """What the sink got from one set-up in one epoch.
+
+    Attributes:
+        spans: received spans by process, duplicates included.
+        duplicated: spans whose id had come before.
+        orphaned: spans whose parent never came.
+        whole: traces of a known shape, in one tree.
+        broken: all other traces.
+        missing: spans that the broken traces lack.
+        exports: export requests.
+        bytes: body bytes as they came over the wire.
+        undecodable: bodies that were not OTLP.
+        scopes: received spans by instrumentation scope.
+        metrics: export requests with metrics; their bytes are in `bytes`.
+        late: spans of an earlier epoch's processes.
+        shapes: the shapes of all traces, where they are being learned.
+    """
+
+    spans: dict[str, int] = field(default_factory=dict)
+    duplicated: int = 0
+    orphaned: int = 0
+    whole: int = 0
+    broken: int = 0
+    missing: int = 0
+    exports: int = 0
+    bytes: int = 0
+    undecodable: int = 0
+    scopes: dict[str, int] = field(default_factory=dict)
+    metrics: int = 0
+    late: int = 0
+    shapes: tuple[Shape, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """Memory of all processes of an instance together."""
+
+    pss_bytes: int
+    uss_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InstanceReading:
+    """One instance over one step.
+
+    Attributes:
+        setup: its set-up.
+        cpu_ns: CPU time that it used.
+        completed: requests answered as expected.
+        failed: requests answered otherwise, or not at all.
+        unsent: arrivals that were not sent.
+        ready_s: from the start of its processes until all answered; of a start alone.
+        flush_failed: processes whose flush did not answer.
+        memory: of a rest alone.
+        account: what the sink got; of a step that closes accounts alone.
+        sampled: requests whose trace was sampled, as the application counts them; absent where
+            it does not.
+        discarded: spans by process that an exporter to nowhere has counted.
+    """
+
+    setup: str
+    cpu_ns: int = 0
+    completed: int = 0
+    failed: int = 0
+    unsent: int = 0
+    ready_s: float | None = None
+    flush_failed: tuple[str, ...] = ()
+    memory: Memory | None = None
+    account: Account | None = None
+    sampled: int | None = None
+    discarded: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineReading:
+    """The machine over a block or a step, in CPU seconds of the CPUs that the run may use.
+
+    Attributes:
+        duration_s: how long that was.
+        steal_s: taken by the host.
+        foreign_s: used by processes that are not part of the run.
+        load_s: the load's.
+        sink_s: the sink's.
+        harness_s: the harness's own.
+        collector_s: of a collector that the run started.
+    """
+
+    duration_s: float
+    steal_s: float = 0.0
+    foreign_s: float = 0.0
+    load_s: float = 0.0
+    sink_s: float = 0.0
+    harness_s: float = 0.0
+    collector_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A step as it went; one line of readings.jsonl.
+
+    Attributes:
+        epoch: of the step.
+        number: of the step.
+        kind: of the step.
+        duration_s: how long it took.
+        planned_blocks: how many blocks its turns were planned in.
+        switches: its turns as they went.
+        blocks: the machine in each block; of a step without turns, over the whole step.
+        instances: a reading for each, in the order of the set-ups.
+        stray: what the sink got and could not assign to a set-up; of a step that closes accounts.
+        lost_workers: load workers that died.
+        drained: whether a collector had passed on everything.
+        collector_memory: memory of a collector that the run started; of a rest alone.
+        rates: of a probe: its rate for each instance.
+    """
+
+    epoch: int
+    number: int
+    kind: Kind
+    duration_s: float
+    planned_blocks: int = 0
+    switches: tuple[Switch, ...] = ()
+    blocks: tuple[MachineReading, ...] = ()
+    instances: tuple[InstanceReading, ...] = ()
+    stray: Account | None = None
+    lost_workers: int = 0
+    drained: bool = True
+    collector_memory: Memory | None = None
+    rates: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """How a run ended; absent where the harness itself was killed.
+
+    Attributes:
+        complete: whether the plan came to its end.
+        failure: what ended it early, unless a person did.
+    """
+
+    complete: bool
+    failure: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Raw:
+    """Everything that a run left, and all that figures are derived from.
+
+    Attributes:
+        plan: as it was carried out.
+        readings: in order.
+        rows: requests by epoch and number of the step.
+        ending: how it ended.
+    """
+
+    plan: Plan
+    readings: tuple[Reading, ...] = ()
+    rows: dict[tuple[int, int], tuple[Row, ...]] = field(default_factory=dict)
+    ending: Ending
