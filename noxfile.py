@@ -41,11 +41,11 @@ def bench(session: nox.Session) -> None:
 
 
 COMMANDS = {
+    "run": "The same as `bench`.",
     "doctor": "Is this machine fit to measure, and what to expect of it.",
     "setups": "List the tracing set-ups.",
     "report": "Make the report of a results folder again (`-- DIR`).",
     "web": "Explore the set-ups by hand in Locust's web UI, until Ctrl-C.",
-    "generator": "What the load generator itself costs, beside Locust's own users and wrk.",
     "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
     "predict": "What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`).",
     "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",

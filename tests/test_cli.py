@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import main
+import noxfile
+from bench.cli.main import COMMANDS, main
 from bench.cli.options import RunOptions, seconds, share
 from bench.cli.shared import publish_run
 from bench.plan.budget import BUDGETS
@@ -85,8 +86,12 @@ def test_a_plan_is_shown_before_anything_is_measured(capsys: pytest.CaptureFixtu
         assert word in text
 
 
+def test_every_command_is_a_nox_session() -> None:
+    assert set(noxfile.COMMANDS) == set(COMMANDS)
+
+
 def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in ("run", "report", "trace", "gate", "accuracy", "web"):
+    for command in COMMANDS:
         assert main([command, "--help"]) == 0
         assert f"Usage: tracing-overhead {command}" in capsys.readouterr().out
 

@@ -188,18 +188,22 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
 def welch(before: Estimate, after: Estimate, family: int = 1) -> Estimate:
     """The change from one figure to another, from two runs that share nothing.
 
-    The squares of the standard errors add up; their degrees of freedom are put together as Welch
-    and Satterthwaite did (1946). Claims hold for `family` changes at once (Bonferroni).
+    The squares of the standard errors add up. Claims hold for `family` changes at once (Bonferroni).
     """
     variances = before.standard_error**2, after.standard_error**2
-    heads = variances[0] ** 2 / before.df + variances[1] ** 2 / after.df
     return Estimate(
         log_ratio=after.log_ratio - before.log_ratio,
         standard_error=float(np.sqrt(sum(variances))),
-        df=sum(variances) ** 2 / heads if heads else before.df + after.df,
+        df=welch_df(variances, (before.df, after.df)),
         family=max(family, 1),
         shares_variance=False,
     )
+
+
+def welch_df(variances: Sequence[float], dfs: Sequence[float]) -> float:
+    """Degrees of freedom of a sum of independent estimates (Welch, Satterthwaite, 1946)."""
+    pooled = sum(variance**2 / df for variance, df in zip(variances, dfs, strict=True))
+    return sum(variances) ** 2 / pooled if pooled else sum(dfs)
 
 
 @cache

@@ -32,7 +32,6 @@ COMMANDS = {
     "micro": ("micro:micro", "Time the operations of tracing with pyperf."),
     "spec": ("spec:spec", "The report that the specification asks of an SDK."),
     "accuracy": ("accuracy:accuracy", "Known costs, measured again and again."),
-    "generator": ("tools:generator", "What the load generator itself costs, beside Locust's own and wrk."),
     "backends": ("backends:backends", "Get real collectors and trace backends, once."),
     "services": ("tools:services", "Run the built-in example's services, until Ctrl-C."),
 }

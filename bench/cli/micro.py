@@ -26,6 +26,7 @@ from bench.results.store import Store, pretty
 from bench.runner.run import Progress
 from bench.testbed import machine
 from bench.testbed.environ import Launch
+from bench.testbed.workplace import workplace
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
@@ -92,7 +93,8 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
     """Times operations, and counts their instructions if asked to; whatever is known is on disk at once."""
     found = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
     store.write(record.RUN, pretty(found))
-    with kept(store.folder), Bench() as bench:
+    with kept(store.folder), workplace() as place:
+        bench = Bench(place)
         timed = measure(
             bench,
             operations,

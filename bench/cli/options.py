@@ -148,6 +148,7 @@ class RunOptions(Application):
         name: Part of the results folder's name.
         out: The results folder; without it, results/UTC-NAME.
         full: Show every table in the terminal, too.
+        wait_for_quiet: Wait for up to ten minutes until nobody else uses the machine.
         dry_run: Print the plan and its duration; measure nothing.
     """
 
@@ -163,6 +164,7 @@ class RunOptions(Application):
     no_pin: Annotated[bool, Parameter(group=HOW_LONG)] = False
     signals: Annotated[bool, Parameter(group=HOW_LONG)] = False
     scale_timers: Annotated[bool, Parameter(group=HOW_LONG)] = False
+    wait_for_quiet: Annotated[bool, Parameter(group=HOW_LONG)] = False
     rate: Annotated[float | None, Parameter(group=LOAD, validator=number(0.01, 1e5))] = None
     find_rate: Annotated[bool, Parameter(group=LOAD)] = False
     latency_limit: Annotated[Time, Parameter(group=LOAD)] = 0.1

@@ -36,7 +36,7 @@ from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
 from bench.runner.run import Run, carry_out
 from bench.sink.messages import TraceSpan
-from bench.testbed import install, machine
+from bench.testbed import fitness, install, machine
 from bench.testbed.environ import Launch, shown_variables
 from bench.testbed.options import Options
 from bench.testbed.process import last_line_of
@@ -63,6 +63,9 @@ def run(options: RunOptions | None = None) -> int:
     machine.require_linux()
     for sentence in warnings(plan.setups):
         Console(stderr=True).print(Text(f"warning: {sentence}", "yellow"))
+    if options.wait_for_quiet:
+        with display.progress(fitness.QUIET_LIMIT_S) as progress:
+            fitness.wait_until_quiet(progress.say)
     store = new_folder(options.out, plan.name)
     log = _Redacting(store)
     log.write_plan(plan)

@@ -13,6 +13,7 @@ from bench.results.store import ITERATIONS, pretty
 from bench.spec.emission import ITERATION_S, RATE_PER_S, REPEATS, THROUGHPUT_S
 from bench.spec.runner import Iterations, carry_out
 from bench.testbed import machine
+from bench.testbed.workplace import workplace
 
 FAST_REPEATS, FAST_S = 2, 3.0
 PROCESS_S = 2.0
@@ -43,9 +44,9 @@ def spec(
     iteration_s = FAST_S if fast else ITERATION_S
     throughput_s = FAST_S if fast else THROUGHPUT_S
     seconds = repeats * 2 * (iteration_s + throughput_s + 2 * PROCESS_S)
-    with display.progress(seconds) as shown, kept(store.folder), Iterations() as iterations:
+    with display.progress(seconds) as shown, kept(store.folder), workplace() as place:
         carry_out(
-            iterations,
+            Iterations(place),
             repeats=repeats,
             protocol=protocol,
             rate_per_s=rate,

@@ -1,4 +1,4 @@
-"""`setups`, `web`, `generator`, `doctor` and `services`: what one uses around a run."""
+"""`setups`, `web`, `doctor` and `services`: what one uses around a run."""
 
 import os
 import shlex
@@ -10,27 +10,22 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from bench.analysis import checks
 from bench.app.setups import PRESETS, TABLE, choose
 from bench.cli import display
-from bench.cli.options import Application, Count, RunOptions
+from bench.cli.options import Application, RunOptions
 from bench.cli.planning import plan_of, read_subject
 from bench.cli.shared import minutes, uninterrupted
 from bench.errors import MeasurementError, UsageError
 from bench.plan.budget import BUDGETS
-from bench.report import terminal, words
-from bench.report.generator import generators_table
 from bench.runner import doctor as runner
-from bench.runner.generator import ROUNDS, compare
 from bench.sink.messages import SETUP_ATTRIBUTE
-from bench.testbed import machine
+from bench.testbed import fitness, machine
 from bench.testbed.options import Options
 from bench.testbed.process import ROOT, plain_environ
 from bench.testbed.testbed import Testbed
 
 WEB_LOCUSTFILE = ROOT / "locustfiles" / "explore.py"
 APP_VARIABLE = "BENCH_APP"
-GENERATOR_S = 90
 
 
 def setups(application: Application | None = None, *, env: str | None = None) -> int:
@@ -111,23 +106,6 @@ def services(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -
     os.execv(sys.executable, command)  # noqa: S606 - nothing is left to do here
 
 
-def generator(*, rounds: Count = ROUNDS) -> int:
-    """What the load generator itself costs, beside Locust's own users and wrk.
-
-    Args:
-        rounds: Turns of each.
-    """
-    machine.require_linux()
-    with display.progress(GENERATOR_S) as progress:
-        found, steal = compare(progress, max(rounds, 2))
-    console = display.console()
-    title = "What a request costs its generator, on the same echo service"
-    terminal.show_table(generators_table(found), title, console)
-    for caveat in checks.host(steal, 0.0):
-        console.print(Text("caveat: " + words.caveat_line(caveat), "yellow"))
-    return 0
-
-
 def doctor(application: Application | None = None) -> int:
     """Is this machine fit to measure, and what to expect.
 
@@ -136,7 +114,7 @@ def doctor(application: Application | None = None) -> int:
     """
     subject = read_subject(application or Application())
     console = display.console()
-    looks = machine.examine()
+    looks = fitness.examine()
     for look in looks:
         mark = Text("ok    ", "green") if look.fit else Text("doubt ", "yellow")
         advice = "" if look.fit else f" - {look.advice}"

@@ -33,145 +33,103 @@ class Operation:
         return self.name.partition("/")[0]
 
 
-def _span(name: str, sentence: str, **options: str | int | bool) -> Operation:
-    return Operation(
-        name=f"span/{name}", sentence=sentence, room="spans", build="start_and_end", options=options
-    )
+def _of(
+    where: str, name: str, sentence: str, *, network: bool = False, **options: str | int | bool
+) -> Operation:
+    """An operation that `where`, as module.function, builds."""
+    room, _, build = where.partition(".")
+    return Operation(name=name, sentence=sentence, room=room, build=build, options=options, network=network)
 
 
-def _current(name: str, sentence: str, sampler: str) -> Operation:
-    return Operation(
-        name=f"current-span/{name}",
-        sentence=sentence,
-        room="spans",
-        build="start_as_current",
-        options={"sampler": sampler},
-    )
+SPAN, CURRENT, SAMPLER = "spans.start_and_end", "spans.start_as_current", "context.sampler"
+SERVER, CALL, STATEMENT = "web.server", "web.call", "web.statement"
+CARRIED = {"tracecontext": "traceparent", "baggage": "five baggage items", "b3": "a b3 header"}
 
 
-def _on_span(name: str, sentence: str, build: str, **options: str | int | bool) -> Operation:
-    return Operation(name=name, sentence=sentence, room="spans", build=build, options=options)
-
-
-def _propagation(build: str, propagator: str, headers: int) -> Operation:
-    verb = "written to" if build == "inject" else "read from"
-    what = {"tracecontext": "traceparent", "baggage": "five baggage items", "b3": "a b3 header"}[propagator]
-    return Operation(
-        name=f"{build}/{propagator}-{headers}",
-        sentence=f"{what} {verb} {headers} headers",
-        room="context",
-        build=build,
-        options={"propagator": propagator, "headers": headers},
-    )
-
-
-def _sampler(name: str, sentence: str) -> Operation:
-    return Operation(
-        name=f"sampler/{name}", sentence=sentence, room="context", build="sampler", options={"kind": name}
-    )
-
-
-def _batch(build: str, spans: int, what: str) -> Operation:
-    return Operation(
-        name=f"{build}/{spans}",
-        sentence=f"{spans} span{'s' if spans > 1 else ''} {what}",
-        room="otlp",
-        build=build,
-        options={"spans": spans},
-    )
-
-
-def _export(protocol: str, spans: int) -> Operation:
-    return Operation(
-        name=f"export/{protocol}-{spans}",
-        sentence=f"{spans} span{'s' if spans > 1 else ''} exported to the sink over {protocol}",
-        room="otlp",
-        build="export",
-        options={"protocol": protocol, "spans": spans},
-        network=True,
-    )
-
-
-def _server(variant: str, sentence: str) -> Operation:
-    return Operation(
-        name=f"server/{variant}", sentence=sentence, room="web", build="server", options={"variant": variant}
-    )
-
-
-def _call(kind: str, variant: str, sentence: str) -> Operation:
-    return Operation(
-        name=f"httpx-{kind}/{variant}",
-        sentence=f"{sentence}, {'asyncio' if kind == 'async' else 'blocking'}",
-        room="web",
-        build="call",
-        options={"variant": variant, "asynchronous": kind == "async"},
-        network=True,
-    )
-
-
-def _statement(variant: str, sentence: str) -> Operation:
-    return Operation(
-        name=f"sqlite/{variant}",
-        sentence=sentence,
-        room="web",
-        build="statement",
-        options={"variant": variant},
-    )
+def _spans(count: int) -> str:
+    return f"{count} span{'s' if count > 1 else ''}"
 
 
 TABLE = (
-    Operation(name=REFERENCE, sentence="a dictionary built and read, without tracing", room="context",
-              build="reference"),
-    _span("noop", "start and end, no provider", sampler="none"),
-    _span("dropped", "start and end, not sampled", sampler="off"),
-    _span("root", "start and end of a sampled root", sampler="on"),
-    _span("child", "start and end of a sampled child", sampler="on", child=True),
-    _span("attributes-12", "start and end of a sampled child with 12 attributes", sampler="on", child=True,
-          attributes=12),
-    _span("simple", "start and end with the simple processor, exporter discards", sampler="on",
-          processor="simple"),
-    _span("batch", "start and end with the batch processor, into its queue", sampler="on", processor="batch"),
-    _span("queue-full", "start and end with the batch processor, queue full", sampler="on", processor="full"),
-    _current("noop", "start_as_current_span, no provider", "none"),
-    _current("dropped", "start_as_current_span, not sampled", "off"),
-    _current("sampled", "start_as_current_span, sampled", "on"),
-    _on_span("attribute/one", "set_attribute", "attribute"),
-    _on_span("attribute/five", "set_attributes of five", "attributes"),
-    _on_span("event/three-attributes", "add_event with three attributes", "event"),
-    _on_span("status/ok", "set_status", "status"),
-    _on_span("exception/2-frames", "record_exception with a traceback of 2 frames", "exception", frames=2),
-    _on_span("exception/20-frames", "record_exception with a traceback of 20 frames", "exception", frames=20),
-    Operation(name="context/attach-detach", sentence="attach and detach of a context", room="context",
-              build="attach_and_detach"),
+    _of("context.reference", REFERENCE, "a dictionary built and read, without tracing"),
+    _of(SPAN, "span/noop", "start and end, no provider", sampler="none"),
+    _of(SPAN, "span/dropped", "start and end, not sampled", sampler="off"),
+    _of(SPAN, "span/root", "start and end of a sampled root", sampler="on"),
+    _of(SPAN, "span/child", "start and end of a sampled child", sampler="on", child=True),
+    _of(SPAN, "span/attributes-12", "start and end of a sampled child with 12 attributes", sampler="on",
+        child=True, attributes=12),
+    _of(SPAN, "span/simple", "start and end with the simple processor, exporter discards", sampler="on",
+        processor="simple"),
+    _of(SPAN, "span/batch", "start and end with the batch processor, into its queue", sampler="on",
+        processor="batch"),
+    _of(SPAN, "span/queue-full", "start and end with the batch processor, queue full", sampler="on",
+        processor="full"),
+    _of(CURRENT, "current-span/noop", "start_as_current_span, no provider", sampler="none"),
+    _of(CURRENT, "current-span/dropped", "start_as_current_span, not sampled", sampler="off"),
+    _of(CURRENT, "current-span/sampled", "start_as_current_span, sampled", sampler="on"),
+    _of("spans.attribute", "attribute/one", "set_attribute"),
+    _of("spans.attributes", "attribute/five", "set_attributes of five"),
+    _of("spans.event", "event/three-attributes", "add_event with three attributes"),
+    _of("spans.status", "status/ok", "set_status"),
     *(
-        _propagation(build, propagator, headers)
-        for build in ("inject", "extract")
-        for propagator in ("tracecontext", "baggage", "b3")
+        _of("spans.exception", f"exception/{frames}-frames",
+            f"record_exception with a traceback of {frames} frames", frames=frames)
+        for frames in (2, 20)
+    ),
+    _of("context.attach_and_detach", "context/attach-detach", "attach and detach of a context"),
+    *(
+        _of(f"context.{build}", f"{build}/{propagator}-{headers}", f"{carried} {verb} {headers} headers",
+            propagator=propagator, headers=headers)
+        for build, verb in (("inject", "written to"), ("extract", "read from"))
+        for propagator, carried in CARRIED.items()
         for headers in (8, 33)
     ),
-    _sampler("always_on", "should_sample: always on"),
-    _sampler("always_off", "should_sample: always off"),
-    _sampler("traceidratio", "should_sample: one in ten by trace id"),
-    _sampler("always_record", "should_sample: recorded whatever another one decides"),
-    _sampler("parentbased_always_on", "should_sample: as the remote parent, sampled"),
-    _sampler("parentbased_always_off", "should_sample: as the remote parent, not sampled"),
-    _sampler("parentbased_traceidratio", "should_sample: one in ten for a root"),
-    Operation(name="id/trace", sentence="a trace id", room="context", build="trace_id"),
-    Operation(name="id/span", sentence="a span id", room="context", build="span_id"),
-    *(_batch("encode", spans, "turned into OTLP messages") for spans in (1, 64, 512)),
-    *(_batch("serialise", spans, "of OTLP messages turned into bytes") for spans in (1, 64, 512)),
-    *(_batch("gzip", spans, "of OTLP bytes compressed") for spans in (1, 64, 512)),
-    *(_export(protocol, spans) for protocol in ("http", "grpc") for spans in (1, 512)),
-    _server("bare", "a POST to Starlette, without OpenTelemetry"),
-    _server("no-provider", "the same instrumented, no provider"),
-    _server("unsampled", "the same, unsampled parent"),
-    _server("sampled", "the same, sampled, with receive and send spans"),
-    _server("lean", "the same, sampled, without receive and send spans"),
-    _server("native", "the same, sampled, Starlette's own middleware"),
-    _server("metrics", "the same, sampled, with receive and send spans and metrics"),
     *(
-        _call(kind, variant, sentence)
-        for kind in ("sync", "async")
+        _of(SAMPLER, f"sampler/{kind}", f"should_sample: {sentence}", kind=kind)
+        for kind, sentence in (
+            ("always_on", "always on"),
+            ("always_off", "always off"),
+            ("traceidratio", "one in ten by trace id"),
+            ("always_record", "recorded whatever another one decides"),
+            ("parentbased_always_on", "as the remote parent, sampled"),
+            ("parentbased_always_off", "as the remote parent, not sampled"),
+            ("parentbased_traceidratio", "one in ten for a root"),
+        )
+    ),
+    _of("context.trace_id", "id/trace", "a trace id"),
+    _of("context.span_id", "id/span", "a span id"),
+    *(
+        _of(f"otlp.{build}", f"{build}/{spans}", f"{_spans(spans)} {what}", spans=spans)
+        for build, what in (
+            ("encode", "turned into OTLP messages"),
+            ("serialise", "of OTLP messages turned into bytes"),
+            ("gzip", "of OTLP bytes compressed"),
+        )
+        for spans in (1, 64, 512)
+    ),
+    *(
+        _of("otlp.export", f"export/{protocol}-{spans}",
+            f"{_spans(spans)} exported to the sink over {protocol}",
+            network=True, protocol=protocol, spans=spans)
+        for protocol in ("http", "grpc")
+        for spans in (1, 512)
+    ),
+    *(
+        _of(SERVER, f"server/{variant}", sentence, variant=variant)
+        for variant, sentence in (
+            ("bare", "a POST to Starlette, without OpenTelemetry"),
+            ("no-provider", "the same instrumented, no provider"),
+            ("unsampled", "the same, unsampled parent"),
+            ("sampled", "the same, sampled, with receive and send spans"),
+            ("lean", "the same, sampled, without receive and send spans"),
+            ("native", "the same, sampled, Starlette's own middleware"),
+            ("metrics", "the same, sampled, with receive and send spans and metrics"),
+        )
+    ),
+    *(
+        _of(CALL, f"httpx-{kind}/{variant}", f"{sentence}, {how}", network=True, variant=variant,
+            asynchronous=kind == "async")
+        for kind, how in (("sync", "blocking"), ("async", "asyncio"))
         for variant, sentence in (
             ("bare", "a POST with httpx"),
             ("no-provider", "the same instrumented, no provider"),
@@ -180,10 +138,15 @@ TABLE = (
             ("metrics", "the same, sampled, with metrics"),
         )
     ),
-    _statement("bare", "an UPDATE in SQLite"),
-    _statement("no-provider", "the same instrumented, no provider"),
-    _statement("unsampled", "the same, unsampled"),
-    _statement("sampled", "the same, sampled"),
+    *(
+        _of(STATEMENT, f"sqlite/{variant}", sentence, variant=variant)
+        for variant, sentence in (
+            ("bare", "an UPDATE in SQLite"),
+            ("no-provider", "the same instrumented, no provider"),
+            ("unsampled", "the same, unsampled"),
+            ("sampled", "the same, sampled"),
+        )
+    ),
 )  # fmt: skip
 
 BY_NAME = {operation.name: operation for operation in TABLE}

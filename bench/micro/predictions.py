@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from bench.analysis.layers import Prediction
 from bench.analysis.ledger import Traffic
-from bench.analysis.stats import t_quantile
+from bench.analysis.stats import t_quantile, welch_df
 
 CONFIDENCE = 0.95
 LEAN, FULL = "batch-lean", "layer-asgi"
@@ -43,15 +43,11 @@ def predictor(prices: Mapping[str, Price]) -> Callable[[Mapping[str, Traffic]], 
 
 
 def predicted(counts: Mapping[str, float], prices: Mapping[str, Price]) -> Prediction:
-    """What a layer should cost, with the prices' own errors.
-
-    Their degrees of freedom are put together as Welch and Satterthwaite did (1946).
-    """
+    """What a layer should cost, with the prices' own errors."""
     value = sum(count * prices[name].cpu_s for name, count in counts.items())
     variances = {name: (count * prices[name].standard_error) ** 2 for name, count in counts.items()}
     total = sum(variances.values())
-    heads = sum(variance**2 / prices[name].df for name, variance in variances.items())
-    df = total**2 / heads if heads else math.inf
+    df = welch_df(list(variances.values()), [prices[name].df for name in variances])
     half = t_quantile(0.5 + CONFIDENCE / 2, df) * math.sqrt(total) if total else 0.0
     return value, value - half, value + half
 

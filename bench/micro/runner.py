@@ -5,20 +5,15 @@ All workers of a round have the same hash seed, those of another round another o
 What was read is on disk after every round, as a file that pyperf reads.
 """
 
-import contextlib
 import io
-import os
 import queue
 import random
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
 
 import psutil
 import pyperf
@@ -28,9 +23,8 @@ from bench.micro.operations import Operation
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
-from bench.testbed.machine import split_cpus
 from bench.testbed.process import ROOT, plain_environ
-from bench.testbed.sink import Sink
+from bench.testbed.workplace import Workplace
 
 ROUNDS = 5
 FAST_ROUNDS = 2
@@ -68,21 +62,10 @@ class Bench:
         endpoints: the sink's addresses by OTLP protocol.
     """
 
-    def __init__(self) -> None:
-        before = os.sched_getaffinity(0)
-        self._all = tuple(sorted(before))
-        cpus = split_cpus(pinned=True)
-        self._cpus, others = cpus.services, cpus.others
-        with contextlib.ExitStack() as stack:
-            self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            stack.callback(os.sched_setaffinity, 0, before)
-            if others:
-                os.sched_setaffinity(0, others)
-            self._sink = Sink(self._logs)
-            stack.callback(self._sink.stop)
-            child, echo = start_echo(self._logs, others)
-            stack.callback(child.stop, STOP_LIMIT_S)
-            self._parts = stack.pop_all()
+    def __init__(self, place: Workplace) -> None:
+        self._cpus, self._logs, self._sink = place.cpus, place.logs, place.sink
+        child, echo = start_echo(place.logs, place.cpus.others)
+        place.parts.callback(child.stop, STOP_LIMIT_S)
         self.endpoints = self._sink.endpoints
         self._environ = plain_environ() | {
             "BENCH_ECHO": echo,
@@ -124,12 +107,6 @@ class Bench:
             raise ServiceError(last[0].removeprefix(f"{operation.name}: "), "see the other operations")
         return pyperf.Benchmark.load(str(file)).get_runs()[0]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._parts.close()
-
     def forget(self) -> None:
         """The sink keeps nothing of what came so far.
 
@@ -140,7 +117,8 @@ class Bench:
 
     def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
         """Where workers run: on the CPU that services have in a measured run, or on all of them."""
-        return self._all[:MAX_LANES] if fast else self._cpus or (None,)
+        services, others = self._cpus.services, self._cpus.others
+        return (*services, *others)[:MAX_LANES] or (None,) if fast else services or (None,)
 
 
 def measure(  # noqa: PLR0913 - what a measurement is

@@ -88,77 +88,29 @@ def _kind(setup: SetupSummary) -> str:
 
 def latency(summary: Summary) -> Chart | None:
     """What every percentile gains, with intervals; None without a change that is known."""
-    rows: vega.Rows = [
-        {
-            "set-up": setup.name,
-            "kind": name,
-            "%": change.ratio * 100,
-            "low": change.low * 100,
-            "high": change.high * 100,
-            "figure": f"{setup.name}, {name}: {words.percent(change.ratio)} % "
-            f"{words.interval(change.low, change.high)}",
-        }
+    rows = [
+        vega.change_row(setup.name, name, change.ratio, (change.low, change.high))
         for setup in ordered(summary)
         if setup.latency and not setup.invalid
         for name, change in setup.latency.changes.items()
     ]
-    return _dots(rows, "change of latency, %", "Latency against the baseline, with 95 % intervals")
+    return vega.changes(rows, "change of latency, %", "Latency against the baseline, with 95 % intervals")
 
 
 def throughput(summary: Summary) -> Chart | None:
     """How much throughput each set-up loses; None without a change that is known."""
-    rows: vega.Rows = [
-        {
-            "set-up": setup.name,
-            "kind": kind,
-            "%": throughput.ratio * 100,
-            "low": throughput.low * 100,
-            "high": throughput.high * 100,
-            "figure": f"{setup.name}, {kind}: {throughput.per_s or 0:.1f}/s, "
-            f"{words.percent(throughput.ratio)} % {words.interval(throughput.low, throughput.high)}",
-        }
+    rows = [
+        vega.change_row(
+            setup.name, kind, measured.ratio, (measured.low, measured.high), f"{measured.per_s or 0:.1f}/s, "
+        )
         for setup in ordered(summary)
         if not setup.invalid
-        for kind, throughput in (("busy", setup.throughput), ("under the latency limit", setup.highest_rate))
-        if throughput
-        and throughput.ratio is not None
-        and throughput.low is not None
-        and throughput.high is not None
+        for kind, measured in (("busy", setup.throughput), ("under the latency limit", setup.highest_rate))
+        if measured and measured.ratio is not None and measured.low is not None and measured.high is not None
     ]
-    return _dots(rows, "change of throughput, %", "Throughput against the baseline, with 95 % intervals")
-
-
-def _dots(rows: vega.Rows, axis: str, title: str) -> Chart | None:
-    """Changes as dots with their intervals, one row per set-up."""
-    if not rows:
-        return None
-    names = list(dict.fromkeys(str(row["set-up"]) for row in rows))
-    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
-    reach = vega.reach([float(str(row["high"])) for row in rows])
-    for row in rows:
-        row["cut"] = float(str(row["%"])) > reach
-        for end in ("%", "low", "high"):
-            row[end] = min(float(str(row[end])), reach)
-    colour = vega.kinds("kind", kinds)
-    y = vega.names("set-up", names)
-    offset: vega.Spec = {"field": "kind", "sort": kinds}
-    x = vega.number("%", axis, [min(0.0, *vega.column(rows, "low")), max(0.0, *vega.column(rows, "high"))])
-    layers: list[vega.Spec | None] = [
-        vega.zero(),
-        vega.interval("low", "high", y, colour, offset),
-        {
-            "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
-            "encoding": {
-                "x": x,
-                "y": y,
-                "yOffset": offset,
-                "color": colour,
-                "tooltip": vega.tooltip("figure"),
-            },
-        },
-        vega.arrow(x, y, colour, offset),
-    ]
-    return vega.chart(title + vega.leads_out(rows), rows, layers, (len(names), vega.ROW + 6 * len(kinds)))
+    return vega.changes(
+        rows, "change of throughput, %", "Throughput against the baseline, with 95 % intervals"
+    )
 
 
 def waterfall(layers: tuple[Layer, ...]) -> Chart:

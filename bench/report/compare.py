@@ -110,40 +110,10 @@ def change_table(comparison: Comparison) -> Table:
 
 
 def changes_chart(comparison: Comparison) -> Chart | None:
-    """The change of every set-up's CPU at light load; None without one."""
-    rows: vega.Rows = [
-        {
-            "set-up": change.setup,
-            "kind": change.figure,
-            "%": change.ratio * 100,
-            "low": change.low * 100,
-            "high": change.high * 100,
-            "figure": f"{change.setup}, {change.figure}: {percent(change.ratio)} % "
-            f"{interval(change.low, change.high)}",
-        }
+    """The change of every set-up's CPU at light load, throughput and median; None without one."""
+    rows = [
+        vega.change_row(change.setup, change.figure, change.ratio, (change.low, change.high))
         for change in comparison.changes
         if change.figure in {"light CPU", "throughput", "p50"}
     ]
-    if not rows:
-        return None
-    names = list(dict.fromkeys(str(row["set-up"]) for row in rows))
-    kinds = list(dict.fromkeys(str(row["kind"]) for row in rows))
-    y, colour = vega.names("set-up", names), vega.kinds("kind", kinds)
-    offset: vega.Spec = {"field": "kind", "sort": kinds}
-    ends = [min(0.0, *vega.column(rows, "low")), max(0.0, *vega.column(rows, "high"))]
-    x = vega.number("%", "change, %", ends)
-    layers: list[vega.Spec | None] = [
-        vega.zero(),
-        vega.interval("low", "high", y, colour, offset),
-        {
-            "mark": {"type": "point", "filled": True, "size": 45, "opacity": 1},
-            "encoding": {
-                "x": x,
-                "y": y,
-                "yOffset": offset,
-                "color": colour,
-                "tooltip": vega.tooltip("figure"),
-            },
-        },
-    ]
-    return vega.chart("Changes with 95 % intervals", rows, layers, (len(names), vega.ROW + 14))
+    return vega.changes(rows, "change, %", "Changes, with 95 % intervals")

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import TypeAlias
 
+from bench.report import words
 from bench.report.document import Chart
 
 INK, MUTED, LINE, BAND = "var(--ink)", "var(--muted)", "var(--line)", "var(--band)"
@@ -22,7 +23,8 @@ FAR = 4.0
 ROOM = 1.2
 
 Spec: TypeAlias = Mapping[str, object]
-Rows: TypeAlias = list[dict[str, object]]
+Row: TypeAlias = dict[str, object]
+Rows: TypeAlias = list[Row]
 
 
 def chart(
@@ -33,7 +35,7 @@ def chart(
         "data": {"values": rows},
         "width": WIDTH,
         "height": size[0] * size[1],
-        "layer": [each for each in layers if each],
+        "layer": [layer for layer in layers if layer],
     }
     return Chart(title=title, spec=themed(spec), image=image)
 
@@ -154,3 +156,39 @@ def tooltip(field: str) -> Spec:
 def cycled(values: Sequence[str], count: int) -> list[str]:
     """So many, from the beginning again where there are fewer."""
     return list(islice(cycle(values), count))
+
+
+def change_row(setup: str, kind: str, ratio: float, ends: tuple[float, float], more: str = "") -> Row:
+    """A change of a set-up's figure as a row of `changes`; `more` is told of it, too."""
+    low, high = ends
+    return {
+        "set-up": setup,
+        "kind": kind,
+        "%": ratio * 100,
+        "low": low * 100,
+        "high": high * 100,
+        "figure": f"{setup}, {kind}: {more}{words.percent(ratio)} % {words.interval(low, high)}",
+    }
+
+
+def changes(rows: Rows, axis: str, title: str) -> Chart | None:
+    """Changes as dots with their intervals, one line per set-up; None without any."""
+    if not rows:
+        return None
+    setups = list(dict.fromkeys(str(row["set-up"]) for row in rows))
+    order = list(dict.fromkeys(str(row["kind"]) for row in rows))
+    edge = reach(column(rows, "high"))
+    for row in rows:
+        row["cut"] = float(str(row["%"])) > edge
+        row |= {end: min(float(str(row[end])), edge) for end in ("%", "low", "high")}
+    colour, y = kinds("kind", order), names("set-up", setups)
+    offset: Spec = {"field": "kind", "sort": order}
+    x = number("%", axis, [min(0.0, *column(rows, "low")), max(0.0, *column(rows, "high"))])
+    encoding = {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": tooltip("figure")}
+    layers: list[Spec | None] = [
+        zero(),
+        interval("low", "high", y, colour, offset),
+        {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": encoding},
+        arrow(x, y, colour, offset),
+    ]
+    return chart(title + leads_out(rows), rows, layers, (len(setups), ROW + 6 * len(order)))

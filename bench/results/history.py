@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scipy import special
-
+from bench.analysis.stats import Estimate, welch
 from bench.app.records import BASELINE, CONTROL, TWIN
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
@@ -228,60 +227,48 @@ def _points(results: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Poi
     return tuple(points)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Level:
-    """Where a trend stands since its last change: a weighted mean of logs, and how sure it is."""
-
-    log: float
-    variance: float
-    df: float
-    bias: float
-
-    def joined(self, other: "_Level") -> "_Level":
-        """The two together, each weighing as much as it is sure."""
-        weights = [1 / max(level.variance, TINY) for level in (self, other)]
-        return _Level(
-            log=(weights[0] * self.log + weights[1] * other.log) / sum(weights),
-            variance=1 / sum(weights),
-            df=self.df + other.df,
-            bias=max(self.bias, other.bias),
-        )
-
-
 def _changes(results: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, tuple[float, float, float]]:
     """The results that differ from the level since the last change, by more than their intervals.
 
-    Against a level and not against the neighbour, so that a slow drift is found, too. Runs share
-    nothing, so the squares of their standard errors add up, with Welch's degrees of freedom; the
-    quantile is Bonferroni's for all results of all trends. What twins differ by widens it.
+    Against a level and not against the neighbour, so that a slow drift is found, too. Claims hold for
+    all results of all trends at once; what twins differ by widens them.
     """
     changes: dict[int, tuple[float, float, float]] = {}
-    level: _Level | None = None
+    level: Estimate | None = None
+    bias = 0.0
     for at, (result, setup) in enumerate(results):
         overhead = setup.overhead
         if overhead is None or setup.invalid:
             continue
-        now = _Level(
-            log=math.log1p(overhead.ratio or 0.0),
-            variance=overhead.standard_error**2,
+        now = Estimate(
+            log_ratio=math.log1p(overhead.ratio or 0.0),
+            standard_error=overhead.standard_error,
             df=overhead.df,
-            bias=_bias(result.run),
+            shares_variance=False,
         )
         if level is None:
-            level = now
+            level, bias = now, _bias(result.run)
             continue
-        total = now.variance + level.variance
-        heads = now.variance**2 / now.df + level.variance**2 / level.df
-        df = total**2 / heads if heads else now.df + level.df
-        quantile = float(special.stdtrit(df, 1 - (1 - CONFIDENCE) / 2 / family))
-        half = quantile * math.sqrt(total) + now.bias + level.bias
-        step = now.log - level.log
-        if abs(step) > half:
-            changes[at] = (math.expm1(step), math.expm1(step - half), math.expm1(step + half))
-            level = now
+        step = welch(level, now, family)
+        low, high = step.claim(CONFIDENCE)
+        low, high = low - bias - _bias(result.run), high + bias + _bias(result.run)
+        if low <= 0.0 <= high:
+            level, bias = _joined(level, now), max(bias, _bias(result.run))
         else:
-            level = level.joined(now)
+            changes[at] = (math.expm1(step.log_ratio), math.expm1(low), math.expm1(high))
+            level, bias = now, _bias(result.run)
     return changes
+
+
+def _joined(one: Estimate, other: Estimate) -> Estimate:
+    """The two together, each weighing as much as it is sure."""
+    weights = [1 / max(estimate.standard_error**2, TINY) for estimate in (one, other)]
+    return Estimate(
+        log_ratio=(weights[0] * one.log_ratio + weights[1] * other.log_ratio) / sum(weights),
+        standard_error=1 / math.sqrt(sum(weights)),
+        df=one.df + other.df,
+        shares_variance=False,
+    )
 
 
 def _bias(run: PastRun) -> float:

@@ -1,15 +1,10 @@
 """Carries out the iterations, in an order shuffled anew in every repeat."""
 
-import contextlib
 import json
-import os
 import random
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Self
 
 import psutil
 
@@ -18,10 +13,9 @@ from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.spec.emission import SERVICE, Iteration, Scenario
 from bench.testbed.instance import memory_of, pin
-from bench.testbed.machine import split_cpus
 from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.process import Child, plain_environ
-from bench.testbed.sink import Sink
+from bench.testbed.workplace import Workplace
 
 PROCESSORS = ("simple", "batch")
 SAMPLE_S = 0.25
@@ -32,24 +26,8 @@ PATIENCE_S = 60.0
 class Iterations:
     """The sink, and one emitter at a time."""
 
-    def __init__(self) -> None:
-        self._before = os.sched_getaffinity(0)
-        cpus = split_cpus(pinned=True)
-        self._cpus, others = cpus.services, cpus.others
-        with contextlib.ExitStack() as stack:
-            self._logs = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-            stack.callback(os.sched_setaffinity, 0, self._before)
-            if others:
-                os.sched_setaffinity(0, others)
-            self._sink = Sink(self._logs)
-            stack.callback(self._sink.stop)
-            self._parts = stack.pop_all()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self._parts.close()
+    def __init__(self, place: Workplace) -> None:
+        self._cpus, self._logs, self._sink = place.cpus.services, place.logs, place.sink
 
     def iterate(  # noqa: PLR0913 - an iteration is what it is
         self,

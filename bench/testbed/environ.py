@@ -122,6 +122,9 @@ class Launch:
         size = _size(environ) + PADDED_BYTES
         path = os.pathsep.join([*self.place.path, environ.get("PATH", os.defpath)])
         environ |= {"PATH": path, "PYTHONHASHSEED": str(self.hash_seed).zfill(10), RUN_VARIABLE: self.run}
+        if self.tmp.name:
+            # Removed with the run, however its processes end.
+            environ["TMPDIR"] = str(self.tmp)
         environ |= dict(self.place.environ)
         environ |= {name: self.fill(value, process) for name, value in process.env.items()}
         if self.is_traced and process.traced:
