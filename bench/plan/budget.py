@@ -13,6 +13,9 @@ of 200 ms. Latencies do not differ from those of longer turns (results/design)."
 MAX_PAUSE_S = 2.0
 """About the longest time for which an instance is stopped: an application's own timeouts go on in wall
 time meanwhile, and so do servers that close idle connections."""
+WARM_UP_TURN_S, MAX_WARM_UP_TURN_S = 0.05, 0.5
+"""Where longer turns are asked for, so are those of the warm-up: the clocks of instances elsewhere are
+read over HTTP, which takes as long as a short turn."""
 BUSY_TURN_S = 0.03
 """Turns of 5 ms cool the caches, above 200 ms noise grows (results/design)."""
 BLOCK_S = 4.0
@@ -108,8 +111,13 @@ def stretches(budget: Budget, instances: int, overrides: Sequence[float | None])
     warm_up_s, light_s, busy_s, turn_s = overrides
     light_turn_s = turn_s or min(LIGHT_TURN_S, MAX_PAUSE_S / instances)
     busy_turn_s = turn_s or BUSY_TURN_S
+    warm_up_turn_s = min(max(turn_s or 0.0, WARM_UP_TURN_S), MAX_WARM_UP_TURN_S)
     return (
-        Stretch(turn_s=0.05, rounds=max(round((warm_up_s or budget.warm_up_s) / 0.05), 1), blocks=1),
+        Stretch(
+            turn_s=warm_up_turn_s,
+            rounds=max(round((warm_up_s or budget.warm_up_s) / warm_up_turn_s), 1),
+            blocks=1,
+        ),
         stretch(budget.light_s if light_s is None else light_s, light_turn_s, instances),
         stretch(budget.busy_s if busy_s is None else busy_s, busy_turn_s, instances),
     )
