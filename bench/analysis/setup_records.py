@@ -216,3 +216,13 @@ class SetupSummary(Record, frozen=True, kw_only=True):
     start: Start | None = None
     ledger: Ledger
     caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def cost(self) -> Cost | None:
+        """The figure that the verdict rests on."""
+        return self.light or self.busy
+
+    @property
+    def overhead(self) -> Cost | None:
+        """The same, where it is a change against a baseline."""
+        return self.cost if self.cost and self.cost.ratio is not None else None

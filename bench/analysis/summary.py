@@ -93,7 +93,7 @@ def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSum
         invalid=why is not None,
         light=light,
         busy=busy,
-        throughput=_throughput(findings, name),
+        throughput=_throughput(findings.throughput, name, derived=name in findings.derived),
         highest_rate=_highest_rate(findings, name),
         latency=_latency(findings, name),
         rest=_rest(findings.raw, name),
@@ -157,35 +157,25 @@ def verdict(name: str, cost: Cost | None, why: str | None, delta: float) -> str:
     return f"inconclusive (MDE {(cost.mde or 0) * 100:.1f} %)"
 
 
-def _throughput(findings: Findings, name: str) -> Throughput | None:
-    per_s = findings.throughput.level(name)
-    if per_s is None:
-        return None
-    change = findings.throughput.change(name)
+def _throughput(rates: Figure, name: str, *, derived: bool = False) -> Throughput | None:
+    per_s, change = rates.level(name), rates.change(name)
+    if per_s is None or change is None:
+        return None if per_s is None else Throughput(per_s=per_s, derived=derived)
     return Throughput(
         per_s=per_s,
-        ratio=change.ratio if change else None,
-        low=change.low if change else None,
-        high=change.high if change else None,
-        standard_error=change.standard_error if change else None,
-        df=change.df if change else None,
-        derived=name in findings.derived,
+        ratio=change.ratio,
+        low=change.low,
+        high=change.high,
+        standard_error=change.standard_error,
+        df=change.df,
+        derived=derived,
     )
 
 
 def _highest_rate(findings: Findings, name: str) -> Throughput | None:
     if not findings.plan.probes:
         return None
-    rates = Figure(plan=findings.plan, values=rates_found(findings.raw))
-    per_s, change = rates.level(name), rates.change(name)
-    if per_s is None:
-        return None
-    return Throughput(
-        per_s=per_s,
-        ratio=change.ratio if change else None,
-        low=change.low if change else None,
-        high=change.high if change else None,
-    )
+    return _throughput(Figure(plan=findings.plan, values=rates_found(findings.raw)), name)
 
 
 def _latency(findings: Findings, name: str) -> Latency | None:

@@ -59,7 +59,7 @@ def timing_table(summary: MicroSummary) -> Table:
             "operation", "what it is", "CPU us", "95 % interval", "x reference",
             *(("instructions",) if counted else ()),
         ),
-        right=(False, False, True, True, True, *((True,) if counted else ())),
+        left=(0, 1),
         rows=tuple(
             (
                 timing.name,
@@ -80,7 +80,6 @@ def request_table(summary: MicroSummary) -> Table:
     base = next(iter(requests.values()), 0.0)
     return Table(
         heads=("set-up", "instructions per request", "extra", "extra %"),
-        right=(False, True, True, True),
         rows=tuple(
             (
                 name,

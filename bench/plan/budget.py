@@ -8,7 +8,7 @@ from bench.app.setups import DEFAULT, QUICK
 from bench.plan.records import Plan, Stretch
 
 LIGHT_TURN_S = 0.05
-"""The shorter, the more rounds, and the less of the machine's moods is left: a quarter of the variance
+"""The shorter, the more rounds, and the less of the machine's moods is left: a third of the variance
 of 200 ms. Latencies do not differ from those of longer turns (results/design)."""
 MAX_PAUSE_S = 2.0
 """About the longest time for which an instance is stopped: an application's own timeouts go on in wall

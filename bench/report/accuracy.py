@@ -38,7 +38,7 @@ def target_table(accuracy: Accuracy) -> Table:
     asked = targets(accuracy)
     return Table(
         heads=("asked", "reached", "found"),
-        right=(False, False, False),
+        left=(0, 1, 2),
         rows=tuple((target.what, "yes" if target.reached else "NO", target.value) for target in asked),
         red=frozenset(at for at, target in enumerate(asked) if not target.reached),
     )
@@ -51,7 +51,7 @@ def weight_table(accuracy: Accuracy) -> Table:
             "added %", "added us", "found us (mean)", "error us (rms)", "intervals that cover",
             "found in", "95 % interval %",
         ),
-        right=(True,) * 7,
+        left=(),
         rows=tuple(
             (
                 percent(weight.share, sign=False, decimals=0),

@@ -3,7 +3,6 @@
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import SetupSummary, Severity
 from bench.app.records import CHECKS
-from bench.report.tables import main_cost
 from bench.report.words import duration, percent, plural
 
 EVERYTHING, ALWAYS_OFF = "batch", "always-off"
@@ -20,7 +19,7 @@ def tested(summary: Summary) -> list[SetupSummary]:
     found = [
         (cost.ratio, setup)
         for setup in summary.setups
-        if (cost := main_cost(setup)) and cost.ratio is not None
+        if (cost := setup.cost) and cost.ratio is not None
         if setup.name not in CHECKS and not setup.invalid
     ]
     return [setup for _, setup in sorted(found, key=lambda each: each[0])]
@@ -31,7 +30,7 @@ def _headline(summary: Summary) -> str:
         return _invalid(summary)
     setups = tested(summary)
     setup = next((each for each in setups if each.name == EVERYTHING), setups[-1] if setups else None)
-    cost = main_cost(setup) if setup else None
+    cost = setup.cost if setup else None
     if setup is None or cost is None or cost.extra_s is None:
         return "Nothing was compared with the baseline."
     what = "Tracing everything" if setup.name == EVERYTHING else "The dearest set-up"
@@ -60,7 +59,7 @@ def _invalid(summary: Summary) -> str:
 def _others(summary: Summary) -> str:
     parts = []
     for setup in tested(summary):
-        cost = main_cost(setup)
+        cost = setup.cost
         if cost and setup.name != EVERYTHING:
             parts.append(f"{setup.name} {percent(cost.ratio, decimals=0)} %")
     return f"Others: {', '.join(parts)}." if parts and summary.valid else ""

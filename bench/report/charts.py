@@ -4,7 +4,7 @@ from bench.analysis.records import Layer, Summary
 from bench.analysis.setup_records import Cost, SetupSummary
 from bench.report import vega, words
 from bench.report.document import Chart
-from bench.report.tables import main_cost, ordered
+from bench.report.tables import ordered
 
 VERDICTS = {
     "overhead": vega.SERIES[0],
@@ -16,10 +16,8 @@ VERDICTS = {
 
 def overhead(summary: Summary) -> Chart | None:
     """What every set-up costs, with intervals and the noise floor; None without a figure."""
-    shown = [
-        (setup, cost) for setup in ordered(summary) if (cost := main_cost(setup)) and cost.extra_s is not None
-    ]
-    base = main_cost(summary.setups[0])
+    shown = [(setup, cost) for setup in ordered(summary) if (cost := setup.cost) and cost.extra_s is not None]
+    base = summary.setups[0].cost
     if not shown or base is None or base.cpu_per_request_s is None:
         return None
     reach = vega.reach([cost.extra_high_s or 0.0 for _, cost in shown]) * 1e6

@@ -73,7 +73,7 @@ def difference_table(differences: Sequence[Difference]) -> Table:
     """Everything that differs; what forbids a comparison is red."""
     return Table(
         heads=("where", "what", "before", "after", "comparable"),
-        right=(False,) * 5,
+        left=(0, 1, 2, 3, 4),
         rows=tuple(
             (
                 difference.area,
@@ -92,7 +92,7 @@ def change_table(comparison: Comparison) -> Table:
     """Every figure before and after."""
     return Table(
         heads=("set-up", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
-        right=(False, False, True, True, True, True, False),
+        left=(0, 1, 6),
         rows=tuple(
             (
                 change.setup,

@@ -39,7 +39,7 @@ def table(gate: Gate) -> Table:
     """Every threshold."""
     return Table(
         heads=("set-up", "threshold %", "overhead %", "interval for all set-ups %", "outcome", "why"),
-        right=(False, True, True, True, False, False),
+        left=(0, 4, 5),
         rows=tuple(
             (
                 judgement.setup,

@@ -64,7 +64,7 @@ def table(trend: Trend) -> Table:
             "95 % interval %",
             "what else changed",
         ),
-        right=(False, False, True, True, True, True, False),
+        left=(0, 1, 6),
         rows=tuple(_row(point) for point in points),
         red=frozenset(at for at, point in enumerate(points) if point.invalid),
     )

@@ -1,7 +1,7 @@
 """The tables of a run."""
 
 from bench.analysis.records import CollectorSummary, Layer, Summary
-from bench.analysis.setup_records import Cost, SetupSummary
+from bench.analysis.setup_records import SetupSummary
 from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (
@@ -18,23 +18,16 @@ from bench.report.words import (
     signed,
 )
 
-LEFT, RIGHT = False, True
-
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
     """Set-ups by cost: baseline, those under test from cheap to dear, then the checks."""
 
     def key(setup: SetupSummary) -> tuple[int, float]:
         group = 0 if setup.name == summary.baseline else 2 if setup.name in CHECKS else 1
-        cost = main_cost(setup)
+        cost = setup.cost
         return group, cost.ratio if cost and cost.ratio is not None else 0.0
 
     return tuple(sorted(summary.setups, key=key))
-
-
-def main_cost(setup: SetupSummary) -> Cost | None:
-    """The figure that the verdict rests on."""
-    return setup.light or setup.busy
 
 
 def _red(setups: tuple[SetupSummary, ...]) -> frozenset[int]:
@@ -46,7 +39,7 @@ def answer_table(summary: Summary) -> Table:
     setups = ordered(summary)
     rows = []
     for setup in setups:
-        cost, latency, throughput = main_cost(setup), setup.latency, setup.throughput
+        cost, latency, throughput = setup.cost, setup.latency, setup.throughput
         p50 = latency.changes.get("p50") if latency else None
         p99 = latency.changes.get("p99") if latency else None
         saturated = bool(latency and latency.saturated)
@@ -65,7 +58,6 @@ def answer_table(summary: Summary) -> Table:
         )
     return Table(
         heads=("set-up", "extra ms", "CPU %", "+-", "throughput %", "p50 ms", "p99 ms"),
-        right=(LEFT, *([RIGHT] * 6)),
         rows=tuple(rows),
         red=_red(setups),
     )
@@ -96,7 +88,7 @@ def cpu_table(summary: Summary, load: str) -> Table:
             "set-up", "CPU us", "extra us", "95 % interval", "overhead %", "95 % interval %", "MDE %",
             "verdict" if load == "light" else "",
         ),
-        right=(LEFT, *([RIGHT] * 6), LEFT),
+        left=(0, 7),
         rows=tuple(rows),
         red=_red(setups),
     )  # fmt: skip
@@ -133,7 +125,6 @@ def latency_table(summary: Summary) -> Table:
             "p99 ms",
             "change %",
         ),
-        right=(LEFT, *([RIGHT] * 8)),
         rows=tuple(rows),
         red=_red(setups),
     )
@@ -158,7 +149,6 @@ def throughput_table(summary: Summary) -> Table:
     more = (f"held under {limit}, per s", "change %", "95 % interval %") if searched else ()
     return Table(
         heads=(*heads, *more),
-        right=(LEFT, *([RIGHT] * (6 if searched else 3))),
         rows=tuple(rows),
         red=_red(setups),
     )
@@ -182,7 +172,6 @@ def rest_table(summary: Summary) -> Table:
         )
     return Table(
         heads=("set-up", "at rest: CPU us per s", "PSS MB", "USS MB", "start: s", "start: CPU s"),
-        right=(LEFT, *([RIGHT] * 5)),
         rows=tuple(rows),
     )
 
@@ -216,7 +205,7 @@ def ledger_table(summary: Summary) -> Table:
             "set-up", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
             "orphaned", "exports", "bytes per request", "ledger",
         ),
-        right=(LEFT, *([RIGHT] * 10), LEFT),
+        left=(0, 11),
         rows=tuple(rows),
         red=frozenset(at for at, setup in enumerate(summary.setups) if setup.ledger.balanced is False),
     )  # fmt: skip
@@ -226,7 +215,7 @@ def pair_table(summary: Summary) -> Table:
     """Each set-up under test against the next cheaper one."""
     return Table(
         heads=("set-up", "against", "difference %", "95 % interval %"),
-        right=(LEFT, LEFT, RIGHT, RIGHT),
+        left=(0, 1),
         rows=tuple(
             (pair.setup, pair.against, percent(pair.ratio), interval(pair.low, pair.high))
             for pair in summary.pairs
@@ -238,7 +227,7 @@ def layer_table(layers: tuple[Layer, ...]) -> Table:
     """What every layer adds, and what microbenchmarks predict of it."""
     return Table(
         heads=("layer", "set-up", "against", "adds us", "95 % interval", "predicted us", "95 % interval"),
-        right=(LEFT, LEFT, LEFT, *([RIGHT] * 4)),
+        left=(0, 1, 2),
         rows=tuple(
             (
                 layer.layer,
@@ -261,7 +250,6 @@ def collector_table(collector: CollectorSummary) -> Table:
     cost = ABSENT if collector.cpu_per_span_s is None else f"{collector.cpu_per_span_s * 1e6:.1f}"
     return Table(
         heads=("collector", "spans", "CPU us per span", "95 % interval", "PSS MB"),
-        right=(LEFT, RIGHT, RIGHT, RIGHT, RIGHT),
         rows=(
             (
                 collector.name,
@@ -278,7 +266,6 @@ def workers_table(summary: Summary) -> Table:
     """How late each load worker sent."""
     return Table(
         heads=("load worker", "arrivals", "lag p50 ms", "lag p99 ms"),
-        right=(LEFT, RIGHT, RIGHT, RIGHT),
         rows=tuple(
             (
                 str(lag.worker + 1),
@@ -310,4 +297,4 @@ def machine_table(machine: Machine) -> Table:
         **machine.versions,
         **({"collector": machine.collector} if machine.collector else {}),
     }
-    return Table(heads=("", "found"), right=(LEFT, LEFT), rows=tuple(rows.items()))
+    return Table(heads=("", "found"), left=(0, 1), rows=tuple(rows.items()))

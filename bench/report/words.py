@@ -18,17 +18,22 @@ class Table:
 
     Attributes:
         heads: one per column.
-        right: which columns are aligned to the right.
         rows: cells as text.
+        left: numbers of the columns that are aligned to the left; figures are to the right.
         red: numbers of the rows that must not be believed.
         drawn: number of a column that draws what a chart shows as well; None without one.
     """
 
     heads: tuple[str, ...]
-    right: tuple[bool, ...]
     rows: tuple[tuple[str, ...], ...]
+    left: tuple[int, ...] = (0,)
     red: frozenset[int] = frozenset()
     drawn: int | None = None
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Which columns are aligned to the right."""
+        return tuple(number not in self.left for number in range(len(self.heads)))
 
 
 def signed(value: float, decimals: int, *, sign: bool = True) -> str:

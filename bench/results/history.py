@@ -1,8 +1,7 @@
 """Results over time: a trend per set-up, among those that can be compared.
 
 Only what was measured alike is in one trend: same application, same machine, same method. A change is
-marked where the intervals support one, all results of all trends considered at once. Of a summary only
-what a trend needs is read: a thousand results are looked at at once.
+marked where the intervals support one, all results of all trends considered at once.
 """
 
 import math
@@ -11,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import SetupSummary
 from bench.analysis.stats import Estimate, welch
 from bench.app.records import BASELINE, CONTROL, TWIN
 from bench.errors import ResultsError
@@ -29,48 +30,11 @@ WATCHED = (
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PastCost:
-    """As much of a cost as a trend needs."""
-
-    ratio: float | None = None
-    low: float = 0.0
-    high: float = 0.0
-    standard_error: float = 0.0
-    df: float = 1.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PastSetup:
-    """As much of a set-up."""
-
-    name: str
-    invalid: bool
-    light: PastCost | None = None
-    busy: PastCost | None = None
-
-    @property
-    def overhead(self) -> PastCost | None:
-        """The figure that the verdict rests on; None for the baseline."""
-        cost = self.light or self.busy
-        return cost if cost and cost.ratio is not None else None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PastRun:
-    """As much of a run's summary."""
-
-    schema: int
-    valid: bool
-    plan: Plan
-    setups: tuple[PastSetup, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Past:
     """One result of many: its folder's name, what it found, and where."""
 
     name: str
-    run: PastRun
+    run: Summary
     machine: Machine
 
 
@@ -184,7 +148,7 @@ def _environment(plan: Plan) -> tuple[str, ...]:
 
 
 def _group(key: tuple[str, ...], members: Sequence[Past]) -> Group:
-    rows: defaultdict[tuple[str, str], list[tuple[Past, PastSetup]]] = defaultdict(list)
+    rows: defaultdict[tuple[str, str], list[tuple[Past, SetupSummary]]] = defaultdict(list)
     for result in members:
         envs = {
             setup.name: (setup.tracing, setup.spans, sorted(setup.env.items()))
@@ -204,7 +168,7 @@ def _group(key: tuple[str, ...], members: Sequence[Past]) -> Group:
     )
 
 
-def _points(results: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Point, ...]:
+def _points(results: Sequence[tuple[Past, SetupSummary]], family: int) -> tuple[Point, ...]:
     changes = _changes(results, family)
     points, before = [], None
     for at, (result, setup) in enumerate(results):
@@ -216,8 +180,8 @@ def _points(results: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Poi
                 result=result.name,
                 started=result.machine.started,
                 ratio=overhead.ratio or 0.0,
-                low=overhead.low,
-                high=overhead.high,
+                low=overhead.low or 0.0,
+                high=overhead.high or 0.0,
                 invalid=setup.invalid,
                 change=changes.get(at),
                 versions=tuple(_versions(before, result.machine)) if before else (),
@@ -227,7 +191,9 @@ def _points(results: Sequence[tuple[Past, PastSetup]], family: int) -> tuple[Poi
     return tuple(points)
 
 
-def _changes(results: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int, tuple[float, float, float]]:
+def _changes(
+    results: Sequence[tuple[Past, SetupSummary]], family: int
+) -> dict[int, tuple[float, float, float]]:
     """The results that differ from the level since the last change, by more than their intervals.
 
     Against a level and not against the neighbour, so that a slow drift is found, too. Claims hold for
@@ -242,8 +208,8 @@ def _changes(results: Sequence[tuple[Past, PastSetup]], family: int) -> dict[int
             continue
         now = Estimate(
             log_ratio=math.log1p(overhead.ratio or 0.0),
-            standard_error=overhead.standard_error,
-            df=overhead.df,
+            standard_error=overhead.standard_error or 0.0,
+            df=overhead.df or 1.0,
             shares_variance=False,
         )
         if level is None:
@@ -271,9 +237,12 @@ def _joined(one: Estimate, other: Estimate) -> Estimate:
     )
 
 
-def _bias(run: PastRun) -> float:
-    twin = next((setup.overhead for setup in run.setups if setup.name == TWIN), None)
-    return 0.0 if twin is None or twin.low <= 0.0 <= twin.high else abs(math.log1p(twin.ratio or 0.0))
+def _bias(run: Summary) -> float:
+    twin = run.setup(TWIN)
+    cost = twin.overhead if twin else None
+    if cost is None or (cost.low or 0.0) <= 0.0 <= (cost.high or 0.0):
+        return 0.0
+    return abs(math.log1p(cost.ratio or 0.0))
 
 
 def _versions(before: Machine, after: Machine) -> Iterator[str]:
@@ -338,4 +307,4 @@ def _past(path: Path) -> Past:
             f"{SUMMARY} has schema {schema}, and this version reads schema {SCHEMA}",
             "read it with its own version",
         )
-    return Past(name=path.name, run=read_record(summary, PastRun), machine=read_machine(path) or Machine())
+    return Past(name=path.name, run=read_record(summary, Summary), machine=read_machine(path) or Machine())

@@ -50,7 +50,6 @@ def throughput_table(report: SpecReport) -> Table:
             "processor", "spans/s on one core", "95 % interval",
             "spans per CPU second", "95 % interval", "lost",
         ),
-        right=(False, True, True, True, True, True),
         rows=tuple(
             (
                 row.processor,
@@ -73,7 +72,7 @@ def cpu_table(report: SpecReport) -> Table:
             "processor", "rate held", "created/s", "delivered/s", "delivered of created",
             "average CPU %", "95 % interval", "peak CPU %", "CPU us per span",
         ),
-        right=(False, False, *([True] * 7)),
+        left=(0, 1),
         rows=tuple(
             (
                 row.processor,
@@ -96,7 +95,6 @@ def memory_table(report: SpecReport) -> Table:
     """Item 3."""
     return Table(
         heads=("processor", "growth MB", "95 % interval", "largest USS MB"),
-        right=(False, True, True, True),
         rows=tuple(
             (
                 row.processor,

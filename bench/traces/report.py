@@ -55,7 +55,7 @@ def table(ordered: Sequence[Row], width: int = BAR) -> Table:
     length = max(end - begin, 1)
     return Table(
         heads=("service", "span", "kind", "start ms", "took ms", "status", "waterfall"),
-        right=(False, False, False, True, True, False, False),
+        left=(0, 1, 2, 5, 6),
         rows=tuple(
             (
                 row.span.service,
@@ -114,7 +114,6 @@ def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
         wall[span.service] = max(wall.get(span.service, 0.0), span.duration_s)
     return Table(
         heads=("service", "wall ms", "CPU ms"),
-        right=(False, True, True),
         rows=tuple(
             (service, milliseconds(wall.get(service)), milliseconds(cpu)) for service, cpu in cpu_s.items()
         ),
@@ -126,7 +125,7 @@ def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
     slowest = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
     return Table(
         heads=("trace", "set-up", "epoch", "ms", "spans"),
-        right=(False, False, True, True, True),
+        left=(0, 1),
         rows=tuple(
             (
                 kept_trace.trace_id,
