@@ -78,7 +78,7 @@ for _name, _description in COMMANDS.items():
 def tests(session: nox.Session) -> None:
     """All fast tests."""
     _install(session, "dev")
-    session.run("pytest", "-n", "auto", "--dist", "loadfile", *session.posargs)
+    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import binomtest
 
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Cost
@@ -183,6 +182,9 @@ def rate(count: int, trials: int) -> Rate:
     """A share with its exact interval."""
     if not trials:
         return Rate(count=0, trials=0, low=0.0, high=1.0)
+    # A second of every command would go into this import.
+    from scipy.stats import binomtest
+
     interval = binomtest(count, trials).proportion_ci(CONFIDENCE, method="exact")
     return Rate(count=count, trials=trials, low=float(interval.low), high=float(interval.high))
 

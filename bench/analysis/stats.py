@@ -11,8 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import optimize, special
-from scipy import stats as distributions
+from scipy import special
 
 Array: TypeAlias = NDArray[np.floating[Any]]
 Weights: TypeAlias = Mapping[str, float]
@@ -172,7 +171,7 @@ def pooled_df(epochs: int, correlation: Array) -> float:
 
 def t_quantile(probability: float, df: float) -> float:
     """Student's t."""
-    return float(distributions.t.ppf(probability, df))
+    return float(special.stdtrit(df, probability))
 
 
 def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float | None, float | None]:
@@ -214,15 +213,18 @@ def maximum_modulus(family: int, df: float, confidence: float) -> float:
     s = chi_df / sqrt(df), for numerators that do not correlate. Contrasts against a shared
     baseline do; for them the value is too large and never too small (Sidak, 1967).
     """
+    # Half a second of every command would go into this import.
+    from scipy.optimize import brentq
+
     if family == 1:
         return t_quantile(0.5 + confidence / 2, df)
     levels = (np.arange(400) + 0.5) / 400
-    s = np.sqrt(distributions.chi2.ppf(levels, df) / df)
+    s = np.sqrt(2 * special.gammaincinv(df / 2, levels) / df)
 
     def shortfall(c: float) -> float:
         return float(np.mean((2 * special.ndtr(c * s) - 1) ** family)) - confidence
 
-    return float(optimize.brentq(shortfall, 0.5, 500.0, xtol=1e-6))
+    return float(brentq(shortfall, 0.5, 500.0, xtol=1e-6))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,14 +265,21 @@ def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
     standard_error = float(np.sqrt(float(residual @ residual) / df / sxx))
     if standard_error == 0.0:
         return Trend(slope=slope, p=1.0 if slope == 0.0 else 0.0)
-    return Trend(slope=slope, p=float(2 * distributions.t.sf(abs(slope) / standard_error, df)))
+    return Trend(slope=slope, p=float(2 * special.stdtr(df, -abs(slope) / standard_error)))
 
 
 def binomial_range(trials: int, ratio: float, confidence: float) -> tuple[int, int]:
     """The central range of a binomial count that holds at least `confidence`."""
     tail = (1 - confidence) / 2
-    low, high = (float(distributions.binom.ppf(level, trials, ratio)) for level in (tail, 1 - tail))
-    return max(int(low), 0), int(high)
+    return _binomial_quantile(tail, trials, ratio), _binomial_quantile(1 - tail, trials, ratio)
+
+
+def _binomial_quantile(level: float, trials: int, ratio: float) -> int:
+    """The smallest count whose cumulative probability reaches a level."""
+    if not trials:
+        return 0
+    count = max(int(np.ceil(special.bdtrik(level, trials, ratio))), 0)
+    return count - 1 if count and special.bdtr(count - 1, trials, ratio) >= level else count
 
 
 def quantile(values: Sequence[float] | Array, q: float) -> float | None:
