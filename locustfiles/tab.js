@@ -6,7 +6,7 @@
   const EVERY_MS = 1000;
   const NOTE =
     "Runs one after another are for exploring: each meets the machine in another mood. " +
-    "For measuring there is nox -s bench, which runs all set-ups at the same time, with intervals.";
+    "For measuring there is nox -s bench, in which all set-ups take turns, with intervals.";
   const COLUMNS = [
     ["setup", "set-up"], ["requests", "requests"], ["requests_per_s", "per second"],
     ["p50_ms", "p50 ms"], ["p95_ms", "p95 ms"], ["p99_ms", "p99 ms"],

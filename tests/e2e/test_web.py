@@ -151,7 +151,7 @@ def test_two_setups_are_run_by_hand_and_compared(web: Web, page: Any) -> None:
     shoot(page, "running-batch")
     stop(page, "batch")
     assert cell(page, "batch", "spans lost") == "0"
-    checkouts = int(cell(page, "batch", "checkouts").replace(",", ""))
+    checkouts = int(cell(page, "batch", "requests").replace(",", ""))
     assert int(cell(page, "batch", "spans received").replace(",", "")) == checkouts * 22
     assert float(cell(page, "batch", "against none ms")) > 0
     assert page.locator("#tracing-overhead .bar").count() == 2
