@@ -22,6 +22,7 @@ from bench.testbed.environ import Place
 from bench.testbed.instance import free_ports, pin
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.process import RUN_VARIABLE
 from bench.testbed.testbed import Testbed
 from tests import make
 
@@ -64,14 +65,22 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=["control group", "signals"])
-def testbed(request: pytest.FixtureRequest, folder: Path) -> Iterator[Testbed]:
-    signals = request.param == "signals"
-    if not signals and control_group_root() is None:
-        pytest.skip("no control group can be made here")
-    made = Testbed(plan(app()), Options(place=Place(folder=folder), signals=signals))
+KINDS = ("control group", "signals")
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def testbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Testbed]:
+    """A testbed; every test starts instances of its own."""
+    made = begin(request.param, tmp_path_factory.mktemp("testbed"))
     yield made
     made.close()
+
+
+def begin(kind: str, folder: Path) -> Testbed:
+    if kind == "control group" and control_group_root() is None:
+        pytest.skip("no control group can be made here")
+    (folder / "server.py").write_text(SERVER, "utf-8")
+    return Testbed(plan(app()), Options(place=Place(folder=folder), signals=kind == "signals"))
 
 
 def plan(app_: App, names: tuple[str, ...] = ("none", "none-again", "control")) -> Plan:
@@ -235,15 +244,21 @@ def test_a_keeper_ends_what_a_killed_harness_left(folder: Path) -> None:
     assert not left.exists()
 
 
-def test_a_testbed_leaves_nothing(testbed: Testbed) -> None:
-    plan_ = plan(app())
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_testbed_leaves_nothing(kind: str, tmp_path: Path) -> None:
+    testbed, plan_ = begin(kind, tmp_path), plan(app())
     testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
-    pids = [child.pid for child in psutil.Process().children(recursive=True)]
+    pids = [child.pid for child in psutil.Process().children(recursive=True) if _is_of(child, testbed)]
     assert len(pids) >= 4
     left = testbed.folder
     testbed.close()
     wait_until(lambda: not any(psutil.pid_exists(pid) and _lives(pid) for pid in pids))
     assert not left.exists()
+
+
+def _is_of(child: psutil.Process, testbed: Testbed) -> bool:
+    """Whether a process belongs to a testbed, and not to another one of this module."""
+    return child.environ().get(RUN_VARIABLE) == testbed._run
 
 
 def _lives(pid: int) -> bool:
