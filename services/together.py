@@ -84,7 +84,7 @@ def main() -> int:
     """The exit code: 0 if every checkout was answered 201."""
     parser = argparse.ArgumentParser(prog="python -m services.together", description=__doc__)
     parser.add_argument("--requests", type=int, required=True, help="how many")
-    wanted = parser.parse_args().checkouts
+    wanted = parser.parse_args().requests
     # When a collection falls depends on every allocation since the start: a step in the count.
     gc.disable()
     random.seed(0)

@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import SpanKind
 
+from bench.micro.spans import RESOURCE
 from bench.micro.subject import Subject, repeated, require, timed
 
 SINK_HTTP_VARIABLE = "BENCH_SINK_HTTP"
@@ -30,7 +31,7 @@ ATTRIBUTES: dict[str, str | int] = {
 
 def spans_of(count: int, setup: str = "micro") -> list[ReadableSpan]:
     """Ended server spans as a request has them."""
-    resource = Resource.create({"service.name": "some-service", "bench.setup": setup})
+    resource = RESOURCE.merge(Resource({"bench.setup": setup}))
     tracer = TracerProvider(sampler=ALWAYS_ON, resource=resource, shutdown_on_exit=False).get_tracer("bench")
     made: list[ReadableSpan] = []
     for _ in range(count):

@@ -5,6 +5,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib import metadata
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -20,7 +21,15 @@ from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, Sta
 
 from bench.micro.subject import Subject, in_pieces, require, timed
 
-RESOURCE = Resource.create({"service.name": "service-xx"})
+# `Resource.create` asks its detectors in threads, and no two processes would need the same instructions.
+RESOURCE = Resource(
+    {
+        "telemetry.sdk.language": "python",
+        "telemetry.sdk.name": "opentelemetry",
+        "telemetry.sdk.version": metadata.version("opentelemetry-sdk"),
+        "service.name": "service-xx",
+    }
+)
 PIECE = 512
 """Spans between two emptyings of the queue: half of what makes the batch processor export."""
 QUEUE = 4 * PIECE

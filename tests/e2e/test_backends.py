@@ -271,7 +271,7 @@ def test_a_collector_that_exports_to_somebody_else_is_found_out_at_once(
     ports = free_ports(2)
     child = otelcol(ports, {"debug": {}}, tmp_path)
     try:
-        run = start(*THROUGH, "--setups", "batch", "--collector", f"http://127.0.0.1:{ports[0]}")
+        run = start("--budget", "smoke", "--setups", "batch", "--collector", f"http://127.0.0.1:{ports[0]}")
         assert run.end() == 3
         assert "does not come to the sink" in run.text()
         assert f"export to http://127.0.0.1:{SINK_PORTS[0]}" in run.text()
@@ -281,7 +281,7 @@ def test_a_collector_that_exports_to_somebody_else_is_found_out_at_once(
 
 
 def test_a_collector_that_is_not_there_is_said_at_once(start: Callable[..., Run]) -> None:
-    run = start(*THROUGH, "--setups", "batch", "--collector", "http://127.0.0.1:9")
+    run = start("--budget", "smoke", "--setups", "batch", "--collector", "http://127.0.0.1:9")
     assert run.end() == 3
     assert "a span sent to the collector at http://127.0.0.1:9 does not come to the sink" in run.text()
     assert "hint: does it run" in run.text()
