@@ -1,8 +1,8 @@
-"""An echo service for measuring load generators: answers everything at once with 200 and nothing else.
+"""An echo service, to be called by what is timed: answers everything at once with 200 and nothing else.
 
     python -m services.echo --port N
 
-It does as little as an HTTP server can, so that the generator is what is measured.
+It does as little as an HTTP server can, so that its caller is what is measured.
 """
 
 import argparse

@@ -151,6 +151,11 @@ def test_otlp_json_has_the_kinds_of_values_that_it_should() -> None:
     assert [KINDS.index(kind) for kind in ("internal", "client")] == [1, 3]
     assert first["attributes"] == [{"key": "http.status_code", "value": {"intValue": "201"}}]
     assert "parentSpanId" not in first
+    spans = [span for group in found["resourceSpans"] for span in group["scopeSpans"][0]["spans"]]
+    ids = {span["name"]: span["spanId"] for span in spans}
+    assert ids["root"] == b"root".hex()
+    assert first["traceId"] == "aa"
+    assert {span["name"]: span.get("parentSpanId") for span in spans}["order"] == ids["call-order"]
     names = {
         span["name"]
         for resource in found["resourceSpans"]

@@ -119,8 +119,6 @@ class RunOptions(Application):
     """What `tracing-overhead run` understands.
 
     Attributes:
-        app: The app file of your service; without it, the built-in example.
-        setups_file: A file with set-ups of your own, too; may be given twice.
         setups: Set-ups, as A,B; the baseline, its twin and the control are always there.
         preset: A list of set-ups, such as dapper.
         budget: How long it may take.

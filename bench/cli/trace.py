@@ -102,8 +102,6 @@ class TraceOptions(Application):
     """What `tracing-overhead trace` understands.
 
     Attributes:
-        app: The app file of your service; without it, the built-in example.
-        setups_file: A file with set-ups of your own, too; may be given twice.
         story: Of the built-in example: what happens to the request.
         spans: A set-up's `spans`: for the example auto, lean, manual or native.
         without_propagation: No context is passed on: as many traces as services.
