@@ -18,25 +18,23 @@ from pathlib import Path
 from bench.app.records import BASELINE, Setup
 from bench.errors import MeasurementError
 from bench.plan.readings import Account, InstanceReading, Reading, Row
-from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Quiet, Step
-from bench.plan.schedule import hash_seed, kinds_of, start_order
+from bench.plan.records import Kind, Open, Plan, Quiet, Step
+from bench.plan.schedule import hash_seed, start_order
 from bench.sink.accounting import total
 from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed import meter, preflight
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance, free_ports, pin
-from bench.testbed.load import Load, Order
-from bench.testbed.load import kinds_of as request_kinds
+from bench.testbed.load import Load
 from bench.testbed.options import Options
+from bench.testbed.orders import order_of
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.process import plain_environ
 from bench.testbed.remote import RemoteInstance
 from bench.testbed.sink import Sink
 from bench.testbed.turns import Turner, counted
 
-SEQUENCE = 509
-"""Length of the sequence of request kinds that a user of a closed loop asks."""
 BATCH_DELAY_S = 5.0
 """The batch processor's default delay."""
 QUIET_MARGIN_S = 1.5
@@ -276,7 +274,7 @@ class Testbed:
         arrivals = step.load.arrivals if isinstance(step.load, Open) else ()
         lead_ns = int(self.load.lead_for(len(arrivals)) * 1e9)
         start_ns = time.monotonic_ns() + lead_ns
-        self.load.send(self._order(plan, step, start_ns, arrivals))
+        self.load.send(order_of(plan, step, start_ns, self.instances))
         turner = Turner(self.instances, start_ns, self._machine)
         started = time.monotonic()
         try:
@@ -305,29 +303,6 @@ class Testbed:
             instances=readings,
             lost_workers=self.load.lost,
         ), rows
-
-    def _order(self, plan: Plan, step: Step, start_ns: int, arrivals: Sequence[Arrival]) -> Order:
-        closed = step.load if isinstance(step.load, Closed) else None
-        windows: list[list[tuple[int, int]]] = []
-        if closed and plan.targets:
-            # An instance that cannot be stopped is asked in its turns alone.
-            windows = [
-                [(turn.start_ns, turn.stop_ns) for turn in step.turns if turn.instance == number]
-                for number in range(len(self.instances))
-            ]
-        return Order(
-            start_ns=start_ns,
-            targets=[instance.url for instance in self.instances],
-            names=[instance.setup.name for instance in self.instances],
-            kinds=request_kinds(plan.app.request),
-            arrivals=list(arrivals),
-            users=closed.users if closed else 0,
-            sequence=kinds_of(plan, SEQUENCE, step.epoch, step.number) if closed else [],
-            windows=windows,
-            length_ns=step.turns[-1].stop_ns,
-            in_flight=plan.in_flight,
-            timeout_s=plan.timeout_s * len(self.instances),
-        )
 
     def _flush(self) -> list[tuple[str, ...]]:
         """Have all instances export; returns the processes of each that did not."""
