@@ -178,7 +178,7 @@ class Master:
         """The worker's monotonic clock less ours."""
         if self._boot_ids[worker] == boot_id():
             return 0
-        found = []
+        offsets = []
         for _ in range(PINGS):
             sent = time.monotonic_ns()
             self._runner.send_message("ping", None, worker)
@@ -187,8 +187,8 @@ class Master:
             except gevent.queue.Empty:
                 break
             back = time.monotonic_ns()
-            found.append((back - sent, theirs - (sent + back) // 2))
-        return min(found)[1] if found else 0
+            offsets.append((back - sent, theirs - (sent + back) // 2))
+        return min(offsets)[1] if offsets else 0
 
 
 def share(order: Order, number: int, count: int) -> Order:

@@ -49,7 +49,7 @@ class Customer(FastHttpUser):
     @task
     def ask(self) -> None:
         """One request; anything but an expected status is a failure."""
-        request = random.choices(APP.request, [each.weight for each in APP.request])[0]
+        request = random.choices(APP.request, [request.weight for request in APP.request])[0]
         with self.client.request(
             request.method,
             request.path,

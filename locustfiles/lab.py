@@ -21,8 +21,9 @@ from bench.plan.readings import Account
 from bench.sink.messages import CloseAccounts
 from bench.testbed import machine
 from bench.testbed.environ import Place
-from bench.testbed.instance import LocalInstance, free_ports
+from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
+from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
 from bench.traces.story import DELAYS, plan_of
 
@@ -107,7 +108,7 @@ class Lab:
         self._number += 1
         plan = plan_of(_delayed(self.app, delays), setup)
         try:
-            ports = free_ports(len(plan.app.process), set())
+            ports = free_ports(len(plan.app.process))
             launch = self._testbed.launch(plan, setup, 0, ports, f"{setup.name}-{self._number}")
             instance = self._testbed.start_instance(launch, self._cpus)
             self._testbed.instances.append(instance)
@@ -209,7 +210,7 @@ def _delayed(app: App, delays: dict[str, str]) -> App:
     processes = []
     for process in app.process:
         command = process.command
-        if isinstance(command, str) and set(DELAYS) <= {each.name for each in app.process}:
+        if isinstance(command, str) and set(DELAYS) <= {process.name for process in app.process}:
             command = command.replace("--connections 2", CONNECTIONS)
             if process.name in delays:
                 command += f" --{DELAYS[process.name]}-delay {delays[process.name]}"

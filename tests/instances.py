@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.app.file import parse_app
 from bench.app.records import Setup
 from bench.testbed.environ import Launch, Place
-from bench.testbed.instance import free_ports
+from bench.testbed.ports import free_ports
 
 FILE = Path(__file__).parent.parent / "services" / "checkout.toml"
 APP = parse_app(FILE.read_text("utf-8").replace(" --upstream-timeout 60", ""), FILE.name)

@@ -13,7 +13,7 @@ from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import choose, sampling_ratio
 from bench.plan.readings import Account, InstanceReading, MachineReading, Memory, Raw, Reading, Row, Switch
 from bench.plan.records import Closed, Kind, Open, Plan, Step, Stretch
-from bench.runner.run import NoLog, Run, carry_out
+from bench.runner.run import Log, Run, carry_out
 from bench.sink.accounting import Span
 from bench.sink.messages import TraceSpan
 
@@ -228,7 +228,7 @@ class Quiet:
 
 def run(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Run:
     """A whole simulated run."""
-    return carry_out(plan_ or plan(), bench or SimulatedBench(), NoLog(), Quiet())
+    return carry_out(plan_ or plan(), bench or SimulatedBench(), Log(), Quiet())
 
 
 def raw(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Raw:

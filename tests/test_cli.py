@@ -9,6 +9,7 @@ import pytest
 import noxfile
 from bench.cli.main import COMMANDS, main
 from bench.cli.options import RunOptions, seconds, share
+from bench.cli.run import StoreLog
 from bench.cli.shared import publish_run
 from bench.plan.budget import BUDGETS
 from bench.results.folder import run_result
@@ -23,7 +24,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
     store = Store.create(path)
     plan = make.plan(("none", "none-again", "control", "always-off", "ratio-10", "batch"))
-    run = carry_out(plan, SimulatedBench(noise=0.002), store, Quiet())
+    run = carry_out(plan, SimulatedBench(noise=0.002), StoreLog(store), Quiet())
     store.write("ending.json", pretty(run.raw.ending))
     publish_run(path, run_result(run.raw))
     return path

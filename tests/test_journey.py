@@ -125,7 +125,11 @@ def test_bars_lie_where_the_time_went() -> None:
 
 
 def test_a_page_and_markdown_tell_the_story() -> None:
-    shown = trace_report.report("x", checkout(None, 504, events=LATE), {"payment-service": 0.01}, "again")
+    spans = tuple(checkout(None, 504, events=LATE))
+    told = trace_report.Told(
+        title="x", sentence="A late one.", spans=spans, cpu_s={"payment-service": 0.01}, how="again"
+    )
+    shown = trace_report.report(told)
     page = html.render(shown)
     assert "which timed out" in page
     assert "<svg" in page

@@ -30,7 +30,10 @@ def lossy() -> Summary:
 
 def printed(summary: Summary, width: int, *, full: bool = False) -> str:
     console = Console(width=width, record=True, force_terminal=False)
-    terminal.show_run(summary, console, full=full)
+    if full:
+        terminal.show(run.report(summary), console)
+    else:
+        terminal.show_run(summary, console)
     return console.export_text()
 
 

@@ -8,14 +8,14 @@ from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Kind, Plan, Step
 from bench.runner import accuracy, doctor
-from bench.runner.run import carry_out
+from bench.runner.run import Log, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 from tests import make
 from tests.make import Quiet, SimulatedBench
 
 
-class MemoryLog:
+class MemoryLog(Log):
     """Keeps what is logged, in order."""
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class MemoryLog:
     def append(self, reading: Reading, rows: Sequence[Row]) -> None:
         self.events.append(f"{reading.kind} {len(rows) > 0}")
 
-    def append_slowest(self, epoch: int, _traces: Mapping[str, tuple[TraceSpan, ...]], /) -> None:
+    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
         self.events.append(f"slowest {epoch}")
 
 

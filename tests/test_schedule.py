@@ -13,6 +13,7 @@ from bench.app.records import App, Request
 from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, stretch, stretches
 from bench.plan.records import Closed, Kind, Open, Plan
 from bench.plan.schedule import (
+    LEAD_ROUNDS,
     is_saturated,
     light_rates,
     schedule,
@@ -114,8 +115,12 @@ def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
     assert Kind.START not in [kind for kind, _ in schedule(away, 0)]
 
 
-def test_busy_load_is_a_closed_loop(plan: Plan) -> None:
-    assert step_of(plan, 0, 8, Kind.BUSY, 2).load == Closed(users=4)
+def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan: Plan) -> None:
+    busy = step_of(plan, 0, 8, Kind.BUSY, 2)
+    assert busy.load == Closed(users=4)
+    lead = LEAD_ROUNDS * len(plan.setups)
+    assert {turn.block for turn in busy.turns[:lead]} == {-1}
+    assert {turn.block for turn in busy.turns[lead:]} == {0, 1}
 
 
 def test_a_set_up_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:

@@ -19,9 +19,10 @@ from bench.plan.records import Kind, Plan
 from bench.plan.schedule import light_rates, step_of
 from bench.testbed import keeper, machine
 from bench.testbed.environ import Place
-from bench.testbed.instance import free_ports, pin
+from bench.testbed.instance import pin
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.ports import free_ports
 from bench.testbed.process import RUN_VARIABLE
 from bench.testbed.testbed import Testbed
 from tests import make
@@ -146,6 +147,12 @@ def test_a_step_in_turns_reads_what_each_instance_used(testbed: Testbed) -> None
     assert sorted((row.planned_ns, row.instance) for row in rows) == sorted(
         (arrival.offset_ns, arrival.instance) for arrival in arrivals
     )
+    assert len(reading.blocks) == 1
+    busy = step_of(loaded, 0, 3, Kind.BUSY, 1)
+    reading, _ = testbed.perform(loaded, busy)
+    assert [switch.block for switch in reading.switches[: len(busy.turns)]] == [
+        turn.block for turn in busy.turns
+    ]
     assert len(reading.blocks) == 1
 
 

@@ -77,6 +77,15 @@ class Stretch:
             for block in sorted(blocks)
         )
 
+    @property
+    def blocks(self) -> list[MachineReading]:
+        """The machine in the blocks that count."""
+        return [
+            reading.blocks[block]
+            for reading, blocks in zip(self.readings, self.counting, strict=True)
+            for block in blocks
+        ]
+
     def _cell(self, at: int, block: int, instance: int) -> Cell:
         switches = [
             switch

@@ -4,8 +4,9 @@ A check looks at how the measurement went, never at how large the effect is. Eve
 function here: what was measured, the limit of a caveat, the limit of validity, a sentence, advice.
 """
 
-import math
 from collections.abc import Collection, Iterator, Sequence
+
+import msgspec
 
 from bench.analysis.blocks import Stretch
 from bench.analysis.records import LoadSummary
@@ -167,12 +168,7 @@ def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:
         "look at the status column of requests.csv.gz; lower --rate if it is 0",
         "requests failed",
     ):  # fmt: skip
-        yield _of(caveat, setup)
-
-
-def _of(caveat: Caveat, setup: str) -> Caveat:
-    values = {name: getattr(caveat, name) for name in caveat.__struct_fields__}
-    return Caveat(**(values | {"setup": setup}))
+        yield msgspec.structs.replace(caveat, setup=setup)
 
 
 def ledger(setup: str, account: Ledger) -> Iterator[Caveat]:
@@ -272,7 +268,7 @@ def trends(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
             f"the overhead of {setup.name} drifts by {percent(drift.slope)} per block",
             "raise --warm-up, and look whether its processes grow", "its cost drifts",
         ):  # fmt: skip
-            yield _of(caveat, setup.name)
+            yield msgspec.structs.replace(caveat, setup=setup.name)
 
 
 def twin(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Caveat]:
@@ -282,16 +278,16 @@ def twin(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Ca
     low, high = estimate.interval(confidence)
     if low <= 0.0 <= high:
         return
-    difference = math.expm1(estimate.log_ratio)
+    difference, words = estimate.ratio, f"{name} CPU" if name in {"light", "busy"} else name
     invalid = abs(difference) > TWIN_LIMIT and abs(estimate.t) > TWIN_T
     yield Caveat(
         code="twin",
-        message=f"two identical set-ups differ by {percent(difference)} in {name}",
+        message=f"two identical set-ups differ by {percent(difference)} in {words}",
         advice="measure again with more epochs"
         if invalid
         else "one healthy figure in twenty shows this; claims were widened by it",
         severity=Severity.INVALID if invalid else Severity.CAVEAT,
-        load="busy" if name in {"busy CPU", "throughput"} else "light",
+        load="busy" if name in {"busy", "throughput"} else "light",
         why="identical set-ups differ",
     )
 
@@ -326,7 +322,7 @@ def control(residual: Estimate | None, known: float) -> Iterator[Caveat]:
         yield _invalid(
             "control",
             "the known cost of the control was not found: it is off by "
-            f"{percent(math.expm1(residual.log_ratio))} of a request, outside its 99 % interval",
+            f"{percent(residual.ratio)} of a request, outside its 99 % interval",
             "something disturbs the CPU clocks or the instances; do not use this run",
             "a known cost was not found",
         )

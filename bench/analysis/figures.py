@@ -77,13 +77,12 @@ class Figure:
         estimate = self.estimates.get(name)
         if estimate is None:
             return None
-        low, high = estimate.interval(self.plan.confidence)
-        ratio = math.expm1(estimate.log_ratio)
+        low, high = estimate.ratios(self.plan.confidence)
         return Change(
-            ratio=ratio,
-            low=math.expm1(low),
-            high=math.expm1(high),
-            extra_s=ratio * (self.base or 0.0) if in_seconds else None,
+            ratio=estimate.ratio,
+            low=low,
+            high=high,
+            extra_s=estimate.ratio * (self.base or 0.0) if in_seconds else None,
             standard_error=estimate.standard_error,
             df=estimate.df,
         )
@@ -96,8 +95,7 @@ class Figure:
         and never too narrow.
         """
         estimate, base = self.estimates[name], self.base or 0.0
-        ratio = math.expm1(estimate.log_ratio)
-        low, high = (math.expm1(end) for end in estimate.interval(self.plan.confidence))
+        ratio, (low, high) = estimate.ratio, estimate.ratios(self.plan.confidence)
         epochs = np.mean([self.logs[reference] for reference in self.references], axis=0)
         spread = float(np.std(epochs, ddof=1)) / math.sqrt(len(epochs))
         quantile_ = t_quantile(0.5 + self.plan.confidence / 2, len(epochs) - 1)
@@ -151,6 +149,16 @@ class Findings:
         return Figure(plan=self.plan, values=dict(measured.values) | derived)
 
     @property
+    def checked(self) -> dict[str, Figure]:
+        """Figures in which the twin has to agree with the baseline."""
+        return {
+            "light": self.light_cpu,
+            "busy": self.busy_cpu,
+            "throughput": self.throughput,
+            "p50": self.latency["p50"],
+        }
+
+    @property
     def derived(self) -> frozenset[str]:
         """Set-ups whose throughput is derived from CPU time."""
         return frozenset(caveat.setup for caveat in self.idle if caveat.setup)
@@ -176,7 +184,7 @@ class Findings:
             for figure_, planned in ((self.light_cpu, self.plan.light), (self.busy_cpu, self.plan.busy))
             if planned.blocks
         ]
-        return min((len(each.logs[BASELINE]) for each in loads), default=0)
+        return min((len(cpu.logs[BASELINE]) for cpu in loads), default=0)
 
 
 def _quantile(values: np.ndarray, q: float) -> float | None:

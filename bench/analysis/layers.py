@@ -47,13 +47,13 @@ def ladder(
     weights = {rung.name: _weights(rung, ratio, base) for rung in rungs}
     errors = contrasts(logs, weights, len(rungs))
     base_s = math.exp(foot)
-    found = []
+    layers = []
     for rung in rungs:
         estimate = errors[rung.name]
         half = t_quantile(0.5 + plan.confidence / 2, estimate.df) * estimate.standard_error
         added = ratio[rung.name] - ratio[rung.against]
         value, low, high = predictions.get(rung.name, (None, None, None))
-        found.append(
+        layers.append(
             Layer(
                 setup=rung.name,
                 against=rung.against,
@@ -66,7 +66,7 @@ def ladder(
                 predicted_high_s=high,
             )
         )
-    return tuple(found)
+    return tuple(layers)
 
 
 def _weights(rung: Setup, ratio: Mapping[str, float], base: Sequence[str]) -> dict[str, float]:

@@ -7,6 +7,8 @@ binomial range; a set-up that exports nothing must have sent nothing. Every trac
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from bench.analysis.setup_records import Ledger
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
@@ -45,7 +47,7 @@ class Traffic:
 
 def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
     """A set-up's traffic of every epoch that was accounted for."""
-    found = []
+    traffic = []
     for epoch in range(raw.plan.epochs):
         readings = [reading for reading in raw.readings if reading.epoch == epoch]
         settled = next((reading for reading in readings if reading.kind is Kind.SETTLE), None)
@@ -57,7 +59,7 @@ def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
         loaded = [
             _instance(reading.instances, setup) for reading in readings if reading.kind is not Kind.LEARN
         ]
-        found.append(
+        traffic.append(
             Traffic(
                 account=closing.account or Account(),
                 completed=sum(instance.completed for instance in loaded),
@@ -66,11 +68,11 @@ def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
                 discarded=sum(closing.discarded.values()),
             )
         )
-    return tuple(found)
+    return tuple(traffic)
 
 
 def _instance(instances: Iterable[InstanceReading], setup: str) -> InstanceReading:
-    return next((each for each in instances if each.setup == setup), InstanceReading(setup=setup))
+    return next((reading for reading in instances if reading.setup == setup), InstanceReading(setup=setup))
 
 
 def together(parts: Sequence[Traffic]) -> Traffic:
@@ -104,13 +106,7 @@ def ledger_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Ledger:
         for epoch, part in enumerate(parts)
         for problem in balance(plan, setup, part, confidence).problems
     )
-    return replaced(ledger, problems) if problems else ledger
-
-
-def replaced(ledger: Ledger, problems: tuple[str, ...]) -> Ledger:
-    """The ledger with problems: it does not balance."""
-    values = {name: getattr(ledger, name) for name in ledger.__struct_fields__}
-    return Ledger(**(values | {"problems": problems, "balanced": False}))
+    return msgspec.structs.replace(ledger, problems=problems, balanced=False) if problems else ledger
 
 
 def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Ledger:

@@ -13,18 +13,8 @@ from bench.plan.records import Kind
 def load_summary(findings: Findings) -> LoadSummary:
     """How the load went, in blocks that count."""
     plan, raw = findings.plan, findings.raw
-    counting = [
-        reading.blocks[block]
-        for part in (*findings.light, *findings.busy)
-        for reading, blocks in zip(part.readings, part.counting, strict=True)
-        for block in blocks
-    ]
-    light = [
-        reading.blocks[block]
-        for part in findings.light
-        for reading, blocks in zip(part.readings, part.counting, strict=True)
-        for block in blocks
-    ]
+    light = [block for part in findings.light for block in part.blocks]
+    counting = light + [block for part in findings.busy for block in part.blocks]
     length_s = sum(block.duration_s for block in counting) or 1.0
     light_s = sum(block.duration_s for block in light) or 1.0
     steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.BUSY}]

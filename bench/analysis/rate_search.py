@@ -73,16 +73,16 @@ def searches(plan: Plan, epoch: int, raw: Raw) -> tuple[RateSearch, ...]:
     ]
     loop = next((reading for reading in loops if reading.kind is Kind.BUSY), loops[0])
     capacity = closed_loop_rates(loop, raw.rows[epoch, loop.number], plan)
-    found = []
+    searches_ = []
     for instance, name in enumerate(plan.names):
         low, high = search_ends(plan, epoch, instance)
-        found.append(RateSearch(plan, instance, low * capacity[name], high * capacity[name]))
-    return tuple(found)
+        searches_.append(RateSearch(plan, instance, low * capacity[name], high * capacity[name]))
+    return tuple(searches_)
 
 
 def rates_found(raw: Raw) -> dict[str, list[float | None]]:
     """The highest rate under the limit by set-up, one value per epoch with a whole search."""
-    found: dict[str, list[float | None]] = {name: [] for name in raw.plan.names}
+    rates: dict[str, list[float | None]] = {name: [] for name in raw.plan.names}
     for epoch in range(raw.plan.epochs):
         probes = [
             reading for reading in raw.readings if reading.epoch == epoch and reading.kind is Kind.PROBE
@@ -94,5 +94,5 @@ def rates_found(raw: Raw) -> dict[str, list[float | None]]:
             for search, rate in zip(made, reading.rates, strict=True):
                 search.tell(rate, reading, raw.rows[epoch, reading.number])
         for name, search in zip(raw.plan.names, made, strict=True):
-            found[name].append(search.found_per_s)
-    return found
+            rates[name].append(search.found_per_s)
+    return rates

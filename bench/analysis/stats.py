@@ -54,6 +54,16 @@ class Estimate:
             return 0.0 if self.log_ratio == 0.0 else float(np.copysign(np.inf, self.log_ratio))
         return self.log_ratio / self.standard_error
 
+    @property
+    def ratio(self) -> float:
+        """The change that the contrast is: 0.33 is +33 %."""
+        return float(np.expm1(self.log_ratio))
+
+    def ratios(self, confidence: float) -> tuple[float, float]:
+        """The ends of its own interval, as changes."""
+        low, high = self.interval(confidence)
+        return float(np.expm1(low)), float(np.expm1(high))
+
     def half_width(self, confidence: float) -> float:
         """Half of the contrast's own interval."""
         return t_quantile(0.5 + confidence / 2, self.df) * self.standard_error

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from bench.analysis import checks, collector, cost_model, layers
@@ -29,7 +30,7 @@ from bench.analysis.setup_records import (
 from bench.analysis.stats import Estimate, against, contrasts, has_tail
 from bench.app.records import BASELINE, CHECKS, CONTROL, TWIN
 from bench.plan.readings import InstanceReading, Raw
-from bench.plan.records import SCHEMA, Kind
+from bench.plan.records import SCHEMA, Kind, Plan
 from bench.plan.schedule import is_saturated
 
 ALWAYS_OFF, DISABLED, EVERYTHING = "always-off", "disabled", "batch"
@@ -110,27 +111,38 @@ def _cost(cpu: Figure, name: str, rate_per_s: float | None = None) -> Cost | Non
     estimate = cpu.estimates.get(name)
     if estimate is None:
         return Cost(rate_per_s=rate_per_s, cpu_per_request_s=level)
-    confidence = cpu.plan.confidence
-    low, high = estimate.interval(confidence)
-    claim_low, claim_high = estimate.claim(confidence)
-    widening = 0.0 if name == TWIN else cpu.bias
     extra, extra_low, extra_high = cpu.difference(name)
-    return Cost(
+    return msgspec.structs.replace(
+        cost_of(estimate, cpu.plan, 0.0 if name == TWIN else cpu.bias),
         rate_per_s=rate_per_s,
         cpu_per_request_s=level,
         extra_s=extra,
         extra_low_s=extra_low,
         extra_high_s=extra_high,
-        ratio=math.expm1(estimate.log_ratio),
-        low=math.expm1(low),
-        high=math.expm1(high),
-        mde=math.expm1(estimate.mde(confidence) + widening),
-        claim_low=math.expm1(claim_low - widening),
-        claim_high=math.expm1(claim_high + widening),
-        negligible=estimate.within(cpu.plan.delta, widening),
         standard_error=estimate.standard_error,
         df=estimate.df,
         shares_variance=estimate.shares_variance,
+    )
+
+
+def cost_of(estimate: Estimate, plan: Plan, widening: float) -> Cost:
+    """A change, and what may be claimed of it.
+
+    Args:
+        estimate: of the change.
+        plan: with confidence and bounds.
+        widening: log ratio by which identical set-ups differ.
+    """
+    low, high = estimate.ratios(plan.confidence)
+    claim_low, claim_high = estimate.claim(plan.confidence)
+    return Cost(
+        ratio=estimate.ratio,
+        low=low,
+        high=high,
+        mde=math.expm1(estimate.mde(plan.confidence) + widening),
+        claim_low=math.expm1(claim_low - widening),
+        claim_high=math.expm1(claim_high + widening),
+        negligible=estimate.within(plan.delta, widening),
     )
 
 
@@ -265,32 +277,18 @@ def _pairs(findings: Findings) -> tuple[Pair, ...]:
     estimates = contrasts(cpu.logs, weights, len(weights))
     pairs = []
     for cheaper, dearer in itertools.pairwise(ordered):
-        low, high = estimates[dearer].interval(findings.plan.confidence)
-        pairs.append(
-            Pair(
-                setup=dearer,
-                against=cheaper,
-                ratio=math.expm1(estimates[dearer].log_ratio),
-                low=math.expm1(low),
-                high=math.expm1(high),
-            )
-        )
+        low, high = estimates[dearer].ratios(findings.plan.confidence)
+        pairs.append(Pair(setup=dearer, against=cheaper, ratio=estimates[dearer].ratio, low=low, high=high))
     return tuple(pairs)
 
 
 def _checks(findings: Findings) -> Checks:
-    figures = {
-        "light": findings.light_cpu,
-        "busy": findings.busy_cpu,
-        "throughput": findings.throughput,
-        "p50": findings.latency["p50"],
-    }
-    twin = {name: figure.change(TWIN) for name, figure in figures.items()}
+    twin = {name: figure.change(TWIN) for name, figure in findings.checked.items()}
     cpu = findings.light_cpu if findings.plan.light.blocks else findings.busy_cpu
     estimate = cpu.estimates.get(TWIN)
     noise_floor = None
     if estimate is not None:
-        noise_floor = max(abs(math.expm1(end)) for end in estimate.interval(findings.plan.confidence))
+        noise_floor = max(map(abs, estimate.ratios(findings.plan.confidence)))
     control = None
     if CONTROL in cpu.estimates:
         found_s, low, high = cpu.difference(CONTROL)
@@ -318,12 +316,6 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
     plan, raw = findings.plan, findings.raw
     latency = findings.latency["p50"].level(BASELINE)
     residual, known = _control_residual(findings.light_cpu if plan.light.blocks else findings.busy_cpu)
-    twins = {
-        "light CPU": findings.light_cpu,
-        "busy CPU": findings.busy_cpu,
-        "throughput": findings.throughput,
-        "p50": findings.latency["p50"],
-    }
     return (
         *checks.progress(plan, findings.epochs, raw.ending),
         *checks.load(load, latency),
@@ -342,7 +334,7 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *findings.idle,
         *(
             caveat
-            for name, figure in twins.items()
+            for name, figure in findings.checked.items()
             for caveat in checks.twin(name, figure.estimates.get(TWIN), plan.confidence)
         ),
         *checks.control(residual, known),

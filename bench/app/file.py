@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from bench.app.otel_names import KNOWN
+from bench.app.otel_names import is_known, nearest
 from bench.app.records import (
     App,
     Control,
@@ -142,9 +142,8 @@ def warnings(setups: Sequence[Setup]) -> Iterator[str]:
     """A sentence for every OTEL_* variable that nobody knows: a typo must not read as "tracing is free"."""
     for setup in setups:
         for variable in setup.env:
-            if variable.startswith("OTEL_") and variable not in KNOWN:
-                nearest = difflib.get_close_matches(variable, KNOWN, 1)
-                meant = f"; did you mean {nearest[0]}?" if nearest else ""
+            if variable.startswith("OTEL_") and not is_known(variable):
+                meant = f"; did you mean {name}?" if (name := nearest(variable)) else ""
                 yield f"{variable} in the set-up {setup.name} is not known to OpenTelemetry{meant}"
 
 
@@ -166,8 +165,8 @@ def _explained(message: str, source: _Source) -> UsageError:
     unknown, missing = _UNKNOWN.search(problem), _MISSING.search(problem)
     if unknown:
         fields = _fields(path)
-        nearest = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
-        hint = f"did you mean `{nearest[0]}`?" if nearest else f"there are {', '.join(fields)}"
+        close = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
+        hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(fields)}"
         return source.error(path, unknown["key"], "is not known here", hint)
     if missing:
         return source.error(path, missing["key"], "is missing")
@@ -205,8 +204,8 @@ def _check_placeholders(app: App, source: _Source) -> None:
         for match in PLACEHOLDER.finditer(text):
             word, argument = match[1], match[2]
             if word not in PLACEHOLDERS:
-                nearest = difflib.get_close_matches(word, PLACEHOLDERS, 1)
-                meant = f"; did you mean {{{nearest[0]}}}?" if nearest else ""
+                close = difflib.get_close_matches(word, PLACEHOLDERS, 1)
+                meant = f"; did you mean {{{close[0]}}}?" if close else ""
                 raise UsageError(
                     f"{source.name}: {match[0]} in {text!r} is no placeholder{meant}",
                     f"there are {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}",

@@ -2,89 +2,55 @@
 
 from collections.abc import Sequence
 
-from bench.app.records import BASELINE, CONTROL, TWIN, App, Setup
+from bench.app.records import BASELINE, CONTROL, TWIN, App, Environ, Mode, Setup
 from bench.errors import UsageError
 
 CONTROL_CPU_US = 600
 """CPU that the control burns per request: small against the effects that people decide on, and a
 good multiple of the noise floor."""
+DAPPER = (1, 2, 4, 8, 16, 1024)
+"""One request in so many, as in Dapper's table 2 (Sigelman and others, 2010)."""
 
-_ALWAYS_ON = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+
+_ALL = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+_GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 
 
-def _ratio(name: str, description: str, argument: str) -> Setup:
-    env = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": argument}
-    return Setup(name=name, description=description, env=env)
+def _setup(name: str, env: Environ, description: str, tracing: Mode = "batch") -> Setup:
+    return Setup(name=name, description=description, tracing=tracing, env=env)
+
+
+def _one_in(share: str) -> Environ:
+    return {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": share}
 
 
 TABLE = (
-    Setup(name=BASELINE, tracing="none", description="No tracing (the baseline)."),
-    Setup(
-        name=TWIN,
-        tracing="none",
-        description="The baseline once more (the twin): its difference is the noise floor.",
-    ),
-    Setup(
-        name=CONTROL,
-        tracing="none",
-        description=f"The baseline plus {CONTROL_CPU_US} us of CPU per request: a cost that must be found.",
-    ),
-    Setup(
-        name="api-only",
-        tracing="api",
-        description="Instrumented, but no SDK: what a library pays where nobody traces.",
-    ),
-    Setup(
-        name="disabled",
-        description="Everything in place, switched off by OTEL_SDK_DISABLED.",
-        env={"OTEL_SDK_DISABLED": "true"},
-    ),
-    Setup(
-        name="always-off",
-        description="SDK and batch processor, nothing sampled.",
-        env={"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
-    ),
-    _ratio("ratio-1", "One request in a hundred sampled, batch processor.", "0.01"),
-    _ratio("ratio-10", "One request in ten sampled, batch processor.", "0.1"),
-    _ratio("ratio-50", "Every second request sampled, batch processor.", "0.5"),
-    Setup(name="batch", description="Everything sampled, batch processor, OTLP over http.", env=_ALWAYS_ON),
-    Setup(
-        name="batch-grpc",
-        description="As batch, OTLP over grpc.",
-        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-    ),
-    Setup(
-        name="batch-gzip",
-        description="As batch, bodies compressed with gzip.",
-        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
-    ),
-    Setup(
-        name="simple",
-        tracing="simple",
-        description="Everything sampled, simple processor: every span is exported as it ends.",
-        env=_ALWAYS_ON,
-    ),
-    Setup(
-        name="simple-grpc",
-        tracing="simple",
-        description="As simple, OTLP over grpc.",
-        env={**_ALWAYS_ON, "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"},
-    ),
-    _ratio("dapper-1", "Every request sampled.", "1.0"),
-    _ratio("dapper-2", "One request in 2 sampled.", "0.5"),
-    _ratio("dapper-4", "One request in 4 sampled.", "0.25"),
-    _ratio("dapper-8", "One request in 8 sampled.", "0.125"),
-    _ratio("dapper-16", "One request in 16 sampled.", "0.0625"),
-    _ratio("dapper-1024", "One request in 1,024 sampled.", "0.0009765625"),
-)
+    _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
+    _setup(TWIN, {}, "The baseline once more (the twin): its difference is the noise floor.", "none"),
+    _setup(CONTROL, {}, f"The baseline plus {CONTROL_CPU_US} us of CPU per request: it must be found.", "none"),
+    _setup("api-only", {}, "Instrumented, but no SDK: what a library pays where nobody traces.", "api"),
+    _setup("disabled", {"OTEL_SDK_DISABLED": "true"},
+           "Everything in place, switched off by OTEL_SDK_DISABLED."),
+    _setup("always-off", {"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
+           "SDK and batch processor, nothing sampled."),
+    _setup("ratio-1", _one_in("0.01"), "One request in a hundred sampled, batch processor."),
+    _setup("ratio-10", _one_in("0.1"), "One request in ten sampled, batch processor."),
+    _setup("ratio-50", _one_in("0.5"), "Every second request sampled, batch processor."),
+    _setup("batch", _ALL, "Everything sampled, batch processor, OTLP over http."),
+    _setup("batch-grpc", _ALL | _GRPC, "As batch, OTLP over grpc."),
+    _setup("batch-gzip", _ALL | {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+           "As batch, bodies compressed with gzip."),
+    _setup("simple", _ALL, "Everything sampled, simple processor: every span is exported as it ends.",
+           "simple"),
+    _setup("simple-grpc", _ALL | _GRPC, "As simple, OTLP over grpc.", "simple"),
+    *(_setup(f"dapper-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled." if n > 1 else "All.")
+      for n in DAPPER),
+)  # fmt: skip
 ALWAYS = (BASELINE, TWIN, CONTROL)
 """What every run has: a baseline, a noise floor, and a cost that has to be found."""
 QUICK = (*ALWAYS, "disabled", "always-off", "ratio-10", "batch", "simple")
 DEFAULT = QUICK
-PRESETS = {
-    # The sampling ratios of Dapper's table 2 (Sigelman and others, 2010).
-    "dapper": (*ALWAYS, *(f"dapper-{n}" for n in (1, 2, 4, 8, 16, 1024))),
-}
+PRESETS = {"dapper": (*ALWAYS, *(f"dapper-{n}" for n in DAPPER))}
 
 
 def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[Setup, ...]:

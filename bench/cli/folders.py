@@ -1,22 +1,19 @@
 """Results folders of every kind: runs, microbenchmarks, the specification's report, accuracy."""
 
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
-
 from bench.analysis import accuracy
 from bench.cli import display
-from bench.cli.shared import predictor, publish, show_place
+from bench.cli.options import Format
+from bench.cli.shared import predictor, print_as, publish, show_place
 from bench.errors import MeasurementError, ResultsError
 from bench.micro import record
 from bench.micro import report as micro_report
 from bench.report import accuracy as accuracy_report
-from bench.report import html, markdown, terminal
+from bench.report import terminal
 from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
@@ -34,29 +31,26 @@ class FolderKind:
         raw: file that tells it.
         derived: file that its figures are stored in.
         read: the figures, from raw records.
-        document: their report.
-        show: prints them.
+        document: their report, which ends with further sections.
         valid: whether all of them count.
     """
 
     raw: str
     derived: str
     read: Callable[[Path], Any]
-    document: Callable[[Any, Path], Document]
-    show: Callable[[Any, Console], None]
+    document: Callable[..., Document]
     valid: Callable[[Any], bool]
 
-    def report(self, folder: Path, form: str | None = None) -> int:
+    def report(self, folder: Path, form: Format | None = None) -> int:
         """Make figures and report again, print them, and return the exit code."""
         figures = self.read(folder)
-        document = self.document(figures, folder)
+        whole = self.document(figures, *machine_sections(read_machine(folder)))
         if form is None:
-            publish(folder, {self.derived: pretty(figures)}, document)
-            self.show(figures, display.console())
+            publish(folder, {self.derived: pretty(figures)}, whole)
+            terminal.show(self.document(figures), display.console())
             show_place(folder)
         else:
-            made = {"md": markdown.render, "html": html.render}.get(form)
-            sys.stdout.write(made(document) if made else pretty(figures).decode())
+            print_as(form, whole, figures)
         return 0 if self.valid(figures) else MeasurementError.exit_code
 
     def verify(self, folder: Path) -> verify.Verification:
@@ -73,59 +67,26 @@ class FolderKind:
         )
 
 
-def _show_micro(summary: Any, console: Console) -> None:  # noqa: ANN401
-    terminal.show_table(micro_report.timing_table(summary), "What one operation costs, CPU time", console)
-    if summary.run.requests:
-        terminal.show_table(micro_report.request_table(summary), micro_report.REQUEST, console)
-    terminal.show_caveats(summary.caveats, console)
-    console.print(Text(micro_report.headline(summary)))
-
-
-def _show_spec(report: Any, console: Console) -> None:  # noqa: ANN401
-    titles = spec_report.ITEMS
-    rate = f"{report.rate_per_s:,.0f}"
-    terminal.show_table(spec_report.throughput_table(report), titles["throughput"], console)
-    terminal.show_table(spec_report.cpu_table(report), titles["cpu"].format(rate=rate), console)
-    terminal.show_table(spec_report.memory_table(report), titles["memory"], console)
-    for sentence in spec_report.verdicts(report):
-        console.print(Text(sentence, "bold red"))
-    terminal.show_caveats(report.caveats, console)
-
-
-def _show_accuracy(report: Any, console: Console) -> None:  # noqa: ANN401
-    terminal.show_table(accuracy_report.target_table(report), "What this harness can be believed", console)
-    terminal.show_table(accuracy_report.weight_table(report), "Known costs, recovered", console)
-    for line in accuracy_report.lines(report):
-        console.print(Text(line))
-
-
 KINDS = {
     "microbenchmarks": FolderKind(
         raw=record.RUN,
         derived=record.SUMMARY,
         read=record.read,
-        document=lambda figures, folder: micro_report.report(
-            figures, *machine_sections(read_machine(folder))
-        ),
-        show=_show_micro,
+        document=micro_report.report,
         valid=lambda figures: figures.valid,
     ),
     "specification": FolderKind(
         raw=ITERATIONS,
         derived="spec.json",
         read=lambda folder: emission.report(read_lines(folder / ITERATIONS, emission.Iteration)),
-        document=lambda figures, folder: spec_report.report(figures, *machine_sections(read_machine(folder))),
-        show=_show_spec,
+        document=spec_report.report,
         valid=lambda figures: figures.valid,
     ),
     "accuracy": FolderKind(
         raw=TRIALS,
         derived="accuracy.json",
         read=lambda folder: accuracy.accuracy(read_packed(folder / TRIALS, accuracy.Trial)),
-        document=lambda figures, folder: accuracy_report.report(
-            figures, *machine_sections(read_machine(folder))
-        ),
-        show=_show_accuracy,
+        document=accuracy_report.report,
         valid=lambda figures: all(target.reached for target in accuracy.targets(figures)),
     ),
 }

@@ -2,11 +2,11 @@
 
 import os
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.text import Text
 
 from bench.analysis.accuracy import Accuracy
 from bench.cli import display
@@ -17,7 +17,7 @@ from bench.plan.machine import Machine
 from bench.report import gate as gate_report
 from bench.report import markdown, terminal
 from bench.results.folder import read_run
-from bench.results.gate import Gate, Outcome, Threshold, judge
+from bench.results.gate import Outcome, Threshold, judge
 from bench.results.store import Store, pretty, read_machine, read_record
 from bench.results.verify import verify
 from bench.testbed.process import ROOT
@@ -62,7 +62,8 @@ def gate(
     predict = predictor(folder)
     summary = read_run(folder, predict).summary
     known = [setup.name for setup in summary.setups if setup.name != summary.baseline]
-    twice = next((each.setup for each in thresholds if _times(thresholds, each.setup) > 1), None)
+    named = Counter(threshold.setup for threshold in thresholds)
+    twice = next((setup for setup, times in named.items() if times > 1), None)
     if twice:
         raise UsageError(f"{twice} has two thresholds", "give each set-up one --max-overhead")
     for threshold in thresholds:
@@ -74,18 +75,15 @@ def gate(
     fault = f"the folder does not say what was measured: {faults[0]}" if faults else None
     judged = judge(summary, thresholds, strict=strict, fault=fault)
     sure = gate_report.false_alarms(*_accuracy(accuracy))
-    _show(judged, sure)
+    report = gate_report.report(judged, sure)
+    terminal.show(report, display.console())
     store = Store(folder)
     store.write("gate.json", pretty(judged))
     store.write("gate.xml", gate_report.junit(judged))
-    text = markdown.render(gate_report.report(judged, sure))
+    text = markdown.render(report)
     store.write("gate.md", text.encode())
     _summarise(text)
     return CODES[judged.outcome]
-
-
-def _times(thresholds: list[Threshold], setup: str) -> int:
-    return sum(each.setup == setup for each in thresholds)
 
 
 def _accuracy(folder: Path) -> tuple[Accuracy | None, Machine | None]:
@@ -107,11 +105,3 @@ def _summarise(text: str) -> None:
         raise ResultsError(
             f"cannot write {path}: {error.strerror or error}", "GITHUB_STEP_SUMMARY names it"
         ) from None
-
-
-def _show(gate: Gate, sure: str) -> None:
-    console = display.console()
-    terminal.show_table(gate_report.table(gate), "Overhead against its threshold", console)
-    console.print(Text(sure))
-    style = {Outcome.PASS: "bold green", Outcome.INCONCLUSIVE: "bold yellow"}.get(gate.outcome, "bold red")
-    console.print(Text(gate_report.headline(gate), style))

@@ -51,7 +51,7 @@ def micro(  # noqa: PLR0913 - one option each
     Args:
         only: Operations whose name matches or contains it, such as 'span/*'.
         rounds: How often each is timed.
-        fast: A try: few rounds, all CPUs at the same time.
+        fast: A try: few rounds, short values.
         instructions: Count CPU instructions, too (needs valgrind; minutes).
         list_only: Print the operations; time nothing.
         seed: Repeat the order of another run.
@@ -70,7 +70,7 @@ def micro(  # noqa: PLR0913 - one option each
     store.write("machine.json", pretty(machine.describe(machine.split_cpus(pinned=True))))
     rounds = rounds or (FAST_ROUNDS if fast else ROUNDS)
     counting = instructions and counters.available()
-    seconds = READING_S * rounds * len(operations) / (2 if fast else 1)
+    seconds = READING_S * rounds * len(operations)
     with display.progress(seconds + (COUNTING_S * len(operations) if counting else 0.0)) as shown:
         first = secrets.randbelow(2**32) if seed is None else seed
         _measured(store, operations, rounds, first, shown, fast=fast, counting=counting)
@@ -91,8 +91,8 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
     counting: bool,
 ) -> None:
     """Times operations, and counts their instructions if asked to; whatever is known is on disk at once."""
-    found = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
-    store.write(record.RUN, pretty(found))
+    run = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
+    store.write(record.RUN, pretty(run))
     with kept(store.folder), workplace() as place:
         bench = Bench(place)
         timed = measure(
@@ -104,16 +104,16 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
             keep=lambda content: store.write(record.FILE, content),
             shown=shown,
         )
-        found = replace(found, steal=timed.steal, failures=dict(timed.failures))
-        store.write(record.RUN, pretty(found))
+        run = replace(run, steal=timed.steal, failures=dict(timed.failures))
+        store.write(record.RUN, pretty(run))
         if not counting:
             return
         for name, count in counters.of_operations(operations, shown):
-            found = _counted(found, "instructions", name, count)
-            store.write(record.RUN, pretty(found))
+            run = _counted(run, "instructions", name, count)
+            store.write(record.RUN, pretty(run))
         for name, count in counters.of_requests(_launches(bench.endpoints), shown):
-            found = _counted(found, "requests", name, count)
-            store.write(record.RUN, pretty(found))
+            run = _counted(run, "requests", name, count)
+            store.write(record.RUN, pretty(run))
 
 
 def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
@@ -134,14 +134,14 @@ def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
 
 
 def _counted(
-    found: MicroRun, where: Literal["instructions", "requests"], name: str, count: float | ServiceError
+    run: MicroRun, where: Literal["instructions", "requests"], name: str, count: float | ServiceError
 ) -> MicroRun:
     """The same with one count more, or with the reason why there is none."""
     if isinstance(count, ServiceError):
-        return replace(found, uncounted={**found.uncounted, name: str(count)})
+        return replace(run, uncounted=run.uncounted | {name: str(count)})
     if where == "requests":
-        return replace(found, requests={**found.requests, name: count})
-    return replace(found, instructions={**found.instructions, name: count})
+        return replace(run, requests=run.requests | {name: count})
+    return replace(run, instructions=run.instructions | {name: count})
 
 
 def price(store: Store, seed: int, shown: Progress) -> None:

@@ -145,7 +145,7 @@ class RunOptions(Application):
             export to the sink, ports 14318 (http) and 14317 (grpc).
         name: Part of the results folder's name.
         out: The results folder; without it, results/UTC-NAME.
-        full: Show every table in the terminal, too.
+        full: Show the whole report in the terminal.
         wait_for_quiet: Wait for up to ten minutes until nobody else uses the machine.
         dry_run: Print the plan and its duration; measure nothing.
     """

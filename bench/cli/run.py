@@ -1,6 +1,5 @@
 """`run`, the main job; and `report`, which makes its report again."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,9 +19,11 @@ from bench.cli.shared import (
     minutes,
     new_folder,
     predictor,
+    print_as,
     publish_run,
     run_document,
     show_place,
+    show_run,
     uninterrupted,
 )
 from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
@@ -30,11 +31,10 @@ from bench.plan.budget import duration_s
 from bench.plan.machine import Machine
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Plan
-from bench.report import html, markdown, terminal
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
-from bench.runner.run import Run, carry_out
+from bench.runner.run import Log, Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed import fitness, install, machine
 from bench.testbed.environ import Launch, shown_variables
@@ -67,7 +67,7 @@ def run(options: RunOptions | None = None) -> int:
         with display.progress(fitness.QUIET_LIMIT_S) as progress:
             fitness.wait_until_quiet(progress.say)
     store = new_folder(options.out, plan.name)
-    log = _Redacting(store)
+    log = StoreLog(store)
     log.write_plan(plan)
     priced = len(rungs_of(plan)) > 1
     testbed = None
@@ -132,8 +132,8 @@ def _versions(launch: Launch) -> dict[str, str]:
     return versions
 
 
-class _Redacting:
-    """A log that never stores what may be secret."""
+class StoreLog(Log):
+    """Raw records go to a folder, without what may be secret."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -187,7 +187,7 @@ def _conclude(run: Run, store: Store, *, full: bool) -> int:
         # The disk is full: what is on it stays, and the report is shown at least here.
         run.error = run.error or error
         result = run_result(run.raw)
-    terminal.show_run(result.summary, display.console(), full=full)
+    show_run(store.folder, result, full=full)
     show_place(store.folder)
     if run.error is not None:
         return display.complain(run.error)
@@ -202,14 +202,12 @@ def report(folder: Path, /, *, format: Format | None = None, full: bool = False)
     Args:
         folder: A results folder.
         format: Print that, and write nothing.
-        full: Show every table in the terminal.
+        full: Show the whole report in the terminal.
     """
     if not is_run(folder):
         return KINDS[kind_of(folder)].report(folder, format)
     if format is None:
         return conclude_run(folder, full=full)
     result = read_run(folder, predictor(folder))
-    document = run_document(folder, result)
-    made = {"md": markdown.render, "html": html.render}.get(format)
-    sys.stdout.write(made(document) if made else pretty(result.summary).decode())
+    print_as(format, run_document(folder, result), result.summary)
     return 0 if result.valid else MeasurementError.exit_code

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from bench.analysis.summary import Predict
 from bench.cli import display
+from bench.cli.options import Format
 from bench.errors import MeasurementError
 from bench.micro import predictions, record
 from bench.micro import report as micro_report
@@ -75,11 +76,25 @@ def publish(folder: Path, files: dict[str, bytes], report: document.Document) ->
     manifest.seal(folder, files)
 
 
+def print_as(form: Format, report: document.Document, figures: object) -> None:
+    """A report, or the figures that it is made of, on standard output."""
+    render = {"md": markdown.render, "html": html.render}.get(form)
+    sys.stdout.write(render(report) if render else pretty(figures).decode())
+
+
+def show_run(folder: Path, result: RunResult, *, full: bool) -> None:
+    """The answer in the terminal, or the whole report."""
+    if full:
+        terminal.show(run_document(folder, result), display.console())
+    else:
+        terminal.show_run(result.summary, display.console())
+
+
 def conclude_run(folder: Path, *, full: bool = False) -> int:
     """Make a run's report, show it, and return the exit code: whether every figure counts."""
     result = read_run(folder, predictor(folder))
     publish_run(folder, result)
-    terminal.show_run(result.summary, display.console(), full=full)
+    show_run(folder, result, full=full)
     for fault in result.faults:
         display.console().print(Text(f"INVALID: changed since it was measured: {fault}", "bold red"))
     show_place(folder)

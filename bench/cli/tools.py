@@ -124,19 +124,19 @@ def doctor(application: Application | None = None) -> int:
     with display.progress(runner.TRIAL_S) as progress:
         testbed = Testbed(plan, Options(place=subject.place))
         try:
-            found = runner.trial(plan, testbed, progress)
+            trial = runner.trial(plan, testbed, progress)
         finally:
             with uninterrupted():
                 testbed.close()
     console.print(
         f"\nA trial with two identical instances of {subject.app.name}: "
-        f"{found.cpu_per_request_s * 1e3:.2f} ms of CPU per {subject.app.unit} at {found.rate_per_s:.0f}/s, "
-        f"varying by {found.request_sd * 100:.0f} % from one to the next."
+        f"{trial.cpu_per_request_s * 1e3:.2f} ms of CPU per {subject.app.unit} at {trial.rate_per_s:.0f}/s, "
+        f"varying by {trial.request_sd * 100:.0f} % from one to the next."
     )
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
     for name, budget in BUDGETS.items():
         planned = plan_of(RunOptions(budget=name), subject)
-        expected = runner.expected_mde(budget, subject.app, found) * 100
+        expected = runner.expected_mde(budget, subject.app, trial) * 100
         console.print(f"  {budget.name:<8} {expected:6.1f} % in {minutes(planned)}", highlight=False)
     doubts = [look.name for look in looks if not look.fit]
     if doubts:

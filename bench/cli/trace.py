@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 import msgspec
 from cyclopts import Group, Parameter, validators
-from rich.text import Text
 
 from bench.app.records import Request
 from bench.cli import display
@@ -27,7 +26,7 @@ from bench.plan.records import Plan
 from bench.report import html, terminal
 from bench.results.store import TRACES, SlowestTrace, read_packed
 from bench.sink import otlp_json
-from bench.sink.messages import Forwarding, TraceSpan
+from bench.sink.messages import Forwarding
 from bench.testbed import machine
 from bench.testbed.options import Options
 from bench.testbed.sink import Sink
@@ -36,31 +35,13 @@ from bench.traces import report as trace_report
 from bench.traces.backend import Backend
 from bench.traces.backend import begin as begin_backend
 from bench.traces.collector import fan_out
-from bench.traces.journey import diagnosis, rows, traces
+from bench.traces.journey import traces
+from bench.traces.report import Told
 from bench.traces.story import STORIES, Story, everything_sampled, plan_of, staged, tell
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 LOOK_S = 0.5
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Shown:
-    """What is shown, wherever it comes from.
-
-    Attributes:
-        title: of the page.
-        sentence: what goes on.
-        spans: of it.
-        cpu_s: CPU seconds by service; empty where nobody read them.
-        how: how to see it again.
-    """
-
-    title: str
-    sentence: str
-    spans: tuple[TraceSpan, ...]
-    cpu_s: dict[str, float]
-    how: str
 
 
 def _story(text: str) -> str:
@@ -188,7 +169,7 @@ def _stage(
         yield testbed, plan, running
 
 
-def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Shown:
+def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Told:
     """A request that is sent now."""
     journey = tell(testbed, plan, first)
     app, story = plan.app, options.told
@@ -196,7 +177,7 @@ def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -
     words += [f"--story {story.name}"] if story else [f"--app {options.app}"]
     words += [f"--spans {options.spans}"] if options.spans else []
     words += ["--without-propagation"] if options.without_propagation else []
-    return Shown(
+    return Told(
         title=f"The journey of one {app.unit}" + (f": {story.name}" if story else f" of {app.name}"),
         sentence=f"{story.sentence} ({story.name})" if story else f"{app.request[0].label} of {app.name}",
         spans=journey.spans,
@@ -216,12 +197,12 @@ def _forward(sink: Sink, url: str, headers: dict[str, str], *, direct: bool = Fa
     sys.stderr.write(f"sent {done.exports} exports to {url}, which took all of them\n")
 
 
-def _stay(backend: Backend, shown: Shown, out: TextIO, *, browser: bool) -> None:
+def _stay(backend: Backend, shown: Told, out: TextIO, *, browser: bool) -> None:
     """Says where the trace is to be seen, and waits for Ctrl-C."""
-    for trace_id, mine in traces(shown.spans).items():
+    for trace_id, spans in traces(shown.spans).items():
         page = backend.page or backend.api
         url = page.format(trace_id)
-        out.write(f"\n{backend.name} has the same tree of {len(mine)} spans: {url}\n")
+        out.write(f"\n{backend.name} has the same tree of {len(spans)} spans: {url}\n")
         if browser:
             webbrowser.open(url)
     out.write("Ctrl-C ends it.\n")
@@ -238,7 +219,7 @@ def _stay(backend: Backend, shown: Shown, out: TextIO, *, browser: bool) -> None
 # ---------------------------------------------------------------- a trace that was kept
 
 
-def _kept(options: TraceOptions) -> Shown:
+def _kept(options: TraceOptions) -> Told:
     """The slowest trace of a results folder, or the one that was named."""
     if len(options.source) > 2:
         raise UsageError("--from takes a folder and one trace", "leave out the others")
@@ -253,24 +234,20 @@ def _kept(options: TraceOptions) -> Shown:
             f"{folder} has kept no traces",
             "a run keeps the slowest one of every set-up and epoch; name its folder",
         )
-    found = [
+    named = [
         kept_trace
         for kept_trace in kept
         if len(options.source) == 1 or kept_trace.trace_id.startswith(options.source[1])
     ]
-    if not found:
+    if not named:
         raise ResultsError(
             f"{folder} has no trace {options.source[1]}",
             f"the slowest one is {_slowest(kept).trace_id}; leave the id out to see it and those beside it",
         )
-    chosen = _slowest(found)
+    chosen = _slowest(named)
     if len(options.source) == 1 and not options.json:
-        terminal.show_table(
-            trace_report.slowest_table(kept),
-            f"The slowest traces that {relative(folder)} has kept",
-            display.console(),
-        )
-    return Shown(
+        terminal.show(trace_report.slowest(kept, relative(folder)), display.console())
+    return Told(
         title=f"A request of {chosen.setup}",
         sentence=f"A request of {chosen.setup} in epoch {chosen.epoch}",
         spans=chosen.spans,
@@ -286,14 +263,14 @@ def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:
 # ---------------------------------------------------------------- what is shown
 
 
-def _deliver(shown: Shown, options: TraceOptions) -> None:
+def _deliver(shown: Told, options: TraceOptions) -> None:
     """The trace in the terminal or as JSON, and as a page if one is wanted."""
     if options.json:
         sys.stdout.write(msgspec.json.encode(otlp_json.encode(shown.spans)).decode() + "\n")
     else:
-        _show(shown)
+        terminal.show(trace_report.report(shown, trace_report.NARROW), display.console())
     if options.html:
-        page = html.render(trace_report.report(shown.title, shown.spans, shown.cpu_s, shown.how))
+        page = html.render(trace_report.report(shown))
         try:
             options.html.write_text(page, "utf-8")
         except OSError as error:
@@ -301,15 +278,3 @@ def _deliver(shown: Shown, options: TraceOptions) -> None:
                 f"cannot write {options.html}: {error.strerror or error}", "name another file with --html"
             ) from None
         sys.stderr.write(f"written: {relative(options.html)}\n")
-
-
-def _show(shown: Shown) -> None:
-    console = display.console()
-    ordered = rows(shown.spans)
-    terminal.show_table(trace_report.table(ordered, trace_report.NARROW), shown.sentence, console)
-    for line in trace_report.events(ordered):
-        console.print(Text(line, "yellow"))
-    if shown.cpu_s:
-        terminal.show_table(trace_report.cpu_table(shown.spans, shown.cpu_s), "CPU beside wall time", console)
-    failed = any(row.span.failed for row in ordered)
-    console.print(Text(diagnosis(shown.spans), "bold red" if failed else "bold green"))

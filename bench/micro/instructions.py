@@ -10,7 +10,6 @@ import math
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,7 +21,7 @@ from bench.errors import ServiceError
 from bench.micro.operations import Operation
 from bench.runner.run import Progress
 from bench.testbed.environ import Launch
-from bench.testbed.process import ROOT, plain_environ
+from bench.testbed.process import plain_environ, run_to_end
 
 HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
@@ -124,29 +123,10 @@ def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
             "setarch", "-R", "valgrind", "--tool=cachegrind", "--cache-sim=no",
             f"--cachegrind-out-file={Path(folder) / 'out'}", sys.executable, *arguments,
         ]  # fmt: skip
-        done = _run(command, environ)
+        done = run_to_end(command, {**environ, "PYTHONHASHSEED": "0"}, LIMIT_S)
     match = _TOTAL.search(done.stderr)
     if match is None:
         raise ServiceError(
             "valgrind printed no count of instructions", f"`{' '.join(command[2:])}` shows why"
         )
     return int(match[1].replace(",", ""))
-
-
-def _run(command: Sequence[str], environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    try:
-        done = subprocess.run(
-            command,
-            cwd=ROOT,
-            env={**environ, "PYTHONHASHSEED": "0"},
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise ServiceError(f"counting took longer than {LIMIT_S:g} s", "is the machine busy?") from None
-    if done.returncode:
-        last = [line for line in done.stderr.splitlines() if line and not line.startswith("==")][-1:]
-        raise ServiceError(last[0] if last else "it failed", f"`{' '.join(command)}` shows why")
-    return done

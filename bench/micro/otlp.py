@@ -54,8 +54,8 @@ def encode(spans: int) -> Subject:
     batch = spans_of(spans)
 
     def check() -> None:
-        found = _count(encode_spans(batch).SerializeToString())
-        require(true=found == spans, otherwise=f"the message holds {found} spans")
+        held = _count(encode_spans(batch).SerializeToString())
+        require(true=held == spans, otherwise=f"the message holds {held} spans")
 
     return repeated(lambda: encode_spans(batch), check)
 
@@ -65,8 +65,8 @@ def serialise(spans: int) -> Subject:
     message = encode_spans(spans_of(spans))
 
     def check() -> None:
-        found = _count(message.SerializeToString())
-        require(true=found == spans, otherwise=f"the bytes hold {found} spans")
+        held = _count(message.SerializeToString())
+        require(true=held == spans, otherwise=f"the bytes hold {held} spans")
 
     return repeated(message.SerializeToString, check)
 

@@ -58,9 +58,9 @@ PRICED = (
     "span/root", "span/batch", "span/simple", "extract/tracecontext-8", "inject/tracecontext-8",
     "encode/1", "encode/64", "serialise/1", "serialise/64", "gzip/1", "gzip/64",
     "export/http-1", "export/http-512", "export/grpc-1", "export/grpc-512",
-    *(f"server/{each}" for each in ("bare", "no-provider", "unsampled", "lean", "sampled", "metrics")),
-    *(f"httpx-async/{each}" for each in ("bare", "no-provider", "unsampled", "sampled", "metrics")),
-    *(f"sqlite/{each}" for each in ("bare", "no-provider", "unsampled", "sampled")),
+    *(f"server/{variant}" for variant in ("bare", "no-provider", "unsampled", "lean", "sampled", "metrics")),
+    *(f"httpx-async/{variant}" for variant in ("bare", "no-provider", "unsampled", "sampled", "metrics")),
+    *(f"sqlite/{variant}" for variant in ("bare", "no-provider", "unsampled", "sampled")),
 )  # fmt: skip
 """The operations that predictions are made of."""
 
@@ -141,12 +141,12 @@ def contributions(
     """
     if not set(PRICED) <= prices.keys():
         return {}
-    found: dict[str, dict[str, float]] = {}
+    counts: dict[str, dict[str, float]] = {}
     for name in PRICED:
         alone = dict.fromkeys(PRICED, 0.0) | {name: 1.0}
         for setup, count in predictions(counted, traffic, alone).items():
-            found.setdefault(setup, {})[name] = count
-    return found
+            counts.setdefault(setup, {})[name] = count
+    return counts
 
 
 def _line(one: float, many: float, count: int) -> tuple[float, float]:

@@ -38,12 +38,12 @@ def read(folder: Path) -> MicroSummary:
         readings = [
             Reading(
                 name=benchmark.get_name(),
-                round=int(each.get_metadata()["round"]),
-                values_s=each.values,
-                references_s=tuple(map(float, each.get_metadata()["reference_s"].split())),
+                round=int(run_.get_metadata()["round"]),
+                values_s=run_.values,
+                references_s=tuple(map(float, run_.get_metadata()["reference_s"].split())),
             )
             for benchmark in suite
-            for each in benchmark.get_runs()
+            for run_ in benchmark.get_runs()
         ]
     return summarise(run, readings, {operation.name: operation.sentence for operation in TABLE})
 

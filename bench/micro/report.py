@@ -83,11 +83,11 @@ def request_table(summary: MicroSummary) -> Table:
         rows=tuple(
             (
                 name,
-                _whole(found),
-                ABSENT if found == base else f"{found - base:+,.0f}",
-                ABSENT if found == base else f"{(found / base - 1) * 100:+.2f}",
+                _whole(instructions),
+                ABSENT if instructions == base else f"{instructions - base:+,.0f}",
+                ABSENT if instructions == base else f"{(instructions / base - 1) * 100:+.2f}",
             )
-            for name, found in requests.items()
+            for name, instructions in requests.items()
         ),
     )
 

@@ -6,16 +6,12 @@ What was read is on disk after every round, as a file that pyperf reads.
 """
 
 import io
-import queue
 import random
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-import psutil
 import pyperf
 
 from bench.errors import ServiceError
@@ -23,7 +19,8 @@ from bench.micro.operations import Operation
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
-from bench.testbed.process import ROOT, plain_environ
+from bench.testbed.meter import cpu_times
+from bench.testbed.process import plain_environ, run_to_end
 from bench.testbed.workplace import Workplace
 
 ROUNDS = 5
@@ -34,8 +31,6 @@ MIN_TIME_S = 0.02
 FAST_MIN_TIME_S = 0.005
 LIMIT_S = 60.0
 STOP_LIMIT_S = 3.0
-MAX_LANES = 4
-"""Workers at the same time in a try; more would only heat the machine."""
 SECRET_METADATA = frozenset(
     {"hostname", "python_executable", "python_config_args", "command", "user", "boot_time"}
 )
@@ -73,38 +68,21 @@ class Bench:
             "BENCH_SINK_GRPC": self.endpoints["grpc"],
         }
 
-    def read(
-        self, operation: Operation, cpu: int | None, environ: Mapping[str, str], options: Sequence[str]
-    ) -> pyperf.Run:
-        """One reading by a fresh process.
+    def read(self, operation: Operation, environ: Mapping[str, str], options: Sequence[str]) -> pyperf.Run:
+        """One reading by a fresh process, on the CPU that the application has in a run.
 
         Args:
             operation: what is timed.
-            cpu: where; absent: anywhere.
             environ: what the worker's environment has beside ours.
             options: loops and what follows of the worker's command line.
 
         Raises:
             ServiceError: the worker failed; the message says why.
         """
-        file = self._logs / f"reading-{cpu}.json"
+        file = self._logs / "reading.json"
         file.unlink(missing_ok=True)
         command = [sys.executable, "-m", "bench.micro.worker", operation.name, *options, "-o", str(file)]
-        try:
-            done = subprocess.run(
-                _placed(command, cpu),
-                cwd=ROOT,
-                env={**self._environ, **environ},
-                capture_output=True,
-                text=True,
-                timeout=LIMIT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired:
-            raise ServiceError(f"it took longer than {LIMIT_S:g} s", "is the machine busy?") from None
-        if done.returncode or not file.exists():
-            last = [line for line in done.stderr.splitlines() if line.strip()][-1:] or ["it said nothing"]
-            raise ServiceError(last[0].removeprefix(f"{operation.name}: "), "see the other operations")
+        run_to_end(_placed(command, self._cpus.services), {**self._environ, **environ}, LIMIT_S)
         return pyperf.Benchmark.load(str(file)).get_runs()[0]
 
     def forget(self) -> None:
@@ -114,11 +92,6 @@ class Bench:
             ServiceError: it has died.
         """
         self._sink.close_accounts(CloseAccounts(epoch=0))
-
-    def cpus(self, *, fast: bool) -> tuple[int | None, ...]:
-        """Where workers run: on the CPU that services have in a measured run, or on all of them."""
-        services, others = self._cpus.services, self._cpus.others
-        return (*services, *others)[:MAX_LANES] or (None,) if fast else services or (None,)
 
 
 def measure(  # noqa: PLR0913 - what a measurement is
@@ -137,7 +110,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
         bench: what it is done with.
         operations: the reference among them.
         rounds: how often.
-        fast: with shorter values, and on all CPUs at the same time.
+        fast: with shorter values.
         seed: of the orders and of the hash seeds.
         keep: called with pyperf's file after every round.
         shown: who is told.
@@ -145,63 +118,33 @@ def measure(  # noqa: PLR0913 - what a measurement is
     Raises:
         ServiceError: the sink has died.
     """
-    steal_s, started = psutil.cpu_times().steal, time.monotonic()
+    steal_s, started = cpu_times(None)[0], time.monotonic()
     min_time_s = FAST_MIN_TIME_S if fast else MIN_TIME_S
     loops: dict[str, int] = {}
     failures: dict[str, str] = {}
     runs: dict[str, list[pyperf.Run]] = {}
     for number in range(rounds):
         environ = {"PYTHONHASHSEED": str(random.Random(f"{seed}-{number}").randrange(1, 2**32))}
-
-        def read(operation: Operation, cpu: int | None, number: int = number,
-                 environ: Mapping[str, str] = environ) -> None:  # fmt: skip
+        for operation in in_order(operations, number, seed):
+            if operation.name in failures:
+                continue
             shown.say(f"round {number + 1} of {rounds}", operation.name)
             count = str(loops.get(operation.name, 0))
-            options = [count, str(min_time_s), "-w", "1", "-n", str(VALUES)]
             try:
-                run = bench.read(operation, cpu, environ, options)
+                run = bench.read(operation, environ, [count, str(min_time_s), "-w", "1", "-n", str(VALUES)])
             except ServiceError as error:
                 failures[operation.name] = str(error)
-                return
+                continue
             loops.setdefault(operation.name, run.get_loops())
             runs.setdefault(operation.name, []).append(_clean(run, number))
-
-        _everywhere(in_order(operations, number, seed), bench.cpus(fast=fast), failures, read)
         bench.forget()
-        kept = [pyperf.Benchmark(each) for name, each in runs.items() if name not in failures]
+        kept = [pyperf.Benchmark(own) for name, own in runs.items() if name not in failures]
         if kept:
             text = io.StringIO()
             pyperf.BenchmarkSuite(kept).dump(text)
             keep(text.getvalue().encode())
-    steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
+    steal = (cpu_times(None)[0] - steal_s) / (time.monotonic() - started)
     return Timed(failures=failures, steal=steal)
-
-
-def _everywhere(
-    order: Sequence[Operation],
-    cpus: Sequence[int | None],
-    failures: Mapping[str, str],
-    read: Callable[[Operation, int | None], None],
-) -> None:
-    """Reads operation after operation, as many at a time as there are CPUs."""
-    free: queue.SimpleQueue[int | None] = queue.SimpleQueue()
-    for cpu in cpus:
-        free.put(cpu)
-
-    def one(operation: Operation) -> None:
-        cpu = free.get()
-        try:
-            if operation.name not in failures:
-                read(operation, cpu)
-        finally:
-            free.put(cpu)
-
-    with ThreadPoolExecutor(len(cpus)) as pool:
-        try:
-            for future in [pool.submit(one, each) for each in order]:
-                future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
 
 
 def in_order(operations: Sequence[Operation], number: int, seed: int) -> list[Operation]:
@@ -219,9 +162,9 @@ def _clean(run: pyperf.Run, number: int) -> pyperf.Run:
     )
 
 
-def _placed(command: list[str], cpu: int | None) -> list[str]:
-    """The command on a CPU."""
-    if cpu is None:
+def _placed(command: list[str], cpus: Sequence[int]) -> list[str]:
+    """The command on these CPUs; on any where there are none."""
+    if not cpus:
         return command
-    start = f"import os,sys;os.sched_setaffinity(0,{{{cpu}}});os.execv(sys.argv[1],sys.argv[1:])"
+    start = f"import os,sys;os.sched_setaffinity(0,{[*cpus]});os.execv(sys.argv[1],sys.argv[1:])"
     return [sys.executable, "-S", "-c", start, *command]

@@ -17,8 +17,9 @@ from opentelemetry.sdk.trace.export import (
     SpanExportResult,
 )
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, Status, StatusCode, TraceFlags, Tracer
+from opentelemetry.trace import NonRecordingSpan, Span, Status, StatusCode, Tracer
 
+from bench.micro.context import span_context
 from bench.micro.subject import Subject, in_pieces, require, timed
 
 # `Resource.create` asks its detectors in threads, and no two processes would need the same instructions.
@@ -89,13 +90,6 @@ def tracer(sampler: str, *processors: SpanProcessor) -> Tracer:
     return provider(sampler, *processors).get_tracer("bench")
 
 
-def parent() -> SpanContext:
-    """A sampled parent in another process."""
-    return SpanContext(
-        0x5B8EFFF798038103D269B633813FC60C, 0xEEE19B7EC3C1B174, is_remote=True, trace_flags=TraceFlags(1)
-    )
-
-
 def start_and_end(
     sampler: str, processor: str = "count", attributes: int = 0, *, child: bool = False
 ) -> Subject:
@@ -120,7 +114,7 @@ def start_and_end(
             max_export_batch_size=QUEUE // 2,
         )
     chosen_tracer = tracer(sampler, chosen)
-    context = trace.set_span_in_context(NonRecordingSpan(parent())) if child else None
+    context = trace.set_span_in_context(NonRecordingSpan(span_context(sampled=True))) if child else None
     given = {f"attribute.{number}": f"value {number}" for number in range(attributes)} or None
 
     def run(loops: int) -> None:

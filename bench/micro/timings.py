@@ -16,7 +16,7 @@ import msgspec
 
 from bench.analysis import checks
 from bench.analysis.setup_records import Caveat, Severity
-from bench.analysis.stats import Interval, t_quantile
+from bench.analysis.stats import Interval, mean_interval, t_quantile
 from bench.micro.predictions import Price
 from bench.plan.records import SCHEMA
 
@@ -28,7 +28,7 @@ class MicroRun:
     Attributes:
         schema: format of the folder.
         rounds: how many were planned.
-        fast: whether workers ran on all CPUs at the same time, with shorter values.
+        fast: whether values were shorter.
         seed: of the orders and hash seeds.
         steal: share of a core that the host took away meanwhile; absent until the last round is over.
         failures: operations that could not prove what they are, and why.
@@ -165,7 +165,7 @@ def summarise(
         for caveat in checks.host(run.steal or 0.0, 0.0)
     ]
     if run.rounds < 2 or run.fast:
-        why = "two workers ran at the same time" if run.fast else "one round has no interval"
+        why = "values of 5 ms" if run.fast else "one round has no interval"
         caveats.append(
             Caveat(code="try", message=f"this is a try: {why}", advice="leave out --fast and --rounds")
         )
@@ -213,8 +213,6 @@ def timings(
 
 def _interval(logs: Sequence[float], confidence: float) -> Interval:
     """The geometric mean over rounds, and Student's t around it; no ends with a single round."""
-    center = statistics.fmean(logs)
-    if len(logs) < 2:
-        return Interval(value=math.exp(center), low=None, high=None)
-    half = t_quantile(0.5 + confidence / 2, len(logs) - 1) * statistics.stdev(logs) / len(logs) ** 0.5
-    return Interval(value=math.exp(center), low=math.exp(center - half), high=math.exp(center + half))
+    center, *ends = mean_interval(logs, confidence)
+    low, high = (None if end is None else math.exp(end) for end in ends)
+    return Interval(value=math.exp(center), low=low, high=high)

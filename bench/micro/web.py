@@ -117,10 +117,10 @@ def _instrumented(app: Starlette, variant: str, given: dict[str, Any]) -> ASGIAp
     from opentelemetry.instrumentation.starlette import StarletteInstrumentor
 
     StarletteInstrumentor.instrument_app(app, **given)
-    added = [each for each in app.user_middleware if each.cls is OpenTelemetryMiddleware]  # type: ignore[comparison-overlap]
-    require(true=len(added) == 1, otherwise="the application is not instrumented")
+    middleware = [added for added in app.user_middleware if added.cls is OpenTelemetryMiddleware]  # type: ignore[comparison-overlap]
+    require(true=len(middleware) == 1, otherwise="the application is not instrumented")
     if variant == "lean":
-        added[0].kwargs["exclude_spans"] = ["receive", "send"]
+        middleware[0].kwargs["exclude_spans"] = ["receive", "send"]
     return app
 
 

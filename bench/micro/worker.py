@@ -54,7 +54,7 @@ def main() -> int:
         timed.dump(runner.args.output, replace=True)
         subject.check(done)
     except Untrue as untrue:
-        sys.stderr.write(f"{operation.name}: {untrue}\n")
+        sys.stderr.write(f"{untrue}\n")
         return UNTRUE_EXIT_CODE
     finally:
         subject.close()

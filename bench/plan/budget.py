@@ -6,6 +6,7 @@ from typing import Literal, TypeAlias
 
 from bench.app.setups import DEFAULT, QUICK
 from bench.plan.records import Plan, Stretch
+from bench.plan.schedule import LEAD_ROUNDS
 
 LIGHT_TURN_S = 0.05
 """The shorter, the more rounds, and the less of the machine's moods is left: a third of the variance
@@ -52,8 +53,8 @@ BUDGETS: dict[BudgetName, Budget] = {
     budget.name: budget
     for budget in (
         Budget(name="smoke", setups=QUICK, epochs=2, light_s=0.8, busy_s=0.4, warm_up_s=0.4, spare=0),
-        Budget(name="quick", setups=QUICK, epochs=3, light_s=1.9, busy_s=0.9, warm_up_s=0.5, spare=1),
-        Budget(name="default", setups=DEFAULT, epochs=4, light_s=4.7, busy_s=2.4, warm_up_s=0.5, spare=2),
+        Budget(name="quick", setups=QUICK, epochs=3, light_s=2.1, busy_s=0.9, warm_up_s=0.5, spare=1),
+        Budget(name="default", setups=DEFAULT, epochs=4, light_s=5.0, busy_s=3.0, warm_up_s=0.5, spare=2),
         Budget(name="long", setups=DEFAULT, epochs=10, light_s=12.0, busy_s=3.0, warm_up_s=1.0, spare=10),
     )
 }
@@ -87,7 +88,8 @@ def duration_s(plan: Plan, repeated: int = 0) -> float:
     """
     instances = len(plan.setups)
     start_s = 0.0 if plan.targets else sum(_start_s(plan) for _ in plan.setups)
-    own_s = plan.warm_up.own_s + plan.light.own_s + plan.busy.own_s + 3 * DRAIN_S
+    lead_s = LEAD_ROUNDS * plan.busy.turn_s if plan.busy.blocks else 0.0
+    own_s = plan.warm_up.own_s + plan.light.own_s + lead_s + plan.busy.own_s + 3 * DRAIN_S
     settle_s = 0.0 if plan.app.tracing.flush else SETTLE_S
     probes_s = plan.probes * (plan.light.turn_s * 4 + DRAIN_S)
     epoch_s = start_s + instances * (own_s + probes_s) + plan.rest_s + settle_s + EPOCH_S

@@ -15,7 +15,7 @@ class Switch(Struct, frozen=True, array_like=True):
 
     Attributes:
         instance: its number.
-        block: number of the block; -1 after the last one.
+        block: number of the block; -1 before the first one and after the last one.
         start_ns: when it began to run, from the step's start.
         stop_ns: when it was stopped.
         cpu_ns: CPU time that it used in between.

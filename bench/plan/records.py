@@ -15,7 +15,7 @@ from bench.app.setups import CONTROL_CPU_US
 
 SCHEMA = 2
 """The format of a results folder; raised when old readers would misread it."""
-METHOD = 2
+METHOD = 3
 """How figures come about; raised with every change after which old and new ones must not be compared."""
 
 Shape: TypeAlias = dict[str, int]
@@ -151,7 +151,8 @@ class Turn(Struct, frozen=True, array_like=True):
 
     Attributes:
         instance: its number.
-        block: number of the block; -1 after the last one, while requests under way are finished.
+        block: number of the block; -1 before the first one of a closed loop, and after the last one, while
+            requests under way are finished.
         start_ns: planned.
         stop_ns: planned.
     """

@@ -16,20 +16,20 @@ def answer(summary: Summary) -> tuple[str, ...]:
 
 def tested(summary: Summary) -> list[SetupSummary]:
     """Set-ups under test that have a figure, from cheap to dear."""
-    found = [
+    figures = [
         (cost.ratio, setup)
         for setup in summary.setups
         if (cost := setup.cost) and cost.ratio is not None
         if setup.name not in CHECKS and not setup.invalid
     ]
-    return [setup for _, setup in sorted(found, key=lambda each: each[0])]
+    return [setup for _, setup in sorted(figures, key=lambda figure: figure[0])]
 
 
 def _headline(summary: Summary) -> str:
     if not summary.valid:
         return _invalid(summary)
     setups = tested(summary)
-    setup = next((each for each in setups if each.name == EVERYTHING), setups[-1] if setups else None)
+    setup = next((setup for setup in setups if setup.name == EVERYTHING), setups[-1] if setups else None)
     cost = setup.cost if setup else None
     if setup is None or cost is None or cost.extra_s is None:
         return "Nothing was compared with the baseline."

@@ -104,8 +104,8 @@ def document(title: str, lead: Sequence[Part | str | None], *sections: Section) 
     return Document(title=title, lead=tuple(_parts(lead)), sections=tuple(filter(_says, sections)))
 
 
-def _says(each: Section) -> bool:
-    return bool(each.parts)
+def _says(section: Section) -> bool:
+    return bool(section.parts)
 
 
 def _parts(parts: Sequence[Part | str | None]) -> list[Part]:

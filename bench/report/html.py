@@ -56,8 +56,8 @@ def picture(chart: Chart) -> str:
 def _told(match: re.Match[str]) -> str:
     """A mark with its figures as a title; of a label in many parts the sentence is enough."""
     tag, label, rest = match.groups()
-    said = re.search(r"(?:^|; )figure: (.*?)(?:; [a-z%]+: |$)", label)
-    return f'<{tag} aria-label="{label}"{rest}><title>{said[1] if said else label}</title></{tag}>'
+    figure = re.search(r"(?:^|; )figure: (.*?)(?:; [a-z%]+: |$)", label)
+    return f'<{tag} aria-label="{label}"{rest}><title>{figure[1] if figure else label}</title></{tag}>'
 
 
 def _inline(text: str) -> Markup:

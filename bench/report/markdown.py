@@ -12,8 +12,8 @@ RED = "🔴"
 def render(document: Document) -> str:
     """A whole report."""
     parts = [f"# {document.title}", *map(_part, document.lead)]
-    for each in document.sections:
-        parts += _section(each)
+    for section in document.sections:
+        parts += _section(section)
     return "\n\n".join(filter(None, parts)) + "\n"
 
 

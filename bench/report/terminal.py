@@ -10,52 +10,67 @@ from rich.text import Text
 
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Caveat, Severity
-from bench.report import tables
 from bench.report.answer import answer
-from bench.report.run import cost_model_line, load_line
-from bench.report.words import Table, caveat_line
+from bench.report.document import Caveats, Document, Items, Part
+from bench.report.document import Text as Text_
+from bench.report.tables import answer_table
+from bench.report.words import Table, caveat_line, plural
 
 WIDEST = 400
 """Columns of a table at most."""
 
 
-def show_run(summary: Summary, console: Console, *, full: bool = False) -> None:
-    """The answer in five lines, and one table; everything else only if asked for."""
+def show_run(summary: Summary, console: Console) -> None:
+    """The answer in five lines, one table, and what speaks against them."""
     lines = answer(summary)
     console.print()
     console.print(Text(lines[0], "bold" if summary.valid else "bold red"))
     for line in lines[1:]:
         console.print(Text(line))
-    show_table(tables.answer_table(summary), "", console)
-    if full:
-        _everything(summary, console)
-    show_caveats(summary.caveats, console, all_of_them=full)
+    show_table(answer_table(summary), console)
+    invalid = [caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID]
+    _show_caveats(invalid, console)
+    hidden = len(summary.caveats) - len(invalid)
+    if hidden:
+        console.print(Text(f"{plural(hidden, 'caveat')}; --full shows them.", "yellow"))
 
 
-def _everything(summary: Summary, console: Console) -> None:
-    unit = summary.app.request
-    if summary.plan.light.blocks:
-        show_table(tables.cpu_table(summary, "light"), f"CPU per {unit}, light load", console)
-        show_table(tables.latency_table(summary), "Latency at light load", console)
-    if summary.plan.busy.blocks:
-        show_table(tables.cpu_table(summary, "busy"), f"CPU per {unit}, busy load", console)
-        show_table(tables.throughput_table(summary), "Throughput", console)
-    if summary.layers:
-        show_table(tables.layer_table(summary.layers), "Layers: where the cost goes", console)
-    if summary.cost_model:
-        console.print(Text(cost_model_line(summary) or ""))
-    show_table(tables.rest_table(summary), "At rest and at start", console)
-    show_table(tables.ledger_table(summary), "Ledger: where every span went", console)
-    if summary.collector:
-        show_table(tables.collector_table(summary.collector), "The collector", console)
-    if summary.load.workers:
-        show_table(tables.workers_table(summary), "Load workers", console)
-    console.print(Text(load_line(summary)))
+def show(document: Document, console: Console) -> None:
+    """A whole report but for its charts: its tables have their figures."""
+    console.print(Text(f"\n{document.title}", "bold"))
+    for part in document.lead:
+        _show_part(part, console)
+    for section in document.sections:
+        console.print(Text(f"\n{section.title}", "bold"))
+        for part in section.parts:
+            _show_part(part, console)
 
 
-def show_table(table: Table, title: str, console: Console) -> None:
+def _show_part(part: Part, console: Console) -> None:
+    match part:
+        case Text_():
+            console.print(Text(part.text, "bold red" if part.red else ""))
+        case Table():
+            show_table(part, console)
+        case Items(folded=None):
+            for item in part.items:
+                console.print(Text(f"- {item}"))
+        case Caveats():
+            _show_caveats(part.caveats, console)
+        case _:
+            pass
+
+
+def _show_caveats(caveats: Sequence[Caveat], console: Console) -> None:
+    for caveat in caveats:
+        invalid = caveat.severity is Severity.INVALID
+        text = ("INVALID: " if invalid else "caveat: ") + caveat_line(caveat)
+        console.print(Text(text, "red" if invalid else "yellow"))
+
+
+def show_table(table: Table, console: Console) -> None:
     """One table, as wide as it is: what does not fit is wrapped by the terminal, and never cut."""
-    made = _rich(table, title)
+    made = _rich(table)
     wide = Measurement.get(console, console.options.update(max_width=WIDEST), made).maximum
     before = console.width
     console.width = max(before, min(wide, WIDEST))
@@ -63,27 +78,8 @@ def show_table(table: Table, title: str, console: Console) -> None:
     console.width = before
 
 
-def show_caveats(caveats: Sequence[Caveat], console: Console, *, all_of_them: bool = True) -> None:
-    """Caveats, one line each; of more than a few only how many there are."""
-    shown = [caveat for caveat in caveats if all_of_them or caveat.severity is Severity.INVALID]
-    for caveat in shown:
-        invalid = caveat.severity is Severity.INVALID
-        text = ("INVALID: " if invalid else "caveat: ") + caveat_line(caveat)
-        console.print(Text(text, "red" if invalid else "yellow"))
-    hidden = len(caveats) - len(shown)
-    if hidden:
-        console.print(Text(f"{hidden} caveats; --full shows them.", "yellow"))
-
-
-def _rich(table: Table, title: str) -> RichTable:
-    rich = RichTable(
-        title=title or None,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-        padding=(0, 1),
-    )
+def _rich(table: Table) -> RichTable:
+    rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     last = len(table.heads) - 1
     for number, (head, right) in enumerate(zip(table.heads, table.right, strict=True)):
         rich.add_column(

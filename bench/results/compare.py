@@ -13,7 +13,7 @@ from typing import TypeAlias
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Change, Cost, SetupSummary, Throughput
 from bench.analysis.stats import Estimate, welch
-from bench.analysis.summary import verdict
+from bench.analysis.summary import cost_of, verdict
 from bench.app.records import CONTROL, TWIN
 from bench.plan.records import SCHEMA
 from bench.results.differences import Difference, RunSide, differences
@@ -154,26 +154,17 @@ def _changes(  # noqa: PLR0913, PLR0917 - what a verdict depends on
         if one is None or other is None:
             continue
         change = welch(one, other, family)
-        low, high = change.interval(plan.confidence)
-        claim_low, claim_high = change.claim(plan.confidence)
-        cost = Cost(
-            ratio=math.expm1(change.log_ratio),
-            low=math.expm1(low),
-            high=math.expm1(high),
-            mde=math.expm1(change.mde(plan.confidence) + widening),
-            claim_low=math.expm1(claim_low - widening),
-            claim_high=math.expm1(claim_high + widening),
-            negligible=change.within(plan.delta, widening),
-        )
+        low, high = change.ratios(plan.confidence)
+        cost = cost_of(change, plan, widening)
         why = forbidden or ("one of the runs is not valid" if before.invalid or after.invalid else None)
         yield FigureChange(
             setup=before.name,
             figure=name,
-            before=math.expm1(one.log_ratio),
-            after=math.expm1(other.log_ratio),
-            ratio=math.expm1(change.log_ratio),
-            low=math.expm1(low),
-            high=math.expm1(high),
+            before=one.ratio,
+            after=other.ratio,
+            ratio=change.ratio,
+            low=low,
+            high=high,
             # What changed between two runs is no overhead.
             verdict=verdict(before.name, cost, why, plan.delta).replace("overhead", "change", 1),
             invalid=why is not None,

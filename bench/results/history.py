@@ -13,20 +13,18 @@ from pathlib import Path
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import SetupSummary
 from bench.analysis.stats import Estimate, welch
-from bench.app.records import BASELINE, CONTROL, TWIN
+from bench.app.records import BASELINE, CONTROL
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
 from bench.plan.records import SCHEMA, Plan
+from bench.results.compare import bias as bias_of
+from bench.results.differences import WATCHED
 from bench.results.folder import SUMMARY
 from bench.results.store import PLAN, read_machine, read_record
 
 CONFIDENCE = 0.95
 TINY = 1e-12
 """A variance of 0 weighs much, and not infinitely much."""
-WATCHED = (
-    "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio",
-)  # fmt: skip
-"""Packages whose versions stand beside a trend, besides OpenTelemetry's own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,16 +211,16 @@ def _changes(
             shares_variance=False,
         )
         if level is None:
-            level, bias = now, _bias(result.run)
+            level, bias = now, bias_of(result.run)
             continue
         step = welch(level, now, family)
         low, high = step.claim(CONFIDENCE)
-        low, high = low - bias - _bias(result.run), high + bias + _bias(result.run)
+        low, high = low - bias - bias_of(result.run), high + bias + bias_of(result.run)
         if low <= 0.0 <= high:
-            level, bias = _joined(level, now), max(bias, _bias(result.run))
+            level, bias = _joined(level, now), max(bias, bias_of(result.run))
         else:
             changes[at] = (math.expm1(step.log_ratio), math.expm1(low), math.expm1(high))
-            level, bias = now, _bias(result.run)
+            level, bias = now, bias_of(result.run)
     return changes
 
 
@@ -237,26 +235,13 @@ def _joined(one: Estimate, other: Estimate) -> Estimate:
     )
 
 
-def _bias(run: Summary) -> float:
-    twin = run.setup(TWIN)
-    cost = twin.overhead if twin else None
-    if cost is None or (cost.low or 0.0) <= 0.0 <= (cost.high or 0.0):
-        return 0.0
-    return abs(math.log1p(cost.ratio or 0.0))
-
-
 def _versions(before: Machine, after: Machine) -> Iterator[str]:
     """What changed in Python and in the packages that matter."""
-    yield from _differs("Python", {"Python": before.python}, {"Python": after.python})
-    for name in sorted({*before.packages, *after.packages}):
-        if name.startswith("opentelemetry-") or name in WATCHED:
-            yield from _differs(name, before.packages, after.packages)
-
-
-def _differs(name: str, before: Mapping[str, str], after: Mapping[str, str]) -> Iterator[str]:
-    versions = before.get(name, "-"), after.get(name, "-")
-    if versions[0] != versions[1]:
-        yield f"{name} {versions[0]} to {versions[1]}"
+    old, new = ({"Python": machine.python, **machine.packages} for machine in (before, after))
+    for name in sorted({*old, *new}):
+        versions = old.get(name, "-"), new.get(name, "-")
+        if name.startswith(("Python", *WATCHED)) and versions[0] != versions[1]:
+            yield f"{name} {versions[0]} to {versions[1]}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

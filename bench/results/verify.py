@@ -159,7 +159,7 @@ def _timetable(raw: Raw, reading: Reading) -> Fault | None:
         raw.plan, reading.epoch, reading.number, reading.kind, reading.planned_blocks, rates=reading.rates
     )
     where = f"step {reading.number} of epoch {reading.epoch}"
-    went = [(switch.instance, switch.block) for switch in reading.switches if switch.block >= 0]
+    went = [(switch.instance, switch.block) for switch in reading.switches[: len(step.turns)]]
     if went != [(turn.instance, turn.block) for turn in step.turns]:
         return Fault(file=READINGS, field="switches", message=f"{where} has not the turns of the plan")
     if isinstance(step.load, Open) and not reading.lost_workers:
@@ -167,7 +167,7 @@ def _timetable(raw: Raw, reading: Reading) -> Fault | None:
             (row.planned_ns, row.instance, row.request)
             for row in raw.rows.get((reading.epoch, reading.number), ())
         )
-        due = sorted((each.offset_ns, each.instance, each.request) for each in step.load.arrivals)
+        due = sorted((arrival.offset_ns, arrival.instance, arrival.request) for arrival in step.load.arrivals)
         if rows != due:
             stray = next((row for row, planned in zip(rows, due, strict=False) if row != planned), None)
             example = f": one at {stray[0]} ns is none of them" if stray else ""

@@ -17,7 +17,7 @@ from bench.plan.budget import stretch
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Arrival, Kind, Open, Plan, Step, Stretch, Turn
 from bench.plan.schedule import SWITCH_NS
-from bench.runner.run import Bench, NoLog, Progress, Run, carry_out
+from bench.runner.run import Bench, Log, Progress, Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 
@@ -76,7 +76,7 @@ def weighted(plan: Plan, bench: Bench, progress: Progress) -> Plan:
         KeyboardInterrupt: a person ended it.
     """
     short = replace(plan, setups=plan.setups[:2], epochs=1)
-    run = _require(carry_out(short, bench, NoLog(), progress))
+    run = _require(carry_out(short, bench, Log(), progress))
     light = next(reading for reading in run.readings if reading.kind is Kind.LIGHT)
     costs = [instance.cpu_ns / 1e9 / instance.completed for instance in light.instances if instance.completed]
     if len(costs) < 2:
@@ -88,7 +88,7 @@ def weighted(plan: Plan, bench: Bench, progress: Progress) -> Plan:
 
 
 @dataclass(slots=True)
-class _TrialLog(NoLog):
+class _TrialLog(Log):
     """Measures one after the other while the last epoch's instances still run."""
 
     after: Callable[[int], None]

@@ -15,7 +15,7 @@ from bench.app.setups import choose, default_names
 from bench.errors import MeasurementError
 from bench.plan.budget import Budget
 from bench.plan.records import Kind, Plan, Stretch
-from bench.runner.run import Bench, NoLog, Progress, carry_out
+from bench.runner.run import Bench, Log, Progress, carry_out
 from bench.testbed.machine import Cpus
 
 TRIAL_S = 25
@@ -66,7 +66,7 @@ def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
         BenchError: the trial could not be carried out.
         KeyboardInterrupt: it was interrupted.
     """
-    run = carry_out(plan_, bench, NoLog(), progress)
+    run = carry_out(plan_, bench, Log(), progress)
     if run.error is not None:
         raise run.error
     if not run.complete:
@@ -87,15 +87,15 @@ def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
     )
 
 
-def expected_mde(budget: Budget, app: App, found: DoctorTrial) -> float:
+def expected_mde(budget: Budget, app: App, trial: DoctorTrial) -> float:
     """The smallest overhead that 80 % of runs of a budget would find here.
 
     A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
     requests scatter, over epochs.
     """
     names = default_names(app, budget.setups)
-    requests = max(found.rate_per_s * budget.light_s, 1.0)
-    variance = PROCESS_SD**2 + found.request_sd**2 / requests
+    requests = max(trial.rate_per_s * budget.light_s, 1.0)
+    variance = PROCESS_SD**2 + trial.request_sd**2 / requests
     weights = [stats.against(name, (BASELINE, TWIN)) for name in names if name not in {BASELINE, TWIN}]
     estimate = stats.Estimate(
         log_ratio=0.0,

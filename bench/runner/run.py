@@ -30,8 +30,8 @@ class Bench(Protocol):
         """Stop all instances."""
 
 
-class Log(Protocol):
-    """Where raw records go; `bench.results.store` is the real one."""
+class Log:
+    """Where raw records go; this one keeps nothing, because a run is in memory, too."""
 
     def write_plan(self, plan: Plan) -> None:
         """The plan, as far as it is known."""
@@ -77,19 +77,6 @@ class Run:
             rows=dict(self.rows),
             ending=Ending(complete=self.complete, failure=str(self.error) if self.error else None),
         )
-
-
-class NoLog:
-    """A log that keeps nothing: the run is kept in memory."""
-
-    def write_plan(self, plan: Plan) -> None:
-        """Nothing."""
-
-    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
-        """Nothing."""
-
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """Nothing."""
 
 
 def carry_out(plan: Plan, bench: Bench, log: Log, progress: Progress) -> Run:

@@ -6,10 +6,11 @@ must not cost it a slow answer, and decoding on the same machine would cost the 
 
 import asyncio
 import errno
+import inspect
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -36,35 +37,20 @@ RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses after which OTLP tries again: a collector at the limit of its memory has lost nothing."""
 RETRY_S = 0.2
 
-Handler = Callable[[bytes], Awaitable[object]]
+Handler = Callable[[bytes], object]
 
 
 def _handlers(bodies: Bodies) -> dict[str, Handler]:
     """The harness's own paths."""
-
-    async def account(body: bytes) -> object:
-        return bodies.close(msgspec.json.decode(body, type=CloseAccounts))
-
-    async def count(_body: bytes) -> object:
-        return bodies.count
-
-    async def drain(body: bytes) -> object:
-        return await _drain(bodies, body.decode())
-
-    async def forward(body: bytes) -> object:
-        return await _forward(bodies, msgspec.json.decode(body, type=Forwarding))
-
-    async def slowest(_body: bytes) -> object:
-        return bodies.slowest()
-
-    async def peek(_body: bytes) -> object:
-        return bodies.peek()
-
-    async def spans(_body: bytes) -> object:
-        return bodies.spans()
-
-    handlers = (account, count, drain, forward, peek, slowest, spans)
-    return {f"/{handler.__name__}": handler for handler in handlers}
+    return {
+        "/account": lambda body: bodies.close(msgspec.json.decode(body, type=CloseAccounts)),
+        "/count": lambda _: bodies.count,
+        "/drain": lambda body: _drain(bodies, body.decode()),
+        "/forward": lambda body: _forward(bodies, msgspec.json.decode(body, type=Forwarding)),
+        "/peek": lambda _: bodies.peek(),
+        "/slowest": lambda _: bodies.slowest(),
+        "/spans": lambda _: bodies.spans(),
+    }
 
 
 def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
@@ -86,7 +72,9 @@ def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
             encoding = dict(scope["headers"]).get(b"content-encoding", b"")
             keep[path](Body(body, encoding.decode("latin-1").lower()))
         elif path in handlers:
-            answer, content_type = msgspec.json.encode(await handlers[path](body)), b"application/json"
+            result = handlers[path](body)
+            result = await result if inspect.isawaitable(result) else result
+            answer, content_type = msgspec.json.encode(result), b"application/json"
         else:
             status = 404
         # Without a length the answer would be chunked: two packets, and a client that waits

@@ -187,16 +187,16 @@ class Bodies:
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + limit_s
-        searched, found = 0, False
+        searched, arrived = 0, False
         while loop.time() < deadline:
             self._arrived.clear()
-            found = found or any(trace in _message(body) for body in self._traces[searched:])
+            arrived = arrived or any(trace in _message(body) for body in self._traces[searched:])
             searched = len(self._traces)
-            patience_s = quiet_s if found else deadline - loop.time()
+            patience_s = quiet_s if arrived else deadline - loop.time()
             try:
                 await asyncio.wait_for(self._arrived.wait(), patience_s)
             except TimeoutError:
-                return found
+                return arrived
         return False
 
 

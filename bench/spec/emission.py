@@ -239,40 +239,21 @@ def _caveats(iterations: Sequence[Iteration], repeats: int) -> list[Caveat]:
     steal = statistics.fmean([iteration.steal for iteration in iterations]) if iterations else 0.0
     # A rate that was not held because the host took the CPU away says nothing of the SDK.
     caveats = list(checks.host(steal, 0.0))
-    if not any(iteration.delivered for iteration in iterations):
-        caveats.append(
-            Caveat(
-                code="nothing",
-                message="no span was measured, or none arrived",
-                advice="is the receiver running, and the protocol the right one?",
-                severity=Severity.INVALID,
-            )
-        )
-    if repeats < REPEATS:
-        caveats.append(
-            Caveat(
-                code="repeats",
-                message=f"{repeats} of the {REPEATS} repeats that the specification asks for",
-                advice="leave out --fast and --repeats",
-            )
-        )
-    if any(
+    short = any(
         iteration.scenario is Scenario.RATE and iteration.length_s < ITERATION_S for iteration in iterations
-    ):
-        caveats.append(
-            Caveat(
-                code="length",
-                message=f"iterations are shorter than {ITERATION_S:g} s",
-                advice="leave out --fast",
-            )
-        )
+    )
     doubled = sum(iteration.duplicated for iteration in iterations)
-    if doubled:
-        caveats.append(
-            Caveat(
-                code="duplicated",
-                message=f"{doubled} spans came more than once",
-                advice="an export was repeated: is the machine overloaded?",
-            )
-        )
+    doubts = (
+        (not any(iteration.delivered for iteration in iterations), "nothing",
+         "no span was measured, or none arrived", "is the receiver running, and the protocol the right one?"),
+        (repeats < REPEATS, "repeats", f"{repeats} of the {REPEATS} repeats that the specification asks for",
+         "leave out --fast and --repeats"),
+        (short, "length", f"iterations are shorter than {ITERATION_S:g} s", "leave out --fast"),
+        (doubled, "duplicated", f"{doubled} spans came more than once",
+         "an export was repeated: is the machine overloaded?"),
+    )  # fmt: skip
+    for doubt, code, message, advice in doubts:
+        if doubt:
+            severity = Severity.INVALID if code == "nothing" else Severity.CAVEAT
+            caveats.append(Caveat(code=code, message=message, advice=advice, severity=severity))
     return caveats

@@ -6,13 +6,12 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 
-import psutil
-
 from bench.plan.readings import Account
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.spec.emission import SERVICE, Iteration, Scenario
 from bench.testbed.instance import memory_of, pin
+from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.process import Child, plain_environ
 from bench.testbed.workplace import Workplace
@@ -52,13 +51,13 @@ class Iterations:
         try:
             self._line(child)
             self._sink.close_accounts(accounts)
-            steal_s, started = psutil.cpu_times().steal, time.monotonic()
+            steal_s, started = cpu_times(None)[0], time.monotonic()
             before, uss_before = cpu_clock_ns(child.pid), memory_of([child.pid]).uss_bytes
             child.write_line()
             peak = self._watch(child, length_s)
             answer = self._line(child)
             used, uss = cpu_clock_ns(child.pid) - before, memory_of([child.pid]).uss_bytes
-            steal = (psutil.cpu_times().steal - steal_s) / (time.monotonic() - started)
+            steal = (cpu_times(None)[0] - steal_s) / (time.monotonic() - started)
             accounts_ = self._sink.close_accounts(accounts)
         finally:
             child.stop(PATIENCE_S)

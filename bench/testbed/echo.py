@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.testbed.instance import answers, free_ports, pin
+from bench.testbed.instance import pin
+from bench.testbed.ports import answers, free_ports
 from bench.testbed.process import Child, plain_environ
 
 
@@ -13,7 +14,7 @@ def start_echo(logs: Path, cpus: Iterable[int]) -> tuple[Child, str]:
     Raises:
         ServiceError: it does not start.
     """
-    port = free_ports(1, set())[0]
+    port = free_ports(1)[0]
     child = Child(
         "the echo service",
         ["-m", "services.echo", "--port", str(port)],

@@ -1,11 +1,9 @@
 """An instance: all processes of the application in one set-up, started, metered, paused and stopped."""
 
 import contextlib
-import http.client
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
+from bench.testbed.ports import answers
 from bench.testbed.process import death_of, undone_on_failure
 
 FLUSH_LIMIT_S = 5.0
@@ -29,10 +28,6 @@ FLUSH_LIMIT_S = 5.0
 ASK_LIMIT_S = 10.0
 PREPARE_LIMIT_S = 120.0
 LOOK_S = 0.01
-UNSAMPLED = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00"}
-"""Sent while an instance is waited for: a sampler that asks its parent leaves no span of it."""
-FIRST_PORT, LAST_PORT = 18000, 31999
-"""Below the ports that the kernel gives to outgoing connections."""
 STOP_LIMIT_S = 3.0
 """How long an instance may take to stop: its spans were flushed, nothing is left to do."""
 
@@ -272,6 +267,8 @@ class LocalInstance:
 
     def stop(self) -> None:
         self._group.resume()
+        # What it does to end is not measured, and need not wait for one CPU.
+        pin(self._group.pids(), tuple(range(os.cpu_count() or 1)))
         limit_s = STOP_LIMIT_S
         for process in self._launch.app.process:
             child = self._processes.get(process.name)
@@ -342,55 +339,3 @@ def pin(pids: Iterable[int], cpus: tuple[int, ...]) -> None:
                 with contextlib.suppress(ProcessLookupError):
                     os.sched_setaffinity(int(thread), cpus)
             moved |= threads
-
-
-def free_ports(count: int, taken: set[int]) -> list[int]:
-    """Ports on which nobody listens; added to `taken`.
-
-    Raises:
-        ServiceError: there are not so many.
-    """
-    ports: list[int] = []
-    size = LAST_PORT - FIRST_PORT + 1
-    # Every harness begins elsewhere: two that start at once must not choose the same port.
-    begin = os.getpid() * 97 % size
-    for place in range(size):
-        port = FIRST_PORT + (begin + place) % size
-        if len(ports) == count:
-            break
-        if port not in taken and _is_free(port):
-            ports.append(port)
-            taken.add(port)
-    if len(ports) < count:
-        raise ServiceError(
-            f"no port from {FIRST_PORT} to {LAST_PORT} is free", "end the programs that use them"
-        )
-    return ports
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
-
-
-def answers(port: int, ready: str) -> bool:
-    """True if a process is ready: it answers below 500, or accepts a connection."""
-    if ready == "tcp":
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
-        except OSError:
-            return False
-        return True
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
-    try:
-        connection.request("GET", ready, headers=UNSAMPLED)
-        return connection.getresponse().status < 500
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

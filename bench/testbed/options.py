@@ -3,36 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from bench.plan.readings import Memory
+from bench.testbed.collector import Collector
 from bench.testbed.environ import Place
 from bench.testbed.load import Crew
 from bench.testbed.sink import Sink
-
-
-class Collector(Protocol):
-    """What a run needs of a collector between application and sink."""
-
-    name: str
-    version: str
-    endpoints: dict[str, str]
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; None where it was started by somebody else."""
-
-    def drain(self, sink: Sink) -> bool:
-        """Wait until everything is at the sink; False if it does not arrive."""
-
-    def memory(self) -> Memory | None:
-        """Its memory, where it was started here."""
-
-    def check(self) -> None:
-        """Raise ServiceError if it has ended."""
-
-    def stop(self) -> None:
-        """Stop it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

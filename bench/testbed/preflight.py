@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import httpx
+import msgspec
 
 from bench.app.records import Request, Setup
 from bench.app.setups import declared_spans, sampling_ratio
@@ -16,7 +17,8 @@ from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Account, InstanceReading
 from bench.plan.records import Plan, Shape
 from bench.plan.schedule import LEARN_REQUESTS
-from bench.testbed.instance import Instance, LocalInstance, free_ports
+from bench.testbed.instance import Instance, LocalInstance
+from bench.testbed.ports import free_ports
 
 if TYPE_CHECKING:
     from bench.testbed.testbed import Testbed
@@ -51,14 +53,14 @@ def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -
 
 
 def shapes_of(
-    plan: Plan, reading: Sequence[InstanceReading]
+    plan: Plan, readings: Sequence[InstanceReading]
 ) -> tuple[dict[str, tuple[Shape, ...]], tuple[str, ...]]:
     """Shapes by set-up, and the set-ups whose traces differ from request to request.
 
     Shapes are those that the app file declares, else those that were seen. As many kinds of
     request may have as many shapes; more of them vary by themselves.
     """
-    learned = {each.setup: each.account.shapes for each in reading if each.account}
+    learned = {instance.setup: instance.account.shapes for instance in readings if instance.account}
     shapes: dict[str, tuple[Shape, ...]] = {}
     varies = []
     for setup in plan.setups:
@@ -180,9 +182,10 @@ def _learned_apart(testbed: "Testbed", plan: Plan, accounts: Mapping[str, Accoun
             continue
         if declared_spans(plan.app, setup) or _of_relatives(plan, setup, learned):
             continue
-        sampler = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
-        learner = replace_setup(setup, sampler)
-        ports = free_ports(len(plan.app.process), set())
+        env = {name: value for name, value in setup.env.items() if name != "OTEL_TRACES_SAMPLER_ARG"}
+        env["OTEL_TRACES_SAMPLER"] = "parentbased_always_on"
+        learner = msgspec.structs.replace(setup, env=env)
+        ports = free_ports(len(plan.app.process))
         instance = testbed.start_instance(testbed.launch(plan, learner, 0, ports, LEARNER))
         testbed.instances.append(instance)
         try:
@@ -196,15 +199,3 @@ def _learned_apart(testbed: "Testbed", plan: Plan, accounts: Mapping[str, Accoun
         apart[setup.name] = account
         learned[setup.name] = account.shapes
     return apart
-
-
-def replace_setup(setup: Setup, env: Mapping[str, str]) -> Setup:
-    """The set-up with other variables; what it does not name stays."""
-    kept = {name: value for name, value in setup.env.items() if name != "OTEL_TRACES_SAMPLER_ARG"}
-    return Setup(
-        name=setup.name,
-        description=setup.description,
-        tracing=setup.tracing,
-        spans=setup.spans,
-        env={**kept, **env},
-    )

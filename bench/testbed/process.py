@@ -169,6 +169,27 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
     }
 
 
+def run_to_end(
+    command: Sequence[str], environ: Mapping[str, str], limit_s: float
+) -> subprocess.CompletedProcess[str]:
+    """What a command of the harness's own printed.
+
+    Raises:
+        ServiceError: it failed, or took too long.
+    """
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, env=dict(environ), capture_output=True, text=True, timeout=limit_s, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise ServiceError(f"it took longer than {limit_s:g} s", "is the machine busy?") from None
+    if done.returncode:
+        # Lines of valgrind's own begin with its process id.
+        lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
+        raise ServiceError(lines[-1] if lines else "it said nothing", f"`{' '.join(command)}` shows why")
+    return done
+
+
 def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
     """The last line that a short command prints; what went wrong, if it fails."""
     try:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +26,12 @@ from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed import meter, preflight
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
-from bench.testbed.instance import Instance, LocalInstance, free_ports, pin
+from bench.testbed.instance import Instance, LocalInstance, pin
 from bench.testbed.load import Load
 from bench.testbed.options import Options
 from bench.testbed.orders import order_of
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.ports import free_ports
 from bench.testbed.process import plain_environ
 from bench.testbed.remote import RemoteInstance
 from bench.testbed.sink import Sink
@@ -158,7 +160,7 @@ class Testbed:
         Args:
             plan: as far as it is known.
             step: what to do.
-            tell: called with a block's number after it.
+            tell: called with a block's number before it.
 
         Returns:
             What was read, and the requests as they went.
@@ -379,8 +381,9 @@ class Testbed:
         """Stop all instances; those that run elsewhere go on."""
         instances, self.instances = self.instances, []
         self._counters.clear()
-        for instance in instances:
-            instance.stop()
+        # All at once: each waits for its processes, and nothing is measured.
+        with ThreadPoolExecutor(max(len(instances), 1)) as pool:
+            list(pool.map(lambda instance: instance.stop(), instances))
 
     def close(self) -> None:
         """Leave no process of the run, and give the harness all its CPUs again."""

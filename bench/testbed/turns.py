@@ -1,5 +1,6 @@
 """Turns as they are given: one instance runs, all others are stopped, clocks are read at every switch."""
 
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -39,19 +40,15 @@ class Turner:
         _sleep_until(self._start_ns - 2_000_000)
         self._clock_ns = [instance.cpu_ns() for instance in self._instances]
         self._first_ns = list(self._clock_ns)
-        block, clocks = 0, self._machine.now()
-        used = sum(self._clock_ns)
-        for turn in turns:
-            if turn.block != block:
-                block, clocks, used = turn.block, *self._end_block(clocks, used)
+        for block, members in itertools.groupby(turns, lambda turn: turn.block):
+            clocks, used = self._machine.now(), sum(self._clock_ns)
+            if block >= 0:
                 tell(block)
-            self._turn(turn)
-        self._end_block(clocks, used)
-
-    def _end_block(self, clocks: meter.MachineClocks, used: int) -> tuple[meter.MachineClocks, int]:
-        now = self._machine.now()
-        self.blocks.append(meter.between(clocks, now, (sum(self._clock_ns) - used) / 1e9))
-        return now, sum(self._clock_ns)
+            for turn in members:
+                self._turn(turn)
+            if block >= 0:
+                services_s = (sum(self._clock_ns) - used) / 1e9
+                self.blocks.append(meter.between(clocks, self._machine.now(), services_s))
 
     def _turn(self, turn: Turn) -> None:
         instance, number = self._instances[turn.instance], turn.instance

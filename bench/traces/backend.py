@@ -14,10 +14,11 @@ import msgspec
 
 from bench.errors import ServiceError
 from bench.sink.messages import TraceSpan
+from bench.testbed.ports import free_ports
 from bench.testbed.process import Child
 from bench.traces import readback
 from bench.traces.journey import traces, tree
-from bench.traces.program import HOST, LOOK_S, STOP_LIMIT_S, free_ports, start
+from bench.traces.program import HOST, LOOK_S, STOP_LIMIT_S, start
 
 ASK_LIMIT_S = 10.0
 READ_LIMIT_S = 20.0

@@ -88,48 +88,17 @@ class Tool:
 TOOLS = {
     tool.name: tool
     for tool in (
-        Tool(
-            name="otelcol",
-            what="the OpenTelemetry Collector, built with its own builder",
-            version="0.161.0",
-            program="otelcol",
-            build=("go",),
-            image="otel/opentelemetry-collector-contrib:0.161.0",
-        ),
-        Tool(
-            name="rotel",
-            what="a small collector, written in Rust",
-            version="0.0.1a15",
-            program="rotel/rotel-agent",
-            build=("python3.11",),
-            run=("python3.11",),
-        ),
-        Tool(
-            name="jaeger",
-            what="keeps traces and answers for them; its Go module has no web pages",
-            version="1.76.0",
-            program="jaeger",
-            build=("go",),
-            image="jaegertracing/jaeger:2.13.0",
-        ),
-        Tool(
-            name="zipkin",
-            what="keeps traces and shows them",
-            version="3.6.1",
-            program="zipkin.jar",
-            build=("mvn", "java"),
-            run=("java",),
-            image="openzipkin/zipkin:3.6.1",
-        ),
-        Tool(
-            name="aspire",
-            what="the Aspire dashboard: shows traces as they come",
-            version="13.5.4",
-            program="dashboard",
-            build=("npm",),
-            image="mcr.microsoft.com/dotnet/aspire-dashboard:13.5.4",
-        ),
+        Tool(name="otelcol", version="0.161.0", what="OpenTelemetry's Collector, built with its own builder",
+             program="otelcol", build=("go",), image="otel/opentelemetry-collector-contrib:0.161.0"),
+        Tool(name="rotel", version="0.0.1a15", what="a small collector, written in Rust",
+             program="rotel/rotel-agent", build=("python3.11",), run=("python3.11",)),
+        Tool(name="jaeger", version="1.76.0", what="keeps traces and answers for them, without web pages",
+             program="jaeger", build=("go",), image="jaegertracing/jaeger:2.13.0"),
+        Tool(name="zipkin", version="3.6.1", what="keeps traces and shows them",
+             program="zipkin.jar", build=("mvn", "java"), run=("java",), image="openzipkin/zipkin:3.6.1"),
+        Tool(name="aspire", version="13.5.4", what="the Aspire dashboard: shows traces as they come",
+             program="dashboard", build=("npm",), image="mcr.microsoft.com/dotnet/aspire-dashboard:13.5.4"),
     )
-}
+}  # fmt: skip
 COLLECTORS = ("otelcol", "rotel")
 BACKENDS = ("jaeger", "zipkin", "aspire")

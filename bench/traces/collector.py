@@ -8,69 +8,22 @@ no part of what tracing costs a service.
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from bench.errors import ServiceError, UsageError
-from bench.plan.readings import Memory
 from bench.sink.messages import DRAIN_LIMIT_S
-from bench.testbed.instance import memory_of, pin
+from bench.testbed.collector import Collector
+from bench.testbed.instance import pin
+from bench.testbed.ports import free_ports
 from bench.testbed.process import Child, undone_on_failure
 from bench.testbed.sink import Sink
 from bench.traces.catalogue import COLLECTORS, TOOLS
-from bench.traces.program import HOST, STOP_LIMIT_S, free_ports, start
+from bench.traces.program import HOST, start
 
 SINK_PORTS = (14318, 14317)
 """Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
-
-
-class Collector:
-    """A collector that takes OTLP from the services and passes it on to the sink.
-
-    Attributes:
-        name: of the tool, or its address.
-        version: of the tool; empty where nobody knows.
-        endpoints: its addresses by the name of the OTLP protocol.
-        child: its process; absent where it was started by somebody else.
-    """
-
-    def __init__(self, name: str, endpoints: Mapping[str, str], child: Child | None = None) -> None:
-        self.name = name
-        self.version = TOOLS[name].version if child else ""
-        self.endpoints = dict(endpoints)
-        self.child = child
-
-    def drain(self, sink: Sink) -> bool:
-        """Whether all that it had got is at the sink; waits for it.
-
-        Raises:
-            ServiceError: the sink does not answer.
-        """
-        return sink.drain(self.endpoints["http/protobuf"])
-
-    @property
-    def pid(self) -> int | None:
-        """Its process; None where it was started by somebody else."""
-        return self.child.pid if self.child else None
-
-    def memory(self) -> Memory | None:
-        """Its memory; None where it was started by somebody else."""
-        return memory_of([self.child.pid]) if self.child else None
-
-    def check(self) -> None:
-        """Nothing, while it runs.
-
-        Raises:
-            ServiceError: it has ended.
-        """
-        if self.child is not None:
-            self.child.check()
-
-    def stop(self) -> None:
-        """Stops it, if it is ours."""
-        if self.child is not None:
-            self.child.stop(STOP_LIMIT_S)
 
 
 def parse(text: str) -> str:
@@ -81,7 +34,7 @@ def parse(text: str) -> str:
     """
     if text in COLLECTORS:
         return text
-    addresses = [each.strip().rstrip("/").removesuffix("/v1/traces") for each in text.split(",")]
+    addresses = [address.strip().rstrip("/").removesuffix("/v1/traces") for address in text.split(",")]
     if len(addresses) > 2:
         raise ValueError(f"{text!r} names more than two addresses: one for http, and one for grpc")
     for url in addresses:
@@ -141,7 +94,7 @@ def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collecto
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
         # Without an address of its own, a set-up that exports over grpc finds none, which is said.
-        return Collector(name, {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
+        return Collector(name, "", {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
     ports = free_ports(2)
     target = sink.endpoints["http/protobuf"]
     if name == "rotel":
@@ -150,7 +103,7 @@ def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collecto
         child = otelcol(ports, {"otlp_http/sink": {"endpoint": target}}, logs)
     if cpus:
         pin([child.pid], cpus)
-    return Collector(name, _endpoints(ports), child)
+    return Collector(name, TOOLS[name].version, _endpoints(ports), child)
 
 
 def fan_out(sink: Sink, exporters: Mapping[str, object], logs: Path) -> Collector:
@@ -167,17 +120,17 @@ def fan_out(sink: Sink, exporters: Mapping[str, object], logs: Path) -> Collecto
     """
     ports = free_ports(2)
     both = {"otlp_http/sink": {"endpoint": sink.endpoints["http/protobuf"]}, **exporters}
-    return Collector("otelcol", _endpoints(ports), otelcol(ports, both, logs))
+    return Collector("otelcol", TOOLS["otelcol"].version, _endpoints(ports), otelcol(ports, both, logs))
 
 
-def _endpoints(ports: tuple[int, ...]) -> dict[str, str]:
+def _endpoints(ports: Sequence[int]) -> dict[str, str]:
     return {
         protocol: f"http://{HOST}:{port}"
         for protocol, port in zip(("http/protobuf", "grpc"), ports, strict=True)
     }
 
 
-def configuration(ports: tuple[int, ...], exporters: Mapping[str, object]) -> dict[str, object]:
+def configuration(ports: Sequence[int], exporters: Mapping[str, object]) -> dict[str, object]:
     """The Collector's configuration: OTLP in, a limit of memory, batches, and out."""
     http, grpc = ports
     pipeline = {
@@ -212,7 +165,7 @@ def configuration(ports: tuple[int, ...], exporters: Mapping[str, object]) -> di
     }
 
 
-def otelcol(ports: tuple[int, ...], exporters: Mapping[str, object], logs: Path) -> Child:
+def otelcol(ports: Sequence[int], exporters: Mapping[str, object], logs: Path) -> Child:
     """The OpenTelemetry Collector, listening on its ports for http and grpc.
 
     Raises:
@@ -225,7 +178,7 @@ def otelcol(ports: tuple[int, ...], exporters: Mapping[str, object], logs: Path)
     return start("otelcol", ["--config", str(file)], logs, ports)
 
 
-def _rotel(ports: tuple[int, ...], target: str, logs: Path) -> Child:
+def _rotel(ports: Sequence[int], target: str, logs: Path) -> Child:
     http, grpc = ports
     tool = TOOLS["rotel"]
     libdir = (tool.require().parent.parent / "libdir").read_text("utf-8").strip()

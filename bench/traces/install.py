@@ -206,8 +206,8 @@ def _aspire(workshop: _Workshop) -> None:
     cli = workshop.folder / "node_modules" / package / "bin" / "aspire"
     workshop.run("unpacking it", [cli, "setup", "--non-interactive", "--nologo"], env=quiet)
     # The dashboard alone, without the command line around it that looks for newer versions.
-    found = next((cli.parent.parent / "versions").glob("*/managed/aspire-managed"))
-    workshop.tool.program_in(workshop.folder).symlink_to(found.relative_to(workshop.folder))
+    managed = next((cli.parent.parent / "versions").glob("*/managed/aspire-managed"))
+    workshop.tool.program_in(workshop.folder).symlink_to(managed.relative_to(workshop.folder))
     cli.unlink()
 
 

@@ -1,12 +1,11 @@
 """Starts a tool, on loopback, and waits until it answers."""
 
-import contextlib
-import socket
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
+from bench.testbed.ports import answers
 from bench.testbed.process import Child, leashed, plain_environ, undone_on_failure
 from bench.traces.catalogue import TOOLS
 
@@ -14,15 +13,6 @@ HOST = "127.0.0.1"
 START_LIMIT_S = 60.0
 LOOK_S = 0.05
 STOP_LIMIT_S = 10.0
-
-
-def free_ports(count: int) -> tuple[int, ...]:
-    """Ports that nobody listens on at the moment; a tool makes its sockets itself."""
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((HOST, 0))
-        return tuple(each.getsockname()[1] for each in sockets)
 
 
 def start(  # noqa: PLR0913 - a process is what it is started with
@@ -63,7 +53,7 @@ def start(  # noqa: PLR0913 - a process is what it is started with
 def _wait(child: Child, ports: Sequence[int]) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     for port in ports:
-        while not _listens(port):
+        while not answers(port, "tcp"):
             child.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
@@ -71,11 +61,3 @@ def _wait(child: Child, ports: Sequence[int]) -> None:
                     "is the machine overloaded?",
                 )
             time.sleep(LOOK_S)
-
-
-def _listens(port: int) -> bool:
-    try:
-        socket.create_connection((HOST, port), timeout=1.0).close()
-    except OSError:
-        return False
-    return True

@@ -10,14 +10,6 @@ from bench.sink import otlp_json as otlp
 from bench.sink.messages import SpanEvent, TraceSpan
 
 
-class _Jaeger(msgspec.Struct):
-    result: dict[str, object] = {}
-
-
-class _Aspire(msgspec.Struct):
-    data: dict[str, object] = {}
-
-
 class _Endpoint(msgspec.Struct, rename="camel"):
     service_name: str = ""
 
@@ -46,7 +38,7 @@ def jaeger(body: bytes) -> tuple[TraceSpan, ...]:
     Raises:
         DecodeError: it is none.
     """
-    return otlp.decode(msgspec.json.decode(body, type=_Jaeger).result)
+    return _otlp(body, "result")
 
 
 def aspire(body: bytes) -> tuple[TraceSpan, ...]:
@@ -55,7 +47,11 @@ def aspire(body: bytes) -> tuple[TraceSpan, ...]:
     Raises:
         DecodeError: it is none.
     """
-    return otlp.decode(msgspec.json.decode(body, type=_Aspire).data)
+    return _otlp(body, "data")
+
+
+def _otlp(body: bytes, key: str) -> tuple[TraceSpan, ...]:
+    return otlp.decode(msgspec.json.decode(body, type=dict[str, dict[str, object]]).get(key, {}))
 
 
 def zipkin(body: bytes) -> tuple[TraceSpan, ...]:

@@ -1,6 +1,7 @@
 """One trace as people read it: a waterfall, what happened in it, and CPU beside wall time."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Text, document, section
@@ -22,28 +23,41 @@ ABOUT_CPU = (
 )
 
 
-def report(title: str, spans: Sequence[TraceSpan], cpu_s: Mapping[str, float], how: str) -> Document:
-    """A trace's page.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """A trace that is told, wherever it comes from.
 
-    Args:
-        title: of it.
+    Attributes:
+        title: of the report.
+        sentence: what goes on.
         spans: of one or more traces.
         cpu_s: CPU seconds by service; empty where nobody read them.
         how: how to see it again.
     """
+
+    title: str
+    sentence: str
+    spans: tuple[TraceSpan, ...]
+    cpu_s: Mapping[str, float]
+    how: str
+
+
+def report(told: Told, width: int = BAR) -> Document:
+    """A trace's report, its waterfall so many characters wide."""
+    spans, cpu_s = told.spans, told.cpu_s
     ordered = rows(spans)
     happened = events(ordered)
     return document(
-        title,
-        [Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered))],
-        section("Journey", chart(ordered), table(ordered)),
+        told.title,
+        [told.sentence, Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered))],
+        section("Journey", chart(ordered), table(ordered, width)),
         section("What happened on the way", Items(items=happened) if happened else None),
         section(
             "CPU beside wall time", cpu_table(spans, cpu_s) if cpu_s else None, ABOUT_CPU if cpu_s else None
         ),
         section(
             "How to see it again",
-            how,
+            told.how,
             f"Trace {', '.join(f'`{trace_id}`' for trace_id in traces(spans))}." if spans else None,
         ),
     )
@@ -120,9 +134,14 @@ def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
     )
 
 
+def slowest(kept: Sequence[SlowestTrace], folder: str) -> Document:
+    """The slowest traces that a folder has kept."""
+    return document(f"The slowest traces that {folder} has kept", [slowest_table(kept)])
+
+
 def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
     """The slowest traces that a run has kept, the slowest first."""
-    slowest = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
+    ordered = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
     return Table(
         heads=("trace", "set-up", "epoch", "ms", "spans"),
         left=(0, 1),
@@ -134,7 +153,7 @@ def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
                 milliseconds(kept_trace.duration_s),
                 str(len(kept_trace.spans)),
             )
-            for kept_trace in slowest
+            for kept_trace in ordered
         ),
     )
 

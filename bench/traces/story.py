@@ -17,7 +17,8 @@ from bench.app.records import App, Request, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.records import Plan, Stretch
 from bench.sink.messages import CloseAccounts, TraceSpan
-from bench.testbed.instance import LocalInstance, free_ports
+from bench.testbed.instance import LocalInstance
+from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
 
 PATIENCE_S = 8.0
@@ -142,7 +143,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
     Raises:
         ServiceError: a process failed, or spans are missing.
     """
-    ports = free_ports(len(plan.app.process), set())
+    ports = free_ports(len(plan.app.process))
     instance = testbed.start_instance(testbed.launch(plan, plan.setups[0], 0, ports))
     testbed.instances.append(instance)
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:

@@ -18,9 +18,9 @@ import psutil
 import pytest
 from ruamel.yaml import YAML
 
+from bench.testbed.ports import free_ports
 from bench.traces.catalogue import TOOLS
 from bench.traces.collector import SINK_PORTS, otelcol
-from bench.traces.program import free_ports
 from tests.e2e.runs import ROOT, Run, invalid
 from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
 
