@@ -1,5 +1,6 @@
 """Every command of the project; `nox -l` lists them. What follows `--` goes to the program behind."""
 
+import os
 import sys
 
 import nox
@@ -78,7 +79,8 @@ for _name, _description in COMMANDS.items():
 def tests(session: nox.Session) -> None:
     """All fast tests."""
     _install(session, "dev")
-    session.run("pytest", "-n", "auto", "--dist", "worksteal", *session.posargs)
+    # One worker more than CPUs: many tests wait for processes.
+    session.run("pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal", *session.posargs)
 
 
 @nox.session

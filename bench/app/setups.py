@@ -27,7 +27,7 @@ def _one_in(share: str) -> Environ:
 TABLE = (
     _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
     _setup(TWIN, {}, "The baseline once more (the twin): its difference is the noise floor.", "none"),
-    _setup(CONTROL, {}, f"The baseline plus {CONTROL_CPU_US} us of CPU per request: it must be found.", "none"),
+    _setup(CONTROL, {}, f"The baseline plus {CONTROL_CPU_US} us of CPU per request: to be found.", "none"),
     _setup("api-only", {}, "Instrumented, but no SDK: what a library pays where nobody traces.", "api"),
     _setup("disabled", {"OTEL_SDK_DISABLED": "true"},
            "Everything in place, switched off by OTEL_SDK_DISABLED."),

@@ -54,7 +54,7 @@ BUDGETS: dict[BudgetName, Budget] = {
     for budget in (
         Budget(name="smoke", setups=QUICK, epochs=2, light_s=0.8, busy_s=0.4, warm_up_s=0.4, spare=0),
         Budget(name="quick", setups=QUICK, epochs=3, light_s=2.1, busy_s=0.9, warm_up_s=0.5, spare=1),
-        Budget(name="default", setups=DEFAULT, epochs=4, light_s=5.0, busy_s=3.0, warm_up_s=0.5, spare=2),
+        Budget(name="default", setups=DEFAULT, epochs=4, light_s=5.0, busy_s=2.8, warm_up_s=0.5, spare=2),
         Budget(name="long", setups=DEFAULT, epochs=10, light_s=12.0, busy_s=3.0, warm_up_s=1.0, spare=10),
     )
 }
