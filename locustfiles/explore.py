@@ -6,6 +6,7 @@ The start form has the set-ups; start brings the chosen instance up, stop takes 
 
 import os
 import random
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,9 @@ def add_fields(parser: Any) -> None:  # noqa: ANN401
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     """Open the lab, and its tab."""
+    # Python's own way would raise KeyboardInterrupt in whatever greenlet runs: one that answers a browser,
+    # with a traceback, or one that starts a process.
+    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     lab = Lab(APP, PLACE)
     _labs.append(lab)
     if environment.web_ui:
