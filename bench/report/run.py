@@ -87,10 +87,10 @@ def _cpu(summary: Summary) -> list[Section]:
     sections = []
     if summary.plan.light.blocks:
         sections.append(
-            section(f"CPU per {unit}, light load", tables.cpu_table(summary, "light"), HOW_TO_READ)
+            section(f"CPU per {unit} under light load", tables.cpu_table(summary, "light"), HOW_TO_READ)
         )
     if summary.plan.busy.blocks:
-        sections.append(section(f"CPU per {unit}, busy load", tables.cpu_table(summary, "busy")))
+        sections.append(section(f"CPU per {unit} under busy load", tables.cpu_table(summary, "busy")))
     if summary.pairs:
         sections.append(
             section("Each set-up against the next cheaper one", tables.pair_table(summary), level=3)

@@ -64,8 +64,9 @@ def answer_table(summary: Summary) -> Table:
 
 
 def cpu_table(summary: Summary, load: str) -> Table:
-    """CPU per request under light or busy load."""
+    """CPU per request under light or busy load; with verdicts where they rest on it."""
     setups = ordered(summary)
+    judged = load == "light" or not summary.plan.light.blocks
     rows = []
     for setup in setups:
         cost = setup.light if load == "light" else setup.busy
@@ -80,13 +81,13 @@ def cpu_table(summary: Summary, load: str) -> Table:
                 percent(cost.ratio),
                 interval(cost.low, cost.high),
                 percent(cost.mde, sign=False),
-                setup.verdict if load == "light" or setup.light is None else "",
+                *((setup.verdict,) if judged else ()),
             )
         )
     return Table(
         heads=(
             "set-up", "CPU us", "extra us", "95 % interval", "overhead %", "95 % interval %", "MDE %",
-            "verdict" if load == "light" else "",
+            *(("verdict",) if judged else ()),
         ),
         left=(0, 7),
         rows=tuple(rows),
