@@ -103,7 +103,7 @@ def spaced(text: str) -> str:
 
 def caveat_line(caveat: Caveat) -> str:
     """A caveat as one sentence and its advice."""
-    return f"{caveat.message} - {caveat.advice}."
+    return f"{caveat.message} - {caveat.advice}{'' if caveat.advice.endswith('?') else '.'}"
 
 
 def significant(value: float) -> str:
