@@ -158,3 +158,11 @@ def test_every_budget_can_be_chosen() -> None:
     for name in BUDGETS:
         assert main(["run", "--dry-run", "--budget", name]) == 0
     assert RunOptions().budget in BUDGETS
+
+
+def test_an_output_that_is_closed_is_no_error() -> None:
+    command = f"exec {sys.executable} -m bench.cli setups >&- 2>&-"
+    assert (
+        subprocess.run(["/bin/sh", "-c", command], cwd=Path(__file__).parent.parent, check=False).returncode
+        == 0
+    )
