@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from bench.app.records import App, Request
 from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, stretch, stretches
-from bench.plan.records import Closed, Kind, Open, Plan
+from bench.plan.records import Closed, Kind, Open, Plan, Stretch
 from bench.plan.schedule import (
     LEAD_ROUNDS,
     is_saturated,
+    lead_rounds,
     light_rates,
     schedule,
     search_ends,
@@ -121,6 +122,17 @@ def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan:
     lead = LEAD_ROUNDS * len(plan.setups)
     assert {turn.block for turn in busy.turns[:lead]} == {-1}
     assert {turn.block for turn in busy.turns[lead:]} == {0, 1}
+
+
+def test_a_slow_application_takes_longer_to_fill() -> None:
+    long = make.plan(busy=Stretch(turn_s=0.03, rounds=20, blocks=3), rates=RATES)
+    # Four users of requests of 10 ms: 80 ms are three turns. Of 50 ms: 400 ms are 14.
+    for capacity, rounds in ((100.0, 3), (20.0, 14), (1.0, 20)):
+        capacities = dict.fromkeys(make.NAMES, capacity)
+        assert lead_rounds(replace(long, capacities=capacities)) == rounds
+    # A set-up that cannot hold the light rate is not waited for.
+    slow = {**dict.fromkeys(make.NAMES, 100.0), "batch": 5.0}
+    assert lead_rounds(replace(long, capacities=slow, rates={**RATES, "batch": 2.5})) == 3
 
 
 def test_a_set_up_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:

@@ -13,6 +13,7 @@ from bench.analysis.stats import (
     binomial_range,
     contrasts,
     correlations,
+    has_tail,
     maximum_modulus,
     mean_interval,
     pooled_df,
@@ -35,6 +36,13 @@ def test_a_contrast_is_the_mean_over_epochs() -> None:
     assert found.log_ratio == pytest.approx(0.12)
     assert found.standard_error == pytest.approx(0.02)
     assert found.df == pytest.approx(1)
+
+
+def test_a_quantile_that_is_a_mean_of_epochs_needs_a_tail_in_each() -> None:
+    assert has_tail(2000, 0.99)
+    assert has_tail(2000, 0.99, parts=4)
+    assert not has_tail(2000, 0.99, parts=10)
+    assert not has_tail(1999, 0.99)
 
 
 def test_one_epoch_has_no_interval() -> None:

@@ -124,7 +124,7 @@ class Stretch:
         Where it is large, the load was the limit; where an idle instance has all users waiting, it
         waits for something else itself.
         """
-        own_s = sum(OwnClock(reading.switches, instance).own_s for reading in self.readings)
+        own_s = sum(OwnClock(reading.switches, instance).total_s for reading in self.readings)
         waiting_s = sum(
             float(np.sum(part[instance].service_s[part[instance].completed])) for part in self.requests
         )

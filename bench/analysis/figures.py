@@ -11,7 +11,7 @@ from bench.analysis import checks
 from bench.analysis.blocks import Stretch, logs, stretches
 from bench.analysis.ledger import ledger_of, traffic_of
 from bench.analysis.setup_records import Change
-from bench.analysis.stats import Estimate, against, contrasts, t_quantile
+from bench.analysis.stats import Estimate, against, contrasts, relative_half_width
 from bench.app.records import BASELINE, CHECKS, TWIN
 from bench.plan.readings import Raw
 from bench.plan.records import Kind, Plan
@@ -91,15 +91,13 @@ class Figure:
         """The change in absolute terms, and the ends of its interval.
 
         The baseline's level is not exact: its own half-width over epochs is joined to the ratio's
-        as squares (Zou and Donner, 2008). The two err in opposite directions, so this is too wide
-        and never too narrow.
+        as squares (Zou and Donner, 2008). The two err in opposite directions where something costs more,
+        so this is then too wide and not too narrow.
         """
         estimate, base = self.estimates[name], self.base or 0.0
         ratio, (low, high) = estimate.ratio, estimate.ratios(self.plan.confidence)
         epochs = np.mean([self.logs[reference] for reference in self.references], axis=0)
-        spread = float(np.std(epochs, ddof=1)) / math.sqrt(len(epochs))
-        quantile_ = t_quantile(0.5 + self.plan.confidence / 2, len(epochs) - 1)
-        level = abs(ratio) * base * math.expm1(quantile_ * spread)
+        level = ratio * base * relative_half_width(epochs, self.plan.confidence)
         value = ratio * base
         return (
             value,
@@ -140,8 +138,10 @@ class Findings:
 
     def _throughput(self) -> Figure:
         measured = figure(self.plan, self.busy, "per_s")
-        # Where the load was the limit, what an instance can do follows from what a request costs it.
-        cpus = self.plan.service_cpus
+        # Where the load was the limit, what an instance can do follows from what a request costs it, and
+        # from how many CPUs it can use: as many as the busiest one did.
+        shares = [part.busy(number) for part in self.busy for number in range(len(self.plan.setups))]
+        cpus = min(max(shares, default=1.0), 1.0) * self.plan.service_cpus
         derived = {
             name: [cpus / cost if cost else None for cost in self.busy_cpu.values[name]]
             for name in self.derived

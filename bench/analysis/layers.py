@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.analysis.records import Layer
-from bench.analysis.stats import contrasts, t_quantile
+from bench.analysis.stats import contrasts, relative_half_width, t_quantile
 from bench.app.records import BASELINE, TWIN, Setup
 from bench.plan.records import Plan
 
@@ -30,7 +30,8 @@ def ladder(
 
     The increments are z_k - z_j, in requests of the baseline, with z the ratios to it. Their
     standard error comes from the logs that everything is estimated from (delta method): the
-    contrast with weights z_k, -z_j, and -(z_k - z_j) spread over the baseline's instances.
+    contrast with weights z_k, -z_j, and -(z_k - z_j) spread over the baseline's instances. The baseline's
+    level has an error of its own, joined to that as squares.
 
     Args:
         plan: of the run.
@@ -47,11 +48,13 @@ def ladder(
     weights = {rung.name: _weights(rung, ratio, base) for rung in rungs}
     errors = contrasts(logs, weights, len(rungs))
     base_s = math.exp(foot)
+    level = relative_half_width(np.mean([logs[name] for name in base], axis=0), plan.confidence)
     layers = []
     for rung in rungs:
         estimate = errors[rung.name]
         half = t_quantile(0.5 + plan.confidence / 2, estimate.df) * estimate.standard_error
         added = ratio[rung.name] - ratio[rung.against]
+        half = math.hypot(half, added * level)
         value, low, high = predictions.get(rung.name, (None, None, None))
         layers.append(
             Layer(
@@ -72,6 +75,11 @@ def ladder(
 def _weights(rung: Setup, ratio: Mapping[str, float], base: Sequence[str]) -> dict[str, float]:
     above, below = ratio[rung.name], ratio[rung.against]
     weights = {rung.name: above}
-    if rung.against == BASELINE:
-        return weights | dict.fromkeys(base, -above / len(base))
-    return weights | {rung.against: -below} | dict.fromkeys(base, -(above - below) / len(base))
+    spread = above
+    if rung.against != BASELINE:
+        weights[rung.against] = -below
+        spread -= below
+    for name in base:
+        # A rung may stand against the twin, which is a part of the baseline, too.
+        weights[name] = weights.get(name, 0.0) - spread / len(base)
+    return weights

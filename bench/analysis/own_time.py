@@ -20,6 +20,7 @@ class OwnClock:
 
     Attributes:
         own_s: own time of all its turns that belong to blocks.
+        total_s: of all its turns.
     """
 
     def __init__(self, switches: Sequence[Switch], instance: int) -> None:
@@ -30,6 +31,7 @@ class OwnClock:
         self._before = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
         self._blocks = np.array([switch.block for switch in own], np.int64)
         self.own_s = float(self._lengths[self._blocks >= 0].sum()) / 1e9
+        self.total_s = float(self._lengths.sum()) / 1e9
 
     def at(self, times_ns: Times) -> Times:
         """Own time in ns at times of the step."""

@@ -25,6 +25,8 @@ a variance that is large by luck gets the quantile of a single degree of freedom
 epochs."""
 POWER = 0.80
 """The minimal detectable effect is what such a share of runs would find."""
+MIN_TAIL_OF_PART = 5
+"""The quantile of a few samples is too small: of 200 with two slow ones in a hundred, p99 by a fifth."""
 MIN_TAIL_SAMPLES = 20
 """A quantile q is shown only where n (1 - q) reaches this."""
 
@@ -194,6 +196,12 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
     return center, center - half, center + half
 
 
+def relative_half_width(logs: Sequence[float] | Array, confidence: float) -> float:
+    """Half of the interval around a geometric mean, as a share of it."""
+    spread = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
+    return float(np.expm1(t_quantile(0.5 + confidence / 2, len(logs) - 1) * spread))
+
+
 def welch(before: Estimate, after: Estimate, family: int = 1) -> Estimate:
     """The change from one figure to another, from two runs that share nothing.
 
@@ -297,10 +305,10 @@ def quantile(values: Sequence[float] | Array, q: float) -> float | None:
     return float(np.quantile(np.asarray(values, float), q)) if has_tail(len(values), q) else None
 
 
-def has_tail(samples: int, q: float) -> bool:
-    """True if at least 20 values lie beyond a quantile."""
+def has_tail(samples: int, q: float, parts: int = 1) -> bool:
+    """True if at least 20 values lie beyond a quantile, and five in each part of which it is the mean."""
     # 2,000 * (1 - 0.99) is 20.000000000000018, and 200 * (1 - 0.9) is 19.999999999999996.
-    return round(samples * min(q, 1 - q), 6) >= MIN_TAIL_SAMPLES
+    return round(samples * min(q, 1 - q), 6) >= max(MIN_TAIL_SAMPLES, MIN_TAIL_OF_PART * parts)
 
 
 def samples_for(q: float) -> int:

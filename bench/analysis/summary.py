@@ -198,7 +198,7 @@ def _latency(findings: Findings, name: str) -> Latency | None:
     if is_saturated(plan, name):
         return Latency(rate_per_s=rate, saturated=True)
     count = findings.requests(name)
-    shown = [quantile_ for quantile_, q in QUANTILES.items() if has_tail(count, q)]
+    shown = [name for name, q in QUANTILES.items() if has_tail(count, q, len(findings.light))]
     levels = {quantile_: findings.latency[quantile_].level(name) for quantile_ in shown}
     changes = {quantile_: findings.latency[quantile_].change(name, in_seconds=True) for quantile_ in shown}
     return Latency(

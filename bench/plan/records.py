@@ -84,6 +84,7 @@ class Plan:
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
         rates: light rate by set-up; empty until capacities are known.
+        capacities: requests per second of own time in a closed loop, by set-up; empty until known.
         latency_limit_s: what 99 in 100 requests have to stay under in the search.
         shapes: shapes of a sampled request's trace, by set-up; empty until learned.
         varies: set-ups whose traces differ from request to request.
@@ -119,6 +120,7 @@ class Plan:
     share: float = 0.3
     rate_per_s: float = 0.0
     rates: dict[str, float] = field(default_factory=dict)
+    capacities: dict[str, float] = field(default_factory=dict)
     latency_limit_s: float = 0.1
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     varies: tuple[str, ...] = ()

@@ -5,6 +5,7 @@ a freshly shuffled order, so that no set-up is ever first and whatever the machi
 alike. Arrivals are planned in an instance's own time, which passes only in its turns.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -20,9 +21,7 @@ SATURATED_SHARE = 0.5
 LEARN_REQUESTS = 20
 """Requests of every kind from whose traces shapes are learned."""
 LEAD_ROUNDS = 2
-"""Rounds of a closed loop before its first block. Its users all begin at once with nothing under way; a
-block that began then would count the work of more requests than it sees completed, by two of 250 where a
-request costs 8 ms."""
+"""Rounds of a closed loop before its first block, at least."""
 PROBE_ROUNDS = 4
 """Rounds of one step of the search for the highest rate."""
 _STREAMS = {"order": 0, "times": 1, "kinds": 2, "start": 3, "hash": 4, "search": 5}
@@ -104,12 +103,27 @@ def _turns(plan: Plan, epoch: int, number: int, kind: Kind, blocks: int) -> tupl
     rng, stretch = _rng(plan, "order", epoch, number), _stretch(plan, kind)
     length_ns = round(stretch.turn_s * 1e9)
     turns, now_ns = [], 0
-    leads = [-1] * (LEAD_ROUNDS if kind is Kind.BUSY else 0)
+    leads = [-1] * (lead_rounds(plan) if kind is Kind.BUSY else 0)
     for block in [*leads, *(block for block in range(blocks) for _ in range(stretch.rounds))]:
         for instance in rng.permutation(len(plan.setups)):
             turns.append(Turn(int(instance), block, now_ns, now_ns + length_ns))
             now_ns += length_ns + SWITCH_NS
     return tuple(turns)
+
+
+def lead_rounds(plan: Plan) -> int:
+    """Rounds in which a closed loop fills before its first block.
+
+    Its users begin all at once with nothing under way; a block that began then would count the work of more
+    requests than it sees completed: of half its users, where an instance works on all of them at once. It
+    takes about twice as long as a request of theirs takes until that is forgotten. Of set-ups that hold the
+    light rate; the figures of others are told apart by far more.
+    """
+    if not plan.capacities:
+        return LEAD_ROUNDS
+    capacities = [plan.capacities[name] for name in plan.names if not is_saturated(plan, name)]
+    wanted = math.ceil(2 * plan.users / min(capacities) / plan.busy.turn_s)
+    return max(min(wanted, plan.busy.rounds * plan.busy.blocks // 3), LEAD_ROUNDS)
 
 
 def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Sequence[float]) -> Open:

@@ -100,11 +100,13 @@ def compare(before: RunSide, after: RunSide, results: int = 1) -> Comparison:
     sides = [_setups(side.summary) for side in (before, after)]
     both = [name for name in sides[0] if name in sides[1]]
     widening = math.fsum(bias(side.summary) for side in (before, after))
+    # Every figure of every set-up, in every result, is a chance to claim a change.
+    figures = sum(1 for name in both for _ in figures_of(sides[0][name]))
     changes = [
         change
         for name in both
         for change in _changes(
-            sides[0][name], sides[1][name], before.summary, widening, len(both) * results,
+            sides[0][name], sides[1][name], before.summary, widening, figures * results,
             whole or reasons.get(name),
         )
     ]  # fmt: skip

@@ -129,7 +129,9 @@ class _Epoch:
                 shapes, varies = shapes_of(plan, reading.instances)
                 self._replan(shapes=shapes, varies=varies)
             elif kind is Kind.CAPACITY:
-                self._replan(rates=light_rates(self._run.plan, self._capacities(reading)))
+                capacities = self._capacities(reading)
+                rates = light_rates(self._run.plan, capacities)
+                self._replan(rates=rates, capacities=capacities)
             elif kind in {Kind.LIGHT, Kind.BUSY}:
                 self._repeat_spoiled(kind, reading)
         self._log.append_slowest(self._epoch, self._bench.slowest())

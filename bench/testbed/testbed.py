@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -65,7 +66,7 @@ class Testbed:
         self._run = secrets.token_hex(8)
         self.instances: list[Instance] = []
         self._counters = Counters()
-        self._to_burn: list[int] = []
+        self._to_burn: Counter[str] = Counter()
         root = None if options.signals else control_group_root()
         self._groups = root / f"bench-{self._run}" if root else None
         self.pausing = "control group" if root else "signals"
@@ -233,8 +234,9 @@ class Testbed:
         ]
 
     def _burn(self) -> None:
-        """Burn what processes beside the application owe for the requests of the last turns."""
-        for instance, cpu_ns in zip(self.instances, self._to_burn, strict=False):
+        """Burn what processes beside the application owe for the requests since the last flush."""
+        for instance in self.instances:
+            cpu_ns = self._to_burn.pop(instance.setup.name, 0)
             if cpu_ns:
                 instance.burn(cpu_ns)
 
@@ -290,10 +292,8 @@ class Testbed:
             counted(plan, instance.setup, number, rows, turner.used_ns[number])
             for number, instance in enumerate(self.instances)
         )
-        self._to_burn = [
-            round(instance.burns_s * reading.completed * 1e9)
-            for instance, reading in zip(self.instances, readings, strict=True)
-        ]
+        for instance, reading in zip(self.instances, readings, strict=True):
+            self._to_burn[reading.setup] += round(instance.burns_s * reading.completed * 1e9)
         return Reading(
             epoch=step.epoch,
             number=step.number,
@@ -381,6 +381,7 @@ class Testbed:
         """Stop all instances; those that run elsewhere go on."""
         instances, self.instances = self.instances, []
         self._counters.clear()
+        self._to_burn.clear()
         # All at once: each waits for its processes, and nothing is measured.
         with ThreadPoolExecutor(max(len(instances), 1)) as pool:
             list(pool.map(lambda instance: instance.stop(), instances))
