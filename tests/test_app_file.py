@@ -267,3 +267,9 @@ def test_an_environment_that_does_not_fit_is_told() -> None:
     made = launch(Setup(name="huge", env={"OTHER": "x" * 9000}))
     with pytest.raises(UsageError, match="bytes too large"):
         made.environ(made.app.process[0], CALLER)
+
+
+def test_an_app_file_in_the_place_of_a_set_ups_file_is_told() -> None:
+    with pytest.raises(UsageError) as error:
+        parse_setups('name = "x"\n[[process]]\nname = "web"\n', "x.toml", ())
+    assert "--app" in error.value.hint

@@ -1,5 +1,6 @@
 """The command line: every mistake ends in a sentence, a hint and an exit code."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -166,3 +167,26 @@ def test_an_output_that_is_closed_is_no_error() -> None:
         subprocess.run(["/bin/sh", "-c", command], cwd=Path(__file__).parent.parent, check=False).returncode
         == 0
     )
+
+
+def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(tmp_path: Path) -> None:
+    file, out = tmp_path / "app.toml", tmp_path / "out"
+    file.write_text(
+        'name = "x"\n[[process]]\nname = "web"\ncommand = "no-such-program {port}"\n[[request]]\npath = "/"\n'
+    )
+    assert main(["run", "--app", str(file), "--budget", "smoke", "--out", str(out)]) == 2
+    assert not out.exists()
+
+
+def test_a_raw_file_with_a_wrong_byte_is_no_traceback(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folder, damaged)
+    content = (damaged / "requests.csv.gz").read_bytes()
+    for at in range(len(content) // 8, len(content), len(content) // 6):
+        wrong = bytearray(content)
+        wrong[at] ^= 0xFF
+        (damaged / "requests.csv.gz").write_bytes(wrong)
+        assert main(["report", str(damaged)]) in {4, 5}, at
+    assert "requests.csv.gz" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from bench.analysis import checks
 from bench.analysis.blocks import Stretch, logs, stretches
 from bench.analysis.ledger import ledger_of, traffic_of
 from bench.analysis.setup_records import Change
-from bench.analysis.stats import Estimate, against, contrasts, relative_half_width
+from bench.analysis.stats import Estimate, against, contrasts, half_width_of_mean
 from bench.app.records import BASELINE, CHECKS, TWIN
 from bench.plan.readings import Raw
 from bench.plan.records import Kind, Plan
@@ -82,27 +82,40 @@ class Figure:
             ratio=estimate.ratio,
             low=low,
             high=high,
-            extra_s=estimate.ratio * (self.base or 0.0) if in_seconds else None,
+            extra_s=estimate.ratio * (self._base_of(name) or 0.0) if in_seconds else None,
             standard_error=estimate.standard_error,
             df=estimate.df,
         )
 
+    def _base_of(self, name: str) -> float | None:
+        """What a set-up is compared with: the twin with the baseline itself."""
+        return self.level(BASELINE) if name == TWIN else self.base
+
     def difference(self, name: str) -> tuple[float, float, float]:
         """The change in absolute terms, and the ends of its interval.
 
-        The baseline's level is not exact: its own half-width over epochs is joined to the ratio's
-        as squares (Zou and Donner, 2008). The two err in opposite directions where something costs more,
-        so this is then too wide and not too narrow.
+        It is the product of a ratio and of the baseline's level, which is not exact: where the ratio's sign
+        is certain, their half-widths are joined as squares on the log scale, and the sign stays. Where it is
+        not, they are joined in seconds (Zou and Donner, 2008). The two err in opposite directions where
+        something costs more, so this is then too wide and not too narrow.
         """
-        estimate, base = self.estimates[name], self.base or 0.0
+        estimate, base = self.estimates[name], self._base_of(name) or 0.0
         ratio, (low, high) = estimate.ratio, estimate.ratios(self.plan.confidence)
-        epochs = np.mean([self.logs[reference] for reference in self.references], axis=0)
-        level = ratio * base * relative_half_width(epochs, self.plan.confidence)
+        references = (BASELINE,) if name == TWIN else self.references
+        epochs = np.mean([self.logs[reference] for reference in references], axis=0)
+        level = half_width_of_mean(epochs, self.plan.confidence)
         value = ratio * base
+        if low > 0 or high < 0:
+            ends = [
+                value * math.exp(side * math.hypot(math.log(end / ratio), level))
+                for side, end in ((-1, low), (1, high))
+            ]
+            return value, min(ends), max(ends)
+        error = value * math.expm1(level)
         return (
             value,
-            value - math.hypot(value - low * base, level),
-            value + math.hypot(high * base - value, level),
+            value - math.hypot(value - low * base, error),
+            value + math.hypot(high * base - value, error),
         )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.analysis.records import Layer
-from bench.analysis.stats import contrasts, relative_half_width, t_quantile
+from bench.analysis.stats import contrasts, half_width_of_mean, t_quantile
 from bench.app.records import BASELINE, TWIN, Setup
 from bench.plan.records import Plan
 
@@ -48,13 +48,13 @@ def ladder(
     weights = {rung.name: _weights(rung, ratio, base) for rung in rungs}
     errors = contrasts(logs, weights, len(rungs))
     base_s = math.exp(foot)
-    level = relative_half_width(np.mean([logs[name] for name in base], axis=0), plan.confidence)
+    level = half_width_of_mean(np.mean([logs[name] for name in base], axis=0), plan.confidence)
     layers = []
     for rung in rungs:
         estimate = errors[rung.name]
         half = t_quantile(0.5 + plan.confidence / 2, estimate.df) * estimate.standard_error
         added = ratio[rung.name] - ratio[rung.against]
-        half = math.hypot(half, added * level)
+        half = math.hypot(half, added * math.expm1(level))
         value, low, high = predictions.get(rung.name, (None, None, None))
         layers.append(
             Layer(

@@ -191,15 +191,14 @@ def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
     center = float(np.mean(values))
     if len(values) < 2:
         return center, None, None
-    half = t_quantile(0.5 + confidence / 2, len(values) - 1) * float(np.std(values, ddof=1))
-    half /= len(values) ** 0.5
+    half = half_width_of_mean(values, confidence)
     return center, center - half, center + half
 
 
-def relative_half_width(logs: Sequence[float] | Array, confidence: float) -> float:
-    """Half of the interval around a geometric mean, as a share of it."""
-    spread = float(np.std(logs, ddof=1)) / len(logs) ** 0.5
-    return float(np.expm1(t_quantile(0.5 + confidence / 2, len(logs) - 1) * spread))
+def half_width_of_mean(values: Sequence[float] | Array, confidence: float) -> float:
+    """Half of Student's interval around the mean of independent values."""
+    spread = float(np.std(values, ddof=1)) / len(values) ** 0.5
+    return float(t_quantile(0.5 + confidence / 2, len(values) - 1) * spread)
 
 
 def welch(before: Estimate, after: Estimate, family: int = 1) -> Estimate:

@@ -83,7 +83,9 @@ class _Source:
                     ),
                     last,
                 )
-        pattern = re.compile(rf"(^|[\s{{,.\"'])[\"']?{re.escape(key)}[\"']?\s*=")
+        pattern = re.compile(
+            rf"(^|[\s{{,.\"'])[\"']?{re.escape(key)}[\"']?\s*=|^\s*\[\[?\s*{re.escape(key)}\b"
+        )
         for at in range(first, last + 1):
             if pattern.search(self._lines[at - 1]):
                 return at
@@ -154,17 +156,20 @@ def _decode(text: str, source: _Source, kind: type[T]) -> T:
         return msgspec.convert(tomllib.loads(text), kind)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         if isinstance(error, msgspec.ValidationError):
-            raise _explained(str(error), source) from None
+            raise _explained(str(error), source, kind) from None
         raise UsageError(f"{source.name} is not TOML: {error}", "docs/FORMAT.md shows an app file") from None
 
 
-def _explained(message: str, source: _Source) -> UsageError:
+def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> UsageError:
     """A message of msgspec's with line, key and the nearest right key."""
     match = _WHERE.match(message)
     problem, path = (match["what"], match["path"] or "$") if match else (message, "$")
     unknown, missing = _UNKNOWN.search(problem), _MISSING.search(problem)
     if unknown:
-        fields = _fields(path)
+        fields = _fields(path, kind)
+        if kind is SetupsFile and unknown["key"] in _fields("$", App):
+            hint = "is this an app file? Then name it with --app"
+            return source.error(path, unknown["key"], "is no key of a set-ups file", hint)
         close = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
         hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(fields)}"
         return source.error(path, unknown["key"], "is not known here", hint)
@@ -176,10 +181,10 @@ def _explained(message: str, source: _Source) -> UsageError:
     return source.error(table, key.partition("[")[0] or "file", f"is wrong: {problem}")
 
 
-def _fields(path: str) -> list[str]:
-    """Keys of the table at a path."""
+def _fields(path: str, kind: type[msgspec.Struct]) -> list[str]:
+    """Keys of the table at a path of a file of this kind."""
     name = re.sub(r"\[\d*\]|^\$\.?", "", path).partition(".")[0]
-    kind: type[msgspec.Struct] = _TABLES.get(name, App)
+    kind = _TABLES.get(name, kind)
     return [field.encode_name for field in msgspec.structs.fields(kind)]
 
 

@@ -1,5 +1,6 @@
 """The table of set-ups for any application, and what follows from a set-up's variables."""
 
+import difflib
 from collections.abc import Sequence
 
 from bench.app.records import BASELINE, CONTROL, TWIN, App, Environ, Mode, Setup
@@ -63,8 +64,10 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
     chosen = []
     for name in dict.fromkeys([BASELINE, *names]):
         if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
             raise UsageError(
-                f"there is no set-up named {name!r}", "`tracing-overhead setups` lists those that exist"
+                f"there is no set-up named {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
+                "`tracing-overhead setups` lists those that exist, with --app those of your application",
             )
         setup = known[name]
         if setup.tracing not in app.modes:

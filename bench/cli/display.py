@@ -36,8 +36,8 @@ class _TimeLeft(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """Minutes and seconds."""
-        left = max((task.total or 0.0) - (task.elapsed or 0.0), 0.0)
-        return Text(f"about {left // 60:.0f}:{left % 60:02.0f} left", "cyan")
+        left = round(max((task.total or 0.0) - (task.elapsed or 0.0), 0.0))
+        return Text(f"about {left // 60}:{left % 60:02} left", "cyan")
 
 
 class Shown:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from cyclopts import Parameter
 from bench.analysis.accuracy import Accuracy
 from bench.cli import display
 from bench.cli.options import checked
-from bench.cli.shared import predictor
+from bench.cli.shared import predictor, relative
 from bench.errors import MeasurementError, ResultsError, UsageError
 from bench.plan.machine import Machine
 from bench.report import gate as gate_report
@@ -83,6 +84,7 @@ def gate(
     text = markdown.render(report)
     store.write("gate.md", text.encode())
     _summarise(text)
+    sys.stdout.write(f"\nWritten: gate.json, gate.xml (JUnit) and gate.md in {relative(folder)}\n")
     return CODES[judged.outcome]
 
 

@@ -106,7 +106,7 @@ class Application:
 
     Attributes:
         app: The app file of your service; without it, the built-in example.
-        setups_file: A file with set-ups of your own, too; may be given twice.
+        setups_file: A file with further set-ups of your own; repeatable.
     """
 
     app: Path | None = None

@@ -24,7 +24,7 @@ def predict(
     rps: Annotated[float, Parameter(validator=number(0.001, 1e9))],
     spans: Annotated[float, Parameter(validator=number(0, 1e6))],
     ratio: Annotated[float, Parameter(converter=read_as(share))] = 1.0,
-    source: Annotated[Path, Parameter(name="--from")] = REFERENCE,
+    source: Annotated[Path | None, Parameter(name="--from")] = None,
 ) -> int:
     """What tracing would cost you, from a run's cost per span.
 
@@ -34,6 +34,12 @@ def predict(
         ratio: Share of the traces that is sampled, 0.1 or 10%.
         source: The results folder; without it, the reference run.
     """
+    source = source or REFERENCE
+    if source == REFERENCE and not source.is_dir():
+        raise ResultsError(
+            "there is no run to predict from",
+            "name the folder of one with --from; `tracing-overhead run` makes it",
+        )
     summary = read_run(source, predictor(source)).summary
     model = summary.cost_model
     if model is None:

@@ -70,7 +70,7 @@ def run(options: RunOptions | None = None) -> int:
     log = StoreLog(store)
     log.write_plan(plan)
     priced = len(rungs_of(plan)) > 1
-    testbed = None
+    testbed = done = None
     with display.progress(duration_s(plan) + (PRICING_S if priced else 0.0)) as progress:
         try:
             if priced:
@@ -83,7 +83,13 @@ def run(options: RunOptions | None = None) -> int:
             with uninterrupted():
                 if testbed is not None:
                     testbed.close()
+                if done is None:
+                    store.discard()
     with uninterrupted():
+        if done.error is not None and not any(reading.switches for reading in done.readings):
+            # Nothing was measured: the application, or its file, is to be mended first.
+            store.discard()
+            return display.complain(done.error)
         return _conclude(done, store, full=options.full)
 
 

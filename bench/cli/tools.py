@@ -53,10 +53,14 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
     table = Table(box=None, pad_edge=False)
     for head in ("set-up", "tracing", "what it is"):
         table.add_column(head, overflow="fold")
-    for setup in (*TABLE, *subject.app.setup, *subject.own):
-        style = "bold" if setup.tracing in subject.app.modes else "dim"
-        table.add_row(Text(setup.name, style), setup.tracing, Text(setup.description))
+    every = (*TABLE, *subject.app.setup, *subject.own)
+    for setup in every:
+        if setup.tracing in subject.app.modes:
+            table.add_row(Text(setup.name, "bold"), setup.tracing, Text(setup.description))
     console.print(table)
+    others = [setup.name for setup in every if setup.tracing not in subject.app.modes]
+    if others:
+        console.print(f"Not with {subject.app.name}, which has no switch for them: {', '.join(others)}")
     presets = PRESETS | subject.app.preset
     console.print(f"Presets: {'; '.join(f'{name}: {len(names)} set-ups' for name, names in presets.items())}")
     return 0

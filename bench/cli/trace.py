@@ -42,6 +42,10 @@ from bench.traces.story import STORIES, Story, everything_sampled, plan_of, stag
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 LOOK_S = 0.5
+STOPPED = (
+    "Clocks of spans go on while an instance is stopped: where half a second passes and nothing happens, "
+    "others had their turns."
+)
 
 
 def _story(text: str) -> str:
@@ -249,7 +253,7 @@ def _kept(options: TraceOptions) -> Told:
         terminal.show(trace_report.slowest(kept, relative(folder)), display.console())
     return Told(
         title=f"A request of {chosen.setup}",
-        sentence=f"A request of {chosen.setup} in epoch {chosen.epoch}",
+        sentence=f"A request of {chosen.setup} in epoch {chosen.epoch}. {STOPPED}",
         spans=chosen.spans,
         cpu_s={},
         how=f"`tracing-overhead trace --from {relative(folder)} {chosen.trace_id}`.",

@@ -189,7 +189,6 @@ def how_to_repeat(plan: Plan) -> str:
     names = ",".join(name for name in plan.names if name not in own)
     options = ["tracing-overhead run", f"--setups {names}", f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
     options += ["--setups-file FILE"] if own else []
-    options += ["--app FILE"]
     options += [f"--budget {plan.budget}"] if plan.budget != "default" else []
     options += [f"--light {plan.light.own_s:g}", f"--busy {plan.busy.own_s:g}"]
     options += [f"--rate {max(plan.rates.values()):g}"] if plan.rates else []
@@ -199,6 +198,6 @@ def how_to_repeat(plan: Plan) -> str:
     options += [f"--collector {plan.collector}"] if plan.collector else []
     options += [f"--target {name}={url}" for name, url in plan.targets.items()]
     return (
-        f"`{' '.join(options)}`. The raw records lie beside this report; "
-        "`tracing-overhead report DIR` makes it again from them."
+        f"`{' '.join(options)}`, with `--app FILE` for an application of your own. The raw records lie "
+        "beside this report; `tracing-overhead report DIR` makes it again from them."
     )

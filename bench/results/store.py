@@ -8,6 +8,7 @@ import csv
 import gzip
 import io
 import shutil
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -102,6 +103,13 @@ class Store:
                 "free some, or name another with --out",
             )
         return cls(folder)
+
+    def discard(self) -> None:
+        """Leave nothing of a run in which nothing was measured: its folder can be named again."""
+        for name in (PLAN, MACHINE, READINGS):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def write(self, name: str, content: bytes) -> None:
         """Write a whole file: the old one stays until the new one is complete."""
@@ -262,7 +270,7 @@ def _unpacked_lines(path: Path) -> Iterator[bytes]:
             yield from file
     except EOFError:
         return  # the last member was cut short
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, zlib.error) as error:
         raise ResultsError(f"cannot read {path}: {error}", RUN_AGAIN) from None
 
 

@@ -51,7 +51,8 @@ def aspire(body: bytes) -> tuple[TraceSpan, ...]:
 
 
 def _otlp(body: bytes, key: str) -> tuple[TraceSpan, ...]:
-    return otlp.decode(msgspec.json.decode(body, type=dict[str, dict[str, object]]).get(key, {}))
+    content = msgspec.json.decode(body, type=dict[str, msgspec.Raw]).get(key)
+    return otlp.decode(msgspec.json.decode(content, type=dict[str, object])) if content else ()
 
 
 def zipkin(body: bytes) -> tuple[TraceSpan, ...]:
