@@ -43,6 +43,8 @@ def bench(session: nox.Session) -> None:
 
 COMMANDS = {
     "run": "The same as `bench`.",
+    "init": "Write the app file of your service, and try it (`-- --command 'flask run -p {port}'`).",
+    "check": "Try an app file (`-- FILE`).",
     "doctor": "Is this machine fit to measure, and what to expect of it.",
     "setups": "List the tracing set-ups.",
     "report": "Make the report of a results folder again (`-- DIR`).",

@@ -1,5 +1,6 @@
 """App files and set-up files: every error names file, line and key, and the nearest right one."""
 
+import json
 from pathlib import Path
 
 import msgspec
@@ -53,7 +54,15 @@ def test_a_short_file_is_enough() -> None:
     assert app.modes == {"none", "batch"}
 
 
-@pytest.mark.parametrize("name", ["checkout.toml", "glances.toml", "json-server.toml"])
+def test_the_pins_of_the_order_service_in_javascript_stand_in_its_app_file() -> None:
+    app = parse_app((SERVICES / "checkout-node.toml").read_text("utf-8"), "checkout-node.toml")
+    package = json.loads((SERVICES / "checkout-node" / "package.json").read_text("utf-8"))
+    assert app.environment
+    assert app.environment.npm == [f"{name}@{pin}" for name, pin in package["dependencies"].items()]
+    assert not list(SERVICES.rglob("package-lock.json"))
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in SERVICES.glob("*.toml")))
 def test_the_committed_files_are_sound(name: str) -> None:
     app = parse_app((SERVICES / name).read_text("utf-8"), name)
     assert choose(app, default_names(app, DEFAULT))
@@ -207,7 +216,12 @@ BY_NAME = {setup.name: setup for setup in TABLE}
 def test_nothing_of_the_callers_reaches_a_process() -> None:
     made = launch(BY_NAME["none"])
     environ = made.environ(made.app.process[0], CALLER)
-    assert not [name for name in environ if name.startswith("OTEL_")]
+    # Where spans would go, so that an application that traces itself is seen.
+    assert {name: value for name, value in environ.items() if name.startswith("OTEL_")} == {
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
+        "OTEL_RESOURCE_ATTRIBUTES": "bench.setup=none,bench.epoch=3",
+    }
     assert not [name for name in environ if name.lower().endswith("_proxy")]
     assert "PYTHONPATH" not in environ
     assert "BENCH_TRACNG" not in environ

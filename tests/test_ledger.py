@@ -90,6 +90,17 @@ def test_shapes_are_learned_with_kinds_and_names() -> None:
     assert account(renamed, found.shapes).broken == 1
 
 
+def test_traces_of_a_start_are_no_requests() -> None:
+    start = [replace(span, kind="client", name="connect") for span in trace_of(7, {"web": 1})]
+    shapes = account(start, [], learn=True).shapes
+    found = account([*trace_of(0), *start], [SHAPE], start_shapes=shapes)
+    assert (found.whole, found.broken, found.at_start) == (1, 0, 1)
+    assert found.spans == SHAPE
+    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1)).balanced
+    # Of one that nobody knows nothing is excused.
+    assert not balance(PLAN, BY_NAME["batch"], traffic(account([*trace_of(0), *start], [SHAPE]), 1)).balanced
+
+
 def test_traces_that_vary_are_received_and_never_balanced() -> None:
     plan = replace(PLAN, varies=("batch",))
     spans = [*trace_of(0), *trace_of(1, {"web": 1})]

@@ -23,7 +23,7 @@ from bench.testbed.instance import pin
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.ports import free_ports
-from bench.testbed.process import RUN_VARIABLE
+from bench.testbed.process import RUN_VARIABLE, last_words
 from bench.testbed.testbed import Testbed
 from tests import make
 
@@ -307,3 +307,11 @@ def test_the_machine_is_described_without_names() -> None:
     assert found.cpus_usable == len(os.sched_getaffinity(0))
     assert os.uname().nodename not in str(found)
     assert not set(cpus.services) & set(cpus.others)
+
+
+def test_the_last_words_of_a_process_hold_its_last_exception(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    log.write_text("TypeError: no such thing\n" + "".join(f"    at line {n}\n" for n in range(20)), "utf-8")
+    assert last_words(log).startswith("its last words: TypeError: no such thing | at line 16")
+    log.write_text("one\ntwo\n", "utf-8")
+    assert last_words(log) == "its last words: one | two"

@@ -196,15 +196,6 @@ def _check_unique(source: _Source, table: str, names: Sequence[str]) -> None:
 
 def _check_placeholders(app: App, source: _Source) -> None:
     processes = [process.name for process in app.process]
-    for at, process in enumerate(app.process):
-        command = process.command if isinstance(process.command, str) else " ".join(process.command)
-        if "{port" not in command + " ".join(process.env.values()):
-            raise source.error(
-                f"$.process[{at}]",
-                "command",
-                "names no {port}: instances run side by side, each on ports of its own",
-                "write {port} where the command or `env` has the port",
-            )
     for text in app.words:
         for match in PLACEHOLDER.finditer(text):
             word, argument = match[1], match[2]
@@ -220,6 +211,15 @@ def _check_placeholders(app: App, source: _Source) -> None:
                     f"{source.name}: {match[0]} in {text!r} names no process",
                     f"the processes are {', '.join(processes)}",
                 )
+    for at, process in enumerate(app.process):
+        command = process.command if isinstance(process.command, str) else " ".join(process.command)
+        if "{port" not in command + " ".join(process.env.values()):
+            raise source.error(
+                f"$.process[{at}]",
+                "command",
+                "names no {port}: instances run side by side, each on ports of its own",
+                "write {port} where the command or `env` has the port",
+            )
 
 
 def _check_setups(setups: Sequence[Setup], source: _Source, taken: Sequence[str]) -> None:

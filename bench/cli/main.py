@@ -20,6 +20,8 @@ from bench.testbed.machine import version
 COMMANDS = {
     "run": ("run:run", "Measure, and report: the main job."),
     "report": ("run:report", "Make figures and report again from a folder's raw records."),
+    "init": ("init:init", "Write the app file of your service, and try it."),
+    "check": ("init:check", "Try an app file: is it asked, traced and told apart?"),
     "doctor": ("tools:doctor", "Is this machine fit to measure, and what to expect."),
     "setups": ("tools:setups", "List the tracing set-ups."),
     "compare": ("compare:compare", "What changed between two or more results."),

@@ -75,7 +75,9 @@ class Account:
         scopes: received spans by instrumentation scope.
         metrics: export requests with metrics; their bytes are in `bytes`.
         late: spans of an earlier epoch's processes.
+        at_start: spans of traces that a start leaves; in no other number but exports and bytes.
         shapes: the shapes of all traces, where they are being learned.
+        start_shapes: likewise, of those that the start left.
     """
 
     spans: dict[str, int] = field(default_factory=dict)
@@ -90,7 +92,9 @@ class Account:
     scopes: dict[str, int] = field(default_factory=dict)
     metrics: int = 0
     late: int = 0
+    at_start: int = 0
     shapes: tuple[Shape, ...] = ()
+    start_shapes: tuple[Shape, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

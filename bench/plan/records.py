@@ -87,6 +87,7 @@ class Plan:
         capacities: requests per second of own time in a closed loop, by set-up; empty until known.
         latency_limit_s: what 99 in 100 requests have to stay under in the search.
         shapes: shapes of a sampled request's trace, by set-up; empty until learned.
+        start_shapes: shapes of the traces that a start leaves, such as an ORM's first queries.
         varies: set-ups whose traces differ from request to request.
         cpus: CPUs that the run may use.
         services_cpus: those of the application; empty: not pinned.
@@ -123,6 +124,7 @@ class Plan:
     capacities: dict[str, float] = field(default_factory=dict)
     latency_limit_s: float = 0.1
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    start_shapes: tuple[Shape, ...] = ()
     varies: tuple[str, ...] = ()
     cpus: int = 1
     services_cpus: tuple[int, ...] = ()

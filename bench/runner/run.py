@@ -11,7 +11,7 @@ from bench.plan.readings import Ending, Raw, Reading, Row
 from bench.plan.records import Kind, Plan, Step
 from bench.plan.schedule import light_rates, schedule, step_of
 from bench.sink.messages import TraceSpan
-from bench.testbed.preflight import shapes_of
+from bench.testbed.preflight import learned
 
 
 class Bench(Protocol):
@@ -126,12 +126,11 @@ class _Epoch:
         for kind, blocks in schedule(plan, self._epoch):
             reading = self._perform(kind, blocks)
             if kind is Kind.LEARN:
-                shapes, varies = shapes_of(plan, reading.instances)
-                self._replan(shapes=shapes, varies=varies)
+                self._replan(learned(plan, reading.instances))
             elif kind is Kind.CAPACITY:
                 capacities = self._capacities(reading)
                 rates = light_rates(self._run.plan, capacities)
-                self._replan(rates=rates, capacities=capacities)
+                self._replan(replace(self._run.plan, rates=rates, capacities=capacities))
             elif kind in {Kind.LIGHT, Kind.BUSY}:
                 self._repeat_spoiled(kind, reading)
         self._log.append_slowest(self._epoch, self._bench.slowest())
@@ -149,9 +148,9 @@ class _Epoch:
                 )
         return rates
 
-    def _replan(self, **known: object) -> None:
-        """Add to the plan what was measured first."""
-        self._run.plan = replace(self._run.plan, **known)  # type: ignore[arg-type]
+    def _replan(self, plan: Plan) -> None:
+        """Carry on with what was measured first."""
+        self._run.plan = plan
         self._log.write_plan(self._run.plan)
 
     def _repeat_spoiled(self, kind: Kind, reading: Reading) -> None:

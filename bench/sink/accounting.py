@@ -35,13 +35,19 @@ def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
 
 
 def account(
-    spans: Iterable[Span], shapes: Sequence[Shape], *, epoch: int | None = None, learn: bool = False
+    spans: Iterable[Span],
+    shapes: Sequence[Shape],
+    *,
+    start_shapes: Sequence[Shape] = (),
+    epoch: int | None = None,
+    learn: bool = False,
 ) -> Account:
     """The account of one set-up's spans.
 
     Args:
         spans: as received, in any order.
         shapes: of a sampled request's trace: those that may come.
+        start_shapes: of traces that a start leaves, by process, kind and name; they are no request's.
         epoch: whose processes are running; a span that names another one is late.
         learn: whether the account is to hold the shapes of all traces.
     """
@@ -58,7 +64,7 @@ def account(
         else:
             traces[span.trace][span.span] = span
     detailed = any("\t" in key for shape in shapes for key in shape) or learn
-    orphaned = whole = missing = 0
+    orphaned = whole = missing = at_start = started = 0
     seen: dict[str, Shape] = {}
     for trace in traces.values():
         lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
@@ -66,6 +72,11 @@ def account(
         shape = shape_of(trace.values(), detailed=detailed)
         orphaned += lost_parents
         is_tree = lost_parents == 0 and roots == 1
+        if is_tree and start_shapes and shape_of(trace.values(), detailed=True) in start_shapes:
+            started, at_start = started + 1, at_start + len(trace)
+            received.subtract(span.service for span in trace.values())
+            scopes.subtract(span.scope for span in trace.values())
+            continue
         if is_tree and shape in shapes:
             whole += 1
         elif not learn:
@@ -73,14 +84,15 @@ def account(
         if learn and is_tree and len(seen) <= MAX_SHAPES:
             seen[str(shape)] = shape
     return Account(
-        spans=dict(sorted(received.items())),
+        spans=_sum([+received]),
         duplicated=duplicated,
         orphaned=orphaned,
         whole=whole,
-        broken=len(traces) - whole,
+        broken=len(traces) - whole - started,
         missing=missing,
-        scopes=dict(sorted(scopes.items())),
+        scopes=_sum([+scopes]),
         late=late,
+        at_start=at_start,
         shapes=tuple(seen.values()),
     )
 
@@ -107,6 +119,7 @@ def total(accounts: Iterable[Account]) -> Account:
         scopes=_sum(account.scopes for account in accounts),
         metrics=sum(account.metrics for account in accounts),
         late=sum(account.late for account in accounts),
+        at_start=sum(account.at_start for account in accounts),
     )
 
 

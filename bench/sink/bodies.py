@@ -165,6 +165,7 @@ class Bodies:
                 account(
                     spans[setup],
                     request.shapes.get(setup, ()),
+                    start_shapes=request.start_shapes,
                     epoch=request.epoch,
                     learn=request.learn,
                 ),

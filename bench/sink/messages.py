@@ -36,11 +36,13 @@ class CloseAccounts:
     Attributes:
         epoch: whose processes are running; spans of others are late.
         shapes: shapes of a sampled request's trace, by set-up.
+        start_shapes: of the traces that a start leaves.
         learn: whether to tell the shapes of all traces.
     """
 
     epoch: int
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    start_shapes: tuple[Shape, ...] = ()
     learn: bool = False
 
 

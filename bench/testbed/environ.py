@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.app.file import PLACEHOLDER
-from bench.app.records import App, Command, Process, Setup
+from bench.app.records import BASELINE, App, Command, Process, Setup
 from bench.app.setups import protocol
 from bench.errors import UsageError
 from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
@@ -125,6 +125,7 @@ class Launch:
         if self.tmp.name:
             # Removed with the run, however its processes end.
             environ["TMPDIR"] = str(self.tmp)
+        environ |= self._exporting()
         environ |= dict(self.place.environ)
         environ |= {name: self.fill(value, process) for name, value in process.env.items()}
         if self.is_traced and process.traced:
@@ -139,6 +140,18 @@ class Launch:
             )
         environ["BENCH_PADDING"] = "x" * padding
         return environ
+
+    def _exporting(self) -> dict[str, str]:
+        """Where spans go, told to processes that are not to trace, too: one that does all the same is seen.
+
+        Every set-up without tracing has the baseline's name: its environment is the baseline's.
+        """
+        setup = self.setup.name if self.is_traced else BASELINE
+        return {
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoints.get("http/protobuf", ""),
+            "OTEL_RESOURCE_ATTRIBUTES": f"{SETUP_ATTRIBUTE}={setup},{EPOCH_ATTRIBUTE}={self.epoch}",
+        }
 
     def _tracing(self, process: Process) -> dict[str, str]:
         environ = {

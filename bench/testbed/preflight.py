@@ -4,6 +4,7 @@ A typo in a variable must never read as "tracing is free": a set-up that is mean
 leaves no span stops the run here, and so does a baseline that leaves one.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 FEW_REQUESTS = 2
 """Requests of every kind to a set-up of which no shapes are learned."""
 ANSWER_CHARACTERS = 160
+TOO_MANY = 429
 LEARNER = "learner"
+ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT")
 
 
 def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
@@ -36,10 +39,11 @@ def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -
         MeasurementError: an answer is not the expected one, a set-up that traces everything left
             no span, or the baseline left one.
     """
+    plan = _with_starts(testbed, plan)
     counts = []
     for instance in testbed.instances:
         full = sampling_ratio(instance.setup) == 1.0
-        counts.append(_ask(plan, instance, LEARN_REQUESTS if full else FEW_REQUESTS))
+        counts.append(ask(plan, instance, LEARN_REQUESTS if full else FEW_REQUESTS))
     testbed.settle(plan)
     accounts = testbed.accounts(plan, 0, learn=True)
     for instance in testbed.instances:
@@ -47,20 +51,35 @@ def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -
     accounts |= _learned_apart(testbed, plan, accounts)
     testbed.forget_counts()
     return [
-        replace(reading, completed=count, account=accounts.get(reading.setup, Account()))
+        replace(
+            reading,
+            completed=count,
+            account=replace(accounts.get(reading.setup, Account()), start_shapes=plan.start_shapes),
+        )
         for reading, count in zip(readings, counts, strict=True)
     ]
 
 
-def shapes_of(
-    plan: Plan, readings: Sequence[InstanceReading]
-) -> tuple[dict[str, tuple[Shape, ...]], tuple[str, ...]]:
-    """Shapes by set-up, and the set-ups whose traces differ from request to request.
+def _with_starts(testbed: "Testbed", plan: Plan) -> Plan:
+    """The plan with the shapes of the traces that starts have left; they are no request's."""
+    testbed.settle(plan)
+    accounts = testbed.accounts(plan, 0, learn=True)
+    for instance in testbed.instances:
+        _check_plain(instance.setup, accounts.get(instance.setup.name, Account()))
+    starts = [account.shapes for setup, account in accounts.items() if setup]
+    shapes = [*plan.start_shapes, *(shape for shapes in starts for shape in shapes)]
+    return replace(plan, start_shapes=tuple({str(shape): shape for shape in shapes}.values()))
+
+
+def learned(plan: Plan, readings: Sequence[InstanceReading]) -> Plan:
+    """The plan with the shapes of all set-ups, and those whose traces differ from request to request.
 
     Shapes are those that the app file declares, else those that were seen. As many kinds of
     request may have as many shapes; more of them vary by themselves.
     """
-    learned = {instance.setup: instance.account.shapes for instance in readings if instance.account}
+    accounts = {instance.setup: instance.account for instance in readings if instance.account}
+    learned = {setup: account.shapes for setup, account in accounts.items()}
+    starts = next((account.start_shapes for account in accounts.values()), ())
     shapes: dict[str, tuple[Shape, ...]] = {}
     varies = []
     for setup in plan.setups:
@@ -71,7 +90,7 @@ def shapes_of(
         shapes[setup.name] = (declared,) if declared else seen
         if not declared and len(seen) > len(plan.app.request):
             varies.append(setup.name)
-    return shapes, tuple(varies)
+    return replace(plan, shapes=shapes, start_shapes=starts, varies=tuple(varies))
 
 
 def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
@@ -82,7 +101,7 @@ def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, .
     return ()
 
 
-def _ask(plan: Plan, instance: Instance, count: int) -> int:
+def ask(plan: Plan, instance: Instance, count: int) -> int:
     """Send so many requests of every kind; returns how many.
 
     Raises:
@@ -113,20 +132,16 @@ def _send(client: httpx.Client, instance: Instance, request: Request) -> None:
         expected = " or ".join(map(str, sorted(request.statuses)))
         lines = answer.text.strip().splitlines()
         first = lines[0][:ANSWER_CHARACTERS] if lines else "(an empty body)"
-        raise MeasurementError(
-            f"{name} was answered {answer.status_code}, not {expected}: {first}",
-            "correct the request in the app file, or its `expect`",
-        )
+        advice = "correct the request in the app file, or its `expect`"
+        if answer.status_code == TOO_MANY:
+            advice = "a rate limiter stops the requests: switch it off in `env`, or raise its limit"
+        raise MeasurementError(f"{name} was answered {answer.status_code}, not {expected}: {first}", advice)
 
 
 def _check(plan: Plan, instance: Instance, account: Account) -> None:
     setup = instance.setup
     spans = sum(account.spans.values())
-    if spans and setup.tracing == "none":
-        raise MeasurementError(
-            f"{spans} spans came from {setup.name}, which is not to be traced",
-            "the application traces itself: switch that off in its `env`",
-        )
+    _check_plain(setup, account)
     if not spans and sampling_ratio(setup) == 1.0:
         raise MeasurementError(
             f"{setup.name} is to trace every request, and no span came", _why_no_span(plan, instance)
@@ -140,8 +155,21 @@ def _check(plan: Plan, instance: Instance, account: Account) -> None:
         )
 
 
+def _check_plain(setup: Setup, account: Account) -> None:
+    spans = sum(account.spans.values())
+    if spans and setup.tracing == "none":
+        raise MeasurementError(
+            f"{spans} spans came from {setup.name}, which is not to be traced",
+            "the application traces itself: switch that off in its `env`",
+        )
+
+
 def _why_no_span(plan: Plan, instance: Instance) -> str:
-    """What to look at: the exporter's complaint, if there is one."""
+    """What to look at: an address that is not the sink's, or the exporter's complaint, if there is one."""
+    app, setup = plan.app, instance.setup
+    places = [app.tracing.env, setup.env, *(process.env for process in app.process)]
+    for variable in (name for env in places for name in env if ENDPOINT.fullmatch(name)):
+        return f"{variable} in its variables sends the spans elsewhere: leave it out"
     if isinstance(instance, LocalInstance):
         for process in plan.app.process:
             for line in instance.log_of(process.name).splitlines():
@@ -189,7 +217,8 @@ def _learned_apart(testbed: "Testbed", plan: Plan, accounts: Mapping[str, Accoun
         instance = testbed.start_instance(testbed.launch(plan, learner, 0, ports, LEARNER))
         testbed.instances.append(instance)
         try:
-            _ask(plan, instance, LEARN_REQUESTS)
+            plan = _with_starts(testbed, plan)
+            ask(plan, instance, LEARN_REQUESTS)
             testbed.settle(plan)
         finally:
             testbed.instances.remove(instance)

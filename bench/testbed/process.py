@@ -6,6 +6,7 @@ in order. It ends with its standard input, and the keeper ends what does not.
 
 import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,8 @@ from bench.errors import ServiceError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """Where `services` and `locustfiles` are."""
-LAST_LINES = 5
+LAST_LINES, LOOKED_AT = 5, 200
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b: ")
 PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"})
 RUN_VARIABLE = "BENCH_RUN"
 """Every process of a run has it, so that what a killed run left can be found."""
@@ -143,12 +145,16 @@ def death_of(name: str, code: int | None, log: Path) -> ServiceError:
 
 
 def last_words(log: Path) -> str:
-    """The last lines of a log, in one line."""
+    """The last lines of a log in one line; before them its last exception, which may stand higher up."""
     try:
         text = log.read_text("utf-8", "replace")
     except OSError:
         text = ""
-    lines = [line.strip() for line in text.splitlines() if line.strip()][-LAST_LINES:]
+    every = [line.strip() for line in text.splitlines() if line.strip()]
+    lines = every[-LAST_LINES:]
+    raised = [line for line in every[-LOOKED_AT:] if EXCEPTION.match(line)]
+    if raised and raised[-1] not in lines:
+        lines = [raised[-1], *lines[1:]]
     if not lines:
         return "it left no message; was it killed, or is memory short?"
     return "its last words: " + " | ".join(lines)

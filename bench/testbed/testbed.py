@@ -336,7 +336,9 @@ class Testbed:
         """The sink's accounts by set-up; none at all if it has died, which the ledger then shows."""
         if not self.sink.is_running():
             return {}
-        return self.sink.close_accounts(CloseAccounts(epoch=epoch, shapes=plan.shapes, learn=learn))
+        return self.sink.close_accounts(
+            CloseAccounts(epoch=epoch, shapes=plan.shapes, start_shapes=plan.start_shapes, learn=learn)
+        )
 
     def _with_accounts(
         self, plan: Plan, epoch: int, readings: Sequence[InstanceReading]

@@ -1,0 +1,108 @@
+"""`init` writes an app file and tries it; `check` tries one."""
+
+import re
+import shutil
+from pathlib import Path
+
+from rich.text import Text
+
+from bench.app import guess as guessing
+from bench.app.file import parse_app
+from bench.cli import display
+from bench.cli.options import Application
+from bench.cli.planning import read_subject
+from bench.cli.shared import relative, uninterrupted
+from bench.errors import UsageError
+from bench.runner import check as runner
+from bench.testbed import machine
+from bench.testbed.options import Options
+from bench.testbed.testbed import Testbed
+
+CHECK_S = 30.0
+"""About how long trying takes; for the display only."""
+AGENT = (
+    "in the application's environment: `pip install opentelemetry-distro opentelemetry-exporter-otlp`, "
+    "then `opentelemetry-bootstrap -a install`"
+)
+
+
+def init(
+    *,
+    command: str = "",
+    path: str = "",
+    out: Path | None = None,
+    name: str = "",
+) -> int:
+    """Write the app file of your service, guess what can be guessed, and try it.
+
+    Args:
+        command: That starts it, such as "gunicorn mysite.wsgi -b 127.0.0.1:{port}"; without it, what a
+            Procfile, railway.toml or render.yaml says.
+        path: That is asked, with its query.
+        out: The file; without it, NAME.toml.
+        name: Of the application; without it, that of this folder.
+    """
+    files = {file: Path(file).read_text("utf-8", "replace") for file in guessing.READ if Path(file).is_file()}
+    start = guessing.Start(command=command) if command else guessing.start_of(files)
+    if start is None:
+        raise UsageError(
+            "nothing here says how the application is started",
+            'name it: --command "gunicorn mysite.wsgi -b 127.0.0.1:{port}"',
+        )
+    name = name or re.sub(r"[^a-z0-9._-]+", "-", Path.cwd().name.lower()).strip("-._")[:40] or "service"
+    program = shutil.which(start.command.split()[0])
+    if program is None:
+        raise UsageError(
+            f"there is no program {start.command.split()[0]!r} here",
+            "activate the application's environment first",
+        )
+    guess = guessing.guess(start.command, files, _first_line(Path(program)))
+    file = out or Path(f"{name}.toml")
+    if file.exists():
+        raise UsageError(f"{file} exists", f"`tracing-overhead check {file}` tries it; --out names another")
+    text = guessing.written(name, guess, path=path or start.ready or "/", ready=start.ready)
+    parse_app(text, file.name)
+    file.write_text(text, "utf-8")
+    console = display.console()
+    told = [word for word in (guess.language, guess.framework) if word] or ["of unknown language"]
+    console.print(
+        f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
+    )
+    if guess.launcher and shutil.which(guess.launcher) is None:
+        raise UsageError(
+            f"there is no {guess.launcher} here", f"{AGENT}; then `tracing-overhead check {file}`"
+        )
+    return check(file)
+
+
+def _first_line(program: Path) -> str:
+    """The first line of a script; empty of anything else."""
+    with program.open("rb") as content:
+        line = content.readline(200)
+    return line.decode("utf-8", "replace").strip() if line.startswith(b"#!") else ""
+
+
+def check(file: Path, /) -> int:
+    """Try an app file: start the application plainly and traced, and ask it.
+
+    Args:
+        file: The app file.
+    """
+    machine.require_linux()
+    subject = read_subject(Application(app=file))
+    plan = runner.plan_of(subject.app)
+    console = display.console()
+    with display.progress(CHECK_S) as progress:
+        progress.say(f"trying {subject.app.name}")
+        testbed = Testbed(plan, Options(place=subject.place, load=False))
+        try:
+            for finding in runner.findings(plan, testbed):
+                mark = Text("doubt ", "yellow") if finding.advice else Text("ok    ", "green")
+                console.print(mark + Text(finding.text + (f" - {finding.advice}." if finding.advice else "")))
+        finally:
+            with uninterrupted():
+                testbed.close()
+    console.print(
+        f"\nMeasure it: `tracing-overhead run --app {relative(file)} --budget quick`", highlight=False
+    )
+    return 0

@@ -1,0 +1,119 @@
+"""Tries an application: starts it plainly and traced, asks it, and tells what became of its spans."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.app.records import BASELINE, App
+from bench.app.setups import choose
+from bench.plan.readings import Account, InstanceReading
+from bench.plan.records import Kind, Plan, Shape, Stretch
+from bench.plan.schedule import LEARN_REQUESTS, step_of
+from bench.testbed.ports import free_ports
+from bench.testbed.preflight import ask, learned
+from bench.testbed.testbed import Testbed
+
+TRACED = "batch"
+REST_S = 1.0
+IDLE_LIMIT = 0.01
+"""Share of a CPU above which an application at rest is worth a word."""
+ARRIVAL_S, ARRIVAL_LIMIT_S = 1.0, 10.0
+"""What an instance exports while it is stopped has come when nothing more came for so long."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """Something that was tried.
+
+    Attributes:
+        text: what was seen, in a sentence.
+        advice: what to do about it; empty where all is well.
+    """
+
+    text: str
+    advice: str = ""
+
+
+def plan_of(app: App) -> Plan:
+    """A plan as far as a few requests need it."""
+    nothing = Stretch(turn_s=1.0, rounds=1, blocks=0)
+    return Plan(
+        name="check", budget="check", seed=0, app=app, setups=choose(app, [TRACED]), epochs=1,
+        warm_up=nothing, light=nothing, busy=nothing, rest_s=REST_S,
+    )  # fmt: skip
+
+
+def findings(plan: Plan, testbed: Testbed) -> Iterator[Finding]:
+    """What is seen of the application, as it is seen.
+
+    Raises:
+        BenchError: something is wrong with it or its file; nothing could be measured.
+    """
+    started, _ = testbed.perform(plan, step_of(plan, 0, 0, Kind.START, 0))
+    plain, traced = (instance.ready_s or 0.0 for instance in started.instances)
+    yield Finding(text=f"It starts: in {plain:.1f} s plainly, in {traced:.1f} s traced.")
+    look, _ = testbed.perform(plan, step_of(plan, 0, 1, Kind.LEARN, 0))
+    plan = learned(plan, look.instances)
+    reading = next(instance for instance in look.instances if instance.setup == TRACED)
+    yield Finding(text=f"It answers: {reading.completed} of {reading.completed} requests as expected.")
+    yield from _spans(plan, reading)
+    rested, _ = testbed.perform(plan, step_of(plan, 0, 2, Kind.REST, 0))
+    yield from _rest(rested.instances, rested.duration_s)
+    testbed.stop_instances()
+    yield _stopped(plan, testbed)
+
+
+def _spans(plan: Plan, reading: InstanceReading) -> Iterator[Finding]:
+    account = reading.account or Account()
+    spans = ", ".join(f"{count / reading.completed:g} of {name}" for name, count in account.spans.items())
+    yield Finding(text=f"It is traced: spans of a request: {spans}; without tracing there are none.")
+    silent = [
+        process.name for process in plan.app.process if process.traced and process.name not in account.spans
+    ]
+    if silent:
+        yield Finding(
+            text=f"No span came from {', '.join(silent)}.",
+            advice="say `traced = false` of what is not to be traced, such as a database",
+        )
+    if TRACED in plan.varies:
+        yield Finding(
+            text=f"Its traces differ from request to request, so nobody can say how many spans are due: "
+            f"{_differences(account.shapes)}.",
+            advice="send requests that always do the same work, and see that no name holds what changes",
+        )
+
+
+def _differences(shapes: Sequence[Shape]) -> str:
+    """The span in whose number traces differ most, with its numbers."""
+    counts = {key: {shape.get(key, 0) for shape in shapes} for shape in shapes for key in shape}
+    key = max(counts, key=lambda key: (len(counts[key]), key))
+    process, _, name = key.partition("\t")
+    numbers = " or ".join(map(str, sorted(counts[key])))
+    return f"{numbers} times {name.replace(chr(9), ' ')} of {process}"
+
+
+def _rest(instances: tuple[InstanceReading, ...], length_s: float) -> Iterator[Finding]:
+    idle = next(instance.cpu_ns / 1e9 / length_s for instance in instances if instance.setup == BASELINE)
+    text = f"At rest it uses {idle * 100:.1f} % of a CPU."
+    advice = "its own background work: it is in every figure alike, and shown as CPU at rest"
+    yield Finding(text=text, advice=advice if idle > IDLE_LIMIT else "")
+
+
+def _stopped(plan: Plan, testbed: Testbed) -> Finding:
+    """Whether it loses spans when it is stopped right after its last answer."""
+    setup = plan.setups[plan.names.index(TRACED)]
+    launch = testbed.launch(plan, setup, 0, free_ports(len(plan.app.process)), "stopped")
+    instance = testbed.start_instance(launch)
+    try:
+        due = ask(plan, instance, LEARN_REQUESTS)
+    finally:
+        instance.stop()
+    testbed.sink.wait_until_quiet(ARRIVAL_S, ARRIVAL_LIMIT_S)
+    account = testbed.accounts(plan, 0).get(TRACED, Account())
+    traces = min(account.whole if TRACED not in plan.varies else account.whole + account.broken, due)
+    if traces == due:
+        return Finding(text=f"Stopped after its last answer it loses nothing: {due} of {due} traces came.")
+    signal = plan.app.process[0].stop
+    return Finding(
+        text=f"Stopped by {signal} after its last answer it loses spans: {traces} of {due} traces came.",
+        advice="a run waits before it stops anything; your deployments do not: shut the provider down",
+    )
