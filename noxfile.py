@@ -52,6 +52,7 @@ COMMANDS = {
     "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
     "predict": "What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`).",
     "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",
+    "applications": "The runs of several applications in one table (`-- DIR...`).",
     "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",
     "gate": "Pass or fail a run by thresholds (`-- DIR --max-overhead batch=80%`).",
     "trace": "One request's journey through the services (`-- --story payment-timeout`).",

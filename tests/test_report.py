@@ -8,7 +8,7 @@ from rich.console import Console
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.plan.machine import Machine
-from bench.report import html, markdown, run, terminal
+from bench.report import applications, html, markdown, run, terminal
 from bench.report.answer import answer
 from bench.report.histograms import render
 from bench.report.words import duration, interval, percent, signed
@@ -91,6 +91,19 @@ def test_a_page_of_an_invalid_run_is_red(lossy: Summary) -> None:
     page = html.render(run.report(lossy))
     assert "NOT VALID" in page
     assert "DOES NOT BALANCE" in page
+
+
+def test_applications_stand_in_one_table(summary: Summary, lossy: Summary) -> None:
+    costs = [applications.cost_of(summary), applications.cost_of(lossy)]
+    table = applications.table(costs)
+    assert [row[0] for row in table.rows] == ["shop", "shop"]
+    assert [row[-1] for row in table.rows].count("NOT BALANCED") == len(table.red) == 1
+    own = costs[0]
+    assert own.spans == 3
+    assert own.ratio == pytest.approx(0.65, abs=0.06)
+    assert own.per_span_s
+    assert own.off_ratio == pytest.approx(0.3, abs=0.1)
+    assert "Not valid" in markdown.render(applications.report(costs))
 
 
 def test_names_and_sentences_are_text() -> None:

@@ -1,0 +1,40 @@
+"""`applications`: the runs of several applications in one table."""
+
+import sys
+from pathlib import Path
+
+from bench.cli import display
+from bench.cli.options import Format
+from bench.cli.shared import predictor, print_as, relative
+from bench.errors import MeasurementError, UsageError
+from bench.report import applications as applications_report
+from bench.report import html, markdown, terminal
+from bench.results.folder import read_run
+from bench.results.store import Store, pretty
+
+
+def applications(*folders: Path, out: Path | None = None, format: Format | None = None) -> int:  # noqa: A002
+    """The runs of several applications in one table.
+
+    Args:
+        folders: Results folders, one for each application.
+        out: A folder for applications.json, .md and .html.
+        format: Print that instead of a table for a terminal.
+    """
+    if not folders:
+        raise UsageError("no run is named", "name results folders, one for each application")
+    costs = tuple(
+        applications_report.cost_of(read_run(folder, predictor(folder)).summary) for folder in folders
+    )
+    report = applications_report.report(costs)
+    if format:
+        print_as(format, report, costs)
+    else:
+        terminal.show(report, display.console())
+    if out:
+        store = Store(out)
+        store.write("applications.json", pretty(costs))
+        store.write("applications.md", markdown.render(report).encode())
+        store.write("applications.html", html.render(report).encode())
+        sys.stdout.write(f"\nWritten: applications.json, .md and .html in {relative(out)}\n")
+    return 0 if all(cost.valid for cost in costs) else MeasurementError.exit_code

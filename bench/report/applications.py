@@ -1,0 +1,125 @@
+"""Several applications beside each other: what tracing costs a request of each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import SetupSummary
+from bench.report.document import Document, document, section
+from bench.report.words import ABSENT, Table, half_width, interval_us, microseconds, percent, plural
+
+EVERYTHING = "batch"
+ABOUT = (
+    "Each row is a run of its own: an application against its own untraced baseline, everything sampled, "
+    "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
+    "rest of a request costs, so a cheap request has a large one. Per span is the slope through the set-ups of "
+    "a run that export in batches: what one more span adds, without what being instrumented costs at all."
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApplicationCost:
+    """What tracing everything costs one application.
+
+    Attributes:
+        name: of the application.
+        valid: whether its run counts.
+        balanced: whether every span is accounted for.
+        cpu_per_request_s: of the baseline.
+        spans: of a request; absent where none was received.
+        extra_s: CPU seconds per request beyond the baseline.
+        low_s: lower end of its interval.
+        high_s: upper end.
+        ratio: the same, relative.
+        low: lower end of its interval.
+        high: upper end.
+        per_span_s: CPU seconds of one more span; absent where too few set-ups differ in spans.
+        off_ratio: overhead with nothing sampled; absent without such a set-up.
+        throughput: change of a busy instance's requests per second.
+    """
+
+    name: str
+    valid: bool
+    balanced: bool
+    cpu_per_request_s: float | None = None
+    spans: float | None = None
+    extra_s: float | None = None
+    low_s: float | None = None
+    high_s: float | None = None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    per_span_s: float | None = None
+    off_ratio: float | None = None
+    throughput: float | None = None
+
+
+def cost_of(summary: Summary) -> ApplicationCost:
+    """A run's row."""
+    setup, off = summary.setup(EVERYTHING), summary.setup("always-off")
+    cost = setup.cost if setup else None
+    base = summary.setups[0].cost
+    return ApplicationCost(
+        name=summary.app.name,
+        valid=summary.valid,
+        balanced=all(setup.ledger.balanced is True for setup in summary.setups),
+        cpu_per_request_s=base.cpu_per_request_s if base else None,
+        spans=_spans(setup) if setup else None,
+        extra_s=cost.extra_s if cost else None,
+        low_s=cost.extra_low_s if cost else None,
+        high_s=cost.extra_high_s if cost else None,
+        ratio=cost.ratio if cost else None,
+        low=cost.low if cost else None,
+        high=cost.high if cost else None,
+        per_span_s=summary.cost_model.per_span_s if summary.cost_model else None,
+        off_ratio=off.cost.ratio if off and off.cost else None,
+        throughput=setup.throughput.ratio if setup and setup.throughput else None,
+    )
+
+
+def _spans(setup: SetupSummary) -> float | None:
+    ledger = setup.ledger
+    return ledger.spans_received / ledger.requests if ledger.requests and ledger.spans_received else None
+
+
+def table(costs: Sequence[ApplicationCost]) -> Table:
+    """An application each, from cheap to dear."""
+    ordered = sorted(costs, key=lambda cost: cost.extra_s or 0.0)
+    return Table(
+        heads=(
+            "application", "CPU us", "spans", "extra us", "95 % interval", "CPU %", "+-", "nothing sampled %",
+            "us per span", "throughput %", "ledger",
+        ),
+        left=(0, 10),
+        rows=tuple(
+            (
+                cost.name,
+                microseconds(cost.cpu_per_request_s),
+                ABSENT if cost.spans is None else f"{cost.spans:g}",
+                microseconds(cost.extra_s, sign=True),
+                interval_us(cost.low_s, cost.high_s),
+                percent(cost.ratio),
+                half_width(cost.low, cost.high),
+                percent(cost.off_ratio),
+                microseconds(cost.per_span_s),
+                percent(cost.throughput),
+                "balanced" if cost.balanced else "NOT BALANCED",
+            )
+            for cost in ordered
+        ),
+        red=frozenset(at for at, cost in enumerate(ordered) if not (cost.valid and cost.balanced)),
+    )  # fmt: skip
+
+
+def report(costs: Sequence[ApplicationCost]) -> Document:
+    """The page."""
+    invalid = [cost.name for cost in costs if not cost.valid]
+    return document(
+        "What tracing costs these applications",
+        [f"{plural(len(costs), 'run')}. {ABOUT}"],
+        section(
+            "Tracing everything",
+            table(costs),
+            f"Not valid, see its own report: {', '.join(invalid)}." if invalid else None,
+        ),
+    )
