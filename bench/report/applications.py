@@ -12,8 +12,8 @@ EVERYTHING = "batch"
 ABOUT = (
     "Each row is a run of its own: an application against its own untraced baseline, everything sampled, "
     "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
-    "rest of a request costs, so a cheap request has a large one. Per span is the slope through the set-ups of "
-    "a run that export in batches: what one more span adds, without what being instrumented costs at all."
+    "rest of a request costs, so a cheap request has a large one. Per span is the slope through the set-ups "
+    "of a run that export in batches: what one more span adds, without what being instrumented costs at all."
 )
 
 

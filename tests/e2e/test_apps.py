@@ -14,9 +14,13 @@ from tests.e2e.test_runs import TIMING
 NODE = pytest.mark.skipif(
     shutil.which("npm") is None, reason="Node.js is missing: json-server is not measured"
 )
-SPANS = {"glances": 3, "ihatemoney": 5, "json-server": 18, "checkout-node": 26}
+SPANS = {
+    "glances": 3, "ihatemoney": 5, "wagtail": 9, "pygeoapi-flask": 1, "pygeoapi-starlette": 4,
+    "pygeoapi-django": 1, "json-server": 18, "mockoon": 12, "checkout-node": 26,
+}  # fmt: skip
 """Spans of one request."""
-APPLICATIONS = [pytest.param(name, marks=NODE if "node" in name or "json" in name else ()) for name in SPANS]
+IN_NODE = {"json-server", "mockoon", "checkout-node"}
+APPLICATIONS = [pytest.param(name, marks=NODE if name in IN_NODE else ()) for name in SPANS]
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
