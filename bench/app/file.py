@@ -27,6 +27,8 @@ T = TypeVar("T", App, SetupsFile)
 PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([A-Za-z0-9._-]+))?\}")
 PLACEHOLDERS = ("port", "url", "tmp", "dir", "python", "tracing", "spans", "cpu_us")
 MAX_FILE_BYTES = 1_000_000
+DECIDING = {"traceparent", "tracestate", "b3", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context"}
+"""Headers with a parent's decision whether to sample."""
 OUR_KEYS = {"BENCH_TRACING": "tracing", "BENCH_SPANS": "spans"}
 """Variables of ours that a set-up says as a key instead."""
 _TABLES: dict[str, type[msgspec.Struct]] = {
@@ -107,7 +109,7 @@ def parse_app(text: str, name: str) -> App:
     _check_unique(source, "process", [process.name for process in app.process])
     for at, request in enumerate(app.request):
         for header in request.headers:
-            if header.lower() in {"traceparent", "tracestate", "b3"}:
+            if header.lower() in DECIDING or header.lower().startswith("x-b3-"):
                 raise source.error(
                     f"$.request[{at}].headers", header, "would decide what is sampled", "leave the header out"
                 )

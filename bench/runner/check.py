@@ -14,6 +14,8 @@ from bench.testbed.testbed import Testbed
 
 TRACED = "batch"
 REST_S = 1.0
+SAFE = {"GET", "HEAD", "OPTIONS"}
+"""Methods that change nothing (RFC 9110, 9.2.1)."""
 IDLE_LIMIT = 0.01
 """Share of a CPU above which an application at rest is worth a word."""
 ARRIVAL_S, ARRIVAL_LIMIT_S = 1.0, 10.0
@@ -56,6 +58,12 @@ def findings(plan: Plan, testbed: Testbed) -> Iterator[Finding]:
     reading = next(instance for instance in look.instances if instance.setup == TRACED)
     yield Finding(text=f"It answers: {reading.completed} of {reading.completed} requests as expected.")
     yield from _spans(plan, reading)
+    changing = [request.label for request in plan.app.request if request.method not in SAFE]
+    if changing:
+        yield Finding(
+            text=f"{', '.join(changing)} may change what later requests meet.",
+            advice="see that nothing grows without end, or ask for something that changes nothing",
+        )
     rested, _ = testbed.perform(plan, step_of(plan, 0, 2, Kind.REST, 0))
     yield from _rest(rested.instances, rested.duration_s)
     testbed.stop_instances()

@@ -28,6 +28,7 @@ FEW_REQUESTS = 2
 """Requests of every kind to a set-up of which no shapes are learned."""
 ANSWER_CHARACTERS = 160
 TOO_MANY = 429
+OVER_GRPC = 'it exports over grpc: say `OTEL_EXPORTER_OTLP_PROTOCOL = "grpc"` in the `env` of [tracing]'
 LEARNER = "learner"
 ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT")
 
@@ -174,7 +175,13 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
         for process in plan.app.process:
             for line in instance.log_of(process.name).splitlines():
                 if "export" in line.lower() and "rror" in line:
-                    return f"{process.name} says: {line.strip()[:ANSWER_CHARACTERS]}"
+                    told = f"{process.name} says: {line.strip()[:ANSWER_CHARACTERS]}"
+                    return f"{told} - {OVER_GRPC}" if "StatusCode" in line else told
+    if "--require" in app.tracing.env.get("NODE_OPTIONS", ""):
+        return (
+            "nothing traced it: `--require` hooks no ES modules; if it is made of them, add "
+            "`--experimental-loader=@opentelemetry/instrumentation/hook.mjs` to NODE_OPTIONS"
+        )
     return (
         "nothing traced it: look at `launcher` and `env` of the app file's [tracing] table, and whether "
         "there is an instrumentation for this framework and its version"
