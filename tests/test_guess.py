@@ -1,9 +1,14 @@
 """What an application is guessed to be, from its command and the files beside it."""
 
+import json
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.app.file import parse_app
 from bench.app.guess import Start, framework_of, guess, language_of, start_of, with_port, written
+from bench.errors import UsageError
 
 
 @pytest.mark.parametrize(
@@ -53,6 +58,27 @@ def test_a_command_without_a_port_gets_it_as_a_variable(command: str) -> None:
 )
 def test_a_platform_s_files_say_how_it_is_started(files: dict[str, str], start: Start | None) -> None:
     assert start_of(files) == start
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(st.sampled_from(["deploy", "services", "startCommand", "x"]), inner, max_size=3)
+        ),
+        max_leaves=8,
+    )
+)
+def test_whatever_a_platform_s_file_holds_is_no_error(content: object) -> None:
+    text = json.dumps(content)
+    start = start_of({"railway.json": text, "render.yaml": text})
+    assert start is None or start.command
+
+
+def test_quotes_that_do_not_match_are_told() -> None:
+    with pytest.raises(UsageError, match="cannot be split"):
+        guess("gunicorn 'x", {})
 
 
 def test_languages_and_frameworks_are_told_by_program_first_line_and_files() -> None:

@@ -14,6 +14,8 @@ from typing import Any, Literal, TypeAlias
 import yaml
 from jinja2 import Environment, StrictUndefined
 
+from bench.errors import UsageError
+
 Language: TypeAlias = Literal["python", "node", ""]
 
 READ = (
@@ -33,6 +35,8 @@ PROGRAMS: dict[Language, tuple[str, ...]] = {
     "node": ("node", "npm", "npx", "yarn", "pnpm", "next", "tsx"),
 }  # fmt: skip
 NODE_AGENT = "@opentelemetry/auto-instrumentations-node"
+NODE_PACKAGES = ("@opentelemetry/api@1.9.1", f"{NODE_AGENT}@0.81.2")
+"""The last ones that run on Node.js 20, too."""
 _PORT_VARIABLE = re.compile(r"\$\{PORT(?::-\d+)?\}|\$PORT\b")
 _PORT_OPTION = re.compile(
     r"(?P<option>(?:^|\s)(?:--port|-p|--listen|--bind|-b|--http))(?P<gap>[ =])(?P<value>\S+)"
@@ -62,7 +66,6 @@ class Guess:
     Attributes:
         command: with its port as a placeholder.
         env: variables of the process.
-        ready: path.
         language: of the application; empty where nobody can tell.
         framework: likewise.
         launcher: words in front of the command.
@@ -72,7 +75,6 @@ class Guess:
 
     command: str
     env: dict[str, str] = field(default_factory=dict)
-    ready: str = "/"
     language: Language = ""
     framework: str = ""
     launcher: str = ""
@@ -87,18 +89,19 @@ def start_of(files: Mapping[str, str]) -> Start | None:
 
 def _starts(files: Mapping[str, str]) -> Iterator[Start]:
     for file, parse in (("railway.toml", tomllib.loads), ("railway.json", json.loads)):
-        deploy = _parsed(parse, files.get(file, "")).get("deploy", {})
-        yield Start(
-            command=deploy.get("startCommand", ""), ready=deploy.get("healthcheckPath", ""), file=file
-        )
-    for service in _parsed(yaml.safe_load, files.get("render.yaml", "")).get("services") or []:
-        yield Start(
-            command=service.get("startCommand", ""),
-            ready=service.get("healthCheckPath", ""),
-            file="render.yaml",
-        )
+        deploy = _table(_parsed(parse, files.get(file, "")).get("deploy"))
+        command, ready = _text(deploy.get("startCommand")), _text(deploy.get("healthcheckPath"))
+        yield Start(command=command, ready=ready, file=file)
+    services = _parsed(yaml.safe_load, files.get("render.yaml", "")).get("services")
+    for service in map(_table, services if isinstance(services, list) else ()):
+        command, ready = _text(service.get("startCommand")), _text(service.get("healthCheckPath"))
+        yield Start(command=command, ready=ready, file="render.yaml")
     web = re.search(r"^web:\s*(.+)$", files.get("Procfile", ""), re.MULTILINE)
     yield Start(command=web[1].strip() if web else "", file="Procfile")
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _parsed(parse: Any, text: str) -> dict[str, Any]:  # noqa: ANN401 - a parser
@@ -107,7 +110,11 @@ def _parsed(parse: Any, text: str) -> dict[str, Any]:  # noqa: ANN401 - a parser
         content = parse(text) if text.strip() else {}
     except (ValueError, yaml.YAMLError):
         return {}
-    return content if isinstance(content, dict) else {}
+    return _table(content)
+
+
+def _table(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
@@ -117,9 +124,15 @@ def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
         command: that starts the application, with or without `{port}`.
         files: content of those files beside it that there are, by name.
         shebang: first line of the program, where it is a script.
+
+    Raises:
+        UsageError: the command's quotes do not match.
     """
     command, env = with_port(command)
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"{command!r} cannot be split into words: {error}", "look at its quotes") from None
     language = language_of(words, files, shebang)
     framework = framework_of(language, files)
     tracing_env: dict[str, str] = {}
@@ -136,7 +149,7 @@ def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
         framework=framework,
         launcher="opentelemetry-instrument" if language == "python" else "",
         tracing_env=tracing_env,
-        npm=(NODE_AGENT,) if language == "node" else (),
+        npm=NODE_PACKAGES if language == "node" else (),
     )
 
 

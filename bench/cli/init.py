@@ -62,7 +62,12 @@ def init(
         raise UsageError(f"{file} exists", f"`tracing-overhead check {file}` tries it; --out names another")
     text = guessing.written(name, guess, path=path or start.ready or "/", ready=start.ready)
     parse_app(text, file.name)
-    file.write_text(text, "utf-8")
+    try:
+        file.write_text(text, "utf-8")
+    except OSError as error:
+        raise UsageError(
+            f"cannot write {file}: {error.strerror or error}", "name another with --out"
+        ) from None
     console = display.console()
     told = [word for word in (guess.language, guess.framework) if word] or ["of unknown language"]
     console.print(
