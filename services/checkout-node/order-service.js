@@ -75,12 +75,21 @@ async function order (request, response) {
 }
 
 function validated (body) {
-  const result = Order.safeParse(body)
+  const result = Order.safeParse(parsed(body))
   if (result.success) return result.data
   const [{ path, message, keys }] = result.error.issues
   const field = [...path, ...(keys ? [keys[0]] : [])]
     .map((part, at) => (typeof part === 'number' ? `[${part}]` : `${at ? '.' : ''}${part}`)).join('') || 'body'
   throw new Failure(422, 'invalid_body', message, { field })
+}
+
+function parsed (body) {
+  try {
+    // Without a body there is no buffer.
+    return JSON.parse(Buffer.isBuffer(body) ? body.toString() : '')
+  } catch (error) {
+    throw new Failure(422, 'invalid_body', `The body is not JSON: ${error.message}`, { field: 'body' })
+  }
 }
 
 async function charge (orderId, { amount, currency, payment_token: token }) {
@@ -197,7 +206,7 @@ app.post('/admin/flush', async (_request, response) => {
   await tracing.flush()
   response.json({ service: SERVICE, flushed: true })
 })
-app.post('/orders', express.json({ limit: MAX_BODY_BYTES, type: () => true, strict: false }), order)
+app.post('/orders', express.raw({ limit: MAX_BODY_BYTES, type: () => true }), order)
 // Express knows an error handler by its four parameters.
 app.use((error, _request, response, _next) => {
   const failure = answered(error)
@@ -208,9 +217,6 @@ function answered (error) {
   if (error instanceof Failure) return error
   if (error.type === 'entity.too.large') {
     return new Failure(413, 'body_too_large', `The body exceeds ${MAX_BODY_BYTES} bytes.`)
-  }
-  if (error.type === 'entity.parse.failed') {
-    return new Failure(422, 'invalid_body', `The body is not JSON: ${error.message}`, { field: 'body' })
   }
   console.error(error)
   return new Failure(500, 'internal', 'The service failed.')
