@@ -84,7 +84,7 @@ def test_the_figures_can_be_made_again_from_pyperfs_file(tmp_path: Path) -> None
     pyperf.BenchmarkSuite([pyperf.Benchmark(runs)]).dump(str(tmp_path / record.FILE))
     store = Store(tmp_path)
     store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
-    summary = record.derive(store)
+    summary = record.read(store.folder)
     assert summary.timings[0].ratio.value == pytest.approx(0.2)
     assert KINDS["microbenchmarks"].report(tmp_path) in {0, 4}
     assert "| id/trace" in (tmp_path / "report.md").read_text("utf-8")

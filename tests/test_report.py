@@ -100,7 +100,8 @@ def test_applications_stand_in_one_table(summary: Summary, lossy: Summary) -> No
     assert [row[-1] for row in table.rows].count("NOT BALANCED") == len(table.red) == 1
     own = costs[0]
     assert own.spans == 3
-    assert own.ratio == pytest.approx(0.65, abs=0.06)
+    assert own.cost
+    assert own.cost.ratio == pytest.approx(0.65, abs=0.06)
     assert own.per_span_s
     assert own.off_ratio == pytest.approx(0.3, abs=0.1)
     assert "Not valid" in markdown.render(applications.report(costs))

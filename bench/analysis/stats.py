@@ -310,11 +310,6 @@ def has_tail(samples: int, q: float, parts: int = 1) -> bool:
     return round(samples * min(q, 1 - q), 6) >= max(MIN_TAIL_SAMPLES, MIN_TAIL_OF_PART * parts)
 
 
-def samples_for(q: float) -> int:
-    """How many samples a quantile needs before it is shown."""
-    return round(MIN_TAIL_SAMPLES / min(q, 1 - q))
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Interval:
     """A figure and the ends of its interval; no ends where there are too few values for any."""

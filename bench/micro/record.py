@@ -7,7 +7,7 @@ import pyperf
 from bench.errors import ResultsError
 from bench.micro.operations import TABLE
 from bench.micro.timings import MicroRun, MicroSummary, Reading, summarise
-from bench.results.store import Store, pretty, read_record
+from bench.results.store import read_record
 
 FILE = "micro.json"
 RUN = "micro-run.json"
@@ -46,14 +46,3 @@ def read(folder: Path) -> MicroSummary:
             for run_ in benchmark.get_runs()
         ]
     return summarise(run, readings, {operation.name: operation.sentence for operation in TABLE})
-
-
-def derive(store: Store) -> MicroSummary:
-    """The summary; `micro-summary.json` is written.
-
-    Raises:
-        ResultsError: a file cannot be read or written.
-    """
-    summary = read(store.folder)
-    store.write(SUMMARY, pretty(summary))
-    return summary

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from bench.app.records import App, Setup
 from bench.app.setups import DEFAULT, QUICK
 from bench.plan.records import Plan, Stretch
 from bench.plan.schedule import LEAD_ROUNDS
@@ -77,6 +78,15 @@ def stretch(own_s: float, turn_s: float, instances: int) -> Stretch:
     rounds = max(round(BLOCK_S / (turn_s * instances)), 1)
     blocks = max(round(turns / rounds), 2 if turns > 1 else 1)
     return Stretch(turn_s=turn_s, rounds=max(round(turns / blocks), 1), blocks=blocks)
+
+
+def without_load(name: str, app: App, setups: Sequence[Setup], rest_s: float = 0.0) -> Plan:
+    """A plan as far as a few requests need it, which nobody times."""
+    nothing = Stretch(turn_s=1.0, rounds=1, blocks=0)
+    return Plan(
+        name=name, budget=name, seed=0, app=app, setups=tuple(setups), epochs=1,
+        warm_up=nothing, light=nothing, busy=nothing, rest_s=rest_s,
+    )  # fmt: skip
 
 
 def duration_s(plan: Plan, repeated: int = 0) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bench.analysis.records import Summary
-from bench.analysis.setup_records import SetupSummary
+from bench.analysis.setup_records import Cost, SetupSummary
 from bench.report.document import Document, document, section
 from bench.report.words import ABSENT, Table, half_width, interval_us, microseconds, percent, plural
 
@@ -27,12 +27,7 @@ class ApplicationCost:
         balanced: whether every span is accounted for.
         cpu_per_request_s: of the baseline.
         spans: of a request; absent where none was received.
-        extra_s: CPU seconds per request beyond the baseline.
-        low_s: lower end of its interval.
-        high_s: upper end.
-        ratio: the same, relative.
-        low: lower end of its interval.
-        high: upper end.
+        cost: of tracing everything; absent without such a set-up.
         per_span_s: CPU seconds of one more span; absent where too few set-ups differ in spans.
         off_ratio: overhead with nothing sampled; absent without such a set-up.
         throughput: change of a busy instance's requests per second.
@@ -43,12 +38,7 @@ class ApplicationCost:
     balanced: bool
     cpu_per_request_s: float | None = None
     spans: float | None = None
-    extra_s: float | None = None
-    low_s: float | None = None
-    high_s: float | None = None
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
+    cost: Cost | None = None
     per_span_s: float | None = None
     off_ratio: float | None = None
     throughput: float | None = None
@@ -57,7 +47,6 @@ class ApplicationCost:
 def cost_of(summary: Summary) -> ApplicationCost:
     """A run's row."""
     setup, off = summary.setup(EVERYTHING), summary.setup("always-off")
-    cost = setup.cost if setup else None
     base = summary.setups[0].cost
     return ApplicationCost(
         name=summary.app.name,
@@ -65,12 +54,7 @@ def cost_of(summary: Summary) -> ApplicationCost:
         balanced=all(setup.ledger.balanced is True for setup in summary.setups),
         cpu_per_request_s=base.cpu_per_request_s if base else None,
         spans=_spans(setup) if setup else None,
-        extra_s=cost.extra_s if cost else None,
-        low_s=cost.extra_low_s if cost else None,
-        high_s=cost.extra_high_s if cost else None,
-        ratio=cost.ratio if cost else None,
-        low=cost.low if cost else None,
-        high=cost.high if cost else None,
+        cost=setup.cost if setup else None,
         per_span_s=summary.cost_model.per_span_s if summary.cost_model else None,
         off_ratio=off.cost.ratio if off and off.cost else None,
         throughput=setup.throughput.ratio if setup and setup.throughput else None,
@@ -84,7 +68,7 @@ def _spans(setup: SetupSummary) -> float | None:
 
 def table(costs: Sequence[ApplicationCost]) -> Table:
     """An application each, from cheap to dear."""
-    ordered = sorted(costs, key=lambda cost: cost.extra_s or 0.0)
+    rows = sorted(((row.cost or Cost(), row) for row in costs), key=lambda pair: pair[0].extra_s or 0.0)
     return Table(
         heads=(
             "application", "CPU us", "spans", "extra us", "95 % interval", "CPU %", "+-", "nothing sampled %",
@@ -93,21 +77,21 @@ def table(costs: Sequence[ApplicationCost]) -> Table:
         left=(0, 10),
         rows=tuple(
             (
-                cost.name,
-                microseconds(cost.cpu_per_request_s),
-                ABSENT if cost.spans is None else f"{cost.spans:g}",
+                row.name,
+                microseconds(row.cpu_per_request_s),
+                ABSENT if row.spans is None else f"{row.spans:g}",
                 microseconds(cost.extra_s, sign=True),
-                interval_us(cost.low_s, cost.high_s),
+                interval_us(cost.extra_low_s, cost.extra_high_s),
                 percent(cost.ratio),
                 half_width(cost.low, cost.high),
-                percent(cost.off_ratio),
-                microseconds(cost.per_span_s),
-                percent(cost.throughput),
-                "balanced" if cost.balanced else "NOT BALANCED",
+                percent(row.off_ratio),
+                microseconds(row.per_span_s),
+                percent(row.throughput),
+                "balanced" if row.balanced else "NOT BALANCED",
             )
-            for cost in ordered
+            for cost, row in rows
         ),
-        red=frozenset(at for at, cost in enumerate(ordered) if not (cost.valid and cost.balanced)),
+        red=frozenset(at for at, (_, row) in enumerate(rows) if not (row.valid and row.balanced)),
     )  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 Microseconds below ten milliseconds, milliseconds above; no decimals that the interval does not support.
 """
 
-import re
 from dataclasses import dataclass
 
 from bench.analysis.setup_records import Caveat
@@ -94,11 +93,6 @@ def half_width(low: float | None, high: float | None) -> str:
 def plural(number: int, word: str) -> str:
     """A count with its word."""
     return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
-
-
-def spaced(text: str) -> str:
-    """Text with a space before every percent sign."""
-    return re.sub(r"(?<=\d)%", " %", text)
 
 
 def caveat_line(caveat: Caveat) -> str:

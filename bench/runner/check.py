@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from bench.app.records import BASELINE, App
 from bench.app.setups import choose
+from bench.plan.budget import without_load
 from bench.plan.readings import Account, InstanceReading
-from bench.plan.records import Kind, Plan, Shape, Stretch
+from bench.plan.records import Kind, Plan, Shape
 from bench.plan.schedule import LEARN_REQUESTS, step_of
 from bench.testbed.ports import free_ports
 from bench.testbed.preflight import ask, learned
@@ -36,12 +37,8 @@ class Finding:
 
 
 def plan_of(app: App) -> Plan:
-    """A plan as far as a few requests need it."""
-    nothing = Stretch(turn_s=1.0, rounds=1, blocks=0)
-    return Plan(
-        name="check", budget="check", seed=0, app=app, setups=choose(app, [TRACED]), epochs=1,
-        warm_up=nothing, light=nothing, busy=nothing, rest_s=REST_S,
-    )  # fmt: skip
+    """The baseline beside a set-up that traces everything."""
+    return without_load("check", app, choose(app, [TRACED]), REST_S)
 
 
 def findings(plan: Plan, testbed: Testbed) -> Iterator[Finding]:

@@ -4,7 +4,7 @@ Nothing is believed but what arrived: an SDK's return values say True when every
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.plan.readings import Account
@@ -31,7 +31,7 @@ class Span:
 def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
     """How many spans a trace has by process; detailed: by process, kind and name."""
     keys = (f"{span.service}\t{span.kind}\t{span.name}" if detailed else span.service for span in spans)
-    return dict(sorted(Counter(keys).items()))
+    return _counted(keys)
 
 
 def account(
@@ -51,32 +51,21 @@ def account(
         epoch: whose processes are running; a span that names another one is late.
         learn: whether the account is to hold the shapes of all traces.
     """
-    received: Counter[str] = Counter()
-    scopes: Counter[str] = Counter()
+    spans = tuple(spans)
     traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)
-    duplicated = late = 0
     for span in spans:
-        received[span.service] += 1
-        scopes[span.scope] += 1
-        late += epoch is not None and span.epoch is not None and span.epoch != epoch
-        if span.span in traces[span.trace]:
-            duplicated += 1
-        else:
-            traces[span.trace][span.span] = span
+        traces[span.trace].setdefault(span.span, span)
+    starts = [trace for trace, members in traces.items() if _is_start(members, start_shapes)]
+    at_start = sum(len(traces.pop(trace)) for trace in starts)
+    spans = tuple(span for span in spans if span.trace in traces)
+    late = sum(epoch is not None and span.epoch is not None and span.epoch != epoch for span in spans)
     detailed = any("\t" in key for shape in shapes for key in shape) or learn
-    orphaned = whole = missing = at_start = started = 0
+    orphaned = whole = missing = 0
     seen: dict[str, Shape] = {}
     for trace in traces.values():
-        lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
-        roots = sum(not span.parent for span in trace.values())
+        lost_parents, is_tree = _tree(trace)
         shape = shape_of(trace.values(), detailed=detailed)
         orphaned += lost_parents
-        is_tree = lost_parents == 0 and roots == 1
-        if is_tree and start_shapes and shape_of(trace.values(), detailed=True) in start_shapes:
-            started, at_start = started + 1, at_start + len(trace)
-            received.subtract(span.service for span in trace.values())
-            scopes.subtract(span.scope for span in trace.values())
-            continue
         if is_tree and shape in shapes:
             whole += 1
         elif not learn:
@@ -84,17 +73,33 @@ def account(
         if learn and is_tree and len(seen) <= MAX_SHAPES:
             seen[str(shape)] = shape
     return Account(
-        spans=_sum([+received]),
-        duplicated=duplicated,
+        spans=_counted(span.service for span in spans),
+        duplicated=len(spans) - sum(map(len, traces.values())),
         orphaned=orphaned,
         whole=whole,
-        broken=len(traces) - whole - started,
+        broken=len(traces) - whole,
         missing=missing,
-        scopes=_sum([+scopes]),
+        scopes=_counted(span.scope for span in spans),
         late=late,
         at_start=at_start,
         shapes=tuple(seen.values()),
     )
+
+
+def _tree(trace: Mapping[bytes, Span]) -> tuple[int, bool]:
+    """How many spans of a trace lack their parent, and whether all hang below one root."""
+    lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
+    roots = sum(not span.parent for span in trace.values())
+    return lost_parents, lost_parents == 0 and roots == 1
+
+
+def _is_start(trace: Mapping[bytes, Span], shapes: Sequence[Shape]) -> bool:
+    """True if a trace is one of those that a start leaves."""
+    return bool(shapes) and _tree(trace)[1] and shape_of(trace.values(), detailed=True) in shapes
+
+
+def _counted(words: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(words).items()))
 
 
 def _missing(shape: Shape, shapes: Sequence[Shape]) -> int:

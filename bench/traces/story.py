@@ -15,7 +15,8 @@ import msgspec
 
 from bench.app.records import App, Request, Setup
 from bench.errors import ServiceError, UsageError
-from bench.plan.records import Plan, Stretch
+from bench.plan.budget import without_load
+from bench.plan.records import Plan
 from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed.instance import LocalInstance
 from bench.testbed.ports import free_ports
@@ -125,11 +126,7 @@ def everything_sampled(spans: str, *, propagated: bool) -> Setup:
 
 def plan_of(app: App, setup: Setup) -> Plan:
     """A plan as far as one request needs it."""
-    nothing = Stretch(turn_s=1.0, rounds=1, blocks=0)
-    return Plan(
-        name=SETUP, budget=SETUP, seed=0, app=app, setups=(setup,), epochs=1,
-        warm_up=nothing, light=nothing, busy=nothing,
-    )  # fmt: skip
+    return without_load(SETUP, app, [setup])
 
 
 def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
