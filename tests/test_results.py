@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
 from bench.errors import ResultsError
 from bench.plan.readings import Ending
@@ -219,6 +220,20 @@ def test_a_change_is_found_in_every_figure(folder: Path, tmp_path: Path) -> None
     }
     assert {("batch", "light CPU"), ("batch", "busy CPU"), ("batch", "throughput")} <= changed
     assert all(setup == "batch" for setup, _ in changed)
+
+
+def test_every_figure_that_is_compared_is_a_chance_to_claim_a_change(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    families = []
+
+    def spied(before: Estimate, after: Estimate, family: int = 1) -> Estimate:
+        families.append(family)
+        return welch(before, after, family)
+
+    monkeypatch.setattr("bench.results.compare.welch", spied)
+    found = compare(side(folder), side(folder), results=2)
+    assert set(families) == {2 * len(found.changes)}
 
 
 def test_another_application_is_not_compared(folder: Path, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from bench.analysis.figures import Figure
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Severity
 from bench.analysis.summary import summarise
@@ -227,8 +228,9 @@ def test_a_stranger_at_the_sink_forbids_the_figures() -> None:
     assert "stray" in codes(summarise(replace(ok, readings=strange)))
 
 
-def test_a_load_that_was_the_limit_has_derived_throughput() -> None:
-    ok: Raw = make.raw(make.plan(ALL), SimulatedBench())
+@pytest.mark.parametrize("cpus", [(), (0, 1)])
+def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...]) -> None:
+    ok: Raw = make.raw(make.plan(ALL, services_cpus=cpus), SimulatedBench())
     half = tuple(
         replace(
             reading,
@@ -259,6 +261,18 @@ def test_a_load_that_was_the_limit_has_derived_throughput() -> None:
     assert batch.throughput
     assert batch.throughput.derived
     assert "idle" in codes(found, Severity.CAVEAT)
+    # The application uses one CPU, however many there are.
+    assert batch.busy
+    assert batch.throughput.per_s == pytest.approx(1 / (batch.busy.cpu_per_request_s or 1.0), rel=0.01)
+
+
+def test_a_cost_in_seconds_has_the_sign_of_its_ratio() -> None:
+    # The machine is twice as fast in the second epoch: of the level two epochs say little, of the ratio all.
+    values = {"none": [0.010, 0.020], "none-again": [0.01001, 0.01999], "batch": [0.020, 0.0401]}
+    cpu = Figure(plan=make.plan(("none", "none-again", "batch")), values=values)
+    _, low, high = cpu.difference("batch")
+    assert cpu.estimates["batch"].ratios(0.95)[0] > 0.9
+    assert 0 < low < 0.014 < high
 
 
 def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summary) -> None:
