@@ -23,6 +23,7 @@ from bench.errors import UsageError
         ("python manage.py runserver 8000", "python manage.py runserver {port}"),
         ("python manage.py runserver 127.0.0.1:8000", "python manage.py runserver 127.0.0.1:{port}"),
         ("flask run -p 5000", "flask run -p {port}"),
+        ("python -m http.server 8000 --bind 127.0.0.1", "python -m http.server {port} --bind 127.0.0.1"),
         ("hypercorn app:app -b {port}", "hypercorn app:app -b {port}"),
     ],
 )

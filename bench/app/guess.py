@@ -159,10 +159,11 @@ def with_port(command: str) -> tuple[str, dict[str, str]]:
     if "{port" not in command:
         command = _PORT_OPTION.sub(_with_placeholder, command, 1)
     if "{port" not in command:
-        *words, last = command.split(" ")
-        match = _PORT_AT_END.fullmatch(last)
-        if match and words:
-            command = " ".join([*words, f"{match['host'] or ''}{{port}}"])
+        first, *words = command.split(" ")
+        ports = [word for word in words if _PORT_AT_END.fullmatch(word)]
+        if len(ports) == 1:
+            words = [_PORT_AT_END.sub(r"\g<host>{port}", word) if word in ports else word for word in words]
+            command = " ".join([first, *words])
     # Instances listen on this machine alone.
     command = command.replace("0.0.0.0", "127.0.0.1")
     return (command, {}) if "{port" in command else (command, {"PORT": "{port}"})

@@ -198,7 +198,7 @@ class LocalInstance:
                 raise ServiceError(
                     f"{process.name} of {self.setup.name} did not answer {process.ready} within "
                     f"{process.ready_timeout_s:g} s",
-                    f"{error.hint}; does it listen on 127.0.0.1 and the port {{port}}?",
+                    f"does it listen on 127.0.0.1 and the port {{port}}? {error.hint}",
                 )
             time.sleep(LOOK_S)
 
