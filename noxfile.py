@@ -25,14 +25,27 @@ def _install(session: nox.Session, *groups: str) -> None:
     session.install("-c", "constraints.txt", "-e", ".", *chosen)
 
 
+class _ExitCode(list[int]):
+    """A program's exit code, kept: nox would report anything but 0 as a crash, and end with 1 itself."""
+
+    def __contains__(self, code: object) -> bool:
+        if isinstance(code, int):
+            self.append(code)
+        return True
+
+
 def _run(session: nox.Session, command: str) -> None:
     _install(session)
+    ended = _ExitCode()
     session.run(
         "tracing-overhead", command, *session.posargs,
         # Results are on stdout, and nothing else: `--json` can be piped.
         stderr=sys.stderr,
         interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
+        success_codes=ended,
     )  # fmt: skip
+    if any(ended):
+        sys.exit(ended[0])
 
 
 @nox.session
@@ -86,11 +99,25 @@ def tests(session: nox.Session) -> None:
     session.run("pytest", "-n", str((os.cpu_count() or 1) + 1), "--dist", "worksteal", *session.posargs)
 
 
+@nox.session(python=["3.11", "3.12", "3.13"], download_python="never")
+def pythons(session: nox.Session) -> None:
+    """All fast tests on each Python that is on this machine."""
+    _install(session, "dev")
+    session.run("pytest", "-n", "auto", *session.posargs)
+
+
 @nox.session
 def e2e(session: nox.Session) -> None:
     """Whole runs with real processes, and the web UI in a browser: a quarter of an hour."""
     _install(session, "dev", "e2e")
     session.run("pytest", "-o", "addopts=", "tests/e2e", "-v", "-rs", *session.posargs)
+
+
+@nox.session
+def documents(session: nox.Session) -> None:
+    """Write the tables of README and docs again from committed results."""
+    _install(session, "dev")
+    session.run("python", "-m", "tests.documents")
 
 
 @nox.session

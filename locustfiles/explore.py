@@ -73,7 +73,10 @@ _labs: list[Lab] = []
 def add_fields(parser: Any) -> None:  # noqa: ANN401
     """The fields of the start form."""
     parser.add_argument(
-        "--setup", choices=list(SETUPS), default="none", help="Tracing set-up whose instance is started"
+        "--setup",
+        choices=list(SETUPS),
+        default="none",
+        help="; ".join(f"{setup.name}: {setup.description}" for setup in SETUPS.values()),
     )
     for process in DELAYED:
         parser.add_argument(

@@ -198,10 +198,12 @@ class Lab:
         self._testbed.close()
 
     def rows(self) -> list[dict[str, object]]:
-        """All runs so far, side by side with the baseline's at the same delays."""
+        """All runs so far, side by side with the baseline's at the same delays, from cheap to dear."""
         self.read()
         bases = {run.key[1]: run for run in self._runs.values() if run.setup.name == BASELINE}
-        runs = sorted(self._runs.values(), key=lambda run: run.setup.name != BASELINE)
+        runs = sorted(
+            self._runs.values(), key=lambda run: (run.setup.name != BASELINE, run.cpu_per_request_s or 0.0)
+        )
         return [_row(run, bases.get(run.key[1]), is_running=run is self._run) for run in runs]
 
 

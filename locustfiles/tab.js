@@ -5,13 +5,13 @@
   const KEY = "tracing-overhead";
   const EVERY_MS = 1000;
   const NOTE =
-    "Runs one after another are for exploring: each meets the machine in another mood. " +
-    "For measuring there is nox -s bench, in which all set-ups take turns, with intervals.";
+    "Runs one after another are for exploring, and their differences are rough (~): each meets the machine in " +
+    "another mood. To measure, use tracing-overhead run, in which all set-ups take turns, with intervals.";
   const COLUMNS = [
     ["setup", "set-up"], ["requests", "requests"], ["requests_per_s", "per second"],
     ["p50_ms", "p50 ms"], ["p95_ms", "p95 ms"], ["p99_ms", "p99 ms"],
-    ["cpu_ms_per_request", "CPU ms per request"], ["extra_cpu_ms", "against none ms"],
-    ["extra_cpu_percent", "against none %"], ["spans_received", "spans received"],
+    ["cpu_ms_per_request", "CPU ms per request"], ["extra_cpu_ms", "extra ms, roughly"],
+    ["extra_cpu_percent", "CPU %, roughly"], ["spans_received", "spans received"],
     ["spans_lost", "spans lost"], ["exported_bytes", "exported bytes"],
   ];
   const DIGITS = {
@@ -28,6 +28,7 @@
     #${KEY} .track { display: flex; align-items: center; min-width: 0; }
     #${KEY} .bar { display: flex; height: 22px; border-radius: 3px; overflow: hidden; min-width: 2px; }
     #${KEY} .base { background: #6d9c82; } #${KEY} .extra { background: #e0803c; }
+    #${KEY} .alone { background: #8a939c; }
     #${KEY} .value { padding-left: 10px; white-space: nowrap; font-variant-numeric: tabular-nums; }
     #${KEY} .legend { display: flex; gap: 20px; margin-top: 14px; font-size: .85rem; opacity: .85; flex-wrap: wrap; }
     #${KEY} .legend i { display: inline-block; width: 12px; height: 12px; border-radius: 2px; margin-right: 6px; }
@@ -63,7 +64,7 @@
     if (typeof value !== "number") return value;
     const digits = DIGITS[key] ?? 0;
     const text = value.toLocaleString("en", { minimumFractionDigits: digits, maximumFractionDigits: digits });
-    return (SIGNED.has(key) && value > 0 ? "+" : "") + text;
+    return SIGNED.has(key) ? `~ ${value > 0 ? "+" : ""}${text}` : text;
   };
 
   const name = (run) => {
@@ -79,8 +80,10 @@
     for (const run of measured) {
       const cpu = run.cpu_ms_per_request;
       const extra = Math.max(run.extra_cpu_ms ?? 0, 0);
+      // Without a run of none nobody knows how much of it is tracing.
+      const isCompared = run.setup === "none" || run.extra_cpu_ms !== null;
       const bar = element("div", { className: "bar" },
-        element("div", { className: "base", style: `width: ${100 * (1 - extra / cpu)}%` }),
+        element("div", { className: isCompared ? "base" : "alone", style: `width: ${100 * (1 - extra / cpu)}%` }),
         element("div", { className: "extra", style: `width: ${100 * extra / cpu}%` }));
       bar.style.width = `${75 * cpu / most}%`;
       const percent = run.extra_cpu_percent === null ? "" : ` (${shown(run, "extra_cpu_percent")} %)`;
@@ -93,7 +96,9 @@
       element("span", {}, element("i", { className }), document.createTextNode(text));
     return [
       element("h2", { textContent: "CPU per request, all processes together" }), bars,
-      element("div", { className: "legend" }, key("base", "as without tracing"), key("extra", "more than without tracing")),
+      element("div", { className: "legend" }, key("base", "as without tracing"), key("extra", "more than without tracing"),
+        ...(measured.some((run) => run.setup !== "none" && run.extra_cpu_ms === null)
+          ? [key("alone", "not compared: run none, too")] : [])),
     ];
   };
 

@@ -75,7 +75,7 @@ def test_a_tool_that_is_not_here_is_named_with_what_to_do(elsewhere: Path) -> No
     assert not elsewhere.exists()
     with pytest.raises(UsageError, match=r"zipkin 3.6.1 is not in tools/") as caught:
         tool().require()
-    assert "nox -s backends -- zipkin" in caught.value.hint
+    assert "tracing-overhead backends zipkin" in caught.value.hint
     with pytest.raises(UsageError, match="runs with no-such-program") as caught:
         tool(run=("no-such-program",)).require()
     assert "docker compose up zipkin" in caught.value.hint
@@ -385,6 +385,7 @@ def test_zipkin_knows_no_internal_spans_and_small_letters_only() -> None:
 def test_the_slowest_trace_is_shown_unless_another_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Store(tmp_path).write_plan(make.plan())
     for epoch, trace, length_ms in ((0, "aa11", 10), (1, "bb22", 90)):
         spans = (make.span(trace=trace, length_ms=length_ms), make.span("child", parent="root", trace=trace))
         Store(tmp_path).append_slowest(epoch, {"batch": spans})
@@ -451,6 +452,6 @@ def test_a_backend_that_was_not_got_is_said_before_anything_starts(
     name: str, elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main(["trace", "--backend", name]) == 2
-    assert f"hint: get it once with `nox -s backends -- {name}`" in capsys.readouterr().err
+    assert f"hint: get it once with `tracing-overhead backends {name}`" in capsys.readouterr().err
     assert cli.main(["run", "--dry-run", "--setups", "batch", "--collector", "otelcol"]) == 2
     assert not elsewhere.exists()

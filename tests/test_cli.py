@@ -4,10 +4,13 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 
 import noxfile
+from bench.cli import invocation
 from bench.cli.main import COMMANDS, main
 from bench.cli.options import RunOptions, seconds, share
 from bench.cli.run import StoreLog
@@ -58,6 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["verify", "/nowhere"], 5, "is not a folder"),
         (["history", "/nowhere"], 5, "is not a folder"),
         (["gate", "/nowhere", "--max-overhead", "batch=1%"], 5, "is not a folder"),
+        (["gate", "/nowhere"], 2, "there is no threshold"),
+        (["gate", "/nowhere", "--max-spans", "batch=few"], 2, "is no threshold"),
+        (["gate", "/nowhere", "--max-spans", "b=1", "--max-spans", "b=2"], 2, "two thresholds for its spans"),
+        (["gate", "/nowhere", "--thresholds", "/nowhere.toml"], 2, "cannot read /nowhere.toml"),
         (["trace", "--header", "a=b"], 2, "--header goes with --endpoint"),
         (["web", "--port", "99999999"], 2, "cannot listen on port"),
         (["backends", "nothing"], 2, "there is no backend named"),
@@ -127,6 +134,62 @@ def test_a_gate_has_an_exit_code_and_writes_what_ci_reads(
     assert (folder / "gate.xml").read_bytes().startswith(b"<?xml")
     assert main(["gate", str(folder), "--max-overhead", "nothing=30%"]) == 2
     assert "has no set-up 'nothing'" in capsys.readouterr().err
+
+
+def test_a_gate_reads_its_thresholds_from_a_file(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "thresholds.toml"
+    file.write_text('[batch]\noverhead = "900%"\nspans = 2\n', "utf-8")
+    assert main(["gate", str(folder), "--thresholds", str(file)]) == 1
+    assert "batch, spans: the count is over the threshold" in capsys.readouterr().out
+    file.write_text("[batch]\nspan = 2\n", "utf-8")
+    assert main(["gate", str(folder), "--thresholds", str(file)]) == 2
+    assert "span" in capsys.readouterr().err
+
+
+def test_results_have_the_formats_that_ci_reads(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(folder), "--format", "github-action-benchmark"]) == 0
+    points = msgspec.json.decode(capsys.readouterr().out)
+    batch = next(point for point in points if point["name"] == "shop, batch: CPU")
+    assert batch["value"] == pytest.approx(60, abs=10)
+    assert batch["unit"] == "% of the baseline"
+    assert main(["report", str(folder), "--format", "junit"]) == 0
+    suite = ET.fromstring(capsys.readouterr().out.encode())[0]  # noqa: S314 - it is our own
+    assert (suite.get("tests"), suite.get("errors")) == ("6", "0")
+
+
+def test_a_section_is_printed_alone(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(folder), "--section", "what should i do"]) == 0
+    text = capsys.readouterr().out
+    assert "one trace in 10 is kept" in text
+    assert "Throughput" not in text
+    assert main(["report", str(folder), "--section", "nothing"]) == 2
+    assert "it has What it costs" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("variables", "prefix", "text"),
+    [
+        ({"NOX_CURRENT_SESSION": "run"}, "/usr", "`uvx nox -s report -- results/x --full`"),
+        (
+            {},
+            "/root/.cache/uv/archive-v0/xyz",
+            "`uvx --from /src/it tracing-overhead report results/x --full`",
+        ),
+        ({}, "/usr", "`tracing-overhead report results/x --full`"),
+    ],
+)
+def test_hints_are_commands_that_work_where_they_are_read(
+    variables: dict[str, str], prefix: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NOX_CURRENT_SESSION", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(sys, "prefix", prefix)
+    monkeypatch.setattr(invocation, "source", lambda: "/src/it")
+    monkeypatch.setattr(invocation, "which", lambda _name: "/usr/bin/tracing-overhead")
+    assert invocation.spelled_here("`tracing-overhead report results/x --full`") == text
 
 
 def test_set_ups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:

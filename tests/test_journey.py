@@ -10,7 +10,7 @@ from bench.report import html, markdown
 from bench.sink import otlp_json as otlp
 from bench.sink.messages import KINDS, SpanEvent, TraceSpan
 from bench.traces import report as trace_report
-from bench.traces.journey import diagnosis, rows, seconds, traces
+from bench.traces.journey import diagnosis, export_gaps, rows, seconds, traces
 
 MS = 10**6
 
@@ -95,6 +95,20 @@ LATE = (SpanEvent(name="exception", at_ns=157 * MS, attributes={"exception.type"
 )
 def test_one_sentence_says_what_happened(spans: list[TraceSpan], sentence: str) -> None:
     assert diagnosis(spans) == sentence
+
+
+def test_time_in_which_exports_kept_the_service_busy_is_named() -> None:
+    """A child of 10 ms and another of 20 ms in a request of 100 ms."""
+    spans = [
+        span("web", "root", status=200),
+        span("web", "first", parent="root", start=0, end=10),
+        span("web", "second", parent="root", start=60, end=80),
+    ]
+    sentence = export_gaps(spans)
+    assert sentence
+    assert sentence.startswith("In 70 ms of the 100 ms no span ran")
+    busy = [*spans, span("web", "third", parent="root", start=10, end=70)]
+    assert export_gaps(busy) is None
 
 
 def test_what_is_not_tied_together_is_said_to_be_so() -> None:

@@ -8,8 +8,9 @@ from rich.console import Console
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.plan.machine import Machine
-from bench.report import applications, html, markdown, run, terminal
+from bench.report import applications, charts, html, markdown, run, tables, terminal, vega
 from bench.report.answer import answer
+from bench.report.decisions import decision_table
 from bench.report.histograms import render
 from bench.report.words import duration, interval, percent, signed
 from tests import make
@@ -45,7 +46,10 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
         r"a busy service does 3\d % less\.",
         lines[0],
     ), lines[0]
-    assert lines[1].startswith("Others: disabled +10 %, always-off +")
+    assert re.fullmatch(
+        r"One in 10 sampled: \+4\d %\.  Installed, nothing sampled: \+\d+ %\.  Never `simple`: \+\d+ %\.",
+        lines[1],
+    ), lines[1]
     assert "at ratio 0" in lines[2]
     assert re.match(r"Customers at (29|30) orders/s \(batch\): p50 \+", lines[3])
     assert lines[4].endswith("no span lost.")
@@ -71,9 +75,62 @@ def test_the_table_fits_a_terminal(summary: Summary, width: int) -> None:
     assert len(rows) == len(ALL)
 
 
+@pytest.mark.parametrize("width", [60, 80, 100, 120])
+def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
+    """A table that is wider than the terminal goes on below, with its first column again."""
+    text = printed(summary, width, full=True)
+    assert max(map(len, text.splitlines())) <= width
+    for figure in ("MDE %", "orphaned", "throughput %", "requests"):
+        assert figure in text
+    assert "…" not in text
+    for table in (tables.cpu_table(summary, "light"), tables.ledger_table(summary)):
+        for row in table.rows:
+            for cell, right in zip(row, table.right, strict=True):
+                assert not right or cell in text
+
+
+def test_a_cost_that_is_none_is_not_told_as_one() -> None:
+    costs = {**make.COSTS, "batch": 0.010, "always-off": 0.010}
+    quiet = summarise(make.raw(make.plan(make.NAMES), SimulatedBench(costs=costs, noise=0.01)))
+    lines = answer(quiet)
+    assert "no cost was found for shop" in lines[0]
+    assert "costs shop" not in lines[0]
+    assert not any("sampling cannot save" in line for line in lines)
+
+
+def test_decisions_have_a_price_and_what_they_save(summary: Summary) -> None:
+    table = decision_table(summary)
+    assert table
+    rows = {row[1].split()[0]: row for row in table.rows}
+    assert rows["ratio-10"][0] == "sampler"
+    assert rows["ratio-10"][2].startswith("+")
+    assert "one trace in 10 is kept" in rows["ratio-10"][-1]
+    assert rows["simple"][0] == "processor"
+    assert rows["simple"][2].startswith("−")
+    assert "none" not in rows
+
+
+def test_a_ledger_that_does_not_balance_is_not_folded(summary: Summary, lossy: Summary) -> None:
+    for measured, folded in ((summary, True), (lossy, False)):
+        ledger = next(part for part in run.report(measured).sections if part.title.startswith("Ledger"))
+        assert ledger.folded is folded
+
+
+def test_a_chart_is_drawn_again_for_a_phone(summary: Summary) -> None:
+    chart = charts.overhead(summary)
+    assert chart
+    wide, narrow = (
+        int(re.search(r'width="(\d+)', html.svg(spec))[1])  # type: ignore[index]
+        for spec in (chart.spec, vega.narrowed(chart.spec))
+    )
+    assert wide > 600
+    assert narrow <= 390
+    assert "//" in html.svg(chart.spec)
+
+
 def test_everything_is_there_if_asked_for(summary: Summary) -> None:
     text = printed(summary, 100, full=True)
-    for word in ("MDE", "p99 ms", "Ledger", "PSS MB", "exported spans", "steal"):
+    for word in ("MDE", "p50 ms", "Ledger", "PSS MB", "exported span", "steal"):
         assert word in text
 
 

@@ -18,7 +18,7 @@ from bench.results import manifest
 from bench.results.compare import compare, estimate_of, several
 from bench.results.differences import RunSide
 from bench.results.folder import read_run, run_result
-from bench.results.gate import Outcome, Threshold, judge
+from bench.results.gate import Figure, Outcome, Threshold, judge
 from bench.results.history import past
 from bench.results.redact import REDACTED, redacted
 from bench.results.store import SlowestTrace as Trace
@@ -259,14 +259,14 @@ def test_a_gate_judges_by_the_whole_interval(folder: Path, ratio: float, outcome
     summary = read_run(folder).summary
     # As far as it is free of doubt that an overhead would be found at all.
     sure = msgspec.structs.replace(summary, caveats=())
-    assert judge(sure, [Threshold(setup="batch", ratio=ratio)]).outcome is outcome
-    strict = judge(sure, [Threshold(setup="batch", ratio=ratio)], strict=True).outcome
+    assert judge(sure, [Threshold(setup="batch", limit=ratio)]).outcome is outcome
+    strict = judge(sure, [Threshold(setup="batch", limit=ratio)], strict=True).outcome
     assert strict is (Outcome.FAIL if outcome is not Outcome.PASS else Outcome.PASS)
 
 
 def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
     lossy = measure(tmp_path / "lossy", SimulatedBench(lose={"batch": 0.1}))
-    threshold = [Threshold(setup="batch", ratio=9.0)]
+    threshold = [Threshold(setup="batch", limit=9.0)]
     assert judge(read_run(lossy).summary, threshold).outcome is Outcome.INVALID
 
     def interrupt(step: Step) -> None:
@@ -277,6 +277,30 @@ def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
     assert judge(read_run(cut).summary, threshold).outcome is Outcome.INVALID
     sound = read_run(measure(tmp_path / "sound")).summary
     assert judge(sound, threshold, fault="changed").outcome is Outcome.INVALID
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit", "outcome"),
+    [
+        (Figure.SPANS, 3, Outcome.PASS),
+        (Figure.SPANS, 2.9, Outcome.FAIL),
+        (Figure.BYTES, 1, Outcome.FAIL),
+        (Figure.INSTRUCTIONS, 200, Outcome.PASS),
+        (Figure.INSTRUCTIONS, 199, Outcome.FAIL),
+    ],
+)
+def test_what_is_counted_passes_or_fails_on_a_noisy_machine(
+    folder: Path, figure: Figure, limit: float, outcome: Outcome
+) -> None:
+    noisy = msgspec.structs.replace(read_run(folder).summary, valid=False)
+    threshold = Threshold(setup="batch", limit=limit, figure=figure)
+    assert judge(noisy, [threshold], instructions={"batch": 200.0}).outcome is outcome
+    assert judge(noisy, [Threshold(setup="batch", limit=9.0)]).outcome is Outcome.INVALID
+
+
+def test_what_nobody_counted_never_passes(folder: Path) -> None:
+    threshold = Threshold(setup="batch", limit=1e9, figure=Figure.INSTRUCTIONS)
+    assert judge(read_run(folder).summary, [threshold]).outcome is Outcome.INVALID
 
 
 def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> None:

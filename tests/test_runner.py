@@ -95,12 +95,17 @@ def test_a_set_up_that_completes_nothing_ends_the_run_before_it_measures() -> No
 
 
 def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
-    from bench.plan.budget import BUDGETS
+    from bench.cli.options import RunOptions
+    from bench.cli.planning import built_in, plan_of
+    from bench.plan.budget import BudgetName
 
     plan = doctor.plan(make.APP, Cpus(usable=2, services=(1,), others=(0,)))
     found = doctor.trial(plan, SimulatedBench(noise=0.01), Quiet())
     assert found.cpu_per_request_s == pytest.approx(0.010, rel=0.1)
-    expected = [doctor.expected_mde(BUDGETS[name], make.APP, found) for name in ("smoke", "quick", "default")]
+    names: tuple[BudgetName, ...] = ("smoke", "quick", "default")
+    subject = built_in()
+    plans = [plan_of(RunOptions(budget=name), subject) for name in names]
+    expected = [doctor.expected_mde(plan, found) for plan in plans]
     assert expected == sorted(expected, reverse=True)
 
 

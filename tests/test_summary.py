@@ -283,10 +283,13 @@ def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summ
     assert model.per_span_s == pytest.approx(0.001, rel=0.4)
 
 
-def test_pairs_are_neighbours_by_cost(calm: Summary) -> None:
+def test_pairs_weigh_alternatives_against_tracing_everything(calm: Summary) -> None:
     assert [(pair.setup, pair.against) for pair in calm.pairs] == [
-        ("always-off", "disabled"), ("ratio-10", "always-off"), ("batch", "ratio-10"), ("simple", "batch"),
+        ("disabled", "batch"), ("always-off", "batch"), ("ratio-10", "batch"), ("simple", "batch"),
     ]  # fmt: skip
+    simple = calm.pairs[-1]
+    assert 1 + simple.ratio == pytest.approx(COSTS["simple"] / COSTS["batch"], rel=0.05)
+    assert simple.low < simple.ratio < simple.high
 
 
 def test_a_search_finds_a_rate_below_capacity() -> None:

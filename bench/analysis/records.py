@@ -54,7 +54,7 @@ class AppName(Record, frozen=True, kw_only=True):
 
 
 class Pair(Record, frozen=True, kw_only=True):
-    """A set-up against the next cheaper one, paired inside epochs like everything else."""
+    """A set-up's CPU per request against that of tracing everything, paired inside epochs like all else."""
 
     setup: str
     against: str
@@ -189,7 +189,7 @@ class Summary(Record, frozen=True, kw_only=True):
         checks: how the measurement checks itself.
         floor: what sampling cannot save.
         setups: one each, in the plan's order.
-        pairs: each set-up under test against the next cheaper one.
+        pairs: each set-up under test against tracing everything, from cheap to dear.
         load: how the load went.
         caveats: everything measured that speaks against a figure.
         cost_model: absent where too few set-ups differ in spans.

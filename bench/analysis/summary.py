@@ -3,7 +3,6 @@
 A figure and its doubts leave this module together; one that a check forbids is kept and marked.
 """
 
-import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,11 +28,12 @@ from bench.analysis.setup_records import (
 )
 from bench.analysis.stats import Estimate, against, contrasts, has_tail
 from bench.app.records import BASELINE, CHECKS, CONTROL, TWIN
+from bench.app.setups import EVERYTHING, everything
 from bench.plan.readings import InstanceReading, Raw
 from bench.plan.records import SCHEMA, Kind, Plan
 from bench.plan.schedule import is_saturated
 
-ALWAYS_OFF, DISABLED, EVERYTHING = "always-off", "disabled", "batch"
+ALWAYS_OFF, DISABLED = "always-off", "disabled"
 """Set-ups that tell how much of the cost sampling can save."""
 
 
@@ -256,29 +256,32 @@ def _floor(setups: Sequence[SetupSummary]) -> Floor:
         for setup in setups
         if setup.light and setup.light.extra_s is not None and not setup.invalid
     }
-    everything = extras.get(EVERYTHING)
-    if not everything or everything <= 0:
+    full = extras.get(EVERYTHING)
+    if not full or full <= 0:
         return Floor()
     off, disabled = extras.get(ALWAYS_OFF), extras.get(DISABLED)
     return Floor(
-        off=off / everything if off is not None else None,
-        disabled=disabled / everything if disabled is not None else None,
+        off=off / full if off is not None else None,
+        disabled=disabled / full if disabled is not None else None,
     )
 
 
 def _pairs(findings: Findings) -> tuple[Pair, ...]:
-    """Each set-up under test against the next cheaper one: never by subtracting two intervals."""
+    """Each set-up under test against tracing everything: never by subtracting two intervals."""
     cpu = findings.light_cpu if findings.plan.light.blocks else findings.busy_cpu
-    if not cpu.estimates:
+    reference = everything(findings.plan.setups)
+    if reference is None or reference.name not in cpu.estimates:
         return ()
-    tested = [name for name in cpu.estimates if name not in CHECKS]
+    tested = [name for name in cpu.estimates if name not in {*CHECKS, reference.name}]
     ordered = sorted(tested, key=lambda name: cpu.estimates[name].log_ratio)
-    weights = {dearer: against(dearer, (cheaper,)) for cheaper, dearer in itertools.pairwise(ordered)}
+    weights = {name: against(name, (reference.name,)) for name in ordered}
     estimates = contrasts(cpu.logs, weights, len(weights))
     pairs = []
-    for cheaper, dearer in itertools.pairwise(ordered):
-        low, high = estimates[dearer].ratios(findings.plan.confidence)
-        pairs.append(Pair(setup=dearer, against=cheaper, ratio=estimates[dearer].ratio, low=low, high=high))
+    for name in ordered:
+        low, high = estimates[name].ratios(findings.plan.confidence)
+        pairs.append(
+            Pair(setup=name, against=reference.name, ratio=estimates[name].ratio, low=low, high=high)
+        )
     return tuple(pairs)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from bench.app.records import BASELINE, CONTROL, TWIN, App, Environ, Mode, Setup
 from bench.errors import UsageError
 
+EVERYTHING = "batch"
 CONTROL_CPU_US = 600
 """CPU that the control burns per request: small against the effects that people decide on, and a
 good multiple of the noise floor."""
@@ -90,10 +91,19 @@ def sampling_ratio(setup: Setup) -> float:
     return 0.0 if setup.env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp" else _sampled(setup)
 
 
+def everything(setups: Sequence[Setup]) -> Setup | None:
+    """The set-up that alternatives are weighed against; None without one.
+
+    It is `batch`, or else the first one that exports every span in batches.
+    """
+    full = [setup for setup in setups if setup.tracing == "batch" and sampling_ratio(setup) == 1]
+    return next((setup for setup in full if setup.name == EVERYTHING), full[0] if full else None)
+
+
 def _sampled(setup: Setup) -> float:
     """The share of requests that are sampled, wherever their spans go."""
     env = setup.env
-    if setup.tracing in {"none", "api"} or env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if setup.tracing in {"none", "api"} or is_disabled(setup):
         return 0.0
     sampler = env.get("OTEL_TRACES_SAMPLER", "parentbased_always_on").strip().lower()
     match sampler.removeprefix("parentbased_"):
@@ -104,6 +114,11 @@ def _sampled(setup: Setup) -> float:
         case _:
             # The SDK samples everything for a name that it does not know, too, with a warning.
             return 1.0
+
+
+def is_disabled(setup: Setup) -> bool:
+    """True if the SDK is switched off by its variable."""
+    return setup.env.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"
 
 
 def discards(setup: Setup) -> bool:

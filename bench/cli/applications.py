@@ -1,16 +1,14 @@
 """`applications`: the runs of several applications in one table."""
 
-import sys
 from pathlib import Path
 
 from bench.cli import display
 from bench.cli.options import Format
-from bench.cli.shared import predictor, print_as, relative
+from bench.cli.shared import predictor, print_as, publish, show_place
 from bench.errors import MeasurementError, UsageError
 from bench.report import applications as applications_report
-from bench.report import html, markdown, terminal
 from bench.results.folder import read_run
-from bench.results.store import Store, pretty
+from bench.results.store import pretty
 
 
 def applications(*folders: Path, out: Path | None = None, format: Format | None = None) -> int:  # noqa: A002
@@ -18,7 +16,7 @@ def applications(*folders: Path, out: Path | None = None, format: Format | None 
 
     Args:
         folders: Results folders, one for each application.
-        out: A folder for applications.json, .md and .html.
+        out: A folder for the table and its page.
         format: Print that instead of a table for a terminal.
     """
     if not folders:
@@ -30,11 +28,9 @@ def applications(*folders: Path, out: Path | None = None, format: Format | None 
     if format:
         print_as(format, report, costs)
     else:
-        terminal.show(report, display.console())
+        display.show(report)
     if out:
-        store = Store(out)
-        store.write("applications.json", pretty(costs))
-        store.write("applications.md", markdown.render(report).encode())
-        store.write("applications.html", html.render(report).encode())
-        sys.stdout.write(f"\nWritten: applications.json, .md and .html in {relative(out)}\n")
+        out.mkdir(parents=True, exist_ok=True)
+        publish(out, {applications_report.FILE: pretty(costs)}, report)
+        show_place(out)
     return 0 if all(cost.valid for cost in costs) else MeasurementError.exit_code

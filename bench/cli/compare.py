@@ -7,7 +7,6 @@ from bench.cli.options import Format
 from bench.cli.shared import predictor, print_as
 from bench.errors import MeasurementError, UsageError
 from bench.report import compare as compare_report
-from bench.report import terminal
 from bench.results.compare import several
 from bench.results.differences import RunSide
 from bench.results.folder import read_run
@@ -30,7 +29,7 @@ def compare(before: Path, /, *after: Path, format: Format | None = None) -> int:
         raise UsageError("the results have no set-up in common", "compare runs of the same set-ups")
     report = compare_report.report(comparisons)
     if format is None:
-        terminal.show(report, display.console())
+        display.show(report)
     else:
         print_as(format, report, comparisons)
     return 0 if all(comparison.valid for comparison in comparisons) else MeasurementError.exit_code

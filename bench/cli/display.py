@@ -12,7 +12,10 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
+from bench.cli.invocation import spelled_here
 from bench.errors import BenchError
+from bench.report import terminal
+from bench.report.document import Document
 
 PIPE_WIDTH = 160
 """Columns of a table that does not go to a terminal."""
@@ -23,11 +26,25 @@ def console() -> Console:
     return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
 
 
+def show(document: Document) -> None:
+    """A whole report on standard output, its commands as they are typed here."""
+    terminal.show(document, console(), spelled_here)
+
+
+def tell(sentence: str, style: str = "") -> None:
+    """A sentence beside the results, on standard error."""
+    Console(stderr=True, soft_wrap=True).print(Text(spelled_here(sentence), style))
+
+
+def warn(sentence: str) -> None:
+    """A warning, which ends nothing."""
+    tell(f"warning: {sentence}", "yellow")
+
+
 def complain(error: BenchError) -> int:
     """Print an error and what to do about it; returns its exit code."""
-    stderr = Console(stderr=True, soft_wrap=True)
-    stderr.print(Text(f"error: {error}", "red"))
-    stderr.print(Text(f"hint: {error.hint}"))
+    tell(f"error: {error}", "red")
+    tell(f"hint: {error.hint}")
     return error.exit_code
 
 

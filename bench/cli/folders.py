@@ -8,17 +8,17 @@ from typing import Any
 from bench.analysis import accuracy
 from bench.cli import display
 from bench.cli.options import Format
-from bench.cli.shared import predictor, print_as, publish, show_place
+from bench.cli.shared import predictor, print_as, publish, run_document, show_place
 from bench.errors import MeasurementError, ResultsError
 from bench.micro import record
 from bench.micro import report as micro_report
 from bench.report import accuracy as accuracy_report
-from bench.report import terminal
+from bench.report import applications as applications_report
 from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
-from bench.results.folder import is_run, require_run
-from bench.results.store import ITERATIONS, TRIALS, pretty, read_lines, read_machine, read_packed
+from bench.results.folder import is_run, read_run, require_run
+from bench.results.store import ITERATIONS, TRIALS, pretty, read_lines, read_machine, read_packed, read_record
 from bench.spec import emission
 from bench.spec import report as spec_report
 
@@ -47,7 +47,7 @@ class FolderKind:
         whole = self.document(figures, *machine_sections(read_machine(folder)))
         if form is None:
             publish(folder, {self.derived: pretty(figures)}, whole)
-            terminal.show(self.document(figures), display.console())
+            display.show(self.document(figures))
             show_place(folder)
         else:
             print_as(form, whole, figures)
@@ -89,6 +89,16 @@ KINDS = {
         document=accuracy_report.report,
         valid=lambda figures: all(target.reached for target in accuracy.targets(figures)),
     ),
+    # What several runs say together; their raw records are theirs.
+    "applications": FolderKind(
+        raw=applications_report.FILE,
+        derived=applications_report.FILE,
+        read=lambda folder: read_record(
+            folder / applications_report.FILE, tuple[applications_report.ApplicationCost, ...]
+        ),
+        document=applications_report.report,
+        valid=lambda costs: all(cost.valid for cost in costs),
+    ),
 }
 
 
@@ -103,6 +113,14 @@ def kind_of(folder: Path) -> str:
             return name
     require_run(folder)
     raise ResultsError(f"{folder} holds a run", "this command wants something else")
+
+
+def document_of(folder: Path) -> Document:
+    """The report of a folder, whatever its kind."""
+    if is_run(folder):
+        return run_document(folder, read_run(folder, predictor(folder)))
+    kind = KINDS[kind_of(folder)]
+    return kind.document(kind.read(folder))
 
 
 def verify_folder(folder: Path) -> verify.Verification:

@@ -4,9 +4,12 @@ import os
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from cyclopts import Parameter
 
 from bench.analysis.accuracy import Accuracy
@@ -14,11 +17,12 @@ from bench.cli import display
 from bench.cli.options import checked
 from bench.cli.shared import predictor, relative
 from bench.errors import MeasurementError, ResultsError, UsageError
+from bench.micro import record
 from bench.plan.machine import Machine
 from bench.report import gate as gate_report
-from bench.report import markdown, terminal
+from bench.report import markdown
 from bench.results.folder import read_run
-from bench.results.gate import Outcome, Threshold, judge
+from bench.results.gate import Figure, Outcome, Threshold, judge
 from bench.results.store import Store, pretty, read_machine, read_record
 from bench.results.verify import verify
 from bench.testbed.process import ROOT
@@ -32,41 +36,123 @@ CODES = {
     Outcome.INVALID: MeasurementError.exit_code,
 }
 _THRESHOLD = re.compile(r"(?P<setup>[^=]+)=(?P<percent>\d+(\.\d+)?)\s*%")
+_COUNT = re.compile(r"(?P<setup>[^=]+)=(?P<count>\d+(\.\d+)?)")
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A set-up's table in a file of thresholds."""
+
+    overhead: str | None = None
+    spans: float | None = None
+    bytes: float | None = None
+    exports: float | None = None
+    instructions: float | None = None
 
 
 def _threshold(text: str) -> Threshold:
     match = _THRESHOLD.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no threshold; write it as batch=80%")
-    return Threshold(setup=match["setup"].strip(), ratio=float(match["percent"]) / 100)
+    return Threshold(setup=match["setup"].strip(), limit=float(match["percent"]) / 100)
 
 
-def gate(
-    folder: Path,
-    /,
-    *,
-    max_overhead: Annotated[tuple[str, ...], Parameter(validator=checked(_threshold))],
-    strict: bool = False,
-    accuracy: Path = ACCURACY,
-) -> int:
+def _count(text: str, figure: Figure = Figure.SPANS) -> Threshold:
+    match = _COUNT.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"{text!r} is no threshold; write it as batch=22")
+    return Threshold(setup=match["setup"].strip(), limit=float(match["count"]), figure=figure)
+
+
+Overheads = Annotated[tuple[str, ...], Parameter(validator=checked(_threshold))]
+Counts = Annotated[tuple[str, ...], Parameter(validator=checked(_count))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class GateOptions:
+    """What a run is judged by.
+
+    Attributes:
+        max_overhead: SETUP=N%: largest overhead of a set-up; may be given several times.
+        max_spans: SETUP=N: most spans of a request; counted, and so exact on any machine.
+        max_bytes: SETUP=N: most bytes that a request sends to the collector.
+        max_exports: SETUP=N: most exports of a request.
+        max_instructions: SETUP=N: most CPU instructions of a request, as counted by --instructions.
+        instructions: A folder of `tracing-overhead micro --instructions` that has counted them.
+        thresholds: A TOML file with a table for each set-up: overhead = "80%", spans = 22, and so on.
+        strict: Fail, too, when the upper end of the interval is over the threshold.
+        accuracy: An accuracy measurement, for the rate of false alarms; without it, results/accuracy.
+    """
+
+    max_overhead: Overheads = ()
+    max_spans: Counts = ()
+    max_bytes: Counts = ()
+    max_exports: Counts = ()
+    max_instructions: Counts = ()
+    instructions: Path | None = None
+    thresholds: Path | None = None
+    strict: bool = False
+    accuracy: Path = ACCURACY
+
+    def all(self) -> list[Threshold]:
+        """Every threshold of the command line and of the file.
+
+        Raises:
+            UsageError: there is none, one is there twice, or the file cannot be read.
+        """
+        counts = {
+            Figure.SPANS: self.max_spans, Figure.BYTES: self.max_bytes,
+            Figure.EXPORTS: self.max_exports, Figure.INSTRUCTIONS: self.max_instructions,
+        }  # fmt: skip
+        given = [
+            *map(_threshold, self.max_overhead),
+            *(_count(text, figure) for figure, texts in counts.items() for text in texts),
+            *(_read(self.thresholds) if self.thresholds else ()),
+        ]
+        if not given:
+            raise UsageError("there is no threshold", "name one, such as --max-overhead batch=80%")
+        named = Counter((threshold.setup, threshold.figure) for threshold in given)
+        twice = next((what for what, times in named.items() if times > 1), None)
+        if twice:
+            raise UsageError(
+                f"{twice[0]} has two thresholds for its {twice[1]}", "give each set-up one of a kind"
+            )
+        return given
+
+
+def _read(path: Path) -> Iterator[Threshold]:
+    """The thresholds of a file."""
+    try:
+        tables = msgspec.toml.decode(path.read_bytes(), type=dict[str, Limits])
+        for setup, limits in tables.items():
+            if limits.overhead is not None:
+                yield _threshold(f"{setup}={limits.overhead}")
+            for figure in list(Figure)[1:]:
+                limit = getattr(limits, figure)
+                if limit is not None:
+                    yield Threshold(setup=setup, limit=limit, figure=figure)
+    except OSError as error:
+        raise UsageError(
+            f"cannot read {path}: {error.strerror or error}", "name a TOML file with --thresholds"
+        ) from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UsageError(f"{path}: {error}", 'write it as [batch], overhead = "80%", spans = 22') from None
+
+
+def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     """Pass or fail a run by thresholds, for CI.
 
     Exit codes: 0 pass or inconclusive (with --strict only pass), 1 fail, 4 invalid or lossy.
 
     Args:
         folder: A run's results folder.
-        max_overhead: SETUP=N%: largest overhead of a set-up; may be given several times.
-        strict: Fail, too, when the upper end of the interval is over the threshold.
-        accuracy: An accuracy measurement, for the rate of false alarms; without it, results/accuracy.
+        options: What it is judged by.
     """
-    thresholds = [_threshold(text) for text in max_overhead]
+    options = options or GateOptions()
+    thresholds = options.all()
     predict = predictor(folder)
     summary = read_run(folder, predict).summary
     known = [setup.name for setup in summary.setups if setup.name != summary.baseline]
-    named = Counter(threshold.setup for threshold in thresholds)
-    twice = next((setup for setup, times in named.items() if times > 1), None)
-    if twice:
-        raise UsageError(f"{twice} has two thresholds", "give each set-up one --max-overhead")
     for threshold in thresholds:
         if threshold.setup not in known:
             raise UsageError(
@@ -74,10 +160,11 @@ def gate(
             )
     faults = verify(folder, predict).faults
     fault = f"the folder does not say what was measured: {faults[0]}" if faults else None
-    judged = judge(summary, thresholds, strict=strict, fault=fault)
-    sure = gate_report.false_alarms(*_accuracy(accuracy))
+    counted = record.read(options.instructions).run.requests if options.instructions else {}
+    judged = judge(summary, thresholds, strict=options.strict, fault=fault, instructions=counted)
+    sure = gate_report.false_alarms(*_accuracy(options.accuracy))
     report = gate_report.report(judged, sure)
-    terminal.show(report, display.console())
+    display.show(report)
     store = Store(folder)
     store.write("gate.json", pretty(judged))
     store.write("gate.xml", gate_report.junit(judged))

@@ -6,7 +6,7 @@ from pathlib import Path
 from bench.cli import display
 from bench.cli.shared import relative
 from bench.report import history as history_report
-from bench.report import html, markdown, terminal
+from bench.report import html, markdown
 from bench.results.history import past
 from bench.results.store import Store, pretty
 
@@ -19,7 +19,7 @@ def history(folder: Path, /) -> int:
     """
     trends = past(folder)
     report = history_report.report(trends)
-    terminal.show(report, display.console())
+    display.show(report)
     store = Store(folder)
     store.write("history.json", pretty(trends))
     store.write("history.md", markdown.render(report).encode())

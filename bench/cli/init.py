@@ -9,6 +9,7 @@ from rich.text import Text
 from bench.app import guess as guessing
 from bench.app.file import parse_app
 from bench.cli import display
+from bench.cli.invocation import spelled_here
 from bench.cli.options import Application
 from bench.cli.planning import read_subject
 from bench.cli.shared import relative, uninterrupted
@@ -108,6 +109,7 @@ def check(file: Path, /) -> int:
             with uninterrupted():
                 testbed.close()
     console.print(
-        f"\nMeasure it: `tracing-overhead run --app {relative(file)} --budget quick`", highlight=False
+        spelled_here(f"\nMeasure it: `tracing-overhead run --app {relative(file)} --budget quick`"),
+        highlight=False,
     )
     return 0

@@ -14,6 +14,7 @@ from types import FrameType
 from cyclopts import App, CycloptsError, Parameter, ValidationError
 
 from bench.cli.display import complain
+from bench.cli.invocation import spelled_here
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, UsageError
 from bench.testbed.machine import version
 
@@ -39,6 +40,15 @@ COMMANDS = {
     "services": ("tools:services", "Run the built-in example's services, until Ctrl-C."),
 }
 """Where each command is; it is imported when it is called."""
+EXAMPLES = {
+    "run": (
+        "`tracing-overhead run --budget quick`: a first answer for the built-in example.",
+        "`tracing-overhead run --app my.toml`: your own service; `tracing-overhead init` writes the file.",
+        "`tracing-overhead run --setups batch,ratio-10 --dry-run`: what it would do, and how long it takes.",
+    ),
+    "gate": ("`tracing-overhead gate results/DIR --max-overhead batch=80%`: fail above 80 % more CPU.",),
+    "init": ('`tracing-overhead init --command "gunicorn mysite.wsgi -b 127.0.0.1:{port}" --path /polls/`',),
+}
 
 
 def _app() -> App:
@@ -51,7 +61,10 @@ def _app() -> App:
         result_action="return_value",
     )
     for order, (name, (place, sentence)) in enumerate(COMMANDS.items()):
-        app.command(f"bench.cli.{place}", name=name, help=sentence, sort_key=order)
+        examples = "\n\n".join(map(spelled_here, EXAMPLES.get(name, ())))
+        app.command(
+            f"bench.cli.{place}", name=name, help=sentence, sort_key=order, help_epilogue=examples or None
+        )
     app.register_install_completion_command(add_to_startup=False)
     return app
 

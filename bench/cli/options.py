@@ -24,7 +24,7 @@ LOAD = Group("Load", sort_key=3)
 ELSEWHERE = Group("Elsewhere", sort_key=4)
 RESULTS = Group("Results", sort_key=5)
 
-Format = Literal["md", "html", "json"]
+Format = Literal["text", "md", "html", "json", "junit", "github-action-benchmark"]
 
 
 def read_as(parse: Callable[[str], T]) -> Callable[[object, Sequence[Token]], T]:

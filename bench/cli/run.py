@@ -1,16 +1,17 @@
 """`run`, the main job; and `report`, which makes its report again."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
-from rich.text import Text
 
 from bench.analysis.layers import rungs_of
 from bench.app.file import warnings
 from bench.cli import display
-from bench.cli.folders import KINDS, kind_of
+from bench.cli.folders import KINDS, document_of, kind_of
+from bench.cli.invocation import spelled_here
 from bench.cli.micro import PRICING_S, price
 from bench.cli.options import Format, RunOptions
 from bench.cli.planning import Subject, crew_of, plan_of, read_subject
@@ -26,14 +27,18 @@ from bench.cli.shared import (
     show_run,
     uninterrupted,
 )
-from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError
+from bench.errors import INTERRUPTED_EXIT_CODE, MeasurementError, ResultsError, UsageError
 from bench.plan.budget import duration_s
 from bench.plan.machine import Machine
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Plan
+from bench.report import markdown, terminal
+from bench.report.document import Document, Section
+from bench.report.words import percent
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
+from bench.runner import doctor
 from bench.runner.run import Log, Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed import fitness, install, machine
@@ -45,6 +50,8 @@ from bench.traces import collector
 
 OTLP_PORTS = (4318, 4317)
 """OTLP's own, http and grpc: where instances that run elsewhere send unless told otherwise."""
+LOOK_S = 3.0
+"""How long a run looks at what else uses the machine, before it begins."""
 
 
 def run(options: RunOptions | None = None) -> int:
@@ -62,10 +69,8 @@ def run(options: RunOptions | None = None) -> int:
         return 0
     machine.require_linux()
     for sentence in warnings(plan.setups):
-        Console(stderr=True).print(Text(f"warning: {sentence}", "yellow"))
-    if options.wait_for_quiet:
-        with display.progress(fitness.QUIET_LIMIT_S) as progress:
-            fitness.wait_until_quiet(progress.say)
+        display.warn(sentence)
+    _look_at_machine(plan, wait=options.wait_for_quiet)
     store = new_folder(options.out, plan.name)
     log = StoreLog(store)
     log.write_plan(plan)
@@ -91,6 +96,23 @@ def run(options: RunOptions | None = None) -> int:
             store.discard()
             return display.complain(done.error)
         return _conclude(done, store, full=options.full)
+
+
+def _look_at_machine(plan: Plan, *, wait: bool) -> None:
+    """Tell, before anything is measured, what is wrong with this machine and what precision to expect."""
+    if wait:
+        with display.progress(fitness.QUIET_LIMIT_S) as progress:
+            fitness.wait_until_quiet(progress.say)
+    doubts = [look for look in fitness.examine(LOOK_S) if not look.fit]
+    for look in doubts:
+        display.warn(f"{look.name}: {look.value}: {look.advice}")
+    if plan.light.blocks and plan.epochs > 1:
+        expected = percent(doctor.expected_mde(plan, doctor.TYPICAL), sign=False)
+        state = "not quiet" if doubts else "fit to measure"
+        display.tell(
+            f"This machine is {state}. Expect {minutes(plan)}, and to find overheads from {expected} % on if "
+            "requests cost and vary as the built-in example's do; `tracing-overhead doctor` tries yours."
+        )
 
 
 def testbed_options(options: RunOptions, plan: Plan, subject: Subject) -> Options:
@@ -202,18 +224,41 @@ def _conclude(run: Run, store: Store, *, full: bool) -> int:
     return 0 if result.valid else MeasurementError.exit_code
 
 
-def report(folder: Path, /, *, format: Format | None = None, full: bool = False) -> int:  # noqa: A002
+def report(
+    folder: Path,
+    /,
+    *,
+    format: Format | None = None,  # noqa: A002
+    section: str | None = None,
+    full: bool = False,
+) -> int:
     """Make figures and report again from a folder's raw records.
 
     Args:
         folder: A results folder.
         format: Print that, and write nothing.
+        section: Print this section of the report alone, as Markdown, and write nothing.
         full: Show the whole report in the terminal.
     """
+    if section is not None:
+        sys.stdout.write(markdown.render_section(_section(document_of(folder), section)))
+        return 0
     if not is_run(folder):
         return KINDS[kind_of(folder)].report(folder, format)
     if format is None:
         return conclude_run(folder, full=full)
     result = read_run(folder, predictor(folder))
-    print_as(format, run_document(folder, result), result.summary)
+    if format == "text" and not full:
+        terminal.show_run(result.summary, display.console(), spelled_here)
+    else:
+        print_as(format, run_document(folder, result), result.summary)
     return 0 if result.valid else MeasurementError.exit_code
+
+
+def _section(document: Document, title: str) -> Section:
+    """The section of a title, or of how it begins."""
+    known = [section.title for section in document.sections]
+    for section in document.sections:
+        if section.title.lower().startswith(title.lower()):
+            return section
+    raise UsageError(f"the report has no section {title!r}", f"it has {', '.join(known)}")

@@ -10,7 +10,8 @@ from pathlib import Path
 from rich.text import Text
 
 from bench.analysis.summary import Predict
-from bench.cli import display
+from bench.cli import ci, display
+from bench.cli.invocation import spelled_here
 from bench.cli.options import Format
 from bench.errors import MeasurementError
 from bench.micro import predictions, record
@@ -18,6 +19,7 @@ from bench.micro import report as micro_report
 from bench.plan.budget import duration_s
 from bench.plan.records import Plan
 from bench.report import document, histograms, html, markdown, run, terminal
+from bench.report.ci import benchmark, junit
 from bench.results import manifest
 from bench.results.folder import SUMMARY, RunResult, read_run
 from bench.results.store import Store, folder_name, pretty, read_machine
@@ -78,16 +80,32 @@ def publish(folder: Path, files: dict[str, bytes], report: document.Document) ->
 
 def print_as(form: Format, report: document.Document, figures: object) -> None:
     """A report, or the figures that it is made of, on standard output."""
-    render = {"md": markdown.render, "html": html.render}.get(form)
-    sys.stdout.write(render(report) if render else pretty(figures).decode())
+    match form:
+        case "text":
+            display.show(report)
+        case "md":
+            sys.stdout.write(markdown.render(report))
+        case "html":
+            sys.stdout.write(html.render(report))
+        case "json":
+            sys.stdout.write(pretty(figures).decode())
+        case "junit":
+            sys.stdout.write(junit(report.title, "figures", ci.cases(figures)).decode())
+        case "github-action-benchmark":
+            sys.stdout.write(benchmark(ci.points(figures)).decode())
 
 
 def show_run(folder: Path, result: RunResult, *, full: bool) -> None:
     """The answer in the terminal, or the whole report."""
     if full:
-        terminal.show(run_document(folder, result), display.console())
+        display.show(run_document(folder, result))
     else:
-        terminal.show_run(result.summary, display.console())
+        terminal.show_run(
+            result.summary,
+            display.console(),
+            spelled_here,
+            full=f"`tracing-overhead report {relative(folder)} --full` shows more",
+        )
 
 
 def conclude_run(folder: Path, *, full: bool = False) -> int:
@@ -130,7 +148,9 @@ def kept(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        sys.stderr.write(f"what was measured is kept: `tracing-overhead report {relative(folder)}`\n")
+        sys.stderr.write(
+            spelled_here(f"what was measured is kept: `tracing-overhead report {relative(folder)}`\n")
+        )
         raise
 
 

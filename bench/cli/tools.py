@@ -140,7 +140,7 @@ def doctor(application: Application | None = None) -> int:
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
     for name, budget in BUDGETS.items():
         planned = plan_of(RunOptions(budget=name), subject)
-        expected = runner.expected_mde(budget, subject.app, trial) * 100
+        expected = runner.expected_mde(planned, trial) * 100
         console.print(f"  {budget.name:<8} {expected:6.1f} % in {minutes(planned)}", highlight=False)
     doubts = [look.name for look in looks if not look.fit]
     if doubts:

@@ -23,8 +23,8 @@ from bench.cli.planning import Subject, read_subject
 from bench.cli.shared import relative
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.plan.records import Plan
-from bench.report import html, terminal
-from bench.results.store import TRACES, SlowestTrace, read_packed
+from bench.report import html
+from bench.results.store import TRACES, SlowestTrace, read_packed, read_plan
 from bench.sink import otlp_json
 from bench.sink.messages import Forwarding
 from bench.testbed import machine
@@ -250,14 +250,20 @@ def _kept(options: TraceOptions) -> Told:
         )
     chosen = _slowest(named)
     if len(options.source) == 1 and not options.json:
-        terminal.show(trace_report.slowest(kept, relative(folder)), display.console())
+        display.show(trace_report.slowest(kept, relative(folder)))
     return Told(
         title=f"A request of {chosen.setup}",
         sentence=f"A request of {chosen.setup} in epoch {chosen.epoch}. {STOPPED}",
         spans=chosen.spans,
         cpu_s={},
         how=f"`tracing-overhead trace --from {relative(folder)} {chosen.trace_id}`.",
+        exports_inline=chosen.setup in _inline(folder),
     )
+
+
+def _inline(folder: Path) -> set[str]:
+    """The set-ups of a run that export every span as it ends."""
+    return {setup.name for setup in read_plan(folder).setups if setup.tracing == "simple"}
 
 
 def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:
@@ -272,7 +278,7 @@ def _deliver(shown: Told, options: TraceOptions) -> None:
     if options.json:
         sys.stdout.write(msgspec.json.encode(otlp_json.encode(shown.spans)).decode() + "\n")
     else:
-        terminal.show(trace_report.report(shown, trace_report.NARROW), display.console())
+        display.show(trace_report.report(shown, trace_report.NARROW))
     if options.html:
         page = html.render(trace_report.report(shown))
         try:

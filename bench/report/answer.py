@@ -2,10 +2,12 @@
 
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import SetupSummary, Severity
-from bench.app.records import CHECKS
-from bench.report.words import duration, percent, plural
+from bench.app.records import CHECKS, Setup
+from bench.app.setups import EVERYTHING, discards, is_disabled, sampling_ratio
+from bench.report.words import duration, half_width, percent, plural
 
-EVERYTHING, ALWAYS_OFF = "batch", "always-off"
+USUAL_RATIO = 0.1
+"""Of several sampling ratios, the answer tells the one closest to this; the table has them all."""
 
 
 def answer(summary: Summary) -> tuple[str, ...]:
@@ -34,6 +36,12 @@ def _headline(summary: Summary) -> str:
     if setup is None or cost is None or cost.extra_s is None:
         return "Nothing was compared with the baseline."
     what = "Tracing everything" if setup.name == EVERYTHING else "The dearest set-up"
+    if not _is_overhead(setup):
+        return (
+            f"{what} ({setup.name}): no cost was found for {summary.app.name}, "
+            f"{percent(cost.ratio)} +- {half_width(cost.low, cost.high)} % CPU; "
+            f"such a run finds about {percent(cost.mde, sign=False)} %."
+        )
     line = (
         f"{what} ({setup.name}) costs {summary.app.name} {percent(cost.ratio, decimals=0)} % CPU: "
         f"{duration(cost.extra_s)} per {summary.app.request}"
@@ -57,17 +65,56 @@ def _invalid(summary: Summary) -> str:
 
 
 def _others(summary: Summary) -> str:
-    parts = []
-    for setup in tested(summary):
-        cost = setup.cost
-        if cost and setup.name != EVERYTHING:
-            parts.append(f"{setup.name} {percent(cost.ratio, decimals=0)} %")
-    return f"Others: {', '.join(parts)}." if parts and summary.valid else ""
+    """What the alternatives cost, each by what a reader would decide on."""
+    if not summary.valid:
+        return ""
+    setups = {setup.name: setup for setup in summary.plan.setups}
+    results = tested(summary)
+    batches = [result for result in results if setups[result.name].tracing == "batch"]
+    ratios = {result.name: sampling_ratio(setups[result.name]) for result in batches}
+    everything = [result for result in batches if ratios[result.name] == 1]
+    sampled = [result for result in batches if 0 < ratios[result.name] < 1]
+    unsampled = [result for result in batches if _is_unsampled(setups[result.name])]
+    sentences = []
+    if len(everything) > 1:
+        sentences.append(f"Cheapest full tracing: {everything[0].name} {_overhead(everything[0])}.")
+    if sampled:
+        result = min(sampled, key=lambda result: abs(ratios[result.name] - USUAL_RATIO))
+        sentences.append(f"One in {1 / ratios[result.name]:.0f} sampled: {_overhead(result)}.")
+    if unsampled:
+        sentences.append(f"Installed, nothing sampled: {_overhead(unsampled[0])}.")
+    simple = next((result for result in results if setups[result.name].tracing == "simple"), None)
+    if simple:
+        batch = next((result for result in everything if result.name == EVERYTHING), None)
+        word = "Never" if batch and _dearer(simple, batch) else "With"
+        sentences.append(f"{word} `{simple.name}`: {_overhead(simple)}.")
+    return "  ".join(sentences)
+
+
+def _is_unsampled(setup: Setup) -> bool:
+    return sampling_ratio(setup) == 0 and not discards(setup) and not is_disabled(setup)
+
+
+def _overhead(setup: SetupSummary) -> str:
+    if not _is_overhead(setup):
+        return "no cost found"
+    return f"{percent(setup.cost.ratio if setup.cost else None, decimals=0)} %"
+
+
+def _is_overhead(setup: SetupSummary) -> bool:
+    return setup.verdict.startswith("overhead")
+
+
+def _dearer(setup: SetupSummary, other: SetupSummary) -> bool:
+    """True if the whole interval lies above that of the other one."""
+    low, high = (setup.cost.low, other.cost.high) if setup.cost and other.cost else (None, None)
+    return low is not None and high is not None and low > high
 
 
 def _floor(summary: Summary) -> str:
     floor = summary.floor
-    if floor.off is None or not summary.valid:
+    full = summary.setup(EVERYTHING)
+    if floor.off is None or not summary.valid or full is None or not _is_overhead(full):
         return ""
     switched_off = (
         f", and {percent(floor.disabled, sign=False, decimals=0)} % with OTEL_SDK_DISABLED"
@@ -86,6 +133,8 @@ def _customers(summary: Summary) -> str:
         return ""
     changes = [
         f"{name} {duration(change.extra_s, sign=True)}"
+        if not change.low <= 0 <= change.high
+        else f"{name} no change found"
         for name, change in setup.latency.changes.items()
         if change.extra_s is not None
     ]

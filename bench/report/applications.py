@@ -5,15 +5,22 @@ from dataclasses import dataclass
 
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Cost, SetupSummary
-from bench.report.document import Document, document, section
+from bench.app.setups import EVERYTHING
+from bench.report import vega
+from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import ABSENT, Table, half_width, interval_us, microseconds, percent, plural
 
-EVERYTHING = "batch"
+FILE = "applications.json"
 ABOUT = (
     "Each row is a run of its own: an application against its own untraced baseline, everything sampled, "
     "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
     "rest of a request costs, so a cheap request has a large one. Per span is the slope through the set-ups "
     "of a run that export in batches: what one more span adds, without what being instrumented costs at all."
+)
+
+ABOUT_FRAMEWORKS = (
+    "The same application with the same work in each request; what differs is the framework and its "
+    "instrumentation. More spans are more work: an ASGI instrumentation has spans of receive and send, too."
 )
 
 
@@ -95,15 +102,42 @@ def table(costs: Sequence[ApplicationCost]) -> Table:
     )  # fmt: skip
 
 
-def report(costs: Sequence[ApplicationCost]) -> Document:
-    """The page."""
+def chart(costs: Sequence[ApplicationCost]) -> Chart | None:
+    """What tracing everything costs each application, and what a busy one answers less."""
+    rows = [
+        vega.change_row(row.name, "CPU", row.cost.ratio, (row.cost.low, row.cost.high))
+        for row in costs
+        if row.valid and row.cost and row.cost.ratio is not None
+        if row.cost.low is not None and row.cost.high is not None
+    ]
+    return vega.changes(
+        rows, "change of CPU per request, %", "What tracing everything costs, with 95 % intervals"
+    )
+
+
+def report(costs: Sequence[ApplicationCost], *more: Section) -> Document:
+    """The page, which ends with further sections."""
     invalid = [cost.name for cost in costs if not cost.valid]
     return document(
         "What tracing costs these applications",
         [f"{plural(len(costs), 'run')}. {ABOUT}"],
         section(
             "Tracing everything",
+            chart(costs),
             table(costs),
             f"Not valid, see its own report: {', '.join(invalid)}." if invalid else None,
         ),
+        *(
+            section(f"{name} on several frameworks", table(alike), ABOUT_FRAMEWORKS)
+            for name, alike in _frameworks(costs)
+        ),
+        *more,
     )
+
+
+def _frameworks(costs: Sequence[ApplicationCost]) -> list[tuple[str, list[ApplicationCost]]]:
+    """Runs of one application on several frameworks: their names differ in what follows the last dash."""
+    by_name: dict[str, list[ApplicationCost]] = {}
+    for cost in costs:
+        by_name.setdefault(cost.name.rpartition("-")[0], []).append(cost)
+    return [(name, alike) for name, alike in by_name.items() if name and len(alike) > 1]

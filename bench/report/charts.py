@@ -4,7 +4,8 @@ from bench.analysis.records import Layer, Summary
 from bench.analysis.setup_records import Cost, SetupSummary
 from bench.report import vega, words
 from bench.report.document import Chart
-from bench.report.tables import ordered
+from bench.report.tables import cost_unit, ordered
+from bench.report.words import Unit
 
 VERDICTS = {
     "overhead": vega.SERIES[0],
@@ -20,9 +21,10 @@ def overhead(summary: Summary) -> Chart | None:
     base = summary.setups[0].cost
     if not shown or base is None or base.cpu_per_request_s is None:
         return None
-    reach = vega.reach([cost.extra_high_s or 0.0 for _, cost in shown]) * 1e6
-    rows = [_overhead_row(setup, cost, reach) for setup, cost in shown]
-    floor = (summary.checks.noise_floor or 0.0) * base.cpu_per_request_s * 1e6
+    unit = cost_unit(summary)
+    reach = vega.reach([cost.extra_high_s or 0.0 for _, cost in shown]) * unit.scale
+    rows = [_overhead_row(setup, cost, reach, unit) for setup, cost in shown]
+    floor = (summary.checks.noise_floor or 0.0) * base.cpu_per_request_s * unit.scale
     kinds = [kind for kind in VERDICTS if any(row["verdict"] == kind for row in rows)]
     colour: vega.Spec = {
         "field": "verdict", "type": "nominal", "title": None,
@@ -31,8 +33,8 @@ def overhead(summary: Summary) -> Chart | None:
     }  # fmt: skip
     names = [row["set-up"] for row in rows]
     y = vega.names("set-up", names)
-    title = f"extra CPU us per {summary.app.request}"
-    x = vega.number("us", title, [min(0.0, *vega.column(rows, "low")), reach])
+    title = f"extra CPU {unit.name} per {summary.app.request}"
+    x = vega.number("extra", title, [min(0.0, *vega.column(rows, "low")), reach])
     layers: list[vega.Spec | None] = [
         vega.band(-floor, floor) if floor else None,
         vega.zero(),
@@ -45,16 +47,16 @@ def overhead(summary: Summary) -> Chart | None:
             "mark": {"type": "point", "filled": True, "size": 55, "opacity": 1},
             "encoding": {"x": x, "y": y, "color": colour, "tooltip": vega.tooltip("figure")},
         },
-        vega.arrow(x, y, colour),
+        *vega.breaks(reach, y),
         {
             "mark": {"type": "text", "align": "left", "dx": 10, "color": vega.INK},
-            "encoding": {"x": {"value": vega.WIDTH}, "y": y, "text": {"field": "label"}},
+            "encoding": {"x": {"value": "width"}, "y": y, "text": {"field": "label"}},
         },
     ]
     return vega.chart(
         f"Extra CPU per {summary.app.request} against the baseline, with 95 % intervals"
         + ("; the band is the noise floor" if floor else "")
-        + vega.leads_out(rows),
+        + vega.broken(rows),
         rows,
         layers,
         (len(names), vega.ROW),
@@ -62,18 +64,18 @@ def overhead(summary: Summary) -> Chart | None:
     )
 
 
-def _overhead_row(setup: SetupSummary, cost: Cost, reach: float) -> dict[str, object]:
+def _overhead_row(setup: SetupSummary, cost: Cost, reach: float, unit: Unit) -> dict[str, object]:
     extra_s = cost.extra_s or 0.0
-    label = f"{words.microseconds(extra_s, sign=True)} us, {words.percent(cost.ratio)} %"
-    ends = words.interval_us(cost.extra_low_s, cost.extra_high_s)
+    label = f"{unit.figure(extra_s, sign=True)} {unit.name}, {words.percent(cost.ratio)} %"
+    ends = unit.interval(cost.extra_low_s, cost.extra_high_s)
     return {
         "set-up": setup.name,
-        "us": min(extra_s * 1e6, reach),
-        "low": min((cost.extra_low_s or 0.0) * 1e6, reach),
-        "high": min((cost.extra_high_s or 0.0) * 1e6, reach),
-        "cut": extra_s * 1e6 > reach,
+        "extra": min(extra_s * unit.scale, reach),
+        "low": min((cost.extra_low_s or 0.0) * unit.scale, reach),
+        "high": min((cost.extra_high_s or 0.0) * unit.scale, reach),
+        "cut": extra_s * unit.scale > reach,
         "label": f"{label} (invalid)" if setup.invalid else label,
-        "figure": f"{setup.name}: {label}, 95 % interval {ends} us; {setup.verdict}",
+        "figure": f"{setup.name}: {label}, 95 % interval {ends} {unit.name}; {setup.verdict}",
         "verdict": _kind(setup),
     }
 
@@ -114,25 +116,26 @@ def throughput(summary: Summary) -> Chart | None:
 def waterfall(layers: tuple[Layer, ...]) -> Chart:
     """The ladder's steps, each from where the one before has led."""
     rows: vega.Rows = []
+    unit = words.unit_of(layer.cpu_s for layer in layers)
     foot = 0.0
     for layer in layers:
         top = foot + layer.cpu_s
-        label = f"{words.microseconds(layer.cpu_s, sign=True)} us"
+        label = f"{unit.figure(layer.cpu_s, sign=True)} {unit.name}"
         rows.append(
             {
                 "layer": layer.layer,
-                "start": foot * 1e6,
-                "end": top * 1e6,
-                "low": (foot + layer.low_s) * 1e6,
-                "high": (foot + layer.high_s) * 1e6,
+                "start": foot * unit.scale,
+                "end": top * unit.scale,
+                "low": (foot + layer.low_s) * unit.scale,
+                "high": (foot + layer.high_s) * unit.scale,
                 "label": label,
-                "figure": f"{layer.layer}: {label} {words.interval_us(layer.low_s, layer.high_s)} us",
+                "figure": f"{layer.layer}: {label} {unit.interval(layer.low_s, layer.high_s)} {unit.name}",
             }
         )
         foot = top
     y = vega.names("layer", [row["layer"] for row in rows])
     ends = [*vega.column(rows, "low"), *vega.column(rows, "high"), *vega.column(rows, "end")]
-    x = vega.number("start", "CPU us per request", [min(0.0, *ends), max(ends)])
+    x = vega.number("start", f"CPU {unit.name} per request", [min(0.0, *ends), max(ends)])
     drawn: list[vega.Spec | None] = [
         vega.zero(),
         {
@@ -145,7 +148,7 @@ def waterfall(layers: tuple[Layer, ...]) -> Chart:
         },
         {
             "mark": {"type": "text", "align": "left", "dx": 10, "color": vega.INK},
-            "encoding": {"x": {"value": vega.WIDTH}, "y": y, "text": {"field": "label"}},
+            "encoding": {"x": {"value": "width"}, "y": y, "text": {"field": "label"}},
         },
     ]
     return vega.chart("What each layer adds, with 95 % intervals", rows, drawn, (len(rows), vega.ROW))

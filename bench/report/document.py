@@ -72,11 +72,13 @@ class Section:
         title: the heading.
         parts: in reading order.
         level: 2 for a chapter, 3 for a part of one.
+        folded: whether a page shows it only to a reader who asks.
     """
 
     title: str
     parts: tuple[Part, ...]
     level: int = 2
+    folded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,9 +96,9 @@ class Document:
     sections: tuple[Section, ...]
 
 
-def section(title: str, *parts: Part | str | None, level: int = 2) -> Section:
+def section(title: str, *parts: Part | str | None, level: int = 2, folded: bool = False) -> Section:
     """A section of what there is: a string is a paragraph; what is empty or absent is left out."""
-    return Section(title=title, parts=tuple(_parts(parts)), level=level)
+    return Section(title=title, parts=tuple(_parts(parts)), level=level, folded=folded)
 
 
 def document(title: str, lead: Sequence[Part | str | None], *sections: Section) -> Document:

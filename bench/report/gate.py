@@ -1,16 +1,17 @@
 """A gate's outcome as people and CI read it."""
 
-from xml.etree import ElementTree as ET
-
 from bench.analysis.accuracy import Accuracy
 from bench.plan.machine import Machine
+from bench.report import ci
+from bench.report.ci import Ending
 from bench.report.document import Document, Text, document, section
 from bench.report.words import ABSENT, Table, percent
-from bench.results.gate import Gate, Judgement, Outcome
+from bench.results.gate import Figure, Gate, Judgement, Outcome
 
 ABOUT = (
-    "A threshold fails when the whole interval is over it{strict}; the intervals hold for all set-ups of the "
-    "run at once. What is invalid, lossy or cut short never passes."
+    "An overhead fails when its whole interval is over the threshold{strict}; the intervals hold for all "
+    "set-ups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
+    "passes."
 )
 
 
@@ -32,19 +33,33 @@ def report(gate: Gate, sure: str) -> Document:
 def headline(gate: Gate) -> str:
     """The outcome in one sentence."""
     worst = [judgement for judgement in gate.judgements if judgement.outcome is gate.outcome]
-    return f"{gate.outcome}: {'; '.join(f'{judgement.setup}: {judgement.why}' for judgement in worst)}."
+    return f"{gate.outcome}: {'; '.join(f'{_what(judgement)}: {judgement.why}' for judgement in worst)}."
+
+
+def _what(judgement: Judgement) -> str:
+    return f"{judgement.setup}, {judgement.figure}"
+
+
+def _value(judgement: Judgement, value: float | None, *, sign: bool = False) -> str:
+    """An overhead in percent, or a count."""
+    if value is None:
+        return ABSENT
+    if judgement.figure is Figure.OVERHEAD:
+        return f"{percent(value, sign=sign)} %"
+    return f"{value:,.6g}"
 
 
 def table(gate: Gate) -> Table:
     """Every threshold."""
     return Table(
-        heads=("set-up", "threshold %", "overhead %", "interval for all set-ups %", "outcome", "why"),
-        left=(0, 4, 5),
+        heads=("set-up", "figure", "threshold", "found", "interval, all set-ups", "outcome", "why"),
+        left=(0, 1, 5, 6),
         rows=tuple(
             (
                 judgement.setup,
-                percent(judgement.threshold, sign=False),
-                percent(judgement.ratio),
+                judgement.figure.value,
+                _value(judgement, judgement.limit),
+                _value(judgement, judgement.value, sign=True),
                 _ends(judgement),
                 judgement.outcome.value,
                 judgement.why,
@@ -75,29 +90,24 @@ def false_alarms(accuracy: Accuracy | None, machine: Machine | None) -> str:
     )
 
 
+ENDINGS = {
+    Outcome.PASS: Ending.PASSED,
+    Outcome.INCONCLUSIVE: Ending.SKIPPED,
+    Outcome.FAIL: Ending.FAILED,
+    Outcome.INVALID: Ending.ERROR,
+}
+
+
 def junit(gate: Gate) -> bytes:
     """The outcome in JUnit's XML: a test case for every threshold; inconclusive ones are skipped."""
-    count = {
-        outcome: sum(judgement.outcome is outcome for judgement in gate.judgements) for outcome in Outcome
-    }
-    suite = ET.Element(
-        "testsuite",
-        name="tracing overhead",
-        tests=str(len(gate.judgements)),
-        failures=str(count[Outcome.FAIL]),
-        errors=str(count[Outcome.INVALID]),
-        skipped=str(count[Outcome.INCONCLUSIVE]),
+    return ci.junit("tracing overhead", "overhead", [_case(judgement) for judgement in gate.judgements])
+
+
+def _case(judgement: Judgement) -> ci.Case:
+    ends = "" if judgement.low is None else f" {_ends(judgement)}"
+    found = f"{_value(judgement, judgement.value, sign=True)}{ends}"
+    return ci.Case(
+        name=_what(judgement),
+        ending=ENDINGS[judgement.outcome],
+        text=f"{found}, threshold {_value(judgement, judgement.limit)}: {judgement.why}",
     )
-    words = {Outcome.FAIL: "failure", Outcome.INVALID: "error", Outcome.INCONCLUSIVE: "skipped"}
-    for judgement in gate.judgements:
-        case = ET.SubElement(suite, "testcase", classname="overhead", name=judgement.setup)
-        ends = f"{percent(judgement.ratio)} % {_ends(judgement)}"
-        text = f"{ends}, threshold {percent(judgement.threshold, sign=False)} %: {judgement.why}"
-        if judgement.outcome in words:
-            ET.SubElement(case, words[judgement.outcome], message=text)
-        else:
-            ET.SubElement(case, "system-out").text = text
-    suites = ET.Element("testsuites")
-    suites.append(suite)
-    ET.indent(suites)
-    return bytes(ET.tostring(suites, encoding="utf-8", xml_declaration=True)) + b"\n"

@@ -6,22 +6,26 @@ Colours are names that the page's style gives a value, one for light, one for th
 
 import re
 import zlib
+from collections.abc import Mapping
 
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
 from markupsafe import Markup
 
+from bench.report import vega
 from bench.report.document import Chart, Document
 from bench.report.words import caveat_line
 
 PAPER = {
+    "--paper": "#ffffff", "--shade": "#f6f8fa",
     "--ink": "#1f2328", "--muted": "#656d76", "--line": "#e4e8ec", "--band": "#dfe5ec", "--red": "#c62828",
     "--series-1": "#0067b8", "--series-2": "#b35900", "--series-3": "#00795c", "--series-4": "#a33a7b",
     "--series-5": "#5b4fc7", "--series-6": "#7a6a00", "--series-7": "#0d7f91", "--series-8": "#6b4c3a",
 }  # fmt: skip
 """Every colour that a chart names, on paper."""
 DARK = {
+    "--paper": "#0f1318", "--shade": "#171c22",
     "--ink": "#e6e9ec", "--muted": "#9aa4ae", "--line": "#30363d", "--band": "#2b3440", "--red": "#ff7b72",
     "--series-1": "#58a6ff", "--series-2": "#f0a35e", "--series-3": "#4cc9a0", "--series-4": "#e58fc4",
     "--series-5": "#a79bff", "--series-6": "#d8c34a", "--series-7": "#4fc3d9", "--series-8": "#c9a48d",
@@ -39,17 +43,17 @@ def render(document: Document) -> str:
     return _TEMPLATE.render(document=document, paper=PAPER, dark=DARK)
 
 
-def svg(chart: Chart) -> str:
+def svg(spec: Mapping[str, object]) -> str:
     """A chart as SVG whose colours are names; its marks tell their figures to whoever points at them."""
-    drawn: str = vl_convert.vegalite_to_svg(dict(chart.spec))
+    drawn: str = vl_convert.vegalite_to_svg(dict(spec))
     # All charts of a page share its names; what one cuts off must not be cut off another.
-    drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(repr(chart).encode()):08x}", drawn)
+    drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(repr(spec).encode()):08x}", drawn)
     return _LABELLED.sub(_told, drawn)
 
 
 def picture(chart: Chart) -> str:
     """A chart as SVG that stands alone, on white."""
-    drawn = _COLOUR.sub(lambda match: PAPER[match[1]], svg(chart))
+    drawn = _COLOUR.sub(lambda match: PAPER[match[1]], svg(chart.spec))
     return drawn.replace("<g ", '<rect width="100%" height="100%" fill="#ffffff"/><g ', 1)
 
 
@@ -90,7 +94,8 @@ def _environment() -> Environment:
         "inline": _inline,
         "lines": _lines,
         "anchor": _anchor,
-        "svg": lambda chart: Markup(svg(chart)),  # noqa: S704 - Vega escapes what it draws
+        "svg": lambda spec: Markup(svg(spec)),  # noqa: S704 - Vega escapes what it draws
+        "narrowed": vega.narrowed,
         "doubt": caveat_line,
         "kind": lambda part: type(part).__name__,
     }

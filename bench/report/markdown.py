@@ -17,6 +17,11 @@ def render(document: Document) -> str:
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
+def render_section(section: Section) -> str:
+    """What stands under one heading."""
+    return "\n\n".join(filter(None, map(_part, section.parts))) + "\n"
+
+
 def _section(section: Section) -> list[str]:
     return [f"{'#' * section.level} {escape(section.title)}", *map(_part, section.parts)]
 

@@ -1,5 +1,7 @@
 """The report of a run: what stands in it, and in which order."""
 
+from dataclasses import replace
+
 from bench.analysis.records import Summary
 from bench.app.records import Setup
 from bench.app.setups import TABLE
@@ -7,8 +9,9 @@ from bench.plan.machine import Machine
 from bench.plan.records import Plan
 from bench.report import charts, tables
 from bench.report.answer import answer
+from bench.report.decisions import decision_table
 from bench.report.document import Caveats, Document, Items, Section, Text, document, section
-from bench.report.words import percent, plural
+from bench.report.words import duration, percent, plural
 
 HOW_TO_READ = (
     "Extra CPU is against the mean of `none` and its twin `none-again`, paired inside epochs; the twin "
@@ -23,6 +26,30 @@ HOW_MEASURED = (
     "is a closed loop. CPU is that of all processes of an instance, exports included. The unit of "
     "replication is the epoch: fresh processes, a new hash seed."
 )
+ABOUT_DECISIONS = (
+    "Each choice against tracing everything, paired inside epochs; what it saves is CPU per request under "
+    "light load. Sampling in a collector (tail sampling) costs the application what tracing everything costs."
+)
+BIAS = (
+    (
+        "*Percentages* depend on what the rest of a request costs: a service that does more has smaller "
+        "ones. Microseconds travel better, and belong to this CPU and these versions."
+    ),
+    (
+        "*Smaller than elsewhere*: the sink answers at once, on loopback. Over a network, or with a busy "
+        "collector, exports take longer, and with the simple processor requests wait for each."
+    ),
+    (
+        "*Larger than elsewhere*: instances take turns, so each turn begins with caches that another one "
+        "has used."
+    ),
+    (
+        "*Timers run on* while an instance is stopped: a batch processor exports smaller batches than in a "
+        "service that always runs; `--scale-timers` takes that out."
+    ),
+)
+"""What makes the figures larger or smaller than in the reader's own system."""
+UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
 ABOUT_COLLECTOR = (
     "What a collector between application and sink needed itself; it is in no figure above. CPU per span "
     "is without what it burns at rest. It is one process for the whole run, and its interval is that of an "
@@ -39,18 +66,27 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         more: further sections, of microbenchmarks that belong to the run.
     """
     lines = answer(summary)
+    unbalanced = any(setup.ledger.balanced is False for setup in summary.setups)
     return document(
         f"What tracing costs: {summary.app.name}",
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
-        section("Extra CPU", charts.overhead(summary), tables.answer_table(summary)),
-        *_cpu(summary),
+        section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
+        section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
+        section("What should I do?", decision_table(summary), ABOUT_DECISIONS),
         *_latency(summary),
         section("Throughput", charts.throughput(summary), tables.throughput_table(summary))
         if summary.plan.busy.blocks
         else section("Throughput"),
         *_layers(summary),
-        section("At rest and at start", tables.rest_table(summary)),
-        section("Ledger: where every span went", tables.ledger_table(summary)),
+        section("Start, rest and memory", tables.rest_table(summary)),
+        section("Where these figures would differ", Items(items=BIAS)),
+        *_cpu(summary),
+        section(
+            "Ledger: where every span went",
+            UNBALANCED if unbalanced else None,
+            tables.ledger_table(summary),
+            folded=not unbalanced,
+        ),
         section(
             "The collector between application and sink",
             tables.collector_table(summary.collector),
@@ -58,17 +94,17 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         )
         if summary.collector
         else section(""),
-        *more,
-        section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
+        *(replace(part, folded=True) for part in more),
         section(
             "How it was measured",
             HOW_MEASURED,
             load_line(summary),
             tables.workers_table(summary) if summary.load.workers else None,
+            folded=True,
         ),
         *machine_sections(machine),
-        section("Set-ups", Items(items=tuple(map(_setup, summary.plan.setups)))),
-        section("How to repeat it", how_to_repeat(summary.plan)),
+        section("Set-ups", Items(items=tuple(map(_setup, summary.plan.setups))), folded=True),
+        section("How to repeat it", how_to_repeat(summary.plan), folded=True),
     )
 
 
@@ -87,13 +123,16 @@ def _cpu(summary: Summary) -> list[Section]:
     sections = []
     if summary.plan.light.blocks:
         sections.append(
-            section(f"CPU per {unit} under light load", tables.cpu_table(summary, "light"), HOW_TO_READ)
+            section(
+                f"CPU per {unit} under light load",
+                tables.cpu_table(summary, "light"),
+                HOW_TO_READ,
+                folded=True,
+            )
         )
     if summary.plan.busy.blocks:
-        sections.append(section(f"CPU per {unit} under busy load", tables.cpu_table(summary, "busy")))
-    if summary.pairs:
         sections.append(
-            section("Each set-up against the next cheaper one", tables.pair_table(summary), level=3)
+            section(f"CPU per {unit} under busy load", tables.cpu_table(summary, "busy"), folded=True)
         )
     return sections
 
@@ -136,9 +175,9 @@ def cost_model_line(summary: Summary) -> str | None:
     if model is None:
         return None
     return (
-        f"Extra us per {summary.app.request} = {model.fixed_s * 1e6:,.0f} + {model.per_span_s * 1e6:,.0f} x "
-        f"exported spans, fitted to {', '.join(name for name, _, _ in model.points)}; "
-        f"they lie {model.residual_s * 1e6:,.0f} us from it (standard deviation)."
+        f"Extra CPU per {summary.app.request} = {duration(model.fixed_s)} + {duration(model.per_span_s)} for "
+        f"each exported span, fitted to {', '.join(name for name, _, _ in model.points)}; "
+        f"they lie {duration(model.residual_s)} from it (standard deviation)."
     )
 
 
@@ -170,6 +209,7 @@ def machine_sections(machine: Machine | None) -> list[Section]:
             "The machine",
             tables.machine_table(machine),
             Items(items=packages, folded=f"{len(packages)} packages") if packages else None,
+            folded=True,
         )
     ]
 

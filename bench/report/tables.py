@@ -1,22 +1,25 @@
 """The tables of a run."""
 
 from bench.analysis.records import CollectorSummary, Layer, Summary
-from bench.analysis.setup_records import SetupSummary
+from bench.analysis.setup_records import Latency, SetupSummary
 from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (
     ABSENT,
     Table,
+    Unit,
     count,
     half_width,
     interval,
-    interval_us,
     megabytes,
     microseconds,
     milliseconds,
     percent,
     signed,
+    unit_of,
 )
+
+QUANTILES = ("p50", "p90", "p99")
 
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
@@ -34,30 +37,38 @@ def _red(setups: tuple[SetupSummary, ...]) -> frozenset[int]:
     return frozenset(at for at, setup in enumerate(setups) if setup.invalid)
 
 
+def cost_unit(summary: Summary) -> Unit:
+    """The unit of CPU per request in this report: one for all of its tables and charts."""
+    return unit_of(setup.cost.cpu_per_request_s for setup in summary.setups if setup.cost)
+
+
 def answer_table(summary: Summary) -> Table:
     """One row per set-up that fits 80 columns: what it costs, and what customers feel."""
     setups = ordered(summary)
+    unit = cost_unit(summary)
+    changes = {setup.name: setup.latency.changes if setup.latency else {} for setup in setups}
+    # A short run has too few requests for the 99th percentile.
+    tail = "p99" if any("p99" in known for known in changes.values()) else "p90"
     rows = []
     for setup in setups:
-        cost, latency, throughput = setup.cost, setup.latency, setup.throughput
-        p50 = latency.changes.get("p50") if latency else None
-        p99 = latency.changes.get("p99") if latency else None
-        saturated = bool(latency and latency.saturated)
+        cost, throughput = setup.cost, setup.throughput
+        p50, high = changes[setup.name].get("p50"), changes[setup.name].get(tail)
+        saturated = setup.latency is not None and setup.latency.saturated
         rows.append(
             (
                 setup.name,
-                milliseconds(cost.extra_s if cost else None, sign=True),
+                unit.figure(cost.extra_s if cost else None, sign=True),
                 percent(cost.ratio if cost else None),
                 half_width(cost.low, cost.high) if cost else ABSENT,
                 percent(throughput.ratio if throughput else None),
                 "saturated"
                 if saturated
                 else milliseconds(p50.extra_s if p50 else None, sign=True, decimals=1),
-                ABSENT if saturated else milliseconds(p99.extra_s if p99 else None, sign=True, decimals=0),
+                ABSENT if saturated else milliseconds(high.extra_s if high else None, sign=True, decimals=1),
             )
         )
     return Table(
-        heads=("set-up", "extra ms", "CPU %", "+-", "throughput %", "p50 ms", "p99 ms"),
+        heads=("set-up", f"extra {unit.name}", "CPU %", "+-", "throughput %", "p50 ms", f"{tail} ms"),
         rows=tuple(rows),
         red=_red(setups),
     )
@@ -66,6 +77,7 @@ def answer_table(summary: Summary) -> Table:
 def cpu_table(summary: Summary, load: str) -> Table:
     """CPU per request under light or busy load; with verdicts where they rest on it."""
     setups = ordered(summary)
+    unit = cost_unit(summary)
     judged = load == "light" or not summary.plan.light.blocks
     rows = []
     for setup in setups:
@@ -75,9 +87,9 @@ def cpu_table(summary: Summary, load: str) -> Table:
         rows.append(
             (
                 setup.name,
-                microseconds(cost.cpu_per_request_s),
-                microseconds(cost.extra_s, sign=True),
-                interval_us(cost.extra_low_s, cost.extra_high_s),
+                unit.figure(cost.cpu_per_request_s),
+                unit.figure(cost.extra_s, sign=True),
+                unit.interval(cost.extra_low_s, cost.extra_high_s),
                 percent(cost.ratio),
                 interval(cost.low, cost.high),
                 percent(cost.mde, sign=False),
@@ -86,8 +98,8 @@ def cpu_table(summary: Summary, load: str) -> Table:
         )
     return Table(
         heads=(
-            "set-up", "CPU us", "extra us", "95 % interval", "overhead %", "95 % interval %", "MDE %",
-            *(("verdict",) if judged else ()),
+            "set-up", f"CPU {unit.name}", f"extra {unit.name}", "95 % interval", "overhead %",
+            "95 % interval %", "MDE %", *(("verdict",) if judged else ()),
         ),
         left=(0, 7),
         rows=tuple(rows),
@@ -96,39 +108,33 @@ def cpu_table(summary: Summary, load: str) -> Table:
 
 
 def latency_table(summary: Summary) -> Table:
-    """Latency at the light rate, and its changes."""
+    """Latency at the light rate, and its changes, for the percentiles that have enough requests."""
     setups = tuple(setup for setup in ordered(summary) if setup.latency)
+    known = [setup.latency for setup in setups if setup.latency]
+    quantiles = [name for name in QUANTILES if any(level_s(latency, name) is not None for latency in known)]
     rows = []
-    for setup in setups:
-        latency = setup.latency
-        if latency is None:
-            continue
+    for setup, latency in zip(setups, known, strict=True):
+        rate = signed(latency.rate_per_s or 0.0, 1, sign=False)
         if latency.saturated:
-            rows.append(
-                (setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), "saturated", *[""] * 6)
-            )
+            rows.append((setup.name, rate, "saturated", *[""] * 2 * len(quantiles)))
             continue
-        cells = [setup.name, signed(latency.rate_per_s or 0.0, 1, sign=False), count(latency.requests)]
-        for name, value in (("p50", latency.p50_s), ("p90", latency.p90_s), ("p99", latency.p99_s)):
+        cells = [setup.name, rate, count(latency.requests)]
+        for name in quantiles:
             change = latency.changes.get(name)
-            cells.append(milliseconds(value))
+            cells.append(milliseconds(level_s(latency, name)))
             cells.append(f"{percent(change.ratio)} {interval(change.low, change.high)}" if change else ABSENT)
         rows.append(tuple(cells))
+    heads = [head for name in quantiles for head in (f"{name} ms", "change %")]
     return Table(
-        heads=(
-            "set-up",
-            "rate/s",
-            "requests",
-            "p50 ms",
-            "change %",
-            "p90 ms",
-            "change %",
-            "p99 ms",
-            "change %",
-        ),
+        heads=("set-up", "rate/s", "requests", *heads),
         rows=tuple(rows),
         red=_red(setups),
     )
+
+
+def level_s(latency: Latency, quantile: str) -> float | None:
+    """A percentile in seconds; None with too few requests."""
+    return {"p50": latency.p50_s, "p90": latency.p90_s, "p99": latency.p99_s}[quantile]
 
 
 def throughput_table(summary: Summary) -> Table:
@@ -212,36 +218,28 @@ def ledger_table(summary: Summary) -> Table:
     )  # fmt: skip
 
 
-def pair_table(summary: Summary) -> Table:
-    """Each set-up under test against the next cheaper one."""
-    return Table(
-        heads=("set-up", "against", "difference %", "95 % interval %"),
-        left=(0, 1),
-        rows=tuple(
-            (pair.setup, pair.against, percent(pair.ratio), interval(pair.low, pair.high))
-            for pair in summary.pairs
-        ),
-    )
-
-
 def layer_table(layers: tuple[Layer, ...]) -> Table:
     """What every layer adds, and what microbenchmarks predict of it."""
+    unit = unit_of(layer.cpu_s for layer in layers)
     return Table(
-        heads=("layer", "set-up", "against", "adds us", "95 % interval", "predicted us", "95 % interval"),
+        heads=(
+            "layer", "set-up", "against", f"adds {unit.name}", "95 % interval",
+            f"predicted {unit.name}", "95 % interval",
+        ),
         left=(0, 1, 2),
         rows=tuple(
             (
                 layer.layer,
                 layer.setup,
                 layer.against,
-                microseconds(layer.cpu_s, sign=True),
-                interval_us(layer.low_s, layer.high_s),
-                microseconds(layer.predicted_s, sign=True),
-                interval_us(layer.predicted_low_s, layer.predicted_high_s),
+                unit.figure(layer.cpu_s, sign=True),
+                unit.interval(layer.low_s, layer.high_s),
+                unit.figure(layer.predicted_s, sign=True),
+                unit.interval(layer.predicted_low_s, layer.predicted_high_s),
             )
             for layer in layers
         ),
-    )
+    )  # fmt: skip
 
 
 def collector_table(collector: CollectorSummary) -> Table:

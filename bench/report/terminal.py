@@ -1,10 +1,13 @@
 """The report in a terminal, with rich: red is what must not be believed."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from textwrap import wrap
 
 from rich import box
+from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table as RichTable
 from rich.text import Text
 
@@ -16,78 +19,148 @@ from bench.report.document import Text as Text_
 from bench.report.tables import answer_table
 from bench.report.words import Table, caveat_line, plural
 
-WIDEST = 400
-"""Columns of a table at most."""
+BETWEEN = 3
+"""Characters between two columns."""
+NARROWEST = 16
+"""Characters that a column of text may shrink to, if its words are no longer; figures never shrink."""
+
+GLUE = "\N{NO-BREAK SPACE}"
+_EMPHASIS = re.compile(r"\*([A-Z][^*]*)\*")
+_UNIT = re.compile(r" (?=(?:%|us|ms|MB|s)(?: |$))")
+
+Spelling = Callable[[str], str]
+"""How commands within a text are typed where it is read."""
 
 
-def show_run(summary: Summary, console: Console) -> None:
-    """The answer in five lines, one table, and what speaks against them."""
-    lines = answer(summary)
+def show_run(summary: Summary, console: Console, spelled: Spelling = str, *, full: str = "") -> None:
+    """The answer in five lines, one table, and what speaks against them.
+
+    Args:
+        summary: what the run found.
+        console: where it is shown.
+        spelled: how commands are typed here.
+        full: what shows the rest, such as a command.
+    """
+    screen = _Screen(console, spelled)
+    first, *others = answer(summary)
     console.print()
-    console.print(Text(lines[0], "bold" if summary.valid else "bold red"))
-    for line in lines[1:]:
-        console.print(Text(line))
-    show_table(answer_table(summary), console)
-    invalid = [caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID]
-    _show_caveats(invalid, console)
-    hidden = len(summary.caveats) - len(invalid)
+    screen.say(first, "bold" if summary.valid else "bold red")
+    for line in others:
+        screen.say(line)
+    screen.table(answer_table(summary))
+    hidden = [caveat for caveat in summary.caveats if caveat.severity is not Severity.INVALID]
+    # The first reason why nothing counts is the first line already.
+    screen.caveats([caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID][1:])
     if hidden:
-        console.print(Text(f"{plural(hidden, 'caveat')}; --full shows them.", "yellow"))
+        screen.say(f"{plural(len(hidden), 'caveat')}{f': {full}' if full else ''}.", "yellow")
 
 
-def show(document: Document, console: Console) -> None:
+def show(document: Document, console: Console, spelled: Spelling = str) -> None:
     """A whole report but for its charts: its tables have their figures."""
-    console.print(Text(f"\n{document.title}", "bold"))
+    screen = _Screen(console, spelled)
+    screen.say(f"\n{document.title}", "bold")
     for part in document.lead:
-        _show_part(part, console)
+        screen.part(part)
     for section in document.sections:
-        console.print(Text(f"\n{section.title}", "bold"))
+        screen.say(f"\n{section.title}", "bold")
         for part in section.parts:
-            _show_part(part, console)
+            screen.part(part)
 
 
-def _show_part(part: Part, console: Console) -> None:
-    match part:
-        case Text_():
-            console.print(Text(part.text, "bold red" if part.red else ""))
-        case Table():
-            show_table(part, console)
-        case Items(folded=None):
-            for item in part.items:
-                console.print(Text(f"- {item}"))
-        case Caveats():
-            _show_caveats(part.caveats, console)
-        case _:
-            pass
+@dataclass(frozen=True)
+class _Screen:
+    """A terminal that parts of a report are shown on.
+
+    Attributes:
+        console: rich's.
+        spelled: how commands are typed here.
+    """
+
+    console: Console
+    spelled: Spelling
+
+    def say(self, text: str, style: str = "") -> None:
+        self.console.print(Text(_EMPHASIS.sub(r"\1", self.spelled(text)), style))
+
+    def part(self, part: Part) -> None:
+        match part:
+            case Text_():
+                self.say(part.text, "bold red" if part.red else "")
+            case Table():
+                self.table(part)
+            case Items(folded=None):
+                for item in part.items:
+                    self.say(f"- {item}")
+            case Caveats():
+                self.caveats(part.caveats)
+            case _:
+                pass
+
+    def caveats(self, caveats: Sequence[Caveat]) -> None:
+        for caveat in caveats:
+            invalid = caveat.severity is Severity.INVALID
+            text = ("INVALID: " if invalid else "caveat: ") + caveat_line(caveat)
+            self.say(text, "red" if invalid else "yellow")
+
+    def table(self, table: Table) -> None:
+        """A table that is wider than the terminal is shown in parts, each with the first column."""
+        for columns in parts(table, self.console.width):
+            self.console.print(_rich(table, columns))
 
 
-def _show_caveats(caveats: Sequence[Caveat], console: Console) -> None:
-    for caveat in caveats:
-        invalid = caveat.severity is Severity.INVALID
-        text = ("INVALID: " if invalid else "caveat: ") + caveat_line(caveat)
-        console.print(Text(text, "red" if invalid else "yellow"))
+def parts(table: Table, width: int) -> Iterator[tuple[int, ...]]:
+    """The columns of each part of a table that fits so many characters; the first one is in all of them."""
+    least = [_least(table, column) for column in range(len(table.heads))]
+    taken, used = [0], least[0]
+    for column in range(1, len(least)):
+        if used + least[column] > width and len(taken) > 1:
+            yield tuple(taken)
+            taken, used = [0], least[0]
+        taken.append(column)
+        used += least[column]
+    yield tuple(taken)
 
 
-def show_table(table: Table, console: Console) -> None:
-    """One table, as wide as it is: what does not fit is wrapped by the terminal, and never cut."""
-    made = _rich(table)
-    wide = Measurement.get(console, console.options.update(max_width=WIDEST), made).maximum
-    before = console.width
-    console.width = max(before, min(wide, WIDEST))
-    console.print(made, crop=False)
-    console.width = before
+def _least(table: Table, column: int) -> int:
+    """Characters that a column cannot do without, the gap to the next one included."""
+    return max(_width(table, column), *map(cell_len, _together(table.heads[column]).split(" "))) + BETWEEN
 
 
-def _rich(table: Table) -> RichTable:
+def _width(table: Table, column: int) -> int:
+    """Characters that the widest cell needs below its head."""
+    cells = [row[column] for row in table.rows]
+    natural = max(map(cell_len, cells), default=0)
+    if not _wraps(table, column):
+        return natural
+    words = [cell_len(word) for cell in cells for word in cell.split()]
+    return min(natural, max([NARROWEST, *words]))
+
+
+def _head(table: Table, column: int) -> str:
+    """A head in as many lines as make it no wider than what stands below."""
+    lines = wrap(_together(table.heads[column]), max(_least(table, column) - BETWEEN, 1))
+    return "\n".join(lines).replace(GLUE, " ")
+
+
+def _together(head: str) -> str:
+    """A head whose unit stays with the word before it."""
+    return _UNIT.sub(GLUE, head)
+
+
+def _wraps(table: Table, column: int) -> bool:
+    """Sentences may be wrapped between words; names, figures and what is drawn may not."""
+    return column != 0 and not table.right[column] and column != table.drawn
+
+
+def _rich(table: Table, columns: Sequence[int]) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    last = len(table.heads) - 1
-    for number, (head, right) in enumerate(zip(table.heads, table.right, strict=True)):
+    for column in columns:
         rich.add_column(
-            Text(head),
-            justify="right" if right else "left",
-            overflow="fold",
-            no_wrap=number in {0, last} or right,
+            Text(_head(table, column)),
+            justify="right" if table.right[column] else "left",
+            overflow="fold" if _wraps(table, column) else "ellipsis",
+            no_wrap=not _wraps(table, column),
         )
     for number, row in enumerate(table.rows):
-        rich.add_row(*(Text(cell) for cell in row), style="red" if number in table.red else None)
+        rich.add_row(*(Text(row[column]) for column in columns), style="red" if number in table.red else None)
     return rich

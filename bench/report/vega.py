@@ -12,11 +12,21 @@ from typing import TypeAlias
 from bench.report import words
 from bench.report.document import Chart
 
-INK, MUTED, LINE, BAND = "var(--ink)", "var(--muted)", "var(--line)", "var(--band)"
+INK, MUTED, LINE, BAND, PAPER = (f"var(--{name})" for name in ("ink", "muted", "line", "band", "paper"))
 RED = "var(--red)"
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-WIDTH = 430
+WIDTH, NARROW = 430, 130
+"""Of a chart's plot in pixels, on a screen and on a phone."""
+BREAK = 0.9
+"""Where the break in a line stands, of the axis's length."""
+LABELS = 260
+"""Pixels for the names beside a plot."""
+ON_A_PHONE: Mapping[tuple[str, object], object] = {
+    ("width", WIDTH): NARROW, ("labelLimit", LABELS): 100, ("labelPadding", LABELS): 100,
+    ("tickCount", 6): 3, ("columns", 0): 2, ("left", 30): 0, ("right", 24): 0,
+}  # fmt: skip
+"""What is drawn otherwise there."""
 ROW = 26
 FAR = 4.0
 """A figure so many times the middle one is cut, or all others would lie on top of each other."""
@@ -56,19 +66,35 @@ def themed(spec: Spec) -> Spec:
             "font": "sans-serif",
             "view": {"stroke": None},
             "axis": axis,
-            "axisY": {"grid": False, "labelLimit": 260},
+            "axisY": {"grid": False, "labelLimit": LABELS},
             "legend": {
                 "labelColor": INK,
                 "labelFontSize": 13,
                 "symbolOpacity": 1,
                 "labelLimit": 260,
                 "columnPadding": 24,
+                "columns": 0,
             },
             "header": {"labelColor": INK, "labelFontSize": 13},
             "text": {"fontSize": 13},
             "range": {"category": list(SERIES)},
         },
     }
+
+
+def narrowed(spec: Spec) -> Spec:
+    """The same chart drawn again for a phone: a shorter plot, shorter names, letters as large."""
+    return {key: _narrowed(key, value) for key, value in spec.items()}
+
+
+def _narrowed(key: str, value: object) -> object:
+    match value:
+        case Mapping():
+            return narrowed(value)
+        case list():
+            return [_narrowed(key, part) for part in value]
+        case _:
+            return ON_A_PHONE.get((key, value), value)
 
 
 def reach(values: Sequence[float]) -> float:
@@ -120,18 +146,20 @@ def interval(low: str, high: str, y: Spec, colour: Spec, offset: Spec | None = N
     return {"mark": {"type": "rule", "strokeWidth": 2.5}, "encoding": encoding}
 
 
-def arrow(x: Spec, y: Spec, colour: Spec, offset: Spec | None = None) -> Spec:
-    """An arrow at the edge, for what is cut there."""
-    encoding: dict[str, object] = {"x": x, "y": y, "color": colour, "tooltip": tooltip("figure")}
+def breaks(reach: float, y: Spec, offset: Spec | None = None) -> list[Spec]:
+    """A visible break, two strokes through the line, in what does not fit an axis that ends there."""
+    place: dict[str, object] = {"x": {"datum": reach * BREAK, "type": "quantitative"}, "y": y}
     if offset:
-        encoding["yOffset"] = offset
-    mark = {"type": "point", "shape": "triangle-right", "filled": True, "size": 90, "opacity": 1}
-    return {"transform": [{"filter": "datum.cut"}], "mark": mark, "encoding": encoding}
+        place["yOffset"] = offset
+    cut = [{"filter": "datum.cut"}]
+    gap = {"type": "tick", "thickness": 7, "size": 14, "color": PAPER}
+    strokes = {"type": "text", "text": "//", "fontSize": 15, "fontWeight": "bold", "color": INK}
+    return [{"transform": cut, "mark": mark, "encoding": place} for mark in (gap, strokes)]
 
 
-def leads_out(rows: Rows) -> str:
-    """What a title says of arrows, if there are any."""
-    return "; an arrow leads out of the chart" if any(row["cut"] for row in rows) else ""
+def broken(rows: Rows) -> str:
+    """What a title says of breaks, if there are any."""
+    return "; // marks what is longer than the axis" if any(row["cut"] for row in rows) else ""
 
 
 def band(low: float, high: float) -> Spec:
@@ -189,6 +217,6 @@ def changes(rows: Rows, axis: str, title: str) -> Chart | None:
         zero(),
         interval("low", "high", y, colour, offset),
         {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": encoding},
-        arrow(x, y, colour, offset),
+        *breaks(edge, y, offset),
     ]
-    return chart(title + leads_out(rows), rows, layers, (len(setups), ROW + 6 * len(order)))
+    return chart(title + broken(rows), rows, layers, (len(setups), ROW + 6 * len(order)))

@@ -1,8 +1,10 @@
 """Numbers as people read them, and the table that they stand in.
 
-Microseconds below ten milliseconds, milliseconds above; no decimals that the interval does not support.
+One rule for units: a cost below a millisecond is told in us, any other in ms. A column and an axis have one
+unit, that of the largest figure in it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.analysis.setup_records import Caveat
@@ -61,6 +63,47 @@ def duration(seconds: float, *, sign: bool = False) -> str:
     if abs(seconds) < 1e-3:
         return f"{microseconds(seconds, sign=sign)} us"
     return f"{milliseconds(seconds, sign=sign, decimals=1)} ms"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unit:
+    """The unit of a column or of an axis.
+
+    Attributes:
+        name: us or ms.
+        scale: so many in a second.
+        decimals: of a figure.
+    """
+
+    name: str
+    scale: float
+    decimals: int
+
+    def figure(self, seconds: float | None, *, sign: bool = False) -> str:
+        """A figure without its unit."""
+        return ABSENT if seconds is None else signed(seconds * self.scale, self.decimals, sign=sign)
+
+    def interval(self, low: float | None, high: float | None) -> str:
+        """The ends of an interval."""
+        if low is None or high is None:
+            return ABSENT
+        return f"[{self.figure(low, sign=True)}, {self.figure(high, sign=True)}]"
+
+
+MICROSECONDS = Unit(name="us", scale=1e6, decimals=0)
+MILLISECONDS = Unit(name="ms", scale=1e3, decimals=2)
+
+
+def unit_of(seconds: Iterable[float | None]) -> Unit:
+    """The unit of figures that stand together."""
+    return (
+        MILLISECONDS if max((abs(figure or 0.0) for figure in seconds), default=0.0) >= 1e-3 else MICROSECONDS
+    )
+
+
+def spread(low: float, high: float) -> str:
+    """What an interval around no difference is wide, in points of percent."""
+    return f"within {max(abs(low), abs(high)) * 100:.1f} %"
 
 
 def megabytes(size: float | None) -> str:

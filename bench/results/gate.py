@@ -1,11 +1,13 @@
 """A run against thresholds: may this change be merged?
 
-It fails when the overhead is surely over its threshold: when the lower end of the interval is. What is
-invalid, lossy or cut short never passes, whatever its figures say; nor does a run that could not have
-found an overhead. The intervals are those that hold for all set-ups at once, as for every claim.
+Two tiers. What is *timed* (overhead) fails when it is surely over its threshold: when the lower end of the
+interval is. What is invalid, lossy or cut short never passes, whatever its figures say; nor does a run that
+could not have found an overhead. The intervals are those that hold for all set-ups at once, as for every
+claim. What is *counted* (spans, bytes, exports, instructions of a request) has no interval, and passes or
+fails on any machine, however noisy.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -27,17 +29,29 @@ BLIND = ("no-twin", "no-control", "control-weak", "ledger-blind")
 """Caveats of a run that might not have found an overhead; it passes nothing."""
 
 
+class Figure(StrEnum):
+    """What a threshold is about; of a request, but for the first one."""
+
+    OVERHEAD = "overhead"
+    SPANS = "spans"
+    BYTES = "bytes"
+    EXPORTS = "exports"
+    INSTRUCTIONS = "instructions"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Threshold:
     """How much a set-up may cost.
 
     Attributes:
         setup: its name.
-        ratio: largest overhead, of the baseline's CPU per request (0.8 is 80 %).
+        limit: the largest value: of overhead a ratio of the baseline's CPU per request (0.8 is 80 %).
+        figure: what that is about.
     """
 
     setup: str
-    ratio: float
+    limit: float
+    figure: Figure = Figure.OVERHEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +60,19 @@ class Judgement:
 
     Attributes:
         setup: its name.
-        threshold: largest overhead allowed.
-        ratio: overhead found; None where there is none.
-        low: lower end of the interval that the outcome rests on.
+        figure: what is judged.
+        limit: the largest value allowed.
+        value: found; None where there is none.
+        low: lower end of the interval that the outcome rests on; None of what is counted.
         high: upper end.
         outcome: of the threshold.
         why: in a sentence.
     """
 
     setup: str
-    threshold: float
-    ratio: float | None
+    figure: Figure
+    limit: float
+    value: float | None
     low: float | None
     high: float | None
     outcome: Outcome
@@ -81,7 +97,12 @@ class Gate:
 
 
 def judge(
-    summary: Summary, thresholds: Sequence[Threshold], *, strict: bool = False, fault: str | None = None
+    summary: Summary,
+    thresholds: Sequence[Threshold],
+    *,
+    strict: bool = False,
+    fault: str | None = None,
+    instructions: Mapping[str, float] | None = None,
 ) -> Gate:
     """A run against its thresholds.
 
@@ -90,28 +111,35 @@ def judge(
         thresholds: one or more.
         strict: whether an upper end over the threshold fails, too.
         fault: why its folder does not say what was measured; None if it does.
+        instructions: CPU instructions of a request, by set-up, where they were counted.
     """
     setups = {setup.name: setup for setup in summary.setups}
-    forbidden, blind = fault or _forbidden(summary), _blind(summary)
+    lossy = fault or _lossy(summary)
+    forbidden, blind = lossy or _invalid(summary), _blind(summary)
     judgements = tuple(
         _judge(setups[threshold.setup], threshold, forbidden, blind, strict=strict)
+        if threshold.figure is Figure.OVERHEAD
+        else _count(setups[threshold.setup], threshold, lossy, instructions or {})
         for threshold in thresholds
     )
     worst = max((judgement.outcome for judgement in judgements), key=list(Outcome).index)
     return Gate(outcome=worst, strict=strict, judgements=judgements)
 
 
-def _forbidden(summary: Summary) -> str | None:
-    """Why nothing of a run may pass; None if it may."""
+def _lossy(summary: Summary) -> str | None:
+    """Why not even what is counted may pass; None if it may."""
     if not summary.complete:
         return "the run was not carried out to its end"
     lossy = [setup.name for setup in summary.setups if setup.ledger.balanced is False]
-    if lossy:
-        return f"the ledger of {', '.join(lossy)} does not balance"
+    return f"the ledger of {', '.join(lossy)} does not balance" if lossy else None
+
+
+def _invalid(summary: Summary) -> str | None:
+    """Why nothing that is timed may pass; None if it may."""
     reasons = [caveat.message for caveat in summary.caveats if caveat.severity is Severity.INVALID]
-    if not summary.valid:
-        return f"the run is not valid: {reasons[0] if reasons else 'it has no figures'}"
-    return None
+    if summary.valid:
+        return None
+    return f"the run is not valid: {reasons[0] if reasons else 'it has no figures'}"
 
 
 def _blind(summary: Summary) -> str | None:
@@ -127,11 +155,11 @@ def _judge(
     low, high = (cost.claim_low, cost.claim_high) if cost else (None, None)
     if forbidden is not None or low is None or high is None or setup.invalid:
         outcome, why = Outcome.INVALID, forbidden or setup.verdict
-    elif low > threshold.ratio:
+    elif low > threshold.limit:
         outcome, why = Outcome.FAIL, "the whole interval is over the threshold"
-    elif high <= threshold.ratio and blind is None:
+    elif high <= threshold.limit and blind is None:
         outcome, why = Outcome.PASS, "the whole interval is within the threshold"
-    elif high <= threshold.ratio:
+    elif high <= threshold.limit:
         outcome, why = Outcome.INCONCLUSIVE, blind or ""
     elif strict:
         outcome, why = Outcome.FAIL, "the interval reaches over the threshold, and the gate is strict"
@@ -139,10 +167,41 @@ def _judge(
         outcome, why = Outcome.INCONCLUSIVE, "the threshold lies inside the interval: measure longer"
     return Judgement(
         setup=setup.name,
-        threshold=threshold.ratio,
-        ratio=cost.ratio if cost else None,
+        figure=threshold.figure,
+        limit=threshold.limit,
+        value=cost.ratio if cost else None,
         low=low,
         high=high,
+        outcome=outcome,
+        why=why,
+    )
+
+
+def _count(
+    setup: SetupSummary, threshold: Threshold, lossy: str | None, instructions: Mapping[str, float]
+) -> Judgement:
+    """What is counted, against its threshold."""
+    ledger, requests = setup.ledger, setup.ledger.requests
+    counts = {
+        Figure.SPANS: ledger.spans_received, Figure.BYTES: ledger.bytes, Figure.EXPORTS: ledger.exports,
+    }  # fmt: skip
+    if threshold.figure is Figure.INSTRUCTIONS:
+        value = instructions.get(setup.name)
+    else:
+        value = counts[threshold.figure] / requests if requests else None
+    if lossy is not None or value is None:
+        outcome, why = Outcome.INVALID, lossy or f"{threshold.figure} of a request were not counted"
+    elif value > threshold.limit:
+        outcome, why = Outcome.FAIL, "the count is over the threshold"
+    else:
+        outcome, why = Outcome.PASS, "the count is within the threshold"
+    return Judgement(
+        setup=setup.name,
+        figure=threshold.figure,
+        limit=threshold.limit,
+        value=value,
+        low=None,
+        high=None,
         outcome=outcome,
         why=why,
     )

@@ -11,9 +11,8 @@ import numpy as np
 from bench.analysis import stats
 from bench.analysis.blocks import MIN_COMPLETED, stretches
 from bench.app.records import BASELINE, CHECKS, TWIN, App
-from bench.app.setups import choose, default_names
+from bench.app.setups import choose
 from bench.errors import MeasurementError
-from bench.plan.budget import Budget
 from bench.plan.records import Kind, Plan, Stretch
 from bench.runner.run import Bench, Log, Progress, carry_out
 from bench.testbed.machine import Cpus
@@ -87,20 +86,24 @@ def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
     )
 
 
-def expected_mde(budget: Budget, app: App, trial: DoctorTrial) -> float:
-    """The smallest overhead that 80 % of runs of a budget would find here.
+TYPICAL = DoctorTrial(cpu_per_request_s=0.006, rate_per_s=60.0, request_sd=0.14)
+"""What a trial of the built-in example showed (results/reference): for a first word before one is made."""
+
+
+def expected_mde(plan_: Plan, trial: DoctorTrial) -> float:
+    """The smallest overhead that 80 % of runs of a plan would find here.
 
     A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
     requests scatter, over epochs.
     """
-    names = default_names(app, budget.setups)
-    requests = max(trial.rate_per_s * budget.light_s, 1.0)
+    names = plan_.names
+    requests = max(trial.rate_per_s * plan_.light.own_s, 1.0)
     variance = PROCESS_SD**2 + trial.request_sd**2 / requests
     weights = [stats.against(name, (BASELINE, TWIN)) for name in names if name not in {BASELINE, TWIN}]
     estimate = stats.Estimate(
         log_ratio=0.0,
-        standard_error=math.sqrt(1.5 * variance / budget.epochs),
-        df=stats.pooled_df(budget.epochs, stats.correlations(weights)),
+        standard_error=math.sqrt(1.5 * variance / plan_.epochs),
+        df=stats.pooled_df(plan_.epochs, stats.correlations(weights)),
         family=len([name for name in names if name not in CHECKS and name != BASELINE]),
     )
     return math.expm1(estimate.mde(0.95))

@@ -71,7 +71,7 @@ class Backend:
             except (httpx.HTTPStatusError, msgspec.DecodeError) as error:
                 raise ServiceError(
                     f"{self.name} answers {answer.status_code} and no trace at {url}: {error}",
-                    "get the version that this was written for with `nox -s backends`",
+                    "get the version that this was written for with `tracing-overhead backends`",
                 ) from None
         return tuple(found)
 

@@ -69,7 +69,7 @@ class Tool:
         if not self.is_here():
             raise UsageError(
                 f"{self.name} {self.version} is not in {FOLDER.name}/",
-                f"get it once with `nox -s backends -- {self.name}`",
+                f"get it once with `tracing-overhead backends {self.name}`",
             )
         return self.path
 

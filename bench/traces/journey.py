@@ -14,6 +14,8 @@ from bench.sink.messages import TraceSpan, Value
 PORT = ("server.port", "net.host.port", "net.peer.port")
 URL = ("url.full", "http.url")
 FAILED, BROKEN, TIMED_OUT = 400, 500, 504
+GAP_SHARE = 0.5
+"""Of a request: what a service does between its spans is less."""
 LATE = ("Timeout", "timed out", "did not answer within")
 
 
@@ -63,6 +65,33 @@ def tree(spans: Iterable[TraceSpan]) -> Counter[tuple[str, ...]]:
             span.kind,
         )
         for span in spans
+    )
+
+
+def export_gaps(spans: Sequence[TraceSpan]) -> str | None:
+    """How long no innermost span ran, in a sentence, for a set-up that exports every span as it ends.
+
+    What a service does between two spans of its own is in there, too; so nothing is said of a small share.
+    """
+    parents = {span.parent_id for span in spans}
+    root = rows(spans)[0].span if spans else None
+    if root is None:
+        return None
+    leaves = sorted(
+        (max(span.start_ns, root.start_ns), min(span.end_ns, root.end_ns))
+        for span in spans
+        if span.span_id not in parents
+    )
+    ran_ns, until_ns = 0, root.start_ns
+    for start_ns, end_ns in leaves:
+        ran_ns += max(end_ns - max(start_ns, until_ns), 0)
+        until_ns = max(until_ns, end_ns)
+    gap_s = root.duration_s - ran_ns / 1e9
+    if gap_s < root.duration_s * GAP_SHARE:
+        return None
+    return (
+        f"In {seconds(gap_s)} of the {seconds(root.duration_s)} no span ran: the simple processor exports "
+        "each one as it ends, in the thread that answers requests."
     )
 
 

@@ -8,7 +8,7 @@ from bench.report.document import Chart, Document, Items, Text, document, sectio
 from bench.report.words import ABSENT, Table, milliseconds
 from bench.results.store import SlowestTrace
 from bench.sink.messages import TraceSpan
-from bench.traces.journey import Row, diagnosis, rows, traces
+from bench.traces.journey import Row, diagnosis, export_gaps, rows, traces
 
 BAR = 40
 NARROW = 24
@@ -33,6 +33,7 @@ class Told:
         spans: of one or more traces.
         cpu_s: CPU seconds by service; empty where nobody read them.
         how: how to see it again.
+        exports_inline: whether every span was exported as it ended.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Told:
     spans: tuple[TraceSpan, ...]
     cpu_s: Mapping[str, float]
     how: str
+    exports_inline: bool = False
 
 
 def report(told: Told, width: int = BAR) -> Document:
@@ -49,7 +51,11 @@ def report(told: Told, width: int = BAR) -> Document:
     happened = events(ordered)
     return document(
         told.title,
-        [told.sentence, Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered))],
+        [
+            told.sentence,
+            export_gaps(spans) if told.exports_inline else None,
+            Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered)),
+        ],
         section("Journey", chart(ordered), table(ordered, width)),
         section("What happened on the way", Items(items=happened) if happened else None),
         section(
@@ -180,7 +186,7 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
     services = list(dict.fromkeys(row.span.service for row in ordered))
     x = {"field": "start", "type": "quantitative", "title": "ms after the first span began"}
     y = vega.names("span", [row["span"] for row in drawn])
-    axis = {"labelAlign": "left", "labelPadding": 260, "labelLimit": 255}
+    axis = {"labelAlign": "left", "labelPadding": vega.LABELS, "labelLimit": vega.LABELS}
     bars: vega.Spec = {
         "mark": {"type": "bar", "height": 12, "minBandSize": 2},
         "encoding": {

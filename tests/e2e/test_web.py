@@ -153,9 +153,9 @@ def test_two_setups_are_run_by_hand_and_compared(web: Web, page: Any) -> None:
     assert cell(page, "batch", "spans lost") == "0"
     checkouts = int(cell(page, "batch", "requests").replace(",", ""))
     assert int(cell(page, "batch", "spans received").replace(",", "")) == checkouts * 22
-    assert float(cell(page, "batch", "against none ms")) > 0
+    assert cell(page, "batch", "extra ms, roughly").startswith("~ +")
     assert page.locator("#tracing-overhead .bar").count() == 2
-    assert "nox -s bench" in page.locator("#tracing-overhead .note").first.inner_text()
+    assert "tracing-overhead run" in page.locator("#tracing-overhead .note").first.inner_text()
     shoot(page, "compared-wide")
     page.set_viewport_size(NARROW)
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

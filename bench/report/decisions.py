@@ -1,0 +1,94 @@
+"""What should I do: one row per decision, with what it saves and what it takes away."""
+
+from bench.analysis.records import Pair, Summary
+from bench.analysis.setup_records import SetupSummary
+from bench.app.records import Setup
+from bench.app.setups import everything, exports_metrics, is_disabled, protocol, sampling_ratio
+from bench.report.words import Table, interval, percent, spread, unit_of
+
+COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
+
+
+def decision_table(summary: Summary) -> Table | None:
+    """Every alternative to tracing everything, by the decision that it is about; None without any."""
+    setups = {setup.name: setup for setup in summary.plan.setups}
+    full = everything(summary.plan.setups)
+    reference = summary.setup(full.name) if full else None
+    if full is None or reference is None or not summary.valid or reference.invalid:
+        return None
+    rows = []
+    pairs = [(pair, result) for pair in summary.pairs if (result := summary.setup(pair.setup))]
+    unit = unit_of([_saved_s(result, reference) for _, result in pairs])
+    for pair, result in pairs:
+        if not result.invalid:
+            decision, price = _decision(setups[pair.setup], full, result, reference)
+            rows.append(
+                (
+                    decision,
+                    f"{pair.setup} instead of {pair.against}",
+                    unit.figure(_saved_s(result, reference), sign=True),
+                    _change(pair),
+                    price,
+                )
+            )
+    if not rows:
+        return None
+    return Table(
+        heads=("decision", "choice", f"saves {unit.name}", "CPU % of all, 95 % interval", "its price"),
+        left=(0, 1, 4),
+        rows=tuple(sorted(rows, key=lambda row: DECISIONS.index(row[0]))),
+    )
+
+
+def _saved_s(result: SetupSummary, reference: SetupSummary) -> float | None:
+    """CPU seconds per request that an alternative needs less than tracing everything."""
+    ours, theirs = (setup.cost.extra_s if setup.cost else None for setup in (result, reference))
+    return None if ours is None or theirs is None else theirs - ours
+
+
+def _change(pair: Pair) -> str:
+    if pair.low <= 0 <= pair.high:
+        return f"none seen, {spread(pair.low, pair.high)}"
+    return f"{percent(pair.ratio)} {interval(pair.low, pair.high)}"
+
+
+DECISIONS = ("sampler", "processor", "protocol", "compression", "signals", "instrumentations", "other")
+"""What is decided, in the order of a report."""
+
+
+def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupSummary) -> tuple[str, str]:
+    """What a set-up decides otherwise than tracing everything does, and what that takes away or needs."""
+    alike = setup.tracing == full.tracing
+    differs = {
+        "sampler": alike and sampling_ratio(setup) < 1,
+        "processor": setup.tracing == "simple",
+        "protocol": alike and protocol(setup) != protocol(full),
+        "compression": alike and setup.env.get(COMPRESSION) != full.env.get(COMPRESSION),
+        "signals": exports_metrics(setup) != exports_metrics(full),
+        "instrumentations": alike and _spans(result) != _spans(reference),
+    }
+    prices = {
+        "sampler": _sampled(setup),
+        "processor": "requests wait for every export; a process that is killed loses no span",
+        "protocol": f"{protocol(setup)} has to be reachable, and its package installed",
+        "compression": f"{_bytes(result)} bytes per request on the wire instead of {_bytes(reference)}",
+        "instrumentations": f"{_spans(result):g} spans per request instead of {_spans(reference):g}",
+    }
+    decision = next((name for name in DECISIONS if differs.get(name)), "other")
+    return decision, prices.get(decision, setup.description)
+
+
+def _sampled(setup: Setup) -> str:
+    """What is left of the traces."""
+    if is_disabled(setup):
+        return "no trace is kept; the SDK is switched off"
+    ratio = sampling_ratio(setup)
+    return f"one trace in {1 / ratio:,.0f} is kept; what is rare is missed" if ratio else "no trace is kept"
+
+
+def _bytes(setup: SetupSummary) -> str:
+    return f"{setup.ledger.bytes / max(setup.ledger.requests, 1):,.0f}"
+
+
+def _spans(setup: SetupSummary) -> float:
+    return round(setup.ledger.spans_received / max(setup.ledger.requests, 1), 1)

@@ -1,0 +1,56 @@
+"""README and documents: links lead somewhere, figures are what committed results say."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import COMMANDS
+from tests.documents import BLOCK, ROOT, documents, generated
+
+LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
+MOST_LINES = 100
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_link_leads_to_a_file(path: Path) -> None:
+    text = path.read_text("utf-8")
+    broken = [target for target, _ in LINK.findall(text) if not (path.parent / target).exists()]
+    assert not broken
+
+
+@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_figures_are_those_of_committed_results(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert generated(text) == text, "`uvx nox -s documents` writes them again"
+
+
+def test_a_changed_figure_is_found() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    block = BLOCK.search(text)
+    assert block
+    changed = text.replace(block["content"], block["content"].replace("checkout", "check-out"))
+    assert generated(changed) == text != changed
+
+
+def test_the_readme_is_short() -> None:
+    text = BLOCK.sub("", (ROOT / "README.md").read_text("utf-8"))
+    assert len(text.splitlines()) <= MOST_LINES
+
+
+def test_commands_that_documents_name_exist() -> None:
+    named = {
+        name
+        for path in documents()
+        for name in re.findall(r"tracing-overhead ([a-z]+)\b", path.read_text("utf-8"))
+    }
+    assert named <= set(COMMANDS)
+
+
+def test_the_example_workflow_is_one() -> None:
+    workflow = ROOT / "docs" / "github-workflow.yml"
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
+    ended = subprocess.run([*command, str(workflow)], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout
