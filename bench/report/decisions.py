@@ -34,7 +34,7 @@ def decision_table(summary: Summary) -> Table | None:
     if not rows:
         return None
     return Table(
-        heads=("decision", "choice", f"saves {unit.name}", "CPU % of all, 95 % interval", "its price"),
+        heads=("decision", "choice", f"saves {unit.name}", "CPU change %, 95 % interval", "its price"),
         left=(0, 1, 4),
         rows=tuple(sorted(rows, key=lambda row: DECISIONS.index(row[0]))),
     )

@@ -50,6 +50,8 @@ BIAS = (
 )
 """What makes the figures larger or smaller than in the reader's own system."""
 UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
+FIGURES = "The same in figures"
+"""What a page shows of a table below the chart of it."""
 ABOUT_COLLECTOR = (
     "What a collector between application and sink needed itself; it is in no figure above. CPU per span "
     "is without what it burns at rest. It is one process for the whole run, and its interval is that of an "
@@ -74,7 +76,11 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
         section("What should I do?", decision_table(summary), ABOUT_DECISIONS),
         *_latency(summary),
-        section("Throughput", charts.throughput(summary), tables.throughput_table(summary))
+        section(
+            "Throughput",
+            charts.throughput(summary),
+            replace(tables.throughput_table(summary), folded=FIGURES),
+        )
         if summary.plan.busy.blocks
         else section("Throughput"),
         *_layers(summary),
@@ -147,7 +153,7 @@ def _latency(summary: Summary) -> list[Section]:
         section(
             "Latency at light load",
             charts.latency(summary),
-            tables.latency_table(summary),
+            replace(tables.latency_table(summary), folded=FIGURES),
             f"At {rate:.1f} {summary.app.request}s/s of own time ({chosen}), from the planned send. A set-up "
             "that cannot hold that rate is saturated: its latency would depend on how long one looks.",
         )
@@ -161,7 +167,7 @@ def _layers(summary: Summary) -> list[Section]:
             section(
                 "Layers: where the cost goes",
                 charts.waterfall(summary.layers),
-                tables.layer_table(summary.layers),
+                replace(tables.layer_table(summary.layers), folded=FIGURES),
             )
         )
     if summary.cost_model:

@@ -173,7 +173,12 @@ def band(low: float, high: float) -> Spec:
 
 def zero() -> Spec:
     """A line at 0."""
-    return {"mark": {"type": "rule", "color": MUTED}, "encoding": {"x": {"datum": 0, "type": "quantitative"}}}
+    # With data of its own: it would be drawn once for each row of the chart's.
+    return {
+        "data": {"values": [{}]},
+        "mark": {"type": "rule", "color": MUTED},
+        "encoding": {"x": {"datum": 0, "type": "quantitative"}},
+    }
 
 
 def tooltip(field: str) -> Spec:
@@ -219,4 +224,4 @@ def changes(rows: Rows, axis: str, title: str) -> Chart | None:
         {"mark": {"type": "point", "filled": True, "size": 45, "opacity": 1}, "encoding": encoding},
         *breaks(edge, y, offset),
     ]
-    return chart(title + broken(rows), rows, layers, (len(setups), ROW + 6 * len(order)))
+    return chart(title + broken(rows), rows, layers, (len(setups), ROW + 6 * (len(order) - 1)))

@@ -23,6 +23,7 @@ class Table:
         left: numbers of the columns that are aligned to the left; figures are to the right.
         red: numbers of the rows that must not be believed.
         drawn: number of a column that draws what a chart shows as well; None without one.
+        folded: what a page shows instead until a reader asks for the table; None if it is always shown.
     """
 
     heads: tuple[str, ...]
@@ -30,6 +31,7 @@ class Table:
     left: tuple[int, ...] = (0,)
     red: frozenset[int] = frozenset()
     drawn: int | None = None
+    folded: str | None = None
 
     @property
     def right(self) -> tuple[bool, ...]:
