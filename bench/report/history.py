@@ -2,7 +2,7 @@
 
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Section, document, section
-from bench.report.words import ABSENT, Table, percent
+from bench.report.words import ABSENT, Table, percent, plural
 from bench.results.history import Group, History, Point, Trend
 
 SHOWN = 60
@@ -22,22 +22,36 @@ def report(history: History) -> Document:
     return document(
         "Tracing overhead over time",
         [
-            f"{total} runs in {len(history.groups)} groups of what can be compared. {ABOUT}"
+            f"{plural(total, 'run')}, {plural(len(history.groups), 'group')} of what can be compared. {ABOUT}"
             if total
             else "No runs."
         ],
-        *(part for group in history.groups for part in _sections(group)),
+        *(
+            part
+            for group in sorted(history.groups, key=lambda group: group.results == 1)
+            for part in _sections(group)
+        ),
         section("Could not be read", Items(items=skipped) if skipped else None),
         section("Other results", ", ".join(f"`{name}`" for name in history.others) or None),
     )
 
 
 def _sections(group: Group) -> list[Section]:
-    runs = f"{group.results} run{'s' if group.results != 1 else ''}"
+    title = f"{group.what}: {plural(group.results, 'run')}"
+    if group.results == 1:
+        # There is no trend in one run.
+        return [section(title, Items(items=tuple(map(_alone, group.trends))), folded=True)]
     return [
-        section(f"{group.what}: {runs}", trend_chart(group), _changes(group)),
+        section(title, trend_chart(group), _changes(group)),
         *(section(trend.setup, table(trend), level=3) for trend in group.trends),
     ]
+
+
+def _alone(trend: Trend) -> str:
+    point = trend.points[0]
+    invalid = ", invalid" if point.invalid else ""
+    ends = f"[{percent(point.low)}, {percent(point.high)}]"
+    return f"{trend.setup} {percent(point.ratio)} % {ends}{invalid}: `{point.result}`"
 
 
 def _changes(group: Group) -> str:

@@ -132,6 +132,7 @@ def _width(table: Table, column: int) -> int:
     natural = max(map(cell_len, cells), default=0)
     if not _wraps(table, column):
         return natural
+    natural = max(natural, cell_len(table.heads[column]))
     words = [cell_len(word) for cell in cells for word in cell.split()]
     return min(natural, max([NARROWEST, *words]))
 

@@ -12,7 +12,7 @@ import msgspec
 from bench.analysis.records import Summary
 from bench.app.records import BASELINE, CONTROL
 from bench.plan.machine import Machine
-from bench.plan.records import Plan
+from bench.plan.records import Plan, Stretch
 
 NOT_COMPARED = {"started", "packages", "app_packages", "setups"}
 """Fields of a machine that differ always, or are looked at one by one."""
@@ -147,5 +147,7 @@ def _differs(name: str, what: str, before: object, after: object) -> Iterator[Di
 
 def _shown(value: object) -> str:
     """A value as a short text."""
+    if isinstance(value, Stretch):
+        return f"{value.own_s:g} s in turns of {value.turn_s * 1e3:g} ms"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= 90 else f"{text[:87]}..."

@@ -12,7 +12,7 @@ RESULTS = Path(__file__).parent.parent.parent / "results"
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="a browser is missing: apt-get install chromium (or your system's package)"
 )
-PAGES = ("reference",)
+PAGES = ("reference", "applications")
 
 
 @pytest.fixture(scope="module")
@@ -58,8 +58,32 @@ def test_dark_and_light_differ_and_so_do_the_charts(browser: Any) -> None:
 def test_a_reader_who_listens_is_told_the_same(browser: Any) -> None:
     page = browser.new_page()
     page.goto((RESULTS / "reference" / "report.html").as_uri())
-    assert page.get_by_role("heading", name="Extra CPU").count() == 1
+    assert page.get_by_role("heading", name="What it costs").count() == 1
     assert page.get_by_role("img").count() >= 3
+    page.locator("summary", has_text="Ledger").click()
     table = page.get_by_role("table", name="Ledger: where every span went")
     assert table.get_by_role("rowheader", name="batch").count() == 1
+    page.close()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_charts_are_drawn_again_for_a_phone_and_not_clipped(browser: Any, name: str) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 800})
+    page.goto((RESULTS / name / "report.html").as_uri())
+    assert page.locator("figure .wide:visible").count() == 0
+    charts = page.locator("figure .narrow:visible svg")
+    assert charts.count() >= 1
+    for chart in charts.all():
+        box = chart.bounding_box()
+        assert box["x"] + box["width"] <= 390
+        # Letters are as large as on a screen: nothing is shrunk to fit.
+        assert box["width"] >= 0.99 * float(chart.get_attribute("width"))
+    page.close()
+
+
+def test_what_comes_before_the_folds_is_about_three_screens(browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 1440, "height": 1080})
+    page.goto((RESULTS / "reference" / "report.html").as_uri())
+    first_fold = page.locator("details.section").first.bounding_box()
+    assert first_fold["y"] <= 3.5 * 1080
     page.close()
