@@ -24,7 +24,9 @@ LAYERS = (
 MOST_ENTRIES = 14
 PURE = ("errors", "app", "plan", "analysis", "report")
 """Packages that read no clock, no file and no socket."""
-TIMED = {f"bench/micro/{name}.py" for name in ("spans", "context", "otlp", "web")} | {"bench/spec/emitter.py"}
+TIMED = {f"bench/micro/{name}.py" for name in ("spans", "context", "otlp", "web")} | {
+    f"bench/spec/{name}.py" for name in ("emitter", "s001")
+}
 """What is timed is OpenTelemetry itself, in a worker process of its own."""
 IMPURE = {
     "os",

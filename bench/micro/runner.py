@@ -136,7 +136,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
                 failures[operation.name] = str(error)
                 continue
             loops.setdefault(operation.name, run.get_loops())
-            runs.setdefault(operation.name, []).append(_clean(run, number))
+            runs.setdefault(operation.name, []).append(shareable(run, round=number))
         bench.forget()
         kept = [pyperf.Benchmark(own) for name, own in runs.items() if name not in failures]
         if kept:
@@ -154,12 +154,10 @@ def in_order(operations: Sequence[Operation], number: int, seed: int) -> list[Op
     return shuffled
 
 
-def _clean(run: pyperf.Run, number: int) -> pyperf.Run:
-    """A run without what nobody else needs to know, and with its round."""
+def shareable(run: pyperf.Run, **more: int) -> pyperf.Run:
+    """A run without what nobody else needs to know, and with more that they do."""
     metadata = {name: value for name, value in run.get_metadata().items() if name not in SECRET_METADATA}
-    return pyperf.Run(
-        run.values, warmups=list(run.warmups), metadata={**metadata, "round": number}, collect_metadata=False
-    )
+    return pyperf.Run(run.values, warmups=list(run.warmups), metadata=metadata | more, collect_metadata=False)
 
 
 def _placed(command: list[str], cpus: Sequence[int]) -> list[str]:

@@ -72,3 +72,14 @@ def test_accuracy_of_one_run_weighs_all_weights(tmp_path: Path) -> None:
     assert [weight["share"] for weight in found["weights"]] == [0.0, 0.01, 0.02, 0.05, 0.1]
     assert all(weighing["sequential"] is not None for weighing in found["weighings"])
     assert bench("report", str(folder)).returncode == 4
+
+
+def test_a_cross_language_scenario_is_told_as_its_dashboard_reads_it(tmp_path: Path) -> None:
+    folder = tmp_path / "s001"
+    done = bench("spec", "--scenario", "S001", "--fast", "--out", str(folder))
+    assert done.returncode == 0, done.stderr
+    (point,) = json.loads(done.stdout)
+    assert point["unit"] == "ns/op"
+    assert 20 < point["value"] < 5000
+    assert "opentelemetry-api=" in point["extra"]
+    assert "hostname" not in (folder / "s001.json").read_text("utf-8")
