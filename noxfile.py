@@ -108,7 +108,7 @@ def pythons(session: nox.Session) -> None:
 
 @nox.session
 def e2e(session: nox.Session) -> None:
-    """Whole runs with real processes, and the web UI in a browser: a quarter of an hour."""
+    """Whole runs with real processes, and the web UI in a browser: more than half an hour."""
     _install(session, "dev", "e2e")
     session.run("pytest", "-o", "addopts=", "tests/e2e", "-v", "-rs", *session.posargs)
 

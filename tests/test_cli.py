@@ -192,6 +192,12 @@ def test_hints_are_commands_that_work_where_they_are_read(
     assert invocation.spelled_here("`tracing-overhead report results/x --full`") == text
 
 
+def test_nox_keeps_the_exit_code_of_a_command() -> None:
+    ended = noxfile._ExitCode()
+    assert 4 in ended
+    assert ended == [4]
+
+
 def test_set_ups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setups"]) == 0
     assert "always-off" in capsys.readouterr().out
