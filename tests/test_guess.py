@@ -100,7 +100,7 @@ def test_a_python_application_gets_the_launcher() -> None:
     made = guess("gunicorn shop:app -b 127.0.0.1:8000", {"requirements.txt": "flask"})
     app = parse_app(written("shop", made, path="/items?limit=2", ready=""), "shop.toml")
     assert app.tracing.launcher == "opentelemetry-instrument"
-    assert app.process[0].ready == "/items"
+    assert app.process[0].ready == "/"
     assert app.request[0].path == "/items?limit=2"
     assert app.environment is None
 
@@ -126,3 +126,20 @@ def test_quotes_and_backslashes_stay_what_they_are() -> None:
     command = 'sh -c "exec python -c \\"print(1)\\" {port}"'
     app = parse_app(written("x", guess(command, {}), path="/"), "x.toml")
     assert app.process[0].command == command
+
+
+def test_a_wrapper_is_replaced_by_what_it_starts() -> None:
+    """A wrapper would be traced, metered and stopped instead of the service."""
+    package = {"dependencies": {"express": "5"}, "scripts": {"start": "node --enable-source-maps server.js"}}
+    assert guess("npm start", {"package.json": json.dumps(package)}).command == package["scripts"]["start"]
+    package["scripts"]["start"] = "build && node server.js"
+    assert guess("npm run start", {"package.json": json.dumps(package)}).command == "npm run start"
+    assert guess("python manage.py runserver 8000", {}).command.endswith("{port} --noreload")
+
+
+def test_es_modules_get_the_loader_that_hooks_them() -> None:
+    made = guess("node server.js", {"package.json": '{"type": "module", "dependencies": {"express": "5"}}'})
+    assert made.tracing_env["NODE_OPTIONS"].startswith("--experimental-loader={npm}/@opentelemetry/")
+    app = parse_app(written("shop", made, path="items"), "shop.toml")
+    assert app.request[0].path == "/items"
+    assert app.process[0].ready == "/"

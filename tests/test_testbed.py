@@ -23,7 +23,7 @@ from bench.testbed.instance import pin
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.ports import free_ports
-from bench.testbed.process import RUN_VARIABLE, last_words
+from bench.testbed.process import RUN_VARIABLE, last_words, plain_environ
 from bench.testbed.testbed import Testbed
 from tests import make
 
@@ -315,3 +315,15 @@ def test_the_last_words_of_a_process_hold_its_last_exception(tmp_path: Path) -> 
     assert last_words(log).startswith("its last words: TypeError: no such thing | at line 16")
     log.write_text("one\ntwo\n", "utf-8")
     assert last_words(log) == "its last words: one | two"
+
+
+def test_programs_of_the_harness_are_not_the_application_s(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both uv and nox put their environment in front of the one that a person has activated."""
+    own = str(Path(sys.prefix) / "bin")
+    path = f"{own}:/home/me/shop/.venv/bin:/usr/bin"
+    assert plain_environ({"PATH": path})["PATH"] == path
+    nox = {"PATH": path, "NOX_CURRENT_SESSION": "bench"}
+    assert plain_environ(nox)["PATH"] == "/home/me/shop/.venv/bin:/usr/bin"
+    monkeypatch.setattr(sys, "prefix", "/home/me/.cache/uv/archive-v0/x")
+    of_uvx = "/home/me/.cache/uv/archive-v0/x/bin:/usr/bin"
+    assert plain_environ({"PATH": of_uvx})["PATH"] == "/usr/bin"

@@ -37,6 +37,10 @@ PROGRAMS: dict[Language, tuple[str, ...]] = {
 NODE_AGENT = "@opentelemetry/auto-instrumentations-node"
 NODE_PACKAGES = ("@opentelemetry/api@1.9.1", f"{NODE_AGENT}@0.81.2")
 """The last ones that run on Node.js 20, too."""
+ESM_LOADER = "--experimental-loader={npm}/@opentelemetry/instrumentation/hook.mjs"
+"""Without it `--require` hooks no ES modules."""
+_WRAPPED = re.compile(r"(npm|yarn|pnpm)( run)? start")
+_SHELL = re.compile(r"[&|;<>$`]")
 _PORT_VARIABLE = re.compile(r"\$\{PORT(?::-\d+)?\}|\$PORT\b")
 _PORT_OPTION = re.compile(
     r"(?P<option>(?:^|\s)(?:--port|-p|--listen|--bind|-b|--http))(?P<gap>[ =])(?P<value>\S+)"
@@ -128,7 +132,8 @@ def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
     Raises:
         UsageError: the command's quotes do not match.
     """
-    command, env = with_port(command)
+    package = _parsed(json.loads, files.get("package.json", ""))
+    command, env = with_port(_unwrapped(command, package))
     try:
         words = shlex.split(command)
     except ValueError as error:
@@ -141,7 +146,7 @@ def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
         # The agent looks at it before Django does.
         env["DJANGO_SETTINGS_MODULE"] = settings[1] if settings else "mysite.settings"
     if language == "node":
-        tracing_env["NODE_OPTIONS"] = f"--require {NODE_AGENT}/register"
+        tracing_env["NODE_OPTIONS"] = _node_options(package)
     return Guess(
         command=command,
         env=env,
@@ -149,8 +154,32 @@ def guess(command: str, files: Mapping[str, str], shebang: str = "") -> Guess:
         framework=framework,
         launcher="opentelemetry-instrument" if language == "python" else "",
         tracing_env=tracing_env,
-        npm=NODE_PACKAGES if language == "node" else (),
+        npm=NODE_PACKAGES if language == "node" and not _has_agent(package) else (),
     )
+
+
+def _has_agent(package: Mapping[str, Any]) -> bool:
+    """True if the application has the agent among its own packages."""
+    return any(NODE_AGENT in _table(package.get(key)) for key in ("dependencies", "devDependencies"))
+
+
+def _node_options(package: Mapping[str, Any]) -> str:
+    """What hooks the agent into a service of Node.js; loader and agent have to be of one installation."""
+    if package.get("type") != "module":
+        return f"--require {NODE_AGENT}/register"
+    if _has_agent(package):
+        return f"{ESM_LOADER.replace('{npm}/', '')} --require {NODE_AGENT}/register"
+    return f"{ESM_LOADER} --require {{npm}}/{NODE_AGENT}/build/src/register.js"
+
+
+def _unwrapped(command: str, package: Mapping[str, Any]) -> str:
+    """The program itself instead of a wrapper that would be traced, metered and stopped with it."""
+    script = _text(_table(package.get("scripts")).get("start"))
+    if _WRAPPED.fullmatch(command.strip()) and script and not _SHELL.search(script):
+        return script
+    if re.search(r"manage\.py runserver\b", command) and "--noreload" not in command:
+        return f"{command} --noreload"
+    return command
 
 
 def with_port(command: str) -> tuple[str, dict[str, str]]:
@@ -204,9 +233,9 @@ def written(name: str, guess: Guess, *, path: str, ready: str = "") -> str:
         name: of the application.
         guess: what it says.
         path: that is asked, with its query.
-        ready: path that answers once the application is ready; empty: the same.
+        ready: path that answers once the application is ready; empty: `/`.
     """
-    return _TEMPLATE.render(name=name, guess=guess, path=path, ready=ready or path.partition("?")[0])
+    return _TEMPLATE.render(name=name, guess=guess, path=f"/{path.lstrip('/')}", ready=ready or "/")
 
 
 _ENVIRONMENT = Environment(trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined, autoescape=False)  # noqa: S701 - TOML
@@ -234,7 +263,9 @@ env = { {{ guess.env | pairs }} }
 {% endif %}
 # Asked until it answers below 500.
 ready = {{ ready | toml }}
+{% if guess.language != "node" %}
 # prepare = "python manage.py migrate"
+{% endif %}
 {% if guess.framework == "django" %}
 version = "python -m django --version"
 {% endif %}

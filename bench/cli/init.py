@@ -17,13 +17,15 @@ from bench.errors import UsageError
 from bench.runner import check as runner
 from bench.testbed import machine
 from bench.testbed.options import Options
+from bench.testbed.process import path_of_the_caller
 from bench.testbed.testbed import Testbed
 
 CHECK_S = 30.0
 """About how long trying takes; for the display only."""
 AGENT = (
-    "in the application's environment: `pip install opentelemetry-distro opentelemetry-exporter-otlp`, "
-    "then `opentelemetry-bootstrap -a install`"
+    "in the application's environment: `pip install opentelemetry-distro opentelemetry-exporter-otlp` and "
+    "the instrumentation of its framework{framework}, or `opentelemetry-bootstrap -a install` for all that "
+    "fit (`uv pip install` where there is no pip)"
 )
 
 
@@ -33,6 +35,7 @@ def init(
     path: str = "",
     out: Path | None = None,
     name: str = "",
+    force: bool = False,
 ) -> int:
     """Write the app file of your service, guess what can be guessed, and try it.
 
@@ -42,6 +45,7 @@ def init(
         path: That is asked, with its query.
         out: The file; without it, NAME.toml.
         name: Of the application; without it, that of this folder.
+        force: Overwrite the file.
     """
     files = {file: Path(file).read_text("utf-8", "replace") for file in guessing.READ if Path(file).is_file()}
     start = guessing.Start(command=command) if command else guessing.start_of(files)
@@ -51,7 +55,8 @@ def init(
             'name it: --command "gunicorn mysite.wsgi -b 127.0.0.1:{port}"',
         )
     name = name or re.sub(r"[^a-z0-9._-]+", "-", Path.cwd().name.lower()).strip("-._")[:40] or "service"
-    program = shutil.which(start.command.split()[0])
+    programs = path_of_the_caller()
+    program = shutil.which(start.command.split()[0], path=programs)
     if program is None:
         raise UsageError(
             f"there is no program {start.command.split()[0]!r} here",
@@ -59,8 +64,11 @@ def init(
         )
     guess = guessing.guess(start.command, files, _first_line(Path(program)))
     file = out or Path(f"{name}.toml")
-    if file.exists():
-        raise UsageError(f"{file} exists", f"`tracing-overhead check {file}` tries it; --out names another")
+    if file.exists() and not force:
+        raise UsageError(
+            f"{file} exists",
+            f"`tracing-overhead check {file}` tries it; --force writes it again, --out names another",
+        )
     text = guessing.written(name, guess, path=path or start.ready or "/", ready=start.ready)
     parse_app(text, file.name)
     try:
@@ -74,11 +82,16 @@ def init(
     console.print(
         f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
     )
-    if guess.launcher and shutil.which(guess.launcher) is None:
+    if guess.launcher and shutil.which(guess.launcher, path=programs) is None:
         raise UsageError(
-            f"there is no {guess.launcher} here", f"{AGENT}; then `tracing-overhead check {file}`"
+            f"there is no {guess.launcher} here",
+            f"{AGENT.format(framework=_package(guess.framework))}; then `tracing-overhead check {file}`",
         )
     return check(file)
+
+
+def _package(framework: str) -> str:
+    return f" (`opentelemetry-instrumentation-{framework}`)" if framework else ""
 
 
 def _first_line(program: Path) -> str:

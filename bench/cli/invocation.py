@@ -10,10 +10,10 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from bench.testbed.process import is_of_uvx
+
 PROGRAM = "tracing-overhead"
 DISTRIBUTION = "tracing-overhead-bench"
-UV_CACHES = ("archive-v", "environments-v")
-"""Folders of uv's cache that hold the environments of `uvx`, which nobody's PATH knows."""
 _COMMAND = re.compile(rf"`{PROGRAM} ([a-z]+) ?([^`]*)`")
 
 
@@ -29,7 +29,7 @@ def _command(name: str, arguments: str) -> str:
 
 
 def _program() -> str:
-    if any(part.startswith(UV_CACHES) for part in Path(sys.prefix).parts):
+    if is_of_uvx():
         return f"uvx --from {source() or DISTRIBUTION} {PROGRAM}"
     called = sys.argv[0]
     return called if Path(called).name == PROGRAM and not which(PROGRAM) else PROGRAM

@@ -77,7 +77,9 @@ def _text(path: Path, option: str) -> str:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"cannot read {path}: {reason}", f"name a TOML file with {option}") from None
+        raise UsageError(
+            f"cannot read {path}: {reason}", f"name a TOML file that is there ({option})"
+        ) from None
 
 
 def crew_of(options: RunOptions) -> Crew:

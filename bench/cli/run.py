@@ -142,7 +142,7 @@ def _machine(plan: Plan, subject: Subject, testbed: Testbed) -> Machine:
     return replace(
         machine.describe(cpus),
         pausing=testbed.pausing,
-        app_packages=install.packages(subject.place),
+        app_packages=install.packages(subject.place, plan.app),
         versions=_versions(launches[plan.setups[0].name]),
         setups={name: redacted_variables(shown_variables(launch)) for name, launch in launches.items()},
         collector=f"{between.name} {between.version}".strip() if between else "",

@@ -6,6 +6,8 @@ from bench.app.records import CHECKS, Setup
 from bench.app.setups import EVERYTHING, discards, is_disabled, sampling_ratio
 from bench.report.words import duration, half_width, percent, plural
 
+ROUGH = 0.1
+"""A noise floor above which a run is told to be rough: its set-ups cannot be ranked."""
 USUAL_RATIO = 0.1
 """Of several sampling ratios, the answer tells the one closest to this; the table has them all."""
 
@@ -33,7 +35,7 @@ def _headline(summary: Summary) -> str:
     setups = tested(summary)
     setup = next((setup for setup in setups if setup.name == EVERYTHING), setups[-1] if setups else None)
     cost = setup.cost if setup else None
-    if setup is None or cost is None or cost.extra_s is None:
+    if setup is None or cost is None or cost.extra_s is None or cost.low is None or cost.high is None:
         return "Nothing was compared with the baseline."
     what = "Tracing everything" if setup.name == EVERYTHING else "The dearest set-up"
     if not _is_overhead(setup):
@@ -43,7 +45,8 @@ def _headline(summary: Summary) -> str:
             f"such a run finds about {percent(cost.mde, sign=False)} %."
         )
     line = (
-        f"{what} ({setup.name}) costs {summary.app.name} {percent(cost.ratio, decimals=0)} % CPU: "
+        f"{what} ({setup.name}) costs {summary.app.name} {percent(cost.ratio)} "
+        f"+- {half_width(cost.low, cost.high)} % CPU: "
         f"{duration(cost.extra_s)} per {summary.app.request}"
     )
     if setup.throughput and setup.throughput.ratio is not None:
@@ -144,8 +147,9 @@ def _customers(summary: Summary) -> str:
 
 def _trust(summary: Summary) -> str:
     parts = []
-    if summary.checks.noise_floor is not None:
-        parts.append(f"identical set-ups agree within {percent(summary.checks.noise_floor, sign=False)} %")
+    floor = summary.checks.noise_floor
+    if floor is not None:
+        parts.append(f"identical set-ups agree within {percent(floor, sign=False)} %")
     control = summary.checks.control
     if control is not None:
         parts.append(f"{control.known_s * 1e6:.0f} us were found as {control.found_s * 1e6:.0f}")
@@ -158,4 +162,5 @@ def _trust(summary: Summary) -> str:
         if not lost
         else f"{plural(lost, 'span')} lost"
     )
-    return f"Trust: {', '.join(parts)}."
+    word = "Rough" if floor is not None and floor > ROUGH else "Trust"
+    return f"{word}: {', '.join(parts)}."

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.app.guess import ESM_LOADER
 from bench.app.records import BASELINE, App
 from bench.app.setups import choose
 from bench.plan.budget import without_load
@@ -17,6 +18,9 @@ TRACED = "batch"
 REST_S = 1.0
 SAFE = {"GET", "HEAD", "OPTIONS"}
 """Methods that change nothing (RFC 9110, 9.2.1)."""
+OF_THE_SERVER = {f"@opentelemetry/instrumentation-{name}" for name in ("http", "net", "dns", "fs", "undici")}
+"""What traces a service of Node.js without its framework."""
+WRAPPERS = ("npm", "npx", "yarn", "pnpm")
 IDLE_LIMIT = 0.01
 """Share of a CPU above which an application at rest is worth a word."""
 ARRIVAL_S, ARRIVAL_LIMIT_S = 1.0, 10.0
@@ -71,6 +75,12 @@ def _spans(plan: Plan, reading: InstanceReading) -> Iterator[Finding]:
     account = reading.account or Account()
     spans = ", ".join(f"{count / reading.completed:g} of {name}" for name, count in account.spans.items())
     yield Finding(text=f"It is traced: spans of a request: {spans}; without tracing there are none.")
+    if account.scopes and all(scope in OF_THE_SERVER for scope in account.scopes):
+        yield Finding(
+            text="Nothing but the HTTP server of Node.js is traced: no framework was recognised.",
+            advice="right for a service without one; else its version is unknown to the instrumentation, or "
+            f"it is made of ES modules, which need `{ESM_LOADER}` in NODE_OPTIONS",
+        )
     silent = [
         process.name for process in plan.app.process if process.traced and process.name not in account.spans
     ]
@@ -117,7 +127,15 @@ def _stopped(plan: Plan, testbed: Testbed) -> Finding:
     traces = min(account.whole if TRACED not in plan.varies else account.whole + account.broken, due)
     if traces == due:
         return Finding(text=f"Stopped after its last answer it loses nothing: {due} of {due} traces came.")
-    signal = plan.app.process[0].stop
+    process = plan.app.process[0]
+    command = process.command if isinstance(process.command, str) else " ".join(process.command)
+    if command.startswith(WRAPPERS):
+        return Finding(
+            text=f"Stopped after its last answer it loses spans: {traces} of {due} traces came.",
+            advice=f"`{command}` is a wrapper that ends before the service: put the program itself into "
+            "`command`",
+        )
+    signal = process.stop
     return Finding(
         text=f"Stopped by {signal} after its last answer it loses spans: {traces} of {due} traces came.",
         advice="a run waits before it stops anything; your deployments do not: shut the provider down",

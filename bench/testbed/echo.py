@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bench.testbed.instance import pin
-from bench.testbed.ports import answers, free_ports
+from bench.testbed.ports import answer_of, free_ports
 from bench.testbed.process import Child, plain_environ
 
 
@@ -21,7 +21,7 @@ def start_echo(logs: Path, cpus: Iterable[int]) -> tuple[Child, str]:
         environ=plain_environ(),
         log=logs / "echo.log",
     )
-    while not answers(port, "tcp"):
+    while not answer_of(port, "tcp"):
         child.check()
     pin([child.pid], tuple(cpus))
     return child, f"http://127.0.0.1:{port}"

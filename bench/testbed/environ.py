@@ -32,12 +32,14 @@ class Place:
         path: folders that lead PATH.
         environ: further variables that an installed environment needs.
         python: interpreter that `{python}` stands for.
+        npm: folder of installed Node.js packages that `{npm}` stands for; empty without any.
     """
 
     folder: Path
     path: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     python: str = sys.executable
+    npm: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,7 @@ class Launch:
             "tmp": lambda _: str(self.tmp),
             "dir": lambda _: str(self.place.folder),
             "python": lambda _: self.place.python,
+            "npm": lambda _: self.place.npm,
             "tracing": lambda _: self.setup.tracing,
             "spans": lambda _: self.setup.spans or default_spans(self.app),
             "cpu_us": lambda _: str(self.burn_us),

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -11,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from bench.app.records import Environment
+from bench.app.records import App, Environment
 from bench.errors import UsageError
 from bench.testbed.environ import Place
-from bench.testbed.process import undone_on_failure
+from bench.testbed.process import path_of_the_caller, undone_on_failure
 
 CACHE_VARIABLE = "TRACING_OVERHEAD_CACHE"
 INSTALL_LIMIT_S = 900
@@ -35,14 +36,15 @@ def environment(wanted: Environment, folder: Path) -> Place:
     root = cache() / key
     if not (root / DONE).exists():
         _make(wanted, root)
-    path, environ, python = [], {}, sys.executable
+    path, environ, python, modules = [], {}, sys.executable, ""
     if wanted.pip or wanted.python:
         path.append(str(root / "python" / "bin"))
         python = str(root / "python" / "bin" / "python")
     if wanted.npm:
         path.append(str(root / "node" / "node_modules" / ".bin"))
-        environ["NODE_PATH"] = str(root / "node" / "node_modules")
-    return Place(folder=folder, path=tuple(path), environ=environ, python=python)
+        modules = str(root / "node" / "node_modules")
+        environ["NODE_PATH"] = modules
+    return Place(folder=folder, path=tuple(path), environ=environ, python=python, npm=modules)
 
 
 def cache() -> Path:
@@ -51,18 +53,30 @@ def cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or default)
 
 
-def packages(place: Place) -> dict[str, str]:
+def packages(place: Place, app: App) -> dict[str, str]:
     """Versions of what is installed in an application's own Python; empty for the harness's."""
-    if place.python == sys.executable:
+    python = place.python
+    if python == sys.executable:
+        python = _beside(app) or python
+    if python == sys.executable:
         return {}
     code = (
         "import importlib.metadata as m, json;"
         "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
     )
-    done = subprocess.run([place.python, "-c", code], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=False)
     if done.returncode:
         return {}
     return dict(sorted(msgspec.json.decode(done.stdout, type=dict[str, str]).items()))
+
+
+def _beside(app: App) -> str | None:
+    """The Python of the environment that an application's program belongs to; None where there is none."""
+    command = app.process[0].command
+    words = shlex.split(command) if isinstance(command, str) else command
+    program = shutil.which(words[0], path=path_of_the_caller()) if words else None
+    python = Path(program).parent / "python" if program else None
+    return str(python) if python and python.is_file() else None
 
 
 def _make(wanted: Environment, root: Path) -> None:

@@ -20,7 +20,7 @@ from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
-from bench.testbed.ports import answers
+from bench.testbed.ports import READY_BELOW, answer_of
 from bench.testbed.process import death_of, undone_on_failure
 
 FLUSH_LIMIT_S = 5.0
@@ -190,17 +190,34 @@ class LocalInstance:
 
     def _wait_until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + process.ready_timeout_s
-        while not answers(self._launch.ports[process.name], process.ready):
+        port = self._launch.ports[process.name]
+        while not 0 < (status := answer_of(port, process.ready)) < READY_BELOW:
             if self._processes[process.name].poll() is not None:
                 raise self._death(process.name)
             if time.monotonic() > deadline:
-                error = self._death(process.name)
-                raise ServiceError(
-                    f"{process.name} of {self.setup.name} did not answer {process.ready} within "
-                    f"{process.ready_timeout_s:g} s",
-                    f"does it listen on 127.0.0.1 and the port {{port}}? {error.hint}",
-                )
+                raise self._not_ready(process, status)
             time.sleep(LOOK_S)
+
+    def _not_ready(self, process: Process, status: int) -> ServiceError:
+        """What a process did instead of getting ready."""
+        name, words = f"{process.name} of {self.setup.name}", self._death(process.name).hint
+        within = f"within {process.ready_timeout_s:g} s"
+        if status:
+            return ServiceError(
+                f"{name} answered {process.ready} with {status} {within}",
+                f"name a path with `ready` that answers below {READY_BELOW}, or look at {words}",
+            )
+        others = listening(self._group.pids()) - {self._launch.ports[process.name]}
+        if others:
+            return ServiceError(
+                f"{name} listens on port {min(others)} and not on the one it was given",
+                "put {port} into its `command`, or a variable that it reads into `env`: "
+                'env = { PORT = "{port}" }',
+            )
+        return ServiceError(
+            f"{name} did not answer {process.ready} {within}",
+            f"does it listen on 127.0.0.1, or need longer (`ready_timeout_s`)? {words}",
+        )
 
     def _death(self, name: str) -> ServiceError:
         child = self._processes[name]
@@ -306,6 +323,19 @@ def flush_all(
             check()
             failed.append(name)
     return tuple(failed)
+
+
+def listening(pids: Iterable[int]) -> set[int]:
+    """The TCP ports that some processes listen on."""
+    ports = set()
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, OSError):
+            ports |= {
+                connection.laddr.port
+                for connection in psutil.Process(pid).net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return ports
 
 
 def memory_of(pids: Iterable[int]) -> Memory:

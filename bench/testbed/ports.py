@@ -47,19 +47,22 @@ def _is_free(port: int) -> bool:
         return True
 
 
-def answers(port: int, ready: str) -> bool:
-    """True if a process is ready: it answers below 500, or accepts a connection."""
+READY_BELOW = 500
+
+
+def answer_of(port: int, ready: str) -> int:
+    """The status that a process answers its ready path with, 200 for an accepted connection; 0 is none."""
     if ready == "tcp":
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
         except OSError:
-            return False
-        return True
+            return 0
+        return 200
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
     try:
         connection.request("GET", ready, headers=UNSAMPLED)
-        return connection.getresponse().status < 500
+        return connection.getresponse().status
     except (OSError, http.client.HTTPException):
-        return False
+        return 0
     finally:
         connection.close()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import httpx
 import msgspec
 
+from bench.app.guess import ESM_LOADER
 from bench.app.records import Request, Setup
 from bench.app.setups import declared_spans, sampling_ratio
 from bench.errors import MeasurementError, ServiceError
@@ -27,7 +28,15 @@ if TYPE_CHECKING:
 FEW_REQUESTS = 2
 """Requests of every kind to a set-up of which no shapes are learned."""
 ANSWER_CHARACTERS = 160
-TOO_MANY = 429
+MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+ADVICE = {
+    400: (
+        "if it refuses the host 127.0.0.1, allow it (Django's ALLOWED_HOSTS), or give the request "
+        '`headers = { host = "..." }`; else correct the request in the app file'
+    ),
+    401: "give the request its credentials in `headers`",
+    429: "a rate limiter stops the requests: switch it off in `env`, or raise its limit",
+}
 OVER_GRPC = 'it exports over grpc: say `OTEL_EXPORTER_OTLP_PROTOCOL = "grpc"` in the `env` of [tracing]'
 LEARNER = "learner"
 ENDPOINT = re.compile(r"OTEL_EXPORTER_OTLP_(TRACES_)?ENDPOINT")
@@ -131,12 +140,9 @@ def _send(client: httpx.Client, instance: Instance, request: Request) -> None:
         ) from None
     if answer.status_code not in request.statuses:
         expected = " or ".join(map(str, sorted(request.statuses)))
-        lines = answer.text.strip().splitlines()
-        first = lines[0][:ANSWER_CHARACTERS] if lines else "(an empty body)"
-        advice = "correct the request in the app file, or its `expect`"
-        if answer.status_code == TOO_MANY:
-            advice = "a rate limiter stops the requests: switch it off in `env`, or raise its limit"
-        raise MeasurementError(f"{name} was answered {answer.status_code}, not {expected}: {first}", advice)
+        told = " ".join(MARKUP.sub(" ", answer.text).split())[:ANSWER_CHARACTERS] or "(an empty body)"
+        advice = ADVICE.get(answer.status_code, "correct the request in the app file, or its `expect`")
+        raise MeasurementError(f"{name} was answered {answer.status_code}, not {expected}: {told}", advice)
 
 
 def _check(plan: Plan, instance: Instance, account: Account) -> None:
@@ -161,7 +167,9 @@ def _check_plain(setup: Setup, account: Account) -> None:
     if spans and setup.tracing == "none":
         raise MeasurementError(
             f"{spans} spans came from {setup.name}, which is not to be traced",
-            "the application traces itself: switch that off in its `env`",
+            "the application traces itself: leave out `launcher`, and switch its tracing off with "
+            '`env = { OTEL_SDK_DISABLED = "true" }` of its process and on with '
+            '`env = { OTEL_SDK_DISABLED = "false" }` in [tracing]',
         )
 
 
@@ -180,11 +188,12 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
     if "--require" in app.tracing.env.get("NODE_OPTIONS", ""):
         return (
             "nothing traced it: `--require` hooks no ES modules; if it is made of them, add "
-            "`--experimental-loader=@opentelemetry/instrumentation/hook.mjs` to NODE_OPTIONS"
+            f"`{ESM_LOADER}` to NODE_OPTIONS"
         )
     return (
-        "nothing traced it: look at `launcher` and `env` of the app file's [tracing] table, and whether "
-        "there is an instrumentation for this framework and its version"
+        "nothing traced it: is there an instrumentation for this framework and its version "
+        "(`opentelemetry-bootstrap -a install` in its environment gets those that fit)? Then look at "
+        "`launcher` and `env` of the app file's [tracing] table"
     )
 
 

@@ -18,8 +18,10 @@ from bench.errors import ServiceError
 ROOT = Path(__file__).resolve().parent.parent.parent
 """Where `services` and `locustfiles` are."""
 LAST_LINES, LOOKED_AT = 5, 200
-EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b: ")
+EXCEPTION = re.compile(r"[\w.]*(Error|Exception)\b( \[\w+\])?: ")
 PROXIES = frozenset({"http_proxy", "https_proxy", "all_proxy", "ftp_proxy", "no_proxy"})
+UV_CACHES = ("archive-v", "environments-v")
+"""Folders of uv's cache that hold the environments of `uvx`."""
 RUN_VARIABLE = "BENCH_RUN"
 """Every process of a run has it, so that what a killed run left can be found."""
 
@@ -165,14 +167,35 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     A proxy would get the application's exports. Of Python's own variables one is a trap: with
     PYTHONDONTWRITEBYTECODE (common in containers) every process compiles all that it imports, and
-    an epoch starts three times slower.
+    an epoch starts three times slower. PATH has no programs of the harness's: those of the application
+    are meant.
     """
     ours = ("OTEL_", "BENCH_", "LOCUST_", "PYTHON")
-    return {
+    plain = {
         name: value
         for name, value in environ.items()
         if not name.startswith(ours) and name.lower() not in PROXIES
     }
+    return plain | {"PATH": path_of_the_caller(environ)}
+
+
+def path_of_the_caller(environ: Mapping[str, str] = os.environ) -> str:
+    """PATH without what uvx or nox has put in front of it: the harness's own Python, Flask and agent."""
+    path = environ.get("PATH", os.defpath)
+    if not is_ephemeral(environ):
+        return path
+    own = str(Path(sys.prefix) / "bin")
+    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder.rstrip("/") != own)
+
+
+def is_ephemeral(environ: Mapping[str, str] = os.environ) -> bool:
+    """True if uvx or nox has made the environment of this program, which nobody has activated."""
+    return "NOX_CURRENT_SESSION" in environ or is_of_uvx()
+
+
+def is_of_uvx() -> bool:
+    """True if this program runs from uv's cache."""
+    return any(part.startswith(UV_CACHES) for part in Path(sys.prefix).parts)
 
 
 def run_to_end(
@@ -197,7 +220,7 @@ def run_to_end(
 
 
 def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
-    """The last line that a short command prints; what went wrong, if it fails."""
+    """The last line that a short command prints; that it is not known, and why, if it fails."""
     try:
         done = subprocess.run(
             command, cwd=folder, env=dict(environ), capture_output=True, timeout=30, check=False
@@ -205,4 +228,7 @@ def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Pat
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"not known ({error})"
     lines = (done.stdout or done.stderr).decode("utf-8", "replace").strip().splitlines()
-    return lines[-1][:200] if lines else "not known"
+    last = lines[-1][:200] if lines else ""
+    if done.returncode:
+        return f"not known ({last or f'code {done.returncode}'})"
+    return last or "not known"

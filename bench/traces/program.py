@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
-from bench.testbed.ports import answers
+from bench.testbed.ports import answer_of
 from bench.testbed.process import Child, leashed, plain_environ, undone_on_failure
 from bench.traces.catalogue import TOOLS
 
@@ -53,7 +53,7 @@ def start(  # noqa: PLR0913 - a process is what it is started with
 def _wait(child: Child, ports: Sequence[int]) -> None:
     deadline = time.monotonic() + START_LIMIT_S
     for port in ports:
-        while not answers(port, "tcp"):
+        while not answer_of(port, "tcp"):
             child.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
