@@ -79,7 +79,10 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
     [
         (('path = "/items"', 'path = "/nothing"'), 4, "was answered 404, not 200"),
         (('ready = "/"', 'ready = "/"\nready_timeout_s = 2\nstop = "SIGINT"'), 0, "It is traced"),
-        (("127.0.0.1:{port}", '127.0.0.1:18099"\nready_timeout_s = 3 #'), 3, "listens on port 18099"),
+        (
+            ('{port} shop:app"', '18099 shop:app"\nready_timeout_s = 3\nenv = { PORT = "{port}" }'),
+            3, "listens on port 18099",
+        ),
         (("shop:app", "nothing:app"), 3, "No module named 'nothing'"),
         (("{port}", "{prot}"), 2, "did you mean {port}?"),
         ((LAUNCHER, "[control]\nenv = {}"), 4, "nothing traced it"),
