@@ -76,7 +76,7 @@ def add_fields(parser: Any) -> None:  # noqa: ANN401
         "--setup",
         choices=list(SETUPS),
         default="none",
-        help="; ".join(f"{setup.name}: {setup.description}" for setup in SETUPS.values()),
+        help="how the application is traced",
     )
     for process in DELAYED:
         parser.add_argument(
@@ -93,7 +93,7 @@ def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     lab = Lab(APP, PLACE)
     _labs.append(lab)
     if environment.web_ui:
-        add_tab(environment.web_ui, lab)
+        add_tab(environment.web_ui, lab, SETUPS.values())
     gevent.spawn(_read, lab)
 
 

@@ -156,16 +156,31 @@
     }
   };
 
-  // The set-ups are what this page is for; Locust folds its custom fields away.
-  const unfold = () => {
-    const folds = [...document.querySelectorAll("button[aria-expanded=false]")];
+  // The set-ups are what this page is for; Locust folds its custom fields away, below all others and in
+  // the order of the alphabet.
+  let descriptions = {};
+  const arrange = () => {
+    const folds = [...document.querySelectorAll("form button[aria-expanded]")];
     const fold = folds.find((button) => button.textContent === "Custom parameters");
-    if (fold && !fold.dataset.unfolded) {
+    if (!fold) return;
+    if (!fold.dataset.unfolded) {
       fold.dataset.unfolded = "once";
-      fold.click();
+      fold.closest(".MuiPaper-root").style.order = -1;
+      if (fold.getAttribute("aria-expanded") === "false") fold.click();
+    }
+    const select = document.querySelector("form select[name=setup]");
+    const field = select?.closest(".MuiFormControl-root");
+    if (!field || select.dataset.described || !Object.keys(descriptions).length) return;
+    select.dataset.described = "once";
+    field.parentElement.style.cssText += "; display: flex; flex-direction: column";
+    field.style.order = -1;
+    for (const option of select.options) {
+      const description = descriptions[option.value];
+      if (description) option.textContent = `${option.value}: ${description}`;
     }
   };
-  setInterval(unfold, 200);
+  fetch("./overhead/setups").then((answer) => answer.json()).then((known) => { descriptions = known; });
+  setInterval(arrange, 200);
 
   document.head.append(element("style", { textContent: STYLE }));
   setInterval(renew, EVERY_MS);

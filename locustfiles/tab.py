@@ -6,11 +6,13 @@ runs; what was lost is known after that. So the tab is Locust's and what stands 
 
 import csv
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from flask import Blueprint, Response, jsonify
 
+from bench.app.records import Setup
 from locustfiles.lab import Lab
 
 KEY = "tracing-overhead"
@@ -19,8 +21,8 @@ SCRIPT = Path(__file__).with_name("tab.js")
 INDEX = "/"
 
 
-def add_tab(web_ui: Any, lab: Lab) -> None:  # noqa: ANN401
-    """Adds the tab to a web UI."""
+def add_tab(web_ui: Any, lab: Lab, setups: Iterable[Setup]) -> None:  # noqa: ANN401
+    """Adds the tab to a web UI, and to its start form what each set-up is."""
     blueprint = Blueprint("overhead", __name__, url_prefix="/overhead")
 
     @blueprint.route("/data")
@@ -33,6 +35,11 @@ def add_tab(web_ui: Any, lab: Lab) -> None:  # noqa: ANN401
     def download() -> Response:
         disposition = {"Content-Disposition": "attachment; filename=tracing-overhead.csv"}
         return Response(to_csv(lab.rows()), mimetype="text/csv", headers=disposition)
+
+    @blueprint.route("/setups")
+    @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
+    def descriptions() -> Response:
+        return jsonify({setup.name: setup.description for setup in setups})
 
     @blueprint.route("/tab.js")
     def script() -> Response:

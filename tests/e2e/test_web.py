@@ -130,6 +130,17 @@ def stop(page: Any, setup: str) -> None:
     )
 
 
+def test_the_set_up_is_the_first_field_and_says_what_it_is(web: Web, page: Any) -> None:
+    page.goto(web.url)
+    select = page.locator("select[name=setup]")
+    page.wait_for_function("document.querySelector('select[name=setup]')?.dataset.described")
+    option = select.locator("option[value=batch]")
+    assert option.inner_text().startswith("batch: Everything sampled")
+    # Where the browser draws it, not where it stands in the document.
+    heights = [page.locator(f"[name={name}]").bounding_box()["y"] for name in ("setup", "userCount")]
+    assert heights == sorted(heights)
+
+
 def test_two_setups_are_run_by_hand_and_compared(web: Web, page: Any) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
