@@ -63,7 +63,7 @@ COMMANDS = {
     "report": "Make the report of a results folder again (`-- DIR`).",
     "web": "Explore the set-ups by hand in Locust's web UI, until Ctrl-C.",
     "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
-    "predict": "What tracing would cost you (`-- --rps 500 --spans 19 --ratio 0.1`).",
+    "predict": "What tracing would cost you (`-- --rps 500 --spans 22 --ratio 0.1`).",
     "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",
     "applications": "The runs of several applications in one table (`-- DIR...`).",
     "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",

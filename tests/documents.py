@@ -19,6 +19,11 @@ BLOCK = re.compile(
 )
 
 
+def committed() -> tuple[Path, ...]:
+    """Results folders whose reports are committed."""
+    return tuple(sorted(path.parent for path in (ROOT / "results").glob("*/report.md")))
+
+
 def documents() -> tuple[Path, ...]:
     """Everything that people read and no run has written."""
     return (
@@ -54,7 +59,9 @@ def printed(arguments: list[str]) -> str:
 
 
 def write() -> None:
-    """Write every document again, and tell which ones have changed."""
+    """Write every report and document again, and tell which documents have changed."""
+    for folder in committed():
+        printed(["report", str(folder.relative_to(ROOT))])
     for path in documents():
         before = path.read_text("utf-8")
         after = generated(before)

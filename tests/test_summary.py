@@ -305,3 +305,11 @@ def test_a_run_that_failed_says_so() -> None:
     run = Run(make.plan())
     assert not run.complete
     assert Machine().cpu == "unknown"
+
+
+def test_the_known_cost_is_looked_for_under_both_loads(calm: Summary) -> None:
+    for control in (calm.checks.control, calm.checks.control_busy):
+        assert control
+        assert control.known_s == pytest.approx(0.0006)
+        assert control.low_s < 0.0006 < control.high_s
+        assert control.found_s == pytest.approx(0.0006, rel=0.3)

@@ -30,12 +30,14 @@ class Checks(Record, frozen=True, kw_only=True):
 
     Attributes:
         twin: identical set-ups.
-        control: a known cost.
+        control: a known cost, under light load unless there was none.
+        control_busy: the same cost under busy load, where both were measured.
         noise_floor: largest overhead that identical set-ups still show at light load.
     """
 
     twin: Twin | None = None
     control: ControlCheck | None = None
+    control_busy: ControlCheck | None = None
     noise_floor: float | None = None
 
 

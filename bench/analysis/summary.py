@@ -292,13 +292,21 @@ def _checks(findings: Findings) -> Checks:
     noise_floor = None
     if estimate is not None:
         noise_floor = max(map(abs, estimate.ratios(findings.plan.confidence)))
-    control = None
-    if CONTROL in cpu.estimates:
-        found_s, low, high = cpu.difference(CONTROL)
-        control = ControlCheck(
-            known_s=findings.plan.burns_s[CONTROL], found_s=found_s, low_s=low, high_s=high
-        )
-    return Checks(twin=Twin(**twin) if any(twin.values()) else None, control=control, noise_floor=noise_floor)
+    busy = findings.busy_cpu if cpu is findings.light_cpu else None
+    return Checks(
+        twin=Twin(**twin) if any(twin.values()) else None,
+        control=_control(cpu),
+        control_busy=_control(busy) if busy else None,
+        noise_floor=noise_floor,
+    )
+
+
+def _control(cpu: Figure) -> ControlCheck | None:
+    """The known cost, and what was found of it under one load."""
+    if CONTROL not in cpu.estimates:
+        return None
+    found_s, low, high = cpu.difference(CONTROL)
+    return ControlCheck(known_s=cpu.plan.burns_s[CONTROL], found_s=found_s, low_s=low, high_s=high)
 
 
 def _control_residual(cpu: Figure) -> tuple[Estimate | None, float]:

@@ -63,6 +63,7 @@ class FolderKind:
             files=len(known.files) if known else 0,
             figures=content.count(b"\n"),
             sealed=known is not None,
+            raw=self.raw != self.derived,
             faults=tuple(faults),
         )
 

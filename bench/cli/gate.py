@@ -25,9 +25,8 @@ from bench.results.folder import read_run
 from bench.results.gate import Figure, Outcome, Threshold, judge
 from bench.results.store import Store, pretty, read_machine, read_record
 from bench.results.verify import verify
-from bench.testbed.process import ROOT
 
-ACCURACY = ROOT / "results" / "accuracy"
+ACCURACY = Path("results") / "accuracy"
 FAILED = 1
 CODES = {
     Outcome.PASS: 0,

@@ -126,14 +126,14 @@ class RunOptions(Application):
         light: Own seconds of light load per epoch and set-up.
         busy: Own seconds of busy load per epoch and set-up.
         warm_up: Own seconds of load before that.
-        turn: Length of a turn, such as 200ms or 2s.
+        turn: Length of a turn, such as 50ms; 2s for what waits for something outside.
         seed: Repeat the order and times of another run.
         no_pin: Do not pin the application to CPUs of its own.
         signals: Pause instances by signals even where control groups work.
         scale_timers: Multiply the batch processor's delay by the number of set-ups.
         rate: Arrivals per second of light load; without it, 30% of what the baseline can do.
         find_rate: Search the highest rate under the latency limit, too.
-        latency_limit: What 99 in 100 requests have to stay under then.
+        latency_limit: Seconds that 99 in 100 requests have to stay under then, or 100ms.
         workers: Spread the load over so many local processes (Locust's distributed mode).
         remote_workers: Wait for so many load workers that you start on other machines.
         master: HOST:PORT where workers find the master; without it, 127.0.0.1 and any port, with

@@ -1,5 +1,6 @@
 """`predict`: what tracing would cost at another rate, with other traces, from a run's cost model."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -16,7 +17,9 @@ from bench.report.run import cost_model_line
 from bench.results.folder import read_run
 from bench.testbed.process import ROOT
 
-REFERENCE = ROOT / "results" / "reference"
+REFERENCE = Path("results") / "reference"
+"""From the current folder, or beside the harness where that is a clone."""
+FEW_POINTS = 4
 
 
 def predict(
@@ -34,8 +37,8 @@ def predict(
         ratio: Share of the traces that is sampled, 0.1 or 10%.
         source: The results folder; without it, the reference run.
     """
-    source = source or REFERENCE
-    if source == REFERENCE and not source.is_dir():
+    source = source or next((folder for folder in (REFERENCE, ROOT / REFERENCE) if folder.is_dir()), None)
+    if source is None:
         raise ResultsError(
             "there is no run to predict from",
             "name the folder of one with --from; `tracing-overhead run` makes it",
@@ -57,6 +60,12 @@ def predict(
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
+    if len(model.points) < FEW_POINTS:
+        console.print(
+            f"{len(model.points)} set-ups fix this line, which makes the range wide: measure more, such as "
+            "--setups always-off,ratio-10,ratio-50,batch,batch-lean.",
+            style="yellow",
+        )
     if not summary.valid:
         console.print("The run is NOT VALID: so is this.", style="bold red")
     return 0
@@ -72,12 +81,20 @@ def _table(model: CostModel, rps: float, spans: float, ratio: float) -> Table:
     for head in ("tracing adds", "", "range"):
         table.add_column(head, justify="left" if head == "tracing adds" else "right")
     rows = (
-        ("CPU, cores", [cost_s * rps for cost_s in costs_s], "{:,.2f}"),
-        ("CPU per request, us", [cost_s * 1e6 for cost_s in costs_s], "{:,.0f}"),
-        ("spans per second", [exported * rps] * 3, "{:,.0f}"),
-        ("bytes per second", sizes, "{:,.0f}"),
+        ("CPU, cores", [cost_s * rps for cost_s in costs_s]),
+        ("CPU per request, us", [cost_s * 1e6 for cost_s in costs_s]),
+        ("spans per second, on average", [exported * rps] * 3),
+        ("bytes per second, on average", sizes),
     )
-    for name, (value, low, high), form in rows:
-        ends = "exact" if low == high else f"[{form.format(low)}, {form.format(high)}]"
-        table.add_row(name, form.format(value), ends)
+    for name, (value, low, high) in rows:
+        ends = "" if low == high else f"[{_two_digits(low)}, {_two_digits(high)}]"
+        table.add_row(name, _two_digits(value), ends)
     return table
+
+
+def _two_digits(value: float) -> str:
+    """Two significant digits: a prediction has no more."""
+    if not value:
+        return "0"
+    digits = 1 - math.floor(math.log10(abs(value)))
+    return f"{round(value, digits):,.{max(digits, 0)}f}"

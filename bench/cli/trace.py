@@ -24,7 +24,7 @@ from bench.cli.shared import relative
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.plan.records import Plan
 from bench.report import html
-from bench.results.store import TRACES, SlowestTrace, read_packed, read_plan
+from bench.results.store import TRACES, SlowestTrace, read_packed
 from bench.sink import otlp_json
 from bench.sink.messages import Forwarding
 from bench.testbed import machine
@@ -43,8 +43,8 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 LOOK_S = 0.5
 STOPPED = (
-    "Clocks of spans go on while an instance is stopped: where half a second passes and nothing happens, "
-    "others had their turns."
+    "Clocks of spans go on while an instance is stopped: most of this time others had their turns, so it "
+    "says in which order things happened, and not who was slow."
 )
 
 
@@ -89,6 +89,7 @@ class TraceOptions(Application):
     Attributes:
         story: Of the built-in example: what happens to the request.
         spans: A set-up's `spans`: for the example auto, lean, manual or native.
+        processor: Of the built-in example: simple exports every span as it ends.
         without_propagation: No context is passed on: as many traces as services.
         source: DIR [TRACE_ID]: no new request, but a trace that a run has kept, the slowest one unless
             you name another.
@@ -102,6 +103,7 @@ class TraceOptions(Application):
 
     story: Annotated[str | None, Parameter(converter=read_as(_story))] = None
     spans: str | None = None
+    processor: Literal["batch", "simple"] = "batch"
     without_propagation: bool = False
     source: Annotated[tuple[str, ...], Parameter(name="--from", consume_multiple=True)] = ()
     html: Path | None = None
@@ -152,7 +154,12 @@ def _stage(
 ) -> Iterator[tuple[Testbed, Plan, Backend | None]]:
     """The processes of one request, and a trace backend if one is wanted."""
     app = staged(subject.app, options.told) if options.told else subject.app
-    plan = plan_of(app, everything_sampled(options.spans or "", propagated=not options.without_propagation))
+    if options.processor == "simple" and "simple" not in app.modes:
+        raise UsageError(f"{app.name} has no switch for the simple processor", "leave out --processor")
+    setup = everything_sampled(
+        options.spans or "", propagated=not options.without_propagation, processor=options.processor
+    )
+    plan = plan_of(app, setup)
     with contextlib.ExitStack() as stack:
         running = None
         if backend:
@@ -180,6 +187,7 @@ def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -
     words = ["tracing-overhead trace"]
     words += [f"--story {story.name}"] if story else [f"--app {options.app}"]
     words += [f"--spans {options.spans}"] if options.spans else []
+    words += [f"--processor {options.processor}"] if options.processor != "batch" else []
     words += ["--without-propagation"] if options.without_propagation else []
     return Told(
         title=f"The journey of one {app.unit}" + (f": {story.name}" if story else f" of {app.name}"),
@@ -187,6 +195,7 @@ def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -
         spans=journey.spans,
         cpu_s=journey.cpu_s,
         how=f"`{' '.join(words)}`.",
+        exports_inline=options.processor == "simple",
     )
 
 
@@ -257,13 +266,8 @@ def _kept(options: TraceOptions) -> Told:
         spans=chosen.spans,
         cpu_s={},
         how=f"`tracing-overhead trace --from {relative(folder)} {chosen.trace_id}`.",
-        exports_inline=chosen.setup in _inline(folder),
+        blames=False,
     )
-
-
-def _inline(folder: Path) -> set[str]:
-    """The set-ups of a run that export every span as it ends."""
-    return {setup.name for setup in read_plan(folder).setups if setup.tracing == "simple"}
 
 
 def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:

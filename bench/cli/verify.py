@@ -30,11 +30,12 @@ def verify(folder: Path, /) -> int:
     if verification.faults:
         console.print(Text(f"NOT VERIFIED: {verification.faults[0].file}", "bold red"))
         return MeasurementError.exit_code
-    console.print(
-        Text(
-            f"Verified: {verification.figures:,} lines of figures follow from the raw records; "
-            f"{verification.files} files are what was written.",
-            "bold green",
+    written = f"{verification.files} files are what was written"
+    if verification.raw:
+        follow = f"{verification.figures:,} lines of figures follow from the raw records"
+        console.print(Text(f"Verified: {follow}; {written}.", "bold green"))
+    else:
+        console.print(
+            Text(f"{written}; the raw records are not here, so no figure was made again.", "yellow")
         )
-    )
     return 0

@@ -1,6 +1,6 @@
 """The answer: what tracing costs, in five lines."""
 
-from bench.analysis.records import Summary
+from bench.analysis.records import ControlCheck, Summary
 from bench.analysis.setup_records import SetupSummary, Severity
 from bench.app.records import CHECKS, Setup
 from bench.app.setups import EVERYTHING, discards, is_disabled, sampling_ratio
@@ -49,12 +49,13 @@ def _headline(summary: Summary) -> str:
         f"+- {half_width(cost.low, cost.high)} % CPU: "
         f"{duration(cost.extra_s)} per {summary.app.request}"
     )
+    busy = []
+    if setup.light and setup.busy and setup.busy.ratio is not None:
+        busy.append(f"pays {percent(setup.busy.ratio)} %")
     if setup.throughput and setup.throughput.ratio is not None:
         less = "less" if setup.throughput.ratio < 0 else "more"
-        line += (
-            f"; a busy service does {percent(abs(setup.throughput.ratio), sign=False, decimals=0)} % {less}"
-        )
-    return f"{line}."
+        busy.append(f"does {percent(abs(setup.throughput.ratio), sign=False)} % {less}")
+    return f"{line}; a busy service {' and '.join(busy)}." if busy else f"{line}."
 
 
 def _invalid(summary: Summary) -> str:
@@ -101,7 +102,7 @@ def _is_unsampled(setup: Setup) -> bool:
 def _overhead(setup: SetupSummary) -> str:
     if not _is_overhead(setup):
         return "no cost found"
-    return f"{percent(setup.cost.ratio if setup.cost else None, decimals=0)} %"
+    return f"{percent(setup.cost.ratio if setup.cost else None)} %"
 
 
 def _is_overhead(setup: SetupSummary) -> bool:
@@ -149,10 +150,11 @@ def _trust(summary: Summary) -> str:
     parts = []
     floor = summary.checks.noise_floor
     if floor is not None:
-        parts.append(f"identical set-ups agree within {percent(floor, sign=False)} %")
-    control = summary.checks.control
-    if control is not None:
-        parts.append(f"{control.known_s * 1e6:.0f} us were found as {control.found_s * 1e6:.0f}")
+        parts.append(f"identical set-ups agree within {percent(floor, sign=False)} % CPU")
+    checks = summary.checks
+    if checks.control is not None:
+        both = f" (busy: {_found(checks.control_busy)})" if checks.control_busy else ""
+        parts.append(f"{checks.control.known_s * 1e6:.0f} us were found as {_found(checks.control)}{both}")
     lost = sum(setup.ledger.lost for setup in summary.setups)
     unbalanced = [setup.name for setup in summary.setups if setup.ledger.balanced is False]
     parts.append(
@@ -162,5 +164,12 @@ def _trust(summary: Summary) -> str:
         if not lost
         else f"{plural(lost, 'span')} lost"
     )
-    word = "Rough" if floor is not None and floor > ROUGH else "Trust"
+    word = "Trust" if summary.valid else "Checks"
+    if floor is not None and floor > ROUGH:
+        word = "Rough"
     return f"{word}: {', '.join(parts)}."
+
+
+def _found(control: ControlCheck) -> str:
+    ends = f"[{control.low_s * 1e6:.0f}, {control.high_s * 1e6:.0f}]"
+    return f"{control.found_s * 1e6:.0f} {ends}"

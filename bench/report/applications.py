@@ -8,13 +8,14 @@ from bench.analysis.setup_records import Cost, SetupSummary
 from bench.app.setups import EVERYTHING
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
-from bench.report.words import ABSENT, Table, half_width, interval_us, microseconds, percent, plural
+from bench.report.words import ABSENT, Table, duration, half_width, interval_us, microseconds, percent, plural
 
 FILE = "applications.json"
 ABOUT = (
     "Each row is a run of its own: an application against its own untraced baseline, everything sampled, "
     "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
-    "rest of a request costs, so a cheap request has a large one. Per span is the slope through the set-ups "
+    "rest of a request costs, so a cheap request has a large one. Where nothing else is said, load is light; "
+    "busy CPU and throughput belong together. Per span is the slope through the set-ups "
     "of a run that export in batches: what one more span adds, without what being instrumented costs at all."
 )
 
@@ -36,6 +37,7 @@ class ApplicationCost:
         spans: of a request; absent where none was received.
         cost: of tracing everything; absent without such a set-up.
         per_span_s: CPU seconds of one more span; absent where too few set-ups differ in spans.
+        busy_ratio: overhead of a busy service; absent without busy load.
         off_ratio: overhead with nothing sampled; absent without such a set-up.
         throughput: change of a busy instance's requests per second.
     """
@@ -47,6 +49,7 @@ class ApplicationCost:
     spans: float | None = None
     cost: Cost | None = None
     per_span_s: float | None = None
+    busy_ratio: float | None = None
     off_ratio: float | None = None
     throughput: float | None = None
 
@@ -63,6 +66,7 @@ def cost_of(summary: Summary) -> ApplicationCost:
         spans=_spans(setup) if setup else None,
         cost=setup.cost if setup else None,
         per_span_s=summary.cost_model.per_span_s if summary.cost_model else None,
+        busy_ratio=setup.busy.ratio if setup and setup.busy else None,
         off_ratio=off.cost.ratio if off and off.cost else None,
         throughput=setup.throughput.ratio if setup and setup.throughput else None,
     )
@@ -73,15 +77,19 @@ def _spans(setup: SetupSummary) -> float | None:
     return ledger.spans_received / ledger.requests if ledger.requests and ledger.spans_received else None
 
 
+def _extra_s(row: ApplicationCost) -> float:
+    return (row.cost.extra_s if row.cost else None) or 0.0
+
+
 def table(costs: Sequence[ApplicationCost]) -> Table:
     """An application each, from cheap to dear."""
-    rows = sorted(((row.cost or Cost(), row) for row in costs), key=lambda pair: pair[0].extra_s or 0.0)
+    rows = [(row.cost or Cost(), row) for row in sorted(costs, key=_extra_s)]
     return Table(
         heads=(
-            "application", "CPU us", "spans", "extra us", "95 % interval", "CPU %", "+-", "nothing sampled %",
-            "us per span", "throughput %", "ledger",
+            "application", "CPU us", "spans", "extra us", "95 % interval", "CPU %", "+-",
+            "busy CPU %", "throughput %", "nothing sampled %", "us per span", "ledger",
         ),
-        left=(0, 10),
+        left=(0, 11),
         rows=tuple(
             (
                 row.name,
@@ -91,9 +99,10 @@ def table(costs: Sequence[ApplicationCost]) -> Table:
                 interval_us(cost.extra_low_s, cost.extra_high_s),
                 percent(cost.ratio),
                 half_width(cost.low, cost.high),
+                percent(row.busy_ratio),
+                percent(row.throughput),
                 percent(row.off_ratio),
                 microseconds(row.per_span_s),
-                percent(row.throughput),
                 "balanced" if row.balanced else "NOT BALANCED",
             )
             for cost, row in rows
@@ -106,7 +115,7 @@ def chart(costs: Sequence[ApplicationCost]) -> Chart | None:
     """What tracing everything costs each application, and what a busy one answers less."""
     rows = [
         vega.change_row(row.name, "CPU", row.cost.ratio, (row.cost.low, row.cost.high))
-        for row in costs
+        for row in sorted(costs, key=_extra_s)
         if row.valid and row.cost and row.cost.ratio is not None
         if row.cost.low is not None and row.cost.high is not None
     ]
@@ -120,11 +129,12 @@ def report(costs: Sequence[ApplicationCost], *more: Section) -> Document:
     invalid = [cost.name for cost in costs if not cost.valid]
     return document(
         "What tracing costs these applications",
-        [f"{plural(len(costs), 'run')}. {ABOUT}"],
+        [_answer(costs)],
         section(
             "Tracing everything",
             chart(costs),
             table(costs),
+            ABOUT,
             f"Not valid, see its own report: {', '.join(invalid)}." if invalid else None,
         ),
         *(
@@ -132,6 +142,20 @@ def report(costs: Sequence[ApplicationCost], *more: Section) -> Document:
             for name, alike in _frameworks(costs)
         ),
         *more,
+    )
+
+
+def _answer(costs: Sequence[ApplicationCost]) -> str:
+    """The range, in a sentence."""
+    known = [row.cost for row in costs if row.valid and row.cost and row.cost.ratio is not None]
+    ratios = sorted(cost.ratio or 0.0 for cost in known)
+    extras = sorted(cost.extra_s or 0.0 for cost in known)
+    if not known:
+        return "No run is valid."
+    return (
+        f"Tracing everything costs these {plural(len(known), 'application')} between "
+        f"{percent(ratios[0])} and {percent(ratios[-1])} % CPU: {duration(extras[0])} to "
+        f"{duration(extras[-1])} per request."
     )
 
 

@@ -93,6 +93,7 @@ def change_table(comparison: Comparison) -> Table:
     return Table(
         heads=("set-up", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
         left=(0, 1, 6),
+        keys=2,
         rows=tuple(
             (
                 change.setup,

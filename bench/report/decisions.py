@@ -18,7 +18,7 @@ def decision_table(summary: Summary) -> Table | None:
         return None
     rows = []
     pairs = [(pair, result) for pair in summary.pairs if (result := summary.setup(pair.setup))]
-    unit = unit_of([_saved_s(result, reference) for _, result in pairs])
+    unit = unit_of([_change_s(result, reference) for _, result in pairs])
     for pair, result in pairs:
         if not result.invalid:
             decision, price = _decision(setups[pair.setup], full, result, reference)
@@ -26,7 +26,7 @@ def decision_table(summary: Summary) -> Table | None:
                 (
                     decision,
                     f"{pair.setup} instead of {pair.against}",
-                    unit.figure(_saved_s(result, reference), sign=True),
+                    unit.figure(_change_s(result, reference), sign=True),
                     _change(pair),
                     price,
                 )
@@ -34,16 +34,17 @@ def decision_table(summary: Summary) -> Table | None:
     if not rows:
         return None
     return Table(
-        heads=("decision", "choice", f"saves {unit.name}", "CPU change %, 95 % interval", "its price"),
+        heads=("decision", "choice", f"CPU change {unit.name}", "CPU change %, 95 % interval", "its price"),
         left=(0, 1, 4),
+        keys=2,
         rows=tuple(sorted(rows, key=lambda row: DECISIONS.index(row[0]))),
     )
 
 
-def _saved_s(result: SetupSummary, reference: SetupSummary) -> float | None:
-    """CPU seconds per request that an alternative needs less than tracing everything."""
+def _change_s(result: SetupSummary, reference: SetupSummary) -> float | None:
+    """CPU seconds per request that an alternative needs more than tracing everything."""
     ours, theirs = (setup.cost.extra_s if setup.cost else None for setup in (result, reference))
-    return None if ours is None or theirs is None else theirs - ours
+    return None if ours is None or theirs is None else ours - theirs
 
 
 def _change(pair: Pair) -> str:

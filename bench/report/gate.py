@@ -54,6 +54,7 @@ def table(gate: Gate) -> Table:
     return Table(
         heads=("set-up", "figure", "threshold", "found", "interval, all set-ups", "outcome", "why"),
         left=(0, 1, 5, 6),
+        keys=2,
         rows=tuple(
             (
                 judgement.setup,

@@ -72,5 +72,5 @@ def _plain(text: str) -> str:
 
 
 def _caveat(caveat: Caveat) -> str:
-    mark = f"{RED} **INVALID** " if caveat.severity is Severity.INVALID else ""
+    mark = f"{RED} **INVALID:** " if caveat.severity is Severity.INVALID else ""
     return f"- {mark}{escape(words.caveat_line(caveat))}"

@@ -27,8 +27,8 @@ HOW_MEASURED = (
     "replication is the epoch: fresh processes, a new hash seed."
 )
 ABOUT_DECISIONS = (
-    "Each choice against tracing everything, paired inside epochs; what it saves is CPU per request under "
-    "light load. Sampling in a collector (tail sampling) costs the application what tracing everything costs."
+    "Each choice against tracing everything, paired inside epochs, in CPU per request under light "
+    "load. Sampling in a collector (tail sampling) costs the application what tracing everything costs."
 )
 BIAS = (
     (
@@ -50,6 +50,11 @@ BIAS = (
 )
 """What makes the figures larger or smaller than in the reader's own system."""
 UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
+BURNT_INSIDE = (
+    "The control burns its CPU inside the application. Under busy load that costs more than it burns, "
+    "because it cools the caches of the requests around it; burnt by a process beside an application it does "
+    "not."
+)
 FIGURES = "The same in figures"
 """What a page shows of a table below the chart of it."""
 ABOUT_COLLECTOR = (
@@ -68,13 +73,14 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         more: further sections, of microbenchmarks that belong to the run.
     """
     lines = answer(summary)
+    decisions = decision_table(summary)
     unbalanced = any(setup.ledger.balanced is False for setup in summary.setups)
     return document(
         f"What tracing costs: {summary.app.name}",
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
         section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
         section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
-        section("What should I do?", decision_table(summary), ABOUT_DECISIONS),
+        section("What should I do?", decisions, ABOUT_DECISIONS if decisions else None),
         *_latency(summary),
         section(
             "Throughput",
@@ -91,6 +97,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
             "Ledger: where every span went",
             UNBALANCED if unbalanced else None,
             tables.ledger_table(summary),
+            "Requests of all loads, the warm-up included.",
             folded=not unbalanced,
         ),
         section(
@@ -133,21 +140,42 @@ def _cpu(summary: Summary) -> list[Section]:
                 f"CPU per {unit} under light load",
                 tables.cpu_table(summary, "light"),
                 HOW_TO_READ,
+                _saturated(summary),
                 folded=True,
             )
         )
     if summary.plan.busy.blocks:
         sections.append(
-            section(f"CPU per {unit} under busy load", tables.cpu_table(summary, "busy"), folded=True)
+            section(
+                f"CPU per {unit} under busy load",
+                tables.cpu_table(summary, "busy"),
+                BURNT_INSIDE if summary.plan.app.control else None,
+                folded=True,
+            )
         )
     return sections
+
+
+def _saturated(summary: Summary) -> str | None:
+    """Which set-ups have their light figures at a rate of their own."""
+    rates = [
+        f"{setup.name} at {setup.latency.rate_per_s:.1f}/s"
+        for setup in summary.setups
+        if setup.latency and setup.latency.saturated and setup.latency.rate_per_s
+    ]
+    if not rates:
+        return None
+    return f"Cannot hold the light rate, and measured at half of what it can do: {', '.join(rates)}."
 
 
 def _latency(summary: Summary) -> list[Section]:
     if not summary.plan.light.blocks or not summary.plan.rates:
         return []
     rate = max(summary.plan.rates.values())
-    share = f"{percent(summary.plan.share, sign=False, decimals=0)} % of the baseline's capacity"
+    share = (
+        f"{percent(summary.plan.share, sign=False, decimals=0)} % of what the baseline did in its first "
+        "closed loop"
+    )
     chosen = "as chosen" if summary.plan.rate_per_s else share
     return [
         section(

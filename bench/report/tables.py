@@ -124,7 +124,7 @@ def latency_table(summary: Summary) -> Table:
             cells.append(milliseconds(level_s(latency, name)))
             cells.append(f"{percent(change.ratio)} {interval(change.low, change.high)}" if change else ABSENT)
         rows.append(tuple(cells))
-    heads = [head for name in quantiles for head in (f"{name} ms", "change %")]
+    heads = [head for name in quantiles for head in (f"{name} ms", f"{name} change %")]
     return Table(
         heads=("set-up", "rate/s", "requests", *heads),
         rows=tuple(rows),

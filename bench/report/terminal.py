@@ -103,19 +103,20 @@ class _Screen:
             self.say(text, "red" if invalid else "yellow")
 
     def table(self, table: Table) -> None:
-        """A table that is wider than the terminal is shown in parts, each with the first column."""
+        """A table that is wider than the terminal is shown in parts, each with what tells its rows apart."""
         for columns in parts(table, self.console.width):
             self.console.print(_rich(table, columns))
 
 
 def parts(table: Table, width: int) -> Iterator[tuple[int, ...]]:
-    """The columns of each part of a table that fits so many characters; the first one is in all of them."""
+    """The columns of each part of a table that fits so many characters; what tells rows apart is in all."""
     least = [_least(table, column) for column in range(len(table.heads))]
-    taken, used = [0], least[0]
-    for column in range(1, len(least)):
-        if used + least[column] > width and len(taken) > 1:
+    keys = list(range(table.keys))
+    taken, used = list(keys), sum(least[: table.keys])
+    for column in range(table.keys, len(least)):
+        if used + least[column] > width and len(taken) > len(keys):
             yield tuple(taken)
-            taken, used = [0], least[0]
+            taken, used = list(keys), sum(least[: table.keys])
         taken.append(column)
         used += least[column]
     yield tuple(taken)
@@ -150,7 +151,7 @@ def _together(head: str) -> str:
 
 def _wraps(table: Table, column: int) -> bool:
     """Sentences may be wrapped between words; names, figures and what is drawn may not."""
-    return column != 0 and not table.right[column] and column != table.drawn
+    return column >= table.keys and not table.right[column] and column != table.drawn
 
 
 def _rich(table: Table, columns: Sequence[int]) -> RichTable:

@@ -16,15 +16,17 @@ INK, MUTED, LINE, BAND, PAPER = (f"var(--{name})" for name in ("ink", "muted", "
 RED = "var(--red)"
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
-WIDTH, NARROW = 430, 130
+WIDTH, NARROW = 430, 116
 """Of a chart's plot in pixels, on a screen and on a phone."""
+MARGIN = 0.04
+"""Of an axis, beyond the outermost interval."""
 BREAK = 0.9
 """Where the break in a line stands, of the axis's length."""
 LABELS = 260
 """Pixels for the names beside a plot."""
 ON_A_PHONE: Mapping[tuple[str, object], object] = {
     ("width", WIDTH): NARROW, ("labelLimit", LABELS): 100, ("labelPadding", LABELS): 100,
-    ("tickCount", 6): 3, ("columns", 0): 2, ("left", 30): 0, ("right", 24): 0,
+    ("tickCount", 6): 3, ("columns", 0): 2, ("left", 30): 10, ("right", 24): 22,
 }  # fmt: skip
 """What is drawn otherwise there."""
 ROW = 26
@@ -134,7 +136,7 @@ def kinds(field: str, order: Sequence[str]) -> Spec:
     return {
         "field": field, "type": "nominal", "title": None,
         "scale": {"domain": list(order), "range": cycled(SERIES, len(order))},
-        "legend": {"orient": "top"},
+        "legend": {"orient": "top"} if len(order) > 1 else None,
     }  # fmt: skip
 
 
@@ -216,7 +218,9 @@ def changes(rows: Rows, axis: str, title: str) -> Chart | None:
         row |= {end: min(float(str(row[end])), edge) for end in ("%", "low", "high")}
     colour, y = kinds("kind", order), names("set-up", setups)
     offset: Spec = {"field": "kind", "sort": order}
-    x = number("%", axis, [min(0.0, *column(rows, "low")), max(0.0, *column(rows, "high"))])
+    ends = [min(0.0, *column(rows, "low")), max(0.0, *column(rows, "high"))]
+    margin = (ends[1] - ends[0]) * MARGIN
+    x = number("%", axis, [ends[0] - (margin if ends[0] else 0.0), ends[1] + (margin if ends[1] else 0.0)])
     encoding = {"x": x, "y": y, "yOffset": offset, "color": colour, "tooltip": tooltip("figure")}
     layers: list[Spec | None] = [
         zero(),

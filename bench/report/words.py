@@ -20,6 +20,7 @@ class Table:
     Attributes:
         heads: one per column.
         rows: cells as text.
+        keys: how many columns tell a row from the others.
         left: numbers of the columns that are aligned to the left; figures are to the right.
         red: numbers of the rows that must not be believed.
         drawn: number of a column that draws what a chart shows as well; None without one.
@@ -28,6 +29,7 @@ class Table:
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    keys: int = 1
     left: tuple[int, ...] = (0,)
     red: frozenset[int] = frozenset()
     drawn: int | None = None

@@ -33,12 +33,14 @@ class Verification:
         files: sealed files that were compared.
         figures: values that were made again and compared.
         sealed: whether the folder has a manifest.
+        raw: whether its raw records are there.
         faults: what is wrong, the first one first.
     """
 
     files: int = 0
     figures: int = 0
     sealed: bool
+    raw: bool = True
     faults: tuple[Fault, ...] = ()
 
 

@@ -34,6 +34,7 @@ class Told:
         cpu_s: CPU seconds by service; empty where nobody read them.
         how: how to see it again.
         exports_inline: whether every span was exported as it ended.
+        blames: whether its times say who was slow; those of a run's turns do not.
     """
 
     title: str
@@ -42,6 +43,7 @@ class Told:
     cpu_s: Mapping[str, float]
     how: str
     exports_inline: bool = False
+    blames: bool = True
 
 
 def report(told: Told, width: int = BAR) -> Document:
@@ -54,7 +56,7 @@ def report(told: Told, width: int = BAR) -> Document:
         [
             told.sentence,
             export_gaps(spans) if told.exports_inline else None,
-            Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered)),
+            Text(text=diagnosis(spans), red=any(row.span.failed for row in ordered)) if told.blames else None,
         ],
         section("Journey", chart(ordered), table(ordered, width)),
         section("What happened on the way", Items(items=happened) if happened else None),
@@ -76,6 +78,7 @@ def table(ordered: Sequence[Row], width: int = BAR) -> Table:
     return Table(
         heads=("service", "span", "kind", "start ms", "took ms", "status", "waterfall"),
         left=(0, 1, 2, 5, 6),
+        keys=2,
         rows=tuple(
             (
                 row.span.service,

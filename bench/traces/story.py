@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import httpx
 import msgspec
 
-from bench.app.records import App, Request, Setup
+from bench.app.records import App, Mode, Request, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.budget import without_load
 from bench.plan.records import Plan
@@ -116,12 +116,12 @@ def staged(app: App, story: Story) -> App:
     )
 
 
-def everything_sampled(spans: str, *, propagated: bool) -> Setup:
+def everything_sampled(spans: str, *, propagated: bool, processor: Mode = "batch") -> Setup:
     """The set-up of a story; without propagation only baggage is passed on, and there is none."""
     env = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
     if not propagated:
         env["OTEL_PROPAGATORS"] = "baggage"
-    return Setup(name=SETUP, description="Everything sampled.", spans=spans, env=env)
+    return Setup(name=SETUP, description="Everything sampled.", tracing=processor, spans=spans, env=env)
 
 
 def plan_of(app: App, setup: Setup) -> Plan:
