@@ -174,9 +174,13 @@
     select.dataset.described = "once";
     field.parentElement.style.cssText += "; display: flex; flex-direction: column";
     field.style.order = -1;
-    for (const option of select.options) {
-      const description = descriptions[option.value];
-      if (description) option.textContent = `${option.value}: ${description}`;
+    const groups = {};
+    for (const option of [...select.options]) {
+      const { group, description } = descriptions[option.value] ?? {};
+      if (!group) continue;
+      option.textContent = `${option.value}: ${description}`;
+      groups[group] ??= select.appendChild(element("optgroup", { label: group }));
+      groups[group].append(option);
     }
   };
   fetch("./overhead/setups").then((answer) => answer.json()).then((known) => { descriptions = known; });

@@ -13,6 +13,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from bench.app.records import Setup
+from bench.app.setups import sampling_ratio
 from locustfiles.lab import Lab
 
 KEY = "tracing-overhead"
@@ -39,7 +40,9 @@ def add_tab(web_ui: Any, lab: Lab, setups: Iterable[Setup]) -> None:  # noqa: AN
     @blueprint.route("/setups")
     @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
     def descriptions() -> Response:
-        return jsonify({setup.name: setup.description for setup in setups})
+        return jsonify(
+            {setup.name: {"group": _group(setup), "description": setup.description} for setup in setups}
+        )
 
     @blueprint.route("/tab.js")
     def script() -> Response:
@@ -57,6 +60,18 @@ def add_tab(web_ui: Any, lab: Lab, setups: Iterable[Setup]) -> None:  # noqa: AN
     web_ui.app.register_blueprint(blueprint)
     web_ui.template_args["extended_tabs"] = [{"title": TITLE, "key": KEY}]
     web_ui.template_args["extended_csv_files"] = [{"href": "/overhead/csv", "title": f"Download {TITLE} CSV"}]
+
+
+def _group(setup: Setup) -> str:
+    """Under which heading the start form lists a set-up."""
+    ratio = sampling_ratio(setup)
+    if setup.tracing == "none":
+        return "Without tracing"
+    if not ratio:
+        return "Nothing recorded"
+    if ratio < 1:
+        return "A part sampled"
+    return "Everything, each span as it ends" if setup.tracing == "simple" else "Everything, in batches"
 
 
 def to_csv(rows: list[dict[str, object]]) -> str:

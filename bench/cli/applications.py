@@ -25,12 +25,14 @@ def applications(*folders: Path, out: Path | None = None, format: Format | None 
         applications_report.cost_of(read_run(folder, predictor(folder)).summary) for folder in folders
     )
     report = applications_report.report(costs)
+    if out:
+        # Before anything is printed: a reader such as `head` may have enough.
+        out.mkdir(parents=True, exist_ok=True)
+        publish(out, {applications_report.FILE: pretty(costs)}, report)
     if format:
         print_as(format, report, costs)
     else:
         display.show(report)
     if out:
-        out.mkdir(parents=True, exist_ok=True)
-        publish(out, {applications_report.FILE: pretty(costs)}, report)
         show_place(out)
     return 0 if all(cost.valid for cost in costs) else MeasurementError.exit_code

@@ -76,6 +76,10 @@ def test_charts_are_drawn_again_for_a_phone_and_not_clipped(browser: Any, name: 
     for chart in charts.all():
         box = chart.bounding_box()
         assert box["x"] + box["width"] <= 390
+        for label in chart.locator("text").all():
+            letters = label.bounding_box()
+            assert letters["x"] >= 0, label.text_content()
+            assert letters["x"] + letters["width"] <= 390, label.text_content()
         # Letters are as large as on a screen: nothing is shrunk to fit.
         assert box["width"] >= 0.99 * float(chart.get_attribute("width"))
     page.close()

@@ -136,6 +136,7 @@ def test_the_set_up_is_the_first_field_and_says_what_it_is(web: Web, page: Any) 
     page.wait_for_function("document.querySelector('select[name=setup]')?.dataset.described")
     option = select.locator("option[value=batch]")
     assert option.inner_text().startswith("batch: Everything sampled")
+    assert select.locator("optgroup[label='Without tracing'] option").count() == 3
     # Where the browser draws it, not where it stands in the document.
     heights = [page.locator(f"[name={name}]").bounding_box()["y"] for name in ("setup", "userCount")]
     assert heights == sorted(heights)
