@@ -68,7 +68,7 @@ def _group(setup: Setup) -> str:
     if setup.tracing == "none":
         return "Without tracing"
     if not ratio:
-        return "Nothing recorded"
+        return "Nothing exported"
     if ratio < 1:
         return "A part sampled"
     return "Everything, each span as it ends" if setup.tracing == "simple" else "Everything, in batches"
