@@ -3,7 +3,7 @@
 from bench.analysis.records import ControlCheck, Summary
 from bench.analysis.setup_records import SetupSummary, Severity
 from bench.app.records import CHECKS, Setup
-from bench.app.setups import EVERYTHING, discards, is_disabled, sampling_ratio
+from bench.app.setups import EVERYTHING, discards, everything, is_disabled, sampling_ratio
 from bench.report.words import duration, half_width, percent, plural
 
 ROUGH = 0.1
@@ -33,11 +33,14 @@ def _headline(summary: Summary) -> str:
     if not summary.valid:
         return _invalid(summary)
     setups = tested(summary)
-    setup = next((setup for setup in setups if setup.name == EVERYTHING), setups[-1] if setups else None)
+    full = everything(summary.plan.setups)
+    setup = next(
+        (setup for setup in setups if full and setup.name == full.name), setups[-1] if setups else None
+    )
     cost = setup.cost if setup else None
     if setup is None or cost is None or cost.extra_s is None or cost.low is None or cost.high is None:
         return "Nothing was compared with the baseline."
-    what = "Tracing everything" if setup.name == EVERYTHING else "The dearest set-up"
+    what = "Tracing everything" if full and setup.name == full.name else "The dearest set-up"
     if not _is_overhead(setup):
         return (
             f"{what} ({setup.name}): no cost was found for {summary.app.name}, "
@@ -76,12 +79,12 @@ def _others(summary: Summary) -> str:
     results = tested(summary)
     batches = [result for result in results if setups[result.name].tracing == "batch"]
     ratios = {result.name: sampling_ratio(setups[result.name]) for result in batches}
-    everything = [result for result in batches if ratios[result.name] == 1]
+    full = [result for result in batches if ratios[result.name] == 1]
     sampled = [result for result in batches if 0 < ratios[result.name] < 1]
     unsampled = [result for result in batches if _is_unsampled(setups[result.name])]
     sentences = []
-    if len(everything) > 1:
-        sentences.append(f"Cheapest full tracing: {everything[0].name} {_overhead(everything[0])}.")
+    if len(full) > 1:
+        sentences.append(f"Cheapest full tracing: {full[0].name} {_overhead(full[0])}.")
     if sampled:
         result = min(sampled, key=lambda result: abs(ratios[result.name] - USUAL_RATIO))
         sentences.append(f"One in {1 / ratios[result.name]:.0f} sampled: {_overhead(result)}.")
@@ -89,7 +92,7 @@ def _others(summary: Summary) -> str:
         sentences.append(f"Installed, nothing sampled: {_overhead(unsampled[0])}.")
     simple = next((result for result in results if setups[result.name].tracing == "simple"), None)
     if simple:
-        batch = next((result for result in everything if result.name == EVERYTHING), None)
+        batch = next((result for result in full if result.name == EVERYTHING), None)
         word = "Never" if batch and _dearer(simple, batch) else "With"
         sentences.append(f"{word} `{simple.name}`: {_overhead(simple)}.")
     return "  ".join(sentences)

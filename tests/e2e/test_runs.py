@@ -27,6 +27,7 @@ def test_every_kind_of_span_over_http_and_grpc_balances_and_can_be_verified(
     )
     run = start("--budget", "smoke", "--setups", names, "--find-rate")
     assert run.end() in {0, 4}, run.text()
+    assert "to find overheads from" in run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     for setup in summary["setups"]:
