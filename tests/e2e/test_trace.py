@@ -57,3 +57,9 @@ def test_without_propagation_nothing_ties_the_traces_together(tmp_path: Path) ->
         "--without-propagation", "--html", str(page)
     )
     assert "<svg" in page.read_text("utf-8")
+
+
+def test_the_simple_processor_is_found_in_the_time_in_which_no_span_ran() -> None:
+    told = " ".join(trace("--processor", "simple").split())
+    assert "no span ran: the simple processor exports each one as it ends" in told
+    assert "no span ran" not in trace()
