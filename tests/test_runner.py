@@ -109,6 +109,14 @@ def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
     assert expected == sorted(expected, reverse=True)
 
 
+@pytest.mark.parametrize("epochs", [1, 2, 5])
+@pytest.mark.parametrize("names", [("none",), ("none", "none-again"), ("none", "control"), ("none", "batch")])
+def test_whatever_is_planned_has_an_expectation_or_none(names: tuple[str, ...], epochs: int) -> None:
+    expected = doctor.expected_mde(make.plan(names, epochs=epochs), doctor.TYPICAL)
+    assert (expected is not None) == ("batch" in names and epochs > 1)
+    assert expected is None or 0 < expected < 10
+
+
 def test_accuracy_weighs_known_costs() -> None:
     from bench.analysis.accuracy import accuracy as figures
     from bench.analysis.accuracy import name_of, targets

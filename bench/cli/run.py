@@ -9,7 +9,6 @@ from rich.console import Console
 
 from bench.analysis.layers import rungs_of
 from bench.app.file import warnings
-from bench.app.records import BASELINE, TWIN
 from bench.cli import display
 from bench.cli.folders import KINDS, document_of, kind_of
 from bench.cli.invocation import spelled_here
@@ -107,12 +106,12 @@ def _look_at_machine(plan: Plan, *, wait: bool) -> None:
     doubts = [look for look in fitness.examine(LOOK_S) if not look.fit]
     for look in doubts:
         display.warn(f"{look.name}: {look.value}: {look.advice}")
-    compared = set(plan.names) - {BASELINE, TWIN}
-    if compared and plan.light.blocks and plan.epochs > 1:
-        expected = percent(doctor.expected_mde(plan, doctor.TYPICAL), sign=False)
+    expected = doctor.expected_mde(plan, doctor.TYPICAL)
+    if expected is not None:
         state = "not quiet" if doubts else "fit to measure"
         display.tell(
-            f"This machine is {state}. Expect {minutes(plan)}, and to find overheads from {expected} % on if "
+            f"This machine is {state}. Expect {minutes(plan)}, and to find overheads from "
+            f"{percent(expected, sign=False)} % on if "
             "requests cost and vary as the built-in example's do; `tracing-overhead doctor` tries yours."
         )
 

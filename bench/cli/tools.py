@@ -17,6 +17,7 @@ from bench.cli.planning import plan_of, read_subject
 from bench.cli.shared import minutes, uninterrupted
 from bench.errors import MeasurementError, UsageError
 from bench.plan.budget import BUDGETS
+from bench.report.words import percent
 from bench.runner import doctor as runner
 from bench.sink.messages import SETUP_ATTRIBUTE
 from bench.testbed import fitness, machine
@@ -140,8 +141,8 @@ def doctor(application: Application | None = None) -> int:
     console.print("What to expect here (the smallest overhead that 80 % of runs find):")
     for name, budget in BUDGETS.items():
         planned = plan_of(RunOptions(budget=name), subject)
-        expected = runner.expected_mde(planned, trial) * 100
-        console.print(f"  {budget.name:<8} {expected:6.1f} % in {minutes(planned)}", highlight=False)
+        expected = percent(runner.expected_mde(planned, trial), sign=False)
+        console.print(f"  {budget.name:<8} {expected:>6} % in {minutes(planned)}", highlight=False)
     doubts = [look.name for look in looks if not look.fit]
     if doubts:
         console.print(Text(f"Not fit to measure: {', '.join(doubts)}.", "yellow"))

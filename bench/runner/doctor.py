@@ -90,13 +90,16 @@ TYPICAL = DoctorTrial(cpu_per_request_s=0.006, rate_per_s=60.0, request_sd=0.14)
 """What a trial of the built-in example showed (results/reference): for a first word before one is made."""
 
 
-def expected_mde(plan_: Plan, trial: DoctorTrial) -> float:
-    """The smallest overhead that 80 % of runs of a plan would find here.
+def expected_mde(plan_: Plan, trial: DoctorTrial) -> float | None:
+    """The smallest overhead that 80 % of runs of a plan would find here; None if nothing is under test.
 
     A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
     requests scatter, over epochs.
     """
     names = plan_.names
+    tested = [name for name in names if name not in CHECKS and name != BASELINE]
+    if not tested or plan_.epochs < 2 or not plan_.light.blocks:
+        return None
     requests = max(trial.rate_per_s * plan_.light.own_s, 1.0)
     variance = PROCESS_SD**2 + trial.request_sd**2 / requests
     weights = [stats.against(name, (BASELINE, TWIN)) for name in names if name not in {BASELINE, TWIN}]
@@ -104,6 +107,6 @@ def expected_mde(plan_: Plan, trial: DoctorTrial) -> float:
         log_ratio=0.0,
         standard_error=math.sqrt(1.5 * variance / plan_.epochs),
         df=stats.pooled_df(plan_.epochs, stats.correlations(weights)),
-        family=len([name for name in names if name not in CHECKS and name != BASELINE]),
+        family=len(tested),
     )
     return math.expm1(estimate.mde(0.95))
