@@ -174,7 +174,7 @@ def test_a_section_is_printed_alone(folder: Path, capsys: pytest.CaptureFixture[
         ({"NOX_CURRENT_SESSION": "run"}, "/usr", "`uvx nox -s report -- results/x --full`"),
         (
             {},
-            "/root/.cache/uv/archive-v0/xyz",
+            "/home/me/.cache/uv/archive-v0/xyz",
             "`uvx --from /src/it tracing-overhead report results/x --full`",
         ),
         ({}, "/usr", "`tracing-overhead report results/x --full`"),
