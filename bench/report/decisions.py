@@ -7,6 +7,8 @@ from bench.app.setups import everything, exports_metrics, is_disabled, protocol,
 from bench.report.words import Table, interval, percent, spread, unit_of
 
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
+DECISIONS = ("sampler", "processor", "protocol", "compression", "signals", "instrumentations", "other")
+"""What is decided, in the order of a report."""
 
 
 def decision_table(summary: Summary) -> Table | None:
@@ -51,10 +53,6 @@ def _change(pair: Pair) -> str:
     if pair.low <= 0 <= pair.high:
         return f"none seen, {spread(pair.low, pair.high)}"
     return f"{percent(pair.ratio)} {interval(pair.low, pair.high)}"
-
-
-DECISIONS = ("sampler", "processor", "protocol", "compression", "signals", "instrumentations", "other")
-"""What is decided, in the order of a report."""
 
 
 def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupSummary) -> tuple[str, str]:
