@@ -132,6 +132,7 @@ def test_a_gate_has_an_exit_code_and_writes_what_ci_reads(
 ) -> None:
     assert main(["gate", str(folder), "--max-overhead", "batch=30%"]) == 1
     assert (folder / "gate.xml").read_bytes().startswith(b"<?xml")
+    assert b'<failure message="' in (folder / "gate.xml").read_bytes()
     assert main(["gate", str(folder), "--max-overhead", "nothing=30%"]) == 2
     assert "has no set-up 'nothing'" in capsys.readouterr().err
 
