@@ -51,9 +51,9 @@ BIAS = (
 """What makes the figures larger or smaller than in the reader's own system."""
 UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
 BURNT_INSIDE = (
-    "The control burns its CPU inside the application. Under busy load that costs more than it burns, "
-    "because it cools the caches of the requests around it; burnt by a process beside an application it does "
-    "not."
+    "The control burns its CPU inside the application. Under busy load that has cost more than it burns, "
+    "probably because it cools the caches of the requests around it; applications beside which a process "
+    "burns do not show that."
 )
 FIGURES = "The same in figures"
 """What a page shows of a table below the chart of it."""
