@@ -11,7 +11,9 @@ from bench.report.ci import Case, Ending, Point
 from bench.report.words import half_width
 from bench.spec.emission import SpecReport
 
-NOT_HERE = UsageError("this has no figures that CI could follow", "name a results folder to `report`")
+
+def _nothing() -> UsageError:
+    return UsageError("this has no figures that CI could follow", "name a results folder to `report`")
 
 
 def points(figures: object) -> list[Point]:
@@ -40,7 +42,7 @@ def points(figures: object) -> list[Point]:
             costs = [row for row in figures if isinstance(row, ApplicationCost)]
             return [point for row in costs for point in _change(row.name, "CPU", row.cost)]
         case _:
-            raise NOT_HERE
+            raise _nothing()
 
 
 def _of_setup(setup: SetupSummary, app: str) -> list[Point]:
@@ -112,7 +114,7 @@ def cases(figures: object) -> list[Case]:
                 for row in rows
             ]
         case _:
-            raise NOT_HERE
+            raise _nothing()
 
 
 def _case(name: str, *, valid: bool, text: str) -> Case:

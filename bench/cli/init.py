@@ -55,8 +55,7 @@ def init(
             'name it: --command "gunicorn mysite.wsgi -b 127.0.0.1:{port}"',
         )
     name = name or re.sub(r"[^a-z0-9._-]+", "-", Path.cwd().name.lower()).strip("-._")[:40] or "service"
-    programs = path_of_the_caller()
-    program = shutil.which(start.command.split()[0], path=programs)
+    program = shutil.which(start.command.split()[0], path=path_of_the_caller())
     if program is None:
         raise UsageError(
             f"there is no program {start.command.split()[0]!r} here",
@@ -64,30 +63,33 @@ def init(
         )
     guess = guessing.guess(start.command, files, _first_line(Path(program)))
     file = out or Path(f"{name}.toml")
+    text = guessing.written(name, guess, path=path or start.ready or "/", ready=start.ready)
+    parse_app(text, file.name)
+    _write(file, text, force=force)
+    told = [word for word in (guess.language, guess.framework) if word] or ["of unknown language"]
+    display.console().print(
+        f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
+    )
+    if guess.launcher and shutil.which(guess.launcher, path=path_of_the_caller()) is None:
+        raise UsageError(
+            f"there is no {guess.launcher} here",
+            f"{AGENT.format(framework=_package(guess.framework))}; then `tracing-overhead check {file}`",
+        )
+    return check(file)
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
     if file.exists() and not force:
         raise UsageError(
             f"{file} exists",
             f"`tracing-overhead check {file}` tries it; --force writes it again, --out names another",
         )
-    text = guessing.written(name, guess, path=path or start.ready or "/", ready=start.ready)
-    parse_app(text, file.name)
     try:
         file.write_text(text, "utf-8")
     except OSError as error:
         raise UsageError(
             f"cannot write {file}: {error.strerror or error}", "name another with --out"
         ) from None
-    console = display.console()
-    told = [word for word in (guess.language, guess.framework) if word] or ["of unknown language"]
-    console.print(
-        f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
-    )
-    if guess.launcher and shutil.which(guess.launcher, path=programs) is None:
-        raise UsageError(
-            f"there is no {guess.launcher} here",
-            f"{AGENT.format(framework=_package(guess.framework))}; then `tracing-overhead check {file}`",
-        )
-    return check(file)
 
 
 def _package(framework: str) -> str:

@@ -3,7 +3,7 @@
 from bench.analysis.accuracy import Accuracy, Rate, targets
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
-from bench.report.words import Table, microseconds, percent
+from bench.report.words import MICROSECONDS, Table, percent
 
 ABOUT = (
     "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt "
@@ -55,9 +55,9 @@ def weight_table(accuracy: Accuracy) -> Table:
         rows=tuple(
             (
                 percent(weight.share, sign=False, decimals=0),
-                microseconds(weight.added_s),
-                microseconds(weight.found_s, sign=True),
-                microseconds(weight.error_s),
+                MICROSECONDS.figure(weight.added_s),
+                MICROSECONDS.figure(weight.found_s, sign=True),
+                MICROSECONDS.figure(weight.error_s),
                 _of(weight.coverage),
                 _of(weight.detected),
                 f"[{weight.detected.low * 100:.0f}, {weight.detected.high * 100:.0f}]",

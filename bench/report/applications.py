@@ -8,7 +8,7 @@ from bench.analysis.setup_records import Cost, SetupSummary
 from bench.app.setups import EVERYTHING
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
-from bench.report.words import ABSENT, Table, duration, half_width, interval_us, microseconds, percent, plural
+from bench.report.words import ABSENT, MICROSECONDS, Table, duration, half_width, percent, plural
 
 FILE = "applications.json"
 ABOUT = (
@@ -93,16 +93,16 @@ def table(costs: Sequence[ApplicationCost]) -> Table:
         rows=tuple(
             (
                 row.name,
-                microseconds(row.cpu_per_request_s),
+                MICROSECONDS.figure(row.cpu_per_request_s),
                 ABSENT if row.spans is None else f"{row.spans:g}",
-                microseconds(cost.extra_s, sign=True),
-                interval_us(cost.extra_low_s, cost.extra_high_s),
+                MICROSECONDS.figure(cost.extra_s, sign=True),
+                MICROSECONDS.interval(cost.extra_low_s, cost.extra_high_s),
                 percent(cost.ratio),
                 half_width(cost.low, cost.high),
                 percent(row.busy_ratio),
                 percent(row.throughput),
                 percent(row.off_ratio),
-                microseconds(row.per_span_s),
+                MICROSECONDS.figure(row.per_span_s),
                 "balanced" if row.balanced else "NOT BALANCED",
             )
             for cost, row in rows

@@ -6,13 +6,13 @@ from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (
     ABSENT,
+    MICROSECONDS,
     Table,
     Unit,
     count,
     half_width,
     interval,
     megabytes,
-    microseconds,
     milliseconds,
     percent,
     signed,
@@ -170,7 +170,7 @@ def rest_table(summary: Summary) -> Table:
         rows.append(
             (
                 setup.name,
-                microseconds(rest.cpu_per_s) if rest else ABSENT,
+                MICROSECONDS.figure(rest.cpu_per_s) if rest else ABSENT,
                 megabytes(rest.pss_bytes) if rest else ABSENT,
                 megabytes(rest.uss_bytes) if rest else ABSENT,
                 ABSENT if start is None or start.ready_s is None else f"{start.ready_s:.2f}",

@@ -52,11 +52,6 @@ def percent(ratio: float | None, *, sign: bool = True, decimals: int = 1) -> str
     return ABSENT if ratio is None else signed(ratio * 100, decimals, sign=sign)
 
 
-def microseconds(seconds: float | None, *, sign: bool = False) -> str:
-    """Whole microseconds."""
-    return ABSENT if seconds is None else signed(seconds * 1e6, 0, sign=sign)
-
-
 def milliseconds(seconds: float | None, *, sign: bool = False, decimals: int = 2) -> str:
     """Milliseconds."""
     return ABSENT if seconds is None else signed(seconds * 1e3, decimals, sign=sign)
@@ -65,7 +60,7 @@ def milliseconds(seconds: float | None, *, sign: bool = False, decimals: int = 2
 def duration(seconds: float, *, sign: bool = False) -> str:
     """A cost with its unit: microseconds below a millisecond, milliseconds from there on."""
     if abs(seconds) < 1e-3:
-        return f"{microseconds(seconds, sign=sign)} us"
+        return f"{MICROSECONDS.figure(seconds, sign=sign)} us"
     return f"{milliseconds(seconds, sign=sign, decimals=1)} ms"
 
 
@@ -123,13 +118,6 @@ def count(number: int | None) -> str:
 def interval(low: float | None, high: float | None) -> str:
     """The ends of an interval in percent."""
     return ABSENT if low is None or high is None else f"[{percent(low)}, {percent(high)}]"
-
-
-def interval_us(low: float | None, high: float | None) -> str:
-    """The ends of an interval in microseconds."""
-    if low is None or high is None:
-        return ABSENT
-    return f"[{microseconds(low, sign=True)}, {microseconds(high, sign=True)}]"
 
 
 def half_width(low: float | None, high: float | None) -> str:

@@ -165,16 +165,7 @@ def _judge(
         outcome, why = Outcome.FAIL, "the interval reaches over the threshold, and the gate is strict"
     else:
         outcome, why = Outcome.INCONCLUSIVE, "the threshold lies inside the interval: measure longer"
-    return Judgement(
-        setup=setup.name,
-        figure=threshold.figure,
-        limit=threshold.limit,
-        value=cost.ratio if cost else None,
-        low=low,
-        high=high,
-        outcome=outcome,
-        why=why,
-    )
+    return _judgement(threshold, cost.ratio if cost else None, outcome, why, (low, high))
 
 
 def _count(
@@ -195,13 +186,24 @@ def _count(
         outcome, why = Outcome.FAIL, "the count is over the threshold"
     else:
         outcome, why = Outcome.PASS, "the count is within the threshold"
+    return _judgement(threshold, value, outcome, why)
+
+
+def _judgement(
+    threshold: Threshold,
+    value: float | None,
+    outcome: Outcome,
+    why: str,
+    ends: tuple[float | None, float | None] = (None, None),
+) -> Judgement:
+    low, high = ends
     return Judgement(
-        setup=setup.name,
+        setup=threshold.setup,
         figure=threshold.figure,
         limit=threshold.limit,
         value=value,
-        low=None,
-        high=None,
+        low=low,
+        high=high,
         outcome=outcome,
         why=why,
     )
