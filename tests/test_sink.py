@@ -18,8 +18,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 
 from bench.plan.readings import Account
 from bench.sink.accounting import Span
-from bench.sink.bodies import Bodies, Body, decode, marker, rejected_spans
-from bench.sink.messages import CloseAccounts, TraceSpan
+from bench.sink.bodies import Bodies
+from bench.sink.decoding import Body, decode, marker, rejected_spans
+from bench.sink.messages import CloseAccounts, Signal, TraceSpan
 from tests.make import SHAPE, trace_of
 
 SETUPS = ("batch", "lean", "simple")
@@ -46,7 +47,7 @@ def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
 def received(bodies: Sequence[Body]) -> dict[str, Account]:
     sink = Bodies()
     for each in bodies:
-        sink.keep_traces(each)
+        sink.keep(Signal.TRACES, each)
     return sink.close(CLOSE)
 
 
@@ -66,7 +67,7 @@ def test_it_reads_what_it_kept_compressed_or_not() -> None:
 
 def test_it_forgets_what_it_has_accounted_for() -> None:
     sink = Bodies()
-    sink.keep_traces(Body(body("batch", trace_of(0))))
+    sink.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
     assert sink.close(CLOSE)
     assert sink.close(CLOSE) == {}
 
@@ -115,13 +116,13 @@ def test_it_counts_metrics_apart() -> None:
     for setup in ("batch-metrics", "metrics-too"):
         attribute = request.resource_metrics.add().resource.attributes.add()
         attribute.key, attribute.value.string_value = "bench.setup", setup
-    sink.keep_metrics(Body(gzip.compress(request.SerializeToString()), "gzip"))
-    sink.keep_metrics(Body(request.SerializeToString()))
+    sink.keep(Signal.METRICS, Body(gzip.compress(request.SerializeToString()), "gzip"))
+    sink.keep(Signal.METRICS, Body(request.SerializeToString()))
     found = sink.close(CloseAccounts(epoch=0))
     assert set(found) == {"batch-metrics", "metrics-too"}
     assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
     assert found["metrics-too"].bytes > 0
-    sink.keep_metrics(Body(b"garbage"))
+    sink.keep(Signal.METRICS, Body(b"garbage"))
     assert sink.close(CloseAccounts(epoch=0))[""].undecodable == 1
 
 
@@ -130,11 +131,11 @@ def test_the_slowest_trace_of_a_setup_comes_with_all_its_spans() -> None:
     for number, length_ns in ((0, 5), (1, 9), (2, 7)):
         spans = trace_of(number)
         for part in (spans[:2], spans[2:]):
-            sink.keep_traces(Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
-    sink.keep_traces(Body(body("lean", trace_of(3), length_ns=1)))
+            sink.keep(Signal.TRACES, Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
+    sink.keep(Signal.TRACES, Body(body("lean", trace_of(3), length_ns=1)))
     # Its calls may take longer than a request: one that nobody waits for.
-    sink.keep_traces(Body(body("lean", trace_of(5)[1:], length_ns=50)))
-    sink.keep_traces(Body(body("", trace_of(4), length_ns=99)))
+    sink.keep(Signal.TRACES, Body(body("lean", trace_of(5)[1:], length_ns=50)))
+    sink.keep(Signal.TRACES, Body(body("", trace_of(4), length_ns=99)))
     assert sink.slowest() == {}, "before any account there is none"
     sink.close(CloseAccounts(epoch=0))
     found = sink.slowest()
@@ -153,7 +154,7 @@ def test_spans_of_another_epochs_processes_are_late() -> None:
         attribute.key, attribute.value.string_value = "bench.epoch", "4"
     for epoch, late in ((4, 0), (5, len(trace_of(0)))):
         sink = Bodies()
-        sink.keep_traces(Body(request.SerializeToString()))
+        sink.keep(Signal.TRACES, Body(request.SerializeToString()))
         assert sink.close(CloseAccounts(epoch=epoch, shapes=CLOSE.shapes))["batch"].late == late
 
 
@@ -164,7 +165,7 @@ def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> N
     attribute.key, attribute.value.double_value = "ratio", math.nan
     first.kind = 9
     sink = Bodies()
-    sink.keep_traces(Body(request.SerializeToString()))
+    sink.keep(Signal.TRACES, Body(request.SerializeToString()))
     told = msgspec.json.decode(msgspec.json.encode(sink.spans()), type=list[TraceSpan])[0]
     assert (told.kind, told.attributes) == ("unspecified", {"ratio": "nan"})
 
@@ -183,10 +184,10 @@ def test_a_marker_shows_how_far_a_collector_came_and_is_in_no_account() -> None:
         assert not await sink.wait_for_marker(trace, 0.01, 0.02)
         waiting = asyncio.create_task(sink.wait_for_marker(trace, 0.02, 5.0))
         await asyncio.sleep(0)
-        sink.keep_traces(Body(body("batch", trace_of(0))))
+        sink.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
         await asyncio.sleep(0)
         assert not waiting.done()
-        sink.keep_traces(Body(gzip.compress(content), "gzip"))
+        sink.keep(Signal.TRACES, Body(gzip.compress(content), "gzip"))
         assert await waiting
         assert set(sink.close(CLOSE)) == {"batch"}
 

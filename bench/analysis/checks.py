@@ -226,6 +226,15 @@ def stray(raw: Raw) -> Iterator[Caveat]:
             "is another program exporting to the sink's port?",
             "strangers exported to the sink",
         )
+    refused = sum(reading.stray.refused for reading in raw.readings if reading.stray)
+    if refused:
+        yield _invalid(
+            "refused",
+            f"the sink refused {refused} export requests that were too large for it",
+            "it takes 16 MiB in one, as sent and as unpacked, and 1 GiB in an epoch: smaller batches, or "
+            "fewer requests, fit",
+            "the sink refused exports",
+        )
     undrained = sum(not reading.drained for reading in raw.readings)
     if undrained:
         yield _invalid(

@@ -74,6 +74,11 @@ class Account:
         undecodable: bodies that were not OTLP.
         scopes: received spans by instrumentation scope.
         metrics: export requests with metrics; their bytes are in `bytes`.
+        logs: log records; their bytes are in `bytes`.
+        sums: by metric, the counts of its histograms and the values of its sums in all exports added up:
+            what was counted, where only changes are exported (delta temporality).
+        refused: export requests beyond the sink's limits; in the account of no set-up alone.
+        rejected: spans that came only in requests which the sink had been told to refuse.
         late: spans of an earlier epoch's processes.
         at_start: spans of traces that a start leaves; in no other number but exports and bytes.
         shapes: the shapes of all traces, where they are being learned.
@@ -91,6 +96,10 @@ class Account:
     undecodable: int = 0
     scopes: dict[str, int] = field(default_factory=dict)
     metrics: int = 0
+    logs: int = 0
+    sums: dict[str, int] = field(default_factory=dict)
+    refused: int = 0
+    rejected: int = 0
     late: int = 0
     at_start: int = 0
     shapes: tuple[Shape, ...] = ()

@@ -1,49 +1,48 @@
 """The sink's process: `python -m bench.sink [HOST HTTP GRPC]` prints its ports, then receives.
 
-It ends with its standard input. While a run measures, a body is only kept: what a set-up exports
-must not cost it a slow answer, and decoding on the same machine would cost the run CPU.
+It ends with its standard input.
 """
 
 import asyncio
-import errno
-import inspect
-import os
 import socket
 import sys
-from collections.abc import Callable
 from typing import Any
 
-import grpc
-import grpc.aio
 import httpx
 import msgspec
 import uvicorn
 
-from bench.sink.bodies import PROTOBUF, Bodies, Body, marker, rejected_spans
+from bench.sink.bodies import Bodies
+from bench.sink.decoding import PROTOBUF, marker, rejected_spans
 from bench.sink.messages import (
     DRAIN_LIMIT_S,
     QUIET_S,
+    Answering,
     CloseAccounts,
     Forwarded,
     Forwarding,
     Ports,
 )
+from bench.sink.server import BoundedProtocol, Question, Receiver, control_app, grpc_server, otlp_app
 
-TRACE_SERVICE = "opentelemetry.proto.collector.trace.v1.TraceService"
-METRICS_SERVICE = "opentelemetry.proto.collector.metrics.v1.MetricsService"
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024
 FORWARD_LIMIT_S = 10.0
 RETRYABLE = frozenset({429, 502, 503, 504})
 """Statuses after which OTLP tries again: a collector at the limit of its memory has lost nothing."""
 RETRY_S = 0.2
+LOOPBACK = "127.0.0.1"
 
-Handler = Callable[[bytes], object]
 
+def questions(receiver: Receiver) -> dict[str, Question]:
+    """What the harness asks, by path."""
+    bodies = receiver.bodies
 
-def _handlers(bodies: Bodies) -> dict[str, Handler]:
-    """The harness's own paths."""
+    def answer_so(body: bytes) -> bool:
+        receiver.answering = msgspec.json.decode(body, type=Answering)
+        return True
+
     return {
         "/account": lambda body: bodies.close(msgspec.json.decode(body, type=CloseAccounts)),
+        "/answer": answer_so,
         "/count": lambda _: bodies.count,
         "/drain": lambda body: _drain(bodies, body.decode()),
         "/forward": lambda body: _forward(bodies, msgspec.json.decode(body, type=Forwarding)),
@@ -51,39 +50,6 @@ def _handlers(bodies: Bodies) -> dict[str, Handler]:
         "/slowest": lambda _: bodies.slowest(),
         "/spans": lambda _: bodies.spans(),
     }
-
-
-def http_app(bodies: Bodies) -> Any:  # noqa: ANN401 - an ASGI callable
-    """The receiver for OTLP over http, with the harness's own paths."""
-    handlers = _handlers(bodies)
-    keep = {"/v1/traces": bodies.keep_traces, "/v1/metrics": bodies.keep_metrics}
-
-    async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
-        chunks, more = [], True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            chunks.append(message.get("body", b""))
-            more = message.get("more_body", False)
-        body, path = b"".join(chunks), scope["path"]
-        answer, status, content_type = b"", 200, PROTOBUF.encode()
-        if path in keep:
-            encoding = dict(scope["headers"]).get(b"content-encoding", b"")
-            keep[path](Body(body, encoding.decode("latin-1").lower()))
-        elif path in handlers:
-            result = handlers[path](body)
-            result = await result if inspect.isawaitable(result) else result
-            answer, content_type = msgspec.json.encode(result), b"application/json"
-        else:
-            status = 404
-        # Without a length the answer would be chunked: two packets, and a client that waits
-        # 40 ms for the second because the kernel delays the first one's acknowledgement.
-        headers = [(b"content-type", content_type), (b"content-length", str(len(answer)).encode())]
-        await send({"type": "http.response.start", "status": status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer})
-
-    return app
 
 
 async def _drain(bodies: Bodies, url: str) -> bool:
@@ -145,37 +111,10 @@ def _refusal(answer: httpx.Response, to: Forwarding) -> str:
     return f"it took the export and rejected {rejected} spans" if rejected else ""
 
 
-def grpc_server(bodies: Bodies, address: str) -> tuple[grpc.aio.Server, int]:
-    """The receiver for OTLP over grpc and its port; messages stay bytes.
-
-    Raises:
-        OSError: the address is taken.
-    """
-
-    async def export_traces(request: bytes, _context: object) -> bytes:
-        bodies.keep_traces(Body(request))
-        return b""
-
-    async def export_metrics(request: bytes, _context: object) -> bytes:
-        bodies.keep_metrics(Body(request))
-        return b""
-
-    server = grpc.aio.server(options=[("grpc.max_receive_message_length", MAX_MESSAGE_BYTES)])
-    for service, export in ((TRACE_SERVICE, export_traces), (METRICS_SERVICE, export_metrics)):
-        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(export)
-        server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {"Export": handler})])
-    try:
-        return server, server.add_insecure_port(address)
-    except RuntimeError:
-        raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), address) from None
-
-
-async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "0") -> None:
-    """Receive until standard input ends."""
-    bodies = Bodies()
+def _http_server(app: Any) -> uvicorn.Server:  # noqa: ANN401 - an ASGI callable
     config = uvicorn.Config(
-        http_app(bodies),
-        http="httptools",
+        app,
+        http=BoundedProtocol,
         ws="none",
         lifespan="off",
         access_log=False,
@@ -183,30 +122,45 @@ async def main(host: str = "127.0.0.1", http_port: str = "0", grpc_port: str = "
         timeout_keep_alive=600,
         timeout_graceful_shutdown=1,
     )
-    http = uvicorn.Server(config)
+    return uvicorn.Server(config)
+
+
+def _listener(host: str, port: int) -> socket.socket:
     # With the protocol named: asyncio turns Nagle's algorithm off for such sockets only.
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    return listener
+
+
+async def main(host: str = LOOPBACK, http_port: str = "0", grpc_port: str = "0") -> None:
+    """Receive until standard input ends."""
+    receiver = Receiver(Bodies())
     try:
-        listener.bind((host, int(http_port)))
-        server, grpc_at = grpc_server(bodies, f"{host}:{grpc_port}")
+        listener, control = _listener(host, int(http_port)), _listener(LOOPBACK, 0)
+        by_grpc, port_of_grpc = grpc_server(receiver, f"{host}:{grpc_port}")
     except OSError as error:
         fixed = "" if http_port == "0" else "; another run that waits for spans from elsewhere may have them"
         sys.stderr.write(
             f"cannot listen on {host}, ports {http_port} and {grpc_port}: {error.strerror}{fixed}\n"
         )
         return
-    await server.start()
+    await by_grpc.start()
     ended = asyncio.Event()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), ended.set)
-    serving = asyncio.create_task(http.serve(sockets=[listener]))
-    sys.stdout.buffer.write(msgspec.json.encode(Ports(http=listener.getsockname()[1], grpc=grpc_at)) + b"\n")
+    servers = {
+        _http_server(otlp_app(receiver)): listener,
+        _http_server(control_app(questions(receiver))): control,
+    }
+    serving = [asyncio.create_task(server.serve(sockets=[sock])) for server, sock in servers.items()]
+    ports = Ports(http=listener.getsockname()[1], grpc=port_of_grpc, control=control.getsockname()[1])
+    sys.stdout.buffer.write(msgspec.json.encode(ports) + b"\n")
     sys.stdout.flush()
-    waiting = asyncio.create_task(ended.wait())
-    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    http.should_exit = True
-    await serving
-    await server.stop(None)
+    await asyncio.wait([*serving, asyncio.create_task(ended.wait())], return_when=asyncio.FIRST_COMPLETED)
+    for server in servers:
+        server.should_exit = True
+    await asyncio.gather(*serving)
+    await by_grpc.stop(None)
 
 
 if __name__ == "__main__":

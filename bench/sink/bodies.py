@@ -1,101 +1,82 @@
-"""Export requests as the sink keeps them, and all that is read from them later.
-
-Of the harness only this module and `otlp_json` import OpenTelemetry, and only its message types.
-"""
+"""Export requests as the sink keeps them, and the accounts that are made of them."""
 
 import asyncio
-import contextlib
-import gzip
-import math
-import secrets
-import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-
-from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
-    ExportTraceServiceRequest,
-    ExportTraceServiceResponse,
-)
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
-from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
+from dataclasses import dataclass, field, replace
 
 from bench.plan.readings import Account
 from bench.sink.accounting import Span, account
-from bench.sink.messages import (
-    EPOCH_ATTRIBUTE,
-    KINDS,
-    SETUP_ATTRIBUTE,
-    STATUSES,
-    STRAY,
-    CloseAccounts,
-    Seen,
-    SpanEvent,
-    TraceSpan,
-    Value,
+from bench.sink.decoding import (
+    MARKER,
+    Body,
+    attributes_of,
+    longest_root,
+    measured,
+    message_of,
+    parts_of,
+    request_of,
+    trace_spans,
 )
-
-SERVICE_ATTRIBUTE = "service.name"
-PROTOBUF = "application/x-protobuf"
-MARKER = "bench.marker"
-"""Set-up of a span that only shows how far a collector has come; it is in no account."""
-UNREADABLE = (DecodeError, OSError, EOFError, zlib.error)
+from bench.sink.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Seen, Signal, TraceSpan
 
 
-@dataclass(frozen=True, slots=True)
-class Body:
-    """An export request as it came."""
+@dataclass(slots=True)
+class Kept:
+    """What was received since the last account, or before it.
 
-    content: bytes
-    encoding: str = ""
+    Attributes:
+        bodies: by signal, as they came.
+        rejected: bodies with spans that the sink had been told to refuse.
+        refused: how many were beyond the sink's limits; these are gone.
+        size_bytes: of all bodies.
+    """
 
-    def unpacked(self) -> bytes:
-        """Its OTLP message.
+    bodies: dict[Signal, list[Body]] = field(default_factory=lambda: {signal: [] for signal in Signal})
+    rejected: list[Body] = field(default_factory=list)
+    refused: int = 0
+    size_bytes: int = 0
 
-        Raises:
-            OSError, EOFError, zlib.error: it is not encoded as it says.
-        """
-        if self.encoding == "gzip":
-            return gzip.decompress(self.content)
-        return zlib.decompress(self.content) if self.encoding == "deflate" else self.content
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one set-up has in one body: its spans, and its share of the bytes."""
-
-    setup: str
-    spans: list[Span]
-    size_bytes: int
+    @property
+    def traces(self) -> list[Body]:
+        """Bodies with spans."""
+        return self.bodies[Signal.TRACES]
 
 
 class Bodies:
     """Everything received since the last account."""
 
     def __init__(self) -> None:
-        self._traces: list[Body] = []
-        self._metrics: list[Body] = []
-        self._closed: list[Body] = []
+        self._kept = Kept()
+        self._closed = Kept()
         self._seen: dict[str, Seen] = {}
         self._peeked = 0
         self._arrived = asyncio.Event()
         self._count = 0
 
-    def keep_traces(self, body: Body) -> None:
-        """Keep an export request with spans."""
-        self._traces.append(body)
-        self._count += 1
-        self._arrived.set()
+    def keep(self, signal: Signal, body: Body, *, rejected: bool = False) -> bool:
+        """Keep an export request; False if there is no room for it.
 
-    def keep_metrics(self, body: Body) -> None:
-        """Keep an export request with metrics."""
-        self._metrics.append(body)
+        Args:
+            signal: what it holds.
+            body: as it came.
+            rejected: whether its sender is told that it was not taken.
+        """
+        size_bytes = len(body.content)
+        if self._kept.size_bytes + size_bytes > MAX_KEPT_BYTES:
+            self.refuse()
+            return False
+        self._kept.size_bytes += size_bytes
+        if not rejected:
+            self._kept.bodies[signal].append(body)
+        elif signal is Signal.TRACES:
+            self._kept.rejected.append(body)
         self._count += 1
         self._arrived.set()
+        return True
+
+    def refuse(self) -> None:
+        """Count an export request that is beyond the sink's limits."""
+        self._kept.refused += 1
 
     @property
     def count(self) -> int:
@@ -104,63 +85,48 @@ class Bodies:
 
     def peek(self) -> dict[str, Seen]:
         """What came so far, by set-up; every body is decoded once for it."""
-        for body in self._traces[self._peeked :]:
-            for part in _parts(body)[0]:
+        for body in self._kept.traces[self._peeked :]:
+            for part in parts_of(body)[0]:
                 before = self._seen.get(part.setup, Seen())
                 self._seen[part.setup] = Seen(
                     spans=before.spans + len(part.spans),
                     exports=before.exports + 1,
                     bytes=before.bytes + part.size_bytes,
                 )
-        self._peeked = len(self._traces)
+        self._peeked = len(self._kept.traces)
         return self._seen
 
     def spans(self) -> list[TraceSpan]:
         """All spans received since the last account, with everything that they say."""
-        return [span for body in self._traces for span in _trace_spans(body)]
+        return [span for body in self._kept.traces for span in trace_spans(body)]
 
     def raw(self) -> tuple[Body, ...]:
         """The export requests with spans since the last account."""
-        return tuple(self._traces)
+        return tuple(self._kept.traces)
 
     def slowest(self) -> dict[str, list[TraceSpan]]:
         """The trace with the longest root span of every set-up in the last account."""
         slowest: dict[str, tuple[int, bytes]] = {}
-        for body in self._closed:
-            for resource_spans in _request(body).resource_spans:
-                setup, root = _attributes(resource_spans.resource)[0], _longest_root(resource_spans)
+        for body in self._closed.traces:
+            for resource_spans in request_of(body).resource_spans:
+                setup, root = attributes_of(resource_spans.resource)[0], longest_root(resource_spans)
                 if root is not None and root > slowest.get(setup, (0, b"")):
                     slowest[setup] = root
         setups = {trace.hex(): setup for setup, (_, trace) in slowest.items() if setup != STRAY}
         traces: dict[str, list[TraceSpan]] = {}
-        for body in self._closed:
-            for span in _trace_spans(body, setups):
+        for body in self._closed.traces:
+            for span in trace_spans(body, setups):
                 traces.setdefault(setups[span.trace_id], []).append(span)
         return traces
 
     def close(self, request: CloseAccounts) -> dict[str, Account]:
         """The accounts by set-up of everything received; the next ones begin anew."""
-        self._closed, self._traces = self._traces, []
-        metric_bodies, self._metrics = self._metrics, []
+        self._closed, self._kept = self._kept, Kept()
         self._seen, self._peeked = {}, 0
-        spans: defaultdict[str, list[Span]] = defaultdict(list)
-        exports: Counter[str] = Counter()
-        sizes: Counter[str] = Counter()
-        undecodable: Counter[str] = Counter()
-        metrics: Counter[str] = Counter()
-        for body in metric_bodies:
-            shares, failed = _metric_shares(body)
-            undecodable[STRAY] += failed
-            metrics.update(dict.fromkeys(shares, 1))
-            sizes.update(shares)
-        for body in self._closed:
-            parts, failed = _parts(body)
-            undecodable[STRAY] += failed
-            for part in parts:
-                exports[part.setup] += 1
-                sizes[part.setup] += part.size_bytes
-                spans[part.setup] += part.spans
-        return {
+        spans, exports, sizes, undecodable = _spans_of(self._closed.traces)
+        rejected, *_ = _spans_of(self._closed.rejected)
+        by_setup, failed = measured(self._closed.bodies[Signal.METRICS], self._closed.bodies[Signal.LOGS])
+        accounts = {
             setup: replace(
                 account(
                     spans[setup],
@@ -170,13 +136,20 @@ class Bodies:
                     learn=request.learn,
                 ),
                 exports=exports[setup],
-                bytes=sizes[setup],
-                undecodable=undecodable[setup],
-                metrics=metrics[setup],
+                bytes=sizes[setup] + by_setup[setup].size_bytes,
+                metrics=by_setup[setup].requests,
+                logs=by_setup[setup].records,
+                sums=dict(by_setup[setup].sums),
+                rejected=len(_ids(rejected[setup]) - _ids(spans[setup])),
             )
-            for setup in exports | metrics
-            if setup != MARKER
+            for setup in sorted({*exports, *by_setup, *rejected} - {MARKER})
         }
+        stray = undecodable + failed
+        if stray or self._closed.refused:
+            accounts[STRAY] = replace(
+                accounts.get(STRAY, Account()), undecodable=stray, refused=self._closed.refused
+            )
+        return accounts
 
     async def wait_for_marker(self, trace: bytes, quiet_s: float, limit_s: float) -> bool:
         """Wait for a marker's trace, and until nothing more comes after it; False if it did not come.
@@ -191,8 +164,8 @@ class Bodies:
         searched, arrived = 0, False
         while loop.time() < deadline:
             self._arrived.clear()
-            arrived = arrived or any(trace in _message(body) for body in self._traces[searched:])
-            searched = len(self._traces)
+            arrived = arrived or any(trace in message_of(body) for body in self._kept.traces[searched:])
+            searched = len(self._kept.traces)
             patience_s = quiet_s if arrived else deadline - loop.time()
             try:
                 await asyncio.wait_for(self._arrived.wait(), patience_s)
@@ -201,193 +174,23 @@ class Bodies:
         return False
 
 
-def marker() -> tuple[bytes, bytes]:
-    """An export request with one span that belongs to nobody, and its trace's id."""
-    trace = secrets.token_bytes(16)
-    span = OtlpSpan(trace_id=trace, span_id=secrets.token_bytes(8), name="marker")
-    attributes = {SETUP_ATTRIBUTE: MARKER, SERVICE_ATTRIBUTE: MARKER}
-    resource = Resource(
-        attributes=[
-            KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()
-        ]
-    )
-    spans = ResourceSpans(resource=resource, scope_spans=[ScopeSpans(spans=[span])])
-    return ExportTraceServiceRequest(resource_spans=[spans]).SerializeToString(), trace
-
-
-def rejected_spans(answer: bytes, content_type: str) -> int:
-    """How many spans of an export request a receiver says that it did not take (partial success)."""
-    response = ExportTraceServiceResponse()
-    if content_type.partition(";")[0].strip() == PROTOBUF:
-        with contextlib.suppress(DecodeError):
-            response.MergeFromString(answer)
-    return int(response.partial_success.rejected_spans)
-
-
-def decode(body: Body) -> list[Part]:
-    """What each set-up has in an export request.
-
-    Raises:
-        DecodeError, OSError, EOFError, zlib.error: the body is not what it says.
-    """
-    request = ExportTraceServiceRequest.FromString(body.unpacked())
-    spans: dict[str, list[Span]] = {}
+def _spans_of(
+    bodies: list[Body],
+) -> tuple[defaultdict[str, list[Span]], Counter[str], Counter[str], int]:
+    """By set-up spans, export requests and bytes; and how many bodies could not be decoded."""
+    spans: defaultdict[str, list[Span]] = defaultdict(list)
+    exports: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for resource_spans in request.resource_spans:
-        setup, service, epoch = _attributes(resource_spans.resource)
-        sizes[setup] += resource_spans.ByteSize()
-        spans.setdefault(setup, []).extend(
-            Span(
-                service,
-                span.trace_id,
-                span.span_id,
-                span.parent_span_id,
-                scope_spans.scope.name,
-                _word(KINDS, span.kind),
-                span.name,
-                epoch,
-            )
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-        )
-    shares = _shares(len(body.content), sizes)
-    return [Part(setup, spans.get(setup, []), size) for setup, size in shares.items()]
+    undecodable = 0
+    for body in bodies:
+        parts, failed = parts_of(body)
+        undecodable += failed
+        for part in parts:
+            exports[part.setup] += 1
+            sizes[part.setup] += part.size_bytes
+            spans[part.setup] += part.spans
+    return spans, exports, sizes, undecodable
 
 
-def _message(body: Body) -> bytes:
-    """A body's message; empty where it cannot be unpacked."""
-    try:
-        return body.unpacked()
-    except UNREADABLE:
-        return b""
-
-
-def _request(body: Body) -> ExportTraceServiceRequest:
-    """A body's message; an empty one where it cannot be read."""
-    request = ExportTraceServiceRequest()
-    with contextlib.suppress(*UNREADABLE):
-        request.MergeFromString(body.unpacked())
-    return request
-
-
-def _parts(body: Body) -> tuple[list[Part], bool]:
-    """What each set-up has in a body, and whether it could not be decoded."""
-    try:
-        return decode(body), False
-    except UNREADABLE:
-        return [Part(STRAY, [], len(body.content))], True
-
-
-def _metric_shares(body: Body) -> tuple[dict[str, int], bool]:
-    """Bytes of each set-up in an export request with metrics, and whether it could not be decoded."""
-    try:
-        request = ExportMetricsServiceRequest.FromString(body.unpacked())
-    except UNREADABLE:
-        return {STRAY: len(body.content)}, True
-    sizes: Counter[str] = Counter()
-    for resource_metrics in request.resource_metrics:
-        sizes[_attributes(resource_metrics.resource)[0]] += resource_metrics.ByteSize()
-    return _shares(len(body.content), sizes), False
-
-
-def _shares(size_bytes: int, weights: Counter[str]) -> dict[str, int]:
-    """A body's bytes by set-up, adding up to all of them; stray where it is empty."""
-    whole = weights.total()
-    if not whole:
-        return {STRAY: size_bytes}
-    shares = {setup: size_bytes * weight // whole for setup, weight in weights.items()}
-    shares[next(iter(shares))] += size_bytes - sum(shares.values())
-    return shares
-
-
-def _attributes(resource: Resource) -> tuple[str, str, int | None]:
-    """Set-up, service and epoch that a resource names."""
-    values = {item.key: item.value.string_value for item in resource.attributes}
-    epoch = values.get(EPOCH_ATTRIBUTE, "")
-    return (
-        values.get(SETUP_ATTRIBUTE, STRAY),
-        values.get(SERVICE_ATTRIBUTE, ""),
-        int(epoch) if epoch.isdecimal() and len(epoch) < 9 else None,
-    )
-
-
-def _word(words: tuple[str, ...], number: int) -> str:
-    return words[number] if number < len(words) else words[0]
-
-
-def _longest_root(resource_spans: ResourceSpans) -> tuple[int, bytes] | None:
-    """Length in ns and trace of the longest span without a parent; None without such spans."""
-    return max(
-        (
-            (span.end_time_unix_nano - span.start_time_unix_nano, span.trace_id)
-            for scope_spans in resource_spans.scope_spans
-            for span in scope_spans.spans
-            if not span.parent_span_id
-        ),
-        default=None,
-    )
-
-
-def _trace_spans(body: Body, traces: Iterable[str] | None = None) -> Iterator[TraceSpan]:
-    """A body's spans.
-
-    Args:
-        body: one that cannot be decoded has none.
-        traces: only spans of these, in hexadecimal; None: of all.
-    """
-    message = _message(body)
-    if traces is not None and not any(bytes.fromhex(trace) in message for trace in traces):
-        return
-    yield from spans_of(_request(body), traces)
-
-
-def spans_of(request: ExportTraceServiceRequest, traces: Iterable[str] | None = None) -> Iterator[TraceSpan]:
-    """An export request's spans.
-
-    Args:
-        request: the message.
-        traces: only spans of these, in hexadecimal; None: of all.
-    """
-    for resource_spans in request.resource_spans:
-        setup, service, _ = _attributes(resource_spans.resource)
-        for scope_spans in resource_spans.scope_spans:
-            for span in scope_spans.spans:
-                if traces is None or span.trace_id.hex() in traces:
-                    yield _trace_span(span, service, scope_spans.scope.name, setup)
-
-
-def _trace_span(span: OtlpSpan, service: str, scope: str, setup: str) -> TraceSpan:
-    return TraceSpan(
-        service=service,
-        trace_id=span.trace_id.hex(),
-        span_id=span.span_id.hex(),
-        parent_id=span.parent_span_id.hex(),
-        name=span.name,
-        kind=_word(KINDS, span.kind),
-        start_ns=span.start_time_unix_nano,
-        end_ns=span.end_time_unix_nano,
-        status=_word(STATUSES, span.status.code),
-        message=span.status.message,
-        attributes=_values(span.attributes),
-        events=tuple(
-            SpanEvent(name=event.name, at_ns=event.time_unix_nano, attributes=_values(event.attributes))
-            for event in span.events
-        ),
-        scope=scope,
-        setup=setup,
-    )
-
-
-def _values(attributes: Iterable[KeyValue]) -> dict[str, Value]:
-    """Attributes as they are; lists, and numbers that JSON does not have, as text."""
-    values = {
-        item.key: getattr(item.value, item.value.WhichOneof("value") or "string_value") for item in attributes
-    }
-    return {
-        name: value if isinstance(value, (str, bool, int)) or _is_finite(value) else str(value)
-        for name, value in values.items()
-    }
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
+def _ids(spans: list[Span]) -> set[tuple[bytes, bytes]]:
+    return {(span.trace, span.span) for span in spans}

@@ -1,6 +1,7 @@
 """What the harness and the sink's process say to each other."""
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 from bench.plan.records import Shape
@@ -13,6 +14,15 @@ DRAIN_LIMIT_S = 10.0
 QUIET_S = 0.25
 """A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
 
+MAX_BODY_BYTES = 16 * 1024 * 1024
+"""Of an export request, as sent and again as unpacked; a Collector takes 20 MiB over http and 4 over grpc."""
+MAX_HEAD_BYTES = 64 * 1024
+"""Of a request's first line and headers."""
+MAX_PARTS = 300_000
+"""Resources, scopes and spans each in an export request: a span with ids and times takes 60 bytes."""
+MAX_KEPT_BYTES = 1024**3
+"""Of all bodies between two accounts: ten times what a run of thirty set-ups keeps."""
+
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")
 STATUS_ATTRIBUTES = ("http.response.status_code", "http.status_code")
@@ -21,12 +31,42 @@ STATUS_ATTRIBUTES = ("http.response.status_code", "http.status_code")
 Value: TypeAlias = str | bool | int | float
 
 
+class Signal(StrEnum):
+    """What an export request holds."""
+
+    TRACES = "traces"
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """Where the sink listens: the first line that it prints."""
+    """Where the sink listens: the first line that it prints.
+
+    Attributes:
+        http: OTLP over http.
+        grpc: OTLP over grpc.
+        control: the harness's own questions, on 127.0.0.1 alone.
+    """
 
     http: int
     grpc: int
+    control: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answering:
+    """How the sink answers export requests, until it is told otherwise; healthy by default.
+
+    Attributes:
+        status: of HTTP; over grpc the code that OTLP maps to it. From 400 on nothing is taken.
+        retry_after_s: when the sender is to try again; None: it is not told.
+        delay_s: before every answer.
+    """
+
+    status: int = 200
+    retry_after_s: int | None = None
+    delay_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

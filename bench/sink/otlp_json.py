@@ -16,7 +16,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from bench.sink.bodies import SERVICE_ATTRIBUTE, spans_of
+from bench.sink.decoding import SERVICE_ATTRIBUTE, spans_of
 from bench.sink.messages import KINDS, STATUSES, TraceSpan, Value
 
 IDS = ("traceId", "spanId", "parentSpanId")

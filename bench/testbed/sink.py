@@ -9,8 +9,8 @@ import httpx
 import msgspec
 
 from bench.plan.readings import Account
-from bench.sink.messages import CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
-from bench.testbed.process import RUN_VARIABLE, Child, plain_environ
+from bench.sink.messages import Answering, CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
+from bench.testbed.process import RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
 DECODE_LIMIT_S = 120.0
 STOP_LIMIT_S = 3.0
@@ -47,14 +47,15 @@ class Sink:
             log=logs / "sink.log",
             stdout=subprocess.PIPE,
         )
-        line = self.child.read_line()
+        with undone_on_failure(lambda: self.child.stop(STOP_LIMIT_S)):
+            line = self.child.read_line()
         if not line:
             self.child.stop(STOP_LIMIT_S)
             raise self.child.death()
         listening = msgspec.json.decode(line, type=Ports)
-        self._url = f"http://127.0.0.1:{listening.http}"
+        self._url = f"http://127.0.0.1:{listening.control}"
         self.endpoints: Mapping[str, str] = {
-            "http/protobuf": self._url,
+            "http/protobuf": f"http://127.0.0.1:{listening.http}",
             "grpc": f"http://127.0.0.1:{listening.grpc}",
         }
         self._client = httpx.Client(timeout=DECODE_LIMIT_S, trust_env=False)
@@ -80,6 +81,10 @@ class Sink:
             if count != (count := self.count()):
                 last = time.monotonic()
         return True
+
+    def answer(self, how: Answering) -> None:
+        """From now on answer export requests so."""
+        self._ask("answer", msgspec.json.encode(how))
 
     def peek(self) -> dict[str, Seen]:
         """What came since the last account, by set-up; costs the sink CPU: never during a measured run."""

@@ -1,0 +1,180 @@
+"""The sink on the wire: who may ask it what, how much it takes, and how it fails when it is told to."""
+
+import gzip
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import grpc
+import httpx
+import psutil
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from bench.plan.readings import Account
+from bench.sink.messages import MAX_BODY_BYTES, Answering, CloseAccounts, Signal
+from bench.sink.server import RETRY_KEY, SERVICES
+from bench.testbed.sink import Sink
+from tests.make import trace_of
+from tests.test_sink import body
+
+SPANS = body("batch", trace_of(0))
+MORE_MEMORY = 400 * 1024 * 1024
+"""What a hostile body may cost the sink: the largest one of nothing but empty parts takes most of it."""
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
+    sink = Sink(tmp_path_factory.mktemp("sink"))
+    try:
+        yield sink
+    finally:
+        sink.stop()
+
+
+@pytest.fixture
+def sink(running: Sink) -> Iterator[Sink]:
+    running.close_accounts(CloseAccounts(epoch=0))
+    yield running
+    running.answer(Answering())
+
+
+def post(sink: Sink, path: str, content: bytes, **headers: str) -> httpx.Response:
+    return httpx.post(
+        sink.endpoints["http/protobuf"] + path, content=content, headers=headers, trust_env=False, timeout=30
+    )
+
+
+def export(sink: Sink, signal: str, content: bytes) -> bytes:
+    """An export over grpc, as any client makes it."""
+    with grpc.insecure_channel(urlsplit(sink.endpoints["grpc"]).netloc) as channel:
+        call: grpc.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(
+            f"/{SERVICES[Signal(signal)]}/Export"
+        )
+        return call(content, timeout=10)
+
+
+def accounts(sink: Sink) -> dict[str, Account]:
+    return sink.close_accounts(CloseAccounts(epoch=0))
+
+
+def test_who_sends_spans_cannot_ask_the_harness_questions(sink: Sink) -> None:
+    paths = ("account", "answer", "count", "drain", "forward", "peek", "slowest", "spans")
+    assert {post(sink, f"/{path}", b"{}").status_code for path in paths} == {404}
+
+
+def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
+    metrics, logs = ExportMetricsServiceRequest(), ExportLogsServiceRequest()
+    resources = (metrics.resource_metrics.add(), logs.resource_logs.add())
+    for resource in resources:
+        attribute = resource.resource.attributes.add()
+        attribute.key, attribute.value.string_value = "bench.setup", "batch"
+    metric = resources[0].scope_metrics.add().metrics.add()
+    metric.name = "requests"
+    metric.histogram.data_points.add().count = 40
+    scope = resources[1].scope_logs.add()
+    for text in ("one", "two"):
+        scope.log_records.add().body.string_value = text
+    for signal, content in (
+        ("traces", SPANS), ("metrics", metrics.SerializeToString()), ("logs", logs.SerializeToString()),
+    ):  # fmt: skip
+        assert post(sink, f"/v1/{signal}", content).status_code == 200
+        export(sink, signal, content)
+    account = accounts(sink)["batch"]
+    assert (account.exports, account.metrics, account.logs) == (2, 2, 4)
+    assert account.sums == {"requests": 80}
+
+
+@pytest.mark.parametrize(
+    ("content", "headers"),
+    [
+        (gzip.compress(b"\0" * 200 * 2**20), {"content-encoding": "gzip"}),
+        (gzip.compress(b"\0" * 100) + b"rubbish", {"content-encoding": "gzip"}),
+        (b"\x0a\x00" * (MAX_BODY_BYTES // 2 - 8), {}),
+        (b"\x0a\xfe\xff\xff\x07" + b"\x12\x00" * (8 * 2**20 - 8), {}),
+    ],
+    ids=["bomb", "rubbish", "empty resources", "cut short"],
+)
+def test_a_hostile_body_is_counted_and_costs_little(
+    sink: Sink, content: bytes, headers: dict[str, str]
+) -> None:
+    before = psutil.Process(sink.child.pid).memory_info().rss
+    started = time.monotonic()
+    assert post(sink, "/v1/traces", content, **headers).status_code == 200
+    assert accounts(sink)[""].undecodable == 1
+    assert time.monotonic() - started < 10
+    assert psutil.Process(sink.child.pid).memory_info().rss - before < MORE_MEMORY
+
+
+def test_what_is_too_large_is_refused_and_counted(sink: Sink) -> None:
+    address = urlsplit(sink.endpoints["http/protobuf"])
+    client = http.client.HTTPConnection("127.0.0.1", address.port or 0, timeout=10)
+    client.putrequest("POST", "/v1/traces")
+    client.putheader("content-length", str(MAX_BODY_BYTES + 1))
+    client.endheaders()
+    assert client.getresponse().status == 413
+    client.close()
+    with pytest.raises(grpc.RpcError) as refusal:
+        export(sink, "traces", b"\0" * (MAX_BODY_BYTES + 1))
+    assert refusal.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert accounts(sink)[""].refused == 1, "what grpc refuses itself never gets to us"
+
+
+@pytest.mark.parametrize("head", [b"x-a: " + b"a" * 2**20, b"x: y\r\n" * 2**18])
+def test_a_head_without_end_ends_the_connection(sink: Sink, head: bytes) -> None:
+    port = urlsplit(sink.endpoints["http/protobuf"]).port or 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            endlessly(client, head)
+    assert accounts(sink) == {}
+
+
+def endlessly(client: socket.socket, part: bytes) -> None:
+    """Send until the other side has enough."""
+    while True:
+        client.sendall(part)
+
+
+def test_a_backend_that_fails_says_so_and_the_spans_are_known(sink: Sink) -> None:
+    sink.answer(Answering(status=503, retry_after_s=7))
+    answer = post(sink, "/v1/traces", SPANS)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    with pytest.raises(grpc.RpcError) as refusal:
+        export(sink, "traces", SPANS)
+    assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
+    (told,) = (value for key, value in refusal.value.trailing_metadata() if key == RETRY_KEY)
+    retry = RetryInfo.FromString(told)
+    assert retry.retry_delay.seconds == 7
+    assert accounts(sink)["batch"].rejected == len(trace_of(0))
+
+
+def test_spans_that_come_at_last_were_not_lost(sink: Sink) -> None:
+    sink.answer(Answering(status=503))
+    post(sink, "/v1/traces", SPANS)
+    sink.answer(Answering())
+    post(sink, "/v1/traces", SPANS)
+    account = accounts(sink)["batch"]
+    assert (account.rejected, sum(account.spans.values())) == (0, len(trace_of(0)))
+
+
+def test_a_slow_backend_answers_late(sink: Sink) -> None:
+    sink.answer(Answering(delay_s=0.2))
+    started = time.monotonic()
+    assert post(sink, "/v1/traces", SPANS).status_code == 200
+    assert time.monotonic() - started >= 0.2
+
+
+def test_the_harness_alone_may_be_wrong_without_a_traceback(tmp_path: Path) -> None:
+    sink = Sink(tmp_path)
+    try:
+        for content in (b"", b"[]", b"\xff", b"[" * 100_000):
+            assert httpx.post(f"{sink._url}/account", content=content, trust_env=False).status_code == 400
+    finally:
+        sink.stop()
+    assert "Traceback" not in (tmp_path / "sink.log").read_text("utf-8")
