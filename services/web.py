@@ -95,7 +95,7 @@ async def read(request: Request, decoder: "msgspec.json.Decoder[T]") -> T:
     except msgspec.ValidationError as error:
         what, field = _explain(str(error))
         raise Failure(422, "invalid_body", what, field=field) from None
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Failure(422, "invalid_body", f"The body is not JSON: {error}", field="body") from None
 
 

@@ -6,6 +6,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import grpc
@@ -148,8 +149,8 @@ def test_a_backend_that_fails_says_so_and_the_spans_are_known(sink: Sink) -> Non
     with pytest.raises(grpc.RpcError) as refusal:
         export(sink, "traces", SPANS)
     assert refusal.value.code() is grpc.StatusCode.UNAVAILABLE
-    (told,) = (value for key, value in refusal.value.trailing_metadata() if key == RETRY_KEY)
-    retry = RetryInfo.FromString(told)
+    told: Any = refusal.value.trailing_metadata()
+    retry = RetryInfo.FromString(dict(told)[RETRY_KEY])
     assert retry.retry_delay.seconds == 7
     assert accounts(sink)["batch"].rejected == len(trace_of(0))
 

@@ -16,6 +16,7 @@ from bench.cli.invocation import spelled_here
 from bench.errors import BenchError
 from bench.report import terminal
 from bench.report.document import Document
+from bench.report.words import printable
 
 PIPE_WIDTH = 160
 """Columns of a table that does not go to a terminal."""
@@ -23,7 +24,7 @@ PIPE_WIDTH = 160
 
 def console() -> Console:
     """Where results are printed."""
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    return Console(markup=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, markup=False)
 
 
 def show(document: Document) -> None:
@@ -33,7 +34,7 @@ def show(document: Document) -> None:
 
 def tell(sentence: str, style: str = "") -> None:
     """A sentence beside the results, on standard error."""
-    Console(stderr=True, soft_wrap=True).print(Text(spelled_here(sentence), style))
+    Console(stderr=True, soft_wrap=True).print(Text(printable(spelled_here(sentence)), style))
 
 
 def warn(sentence: str) -> None:

@@ -134,7 +134,7 @@ def _read(path: Path) -> Iterator[Threshold]:
         raise UsageError(
             f"cannot read {path}: {error.strerror or error}", "name a TOML file with --thresholds"
         ) from None
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: {error}", 'write it as [batch], overhead = "80%", spans = 22') from None
 
 

@@ -2,20 +2,20 @@
 
 Exit codes: 0 every figure counts; 1 a gate's threshold is exceeded; 2 the command line or a file of
 the user's is wrong; 3 a process of the run failed; 4 the run is complete and must not be believed;
-5 a results folder cannot be written or read; 130 Ctrl-C.
+5 a results folder cannot be written or read; 70 a defect of this program; 130 Ctrl-C.
 """
 
-import os
 import signal
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from types import FrameType
 
 from cyclopts import App, CycloptsError, Parameter, ValidationError
 
 from bench.cli.display import complain
 from bench.cli.invocation import spelled_here
-from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, UsageError
+from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, ResultsError, UsageError
 from bench.testbed.machine import version
 
 COMMANDS = {
@@ -83,13 +83,16 @@ def _shown(default: object) -> str | None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    # A command's module is imported while Ctrl-C still ends the process at once.
+    for place, _ in (COMMANDS[word] for word in words[:1] if word in COMMANDS):
+        import_module(f"bench.cli.{place.partition(':')[0]}")
     # Explicitly: a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
         # A terminal that is closed; `nohup` has it ignored.
         signal.signal(signal.SIGHUP, _interrupt)
-    words = list(sys.argv[1:] if argv is None else argv)
     try:
         return int(_app()(words, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
@@ -100,10 +103,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         return INTERRUPTED_EXIT_CODE
-    except BrokenPipeError:
-        # The reader of our output (`| head`) has enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+
+
+def concluded(code: int, error: OSError | None) -> int:
+    """The exit code of a command whose output could, or could not, be written.
+
+    Args:
+        code: of the command.
+        error: why standard output took no more; None if it did.
+    """
+    sys.stdout.flush()
+    if error is None or isinstance(error, BrokenPipeError):
+        # The reader of our output (`| head`) has enough; what the command found is as true.
+        return code
+    said = complain(ResultsError(f"cannot write to standard output: {error.strerror}", "write it elsewhere"))
+    return code or said
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:

@@ -158,7 +158,7 @@ class RunOptions(Application):
     busy: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
     warm_up: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
     turn: Annotated[Time | None, Parameter(group=HOW_LONG)] = None
-    seed: Annotated[int | None, Parameter(group=HOW_LONG)] = None
+    seed: Annotated[int | None, Parameter(group=HOW_LONG, validator=number(0, 2**63 - 1))] = None
     no_pin: Annotated[bool, Parameter(group=HOW_LONG)] = False
     signals: Annotated[bool, Parameter(group=HOW_LONG)] = False
     scale_timers: Annotated[bool, Parameter(group=HOW_LONG)] = False

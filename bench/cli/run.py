@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
+from rich.text import Text
 
 from bench.analysis.layers import rungs_of
 from bench.app.file import warnings
@@ -34,14 +35,14 @@ from bench.plan.readings import Reading, Row
 from bench.plan.records import Plan
 from bench.report import markdown, terminal
 from bench.report.document import Document, Section
-from bench.report.words import percent
+from bench.report.words import percent, printable
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
 from bench.runner import doctor
 from bench.runner.run import Log, Run, carry_out
 from bench.sink.messages import TraceSpan
-from bench.testbed import fitness, install, machine
+from bench.testbed import fitness, install, leftovers, machine
 from bench.testbed.environ import Launch, shown_variables
 from bench.testbed.options import Options
 from bench.testbed.process import last_line_of
@@ -69,6 +70,8 @@ def run(options: RunOptions | None = None) -> int:
         return 0
     machine.require_linux()
     for sentence in warnings(plan.setups):
+        display.warn(sentence)
+    for sentence in leftovers.remove():
         display.warn(sentence)
     _look_at_machine(plan, wait=options.wait_for_quiet)
     store = new_folder(options.out, plan.name)
@@ -200,7 +203,7 @@ def show_plan(plan: Plan, console: Console) -> None:
         console.print(f"collector between application and sink: {plan.collector}")
     console.print(f"{len(plan.setups)} set-ups:")
     for setup in plan.setups:
-        console.print(f"  {setup.name:<16} {setup.description}", highlight=False)
+        console.print(Text(f"  {setup.name:<16} {printable(setup.description)}"))
 
 
 def _conclude(run: Run, store: Store, *, full: bool) -> int:

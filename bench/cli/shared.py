@@ -3,14 +3,14 @@
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.text import Text
 
 from bench.analysis.summary import Predict
-from bench.cli import ci, display
+from bench.cli import ci, display, drawing
 from bench.cli.invocation import spelled_here
 from bench.cli.options import Format
 from bench.errors import MeasurementError
@@ -65,15 +65,15 @@ def publish(folder: Path, files: dict[str, bytes], report: document.Document) ->
     for name, content in files.items():
         store.write(name, content)
     files = dict(files)
-    pages: dict[str, Callable[[], bytes]] = {
-        "report.md": lambda: markdown.render(report).encode(),
-        "report.html": lambda: html.render(report).encode(),
-    }
+    # What cannot fail for want of memory first: a chart that cannot be drawn costs the chart.
+    files["report.md"] = markdown.render(report).encode()
+    store.write("report.md", files["report.md"])
+    draw = drawing.drawn(list(html.specs(report)))
+    files["report.html"] = html.render(report, draw).encode()
     for chart in (part for section in report.sections for part in section.parts):
-        if isinstance(chart, document.Chart) and chart.image:
-            pages[chart.image] = lambda chart=chart: html.picture(chart).encode()  # type: ignore[misc]
-    for name, make in pages.items():
-        files[name] = make()
+        if isinstance(chart, document.Chart) and chart.image and (drawn := draw(chart.spec)):
+            files[chart.image] = html.picture(drawn).encode()
+    for name in files.keys() - {"report.md"}:
         store.write(name, files[name])
     manifest.seal(folder, files)
 

@@ -17,10 +17,10 @@ from bench.cli.planning import plan_of, read_subject
 from bench.cli.shared import minutes, uninterrupted
 from bench.errors import MeasurementError, UsageError
 from bench.plan.budget import BUDGETS
-from bench.report.words import percent
+from bench.report.words import percent, printable
 from bench.runner import doctor as runner
 from bench.sink.messages import SETUP_ATTRIBUTE
-from bench.testbed import fitness, machine
+from bench.testbed import fitness, leftovers, machine
 from bench.testbed.options import Options
 from bench.testbed.process import ROOT, plain_environ
 from bench.testbed.testbed import Testbed
@@ -57,7 +57,7 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
     every = (*TABLE, *subject.app.setup, *subject.own)
     for setup in every:
         if setup.tracing in subject.app.modes:
-            table.add_row(Text(setup.name, "bold"), setup.tracing, Text(setup.description))
+            table.add_row(Text(setup.name, "bold"), setup.tracing, Text(printable(setup.description)))
     console.print(table)
     others = [setup.name for setup in every if setup.tracing not in subject.app.modes]
     if others:
@@ -77,6 +77,8 @@ def web(application: Application | None = None, *, port: int = 8089) -> int:
     machine.require_linux()
     application = application or Application()
     read_subject(application)
+    for sentence in leftovers.remove():
+        display.warn(sentence)
     try:
         with socket.socket() as trial:
             trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -4,7 +4,6 @@ import contextlib
 import re
 import signal
 import sys
-import tempfile
 import time
 import webbrowser
 from collections.abc import Iterator, Sequence
@@ -27,7 +26,7 @@ from bench.report import html
 from bench.results.store import TRACES, SlowestTrace, read_packed
 from bench.sink import otlp_json
 from bench.sink.messages import Forwarding
-from bench.testbed import machine
+from bench.testbed import leftovers, machine
 from bench.testbed.options import Options
 from bench.testbed.sink import Sink
 from bench.testbed.testbed import Testbed
@@ -164,7 +163,7 @@ def _stage(
         running = None
         if backend:
             sys.stderr.write(f"starting {backend}\n")
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+            folder = stack.enter_context(leftovers.temporary_folder())
             running = begin_backend(backend, folder)
             stack.callback(running.stop)
         exporters = running.exporters if running else None

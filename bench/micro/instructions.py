@@ -11,15 +11,14 @@ import os
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from pathlib import Path
 from typing import TypeAlias
 
 from bench.errors import ServiceError
 from bench.micro.operations import Operation
 from bench.runner.run import Progress
+from bench.testbed import leftovers
 from bench.testbed.environ import Launch
 from bench.testbed.process import plain_environ, run_to_end
 
@@ -119,10 +118,10 @@ def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     Raises:
         ServiceError: it failed.
     """
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+    with leftovers.temporary_folder() as folder:
         command = [
             "setarch", "-R", "valgrind", "--tool=cachegrind", "--cache-sim=no",
-            f"--cachegrind-out-file={Path(folder) / 'out'}", sys.executable, *arguments,
+            f"--cachegrind-out-file={folder / 'out'}", sys.executable, *arguments,
         ]  # fmt: skip
         done = run_to_end(command, {**environ, "PYTHONHASHSEED": "0"}, LIMIT_S)
     match = _TOTAL.search(done.stderr)

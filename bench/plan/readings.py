@@ -4,10 +4,14 @@ Times inside a step count from its start; units are suffixes, as in `records`.
 """
 
 from dataclasses import dataclass, field
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from bench.plan.records import Kind, Plan, Shape
+from bench.plan.records import Bytes, Count, Few, Kind, Nanoseconds, Plan, Rate, Seconds, Shape
+
+Difference: TypeAlias = Annotated[float, Meta(ge=-1e7, le=1e7)]
+"""Seconds between two readings of a clock that others move, too: it may be a little below 0."""
 
 
 class Switch(Struct, frozen=True, array_like=True):
@@ -22,12 +26,12 @@ class Switch(Struct, frozen=True, array_like=True):
         leaked_ns: CPU time that it used since its turn before, while it was stopped.
     """
 
-    instance: int
-    block: int
-    start_ns: int
-    stop_ns: int
-    cpu_ns: int
-    leaked_ns: int
+    instance: Few
+    block: Annotated[int, Meta(ge=-1, le=10_000)]
+    start_ns: Nanoseconds
+    stop_ns: Nanoseconds
+    cpu_ns: Nanoseconds
+    leaked_ns: Nanoseconds
 
 
 class Row(Struct, frozen=True, array_like=True):
@@ -44,9 +48,9 @@ class Row(Struct, frozen=True, array_like=True):
         worker: number of the load worker that sent it.
     """
 
-    planned_ns: int
-    sent_ns: int
-    done_ns: int
+    planned_ns: Nanoseconds
+    sent_ns: Nanoseconds
+    done_ns: Nanoseconds
     status: int
     instance: int
     request: int
@@ -85,23 +89,23 @@ class Account:
         start_shapes: likewise, of those that the start left.
     """
 
-    spans: dict[str, int] = field(default_factory=dict)
-    duplicated: int = 0
-    orphaned: int = 0
-    whole: int = 0
-    broken: int = 0
-    missing: int = 0
-    exports: int = 0
-    bytes: int = 0
-    undecodable: int = 0
-    scopes: dict[str, int] = field(default_factory=dict)
-    metrics: int = 0
-    logs: int = 0
-    sums: dict[str, int] = field(default_factory=dict)
-    refused: int = 0
-    rejected: int = 0
-    late: int = 0
-    at_start: int = 0
+    spans: dict[str, Count] = field(default_factory=dict)
+    duplicated: Count = 0
+    orphaned: Count = 0
+    whole: Count = 0
+    broken: Count = 0
+    missing: Count = 0
+    exports: Count = 0
+    bytes: Bytes = 0
+    undecodable: Count = 0
+    scopes: dict[str, Count] = field(default_factory=dict)
+    metrics: Count = 0
+    logs: Count = 0
+    sums: dict[str, Count] = field(default_factory=dict)
+    refused: Count = 0
+    rejected: Count = 0
+    late: Count = 0
+    at_start: Count = 0
     shapes: tuple[Shape, ...] = ()
     start_shapes: tuple[Shape, ...] = ()
 
@@ -110,8 +114,8 @@ class Account:
 class Memory:
     """Memory of all processes of an instance together."""
 
-    pss_bytes: int
-    uss_bytes: int
+    pss_bytes: Bytes
+    uss_bytes: Bytes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,16 +138,16 @@ class InstanceReading:
     """
 
     setup: str
-    cpu_ns: int = 0
-    completed: int = 0
-    failed: int = 0
-    unsent: int = 0
-    ready_s: float | None = None
+    cpu_ns: Nanoseconds = 0
+    completed: Count = 0
+    failed: Count = 0
+    unsent: Count = 0
+    ready_s: Seconds | None = None
     flush_failed: tuple[str, ...] = ()
     memory: Memory | None = None
     account: Account | None = None
-    sampled: int | None = None
-    discarded: dict[str, int] = field(default_factory=dict)
+    sampled: Count | None = None
+    discarded: dict[str, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -160,13 +164,13 @@ class MachineReading:
         collector_s: of a collector that the run started.
     """
 
-    duration_s: float
-    steal_s: float = 0.0
-    foreign_s: float = 0.0
-    load_s: float = 0.0
-    sink_s: float = 0.0
-    harness_s: float = 0.0
-    collector_s: float = 0.0
+    duration_s: Seconds
+    steal_s: Difference = 0.0
+    foreign_s: Difference = 0.0
+    load_s: Difference = 0.0
+    sink_s: Difference = 0.0
+    harness_s: Difference = 0.0
+    collector_s: Difference = 0.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -189,19 +193,19 @@ class Reading:
         rates: of a probe: its rate for each instance.
     """
 
-    epoch: int
-    number: int
+    epoch: Few
+    number: Few
     kind: Kind
-    duration_s: float
-    planned_blocks: int = 0
+    duration_s: Seconds
+    planned_blocks: Few = 0
     switches: tuple[Switch, ...] = ()
     blocks: tuple[MachineReading, ...] = ()
     instances: tuple[InstanceReading, ...] = ()
     stray: Account | None = None
-    lost_workers: int = 0
+    lost_workers: Few = 0
     drained: bool = True
     collector_memory: Memory | None = None
-    rates: tuple[float, ...] = ()
+    rates: tuple[Rate, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

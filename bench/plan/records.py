@@ -6,9 +6,9 @@ monotonic clock or of a CPU clock. Times inside a step count from the step's sta
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from bench.app.records import CONTROL, App, Setup
 from bench.app.setups import CONTROL_CPU_US
@@ -18,7 +18,16 @@ SCHEMA = 2
 METHOD = 3
 """How figures come about; raised with every change after which old and new ones must not be compared."""
 
-Shape: TypeAlias = dict[str, int]
+# What a record can hold, wherever it was read from: whoever computes with it need not ask again.
+Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
+Few: TypeAlias = Annotated[int, Meta(ge=0, le=10_000)]
+Nanoseconds: TypeAlias = Annotated[int, Meta(ge=-(2**62), le=2**62)]
+Bytes: TypeAlias = Annotated[int, Meta(ge=0, le=2**62)]
+Seconds: TypeAlias = Annotated[float, Meta(ge=0, le=1e7)]
+Rate: TypeAlias = Annotated[float, Meta(ge=0, le=1e6)]
+Share: TypeAlias = Annotated[float, Meta(gt=0, lt=1)]
+
+Shape: TypeAlias = dict[str, Count]
 """Spans of one trace: how many by process (`web`), or by process, kind and name (`web\\tserver\\tGET /`)."""
 
 
@@ -51,9 +60,9 @@ class Stretch:
         blocks: that count, in an epoch; 0 without this load.
     """
 
-    turn_s: float
-    rounds: int
-    blocks: int
+    turn_s: Seconds
+    rounds: Few
+    blocks: Few
 
     @property
     def own_s(self) -> float:
@@ -107,36 +116,36 @@ class Plan:
     method: int = METHOD
     name: str
     budget: str
-    seed: int
+    seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     app: App
     setups: tuple[Setup, ...]
-    epochs: int
+    epochs: Annotated[int, Meta(ge=1, le=1000)]
     warm_up: Stretch
     light: Stretch
     busy: Stretch
-    probes: int = 0
-    spare: int = 0
-    rest_s: float = 1.0
-    users: int = 4
-    share: float = 0.3
-    rate_per_s: float = 0.0
-    rates: dict[str, float] = field(default_factory=dict)
-    capacities: dict[str, float] = field(default_factory=dict)
-    latency_limit_s: float = 0.1
+    probes: Few = 0
+    spare: Few = 0
+    rest_s: Seconds = 1.0
+    users: Few = 4
+    share: Share = 0.3
+    rate_per_s: Rate = 0.0
+    rates: dict[str, Rate] = field(default_factory=dict)
+    capacities: dict[str, Rate] = field(default_factory=dict)
+    latency_limit_s: Seconds = 0.1
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     start_shapes: tuple[Shape, ...] = ()
     varies: tuple[str, ...] = ()
-    cpus: int = 1
-    services_cpus: tuple[int, ...] = ()
-    other_cpus: tuple[int, ...] = ()
-    in_flight: int = 256
-    timeout_s: float = 10.0
-    delta: float = 0.02
-    confidence: float = 0.95
-    workers: int = 0
+    cpus: Annotated[int, Meta(ge=1, le=10_000)] = 1
+    services_cpus: tuple[Few, ...] = ()
+    other_cpus: tuple[Few, ...] = ()
+    in_flight: Few = 256
+    timeout_s: Seconds = 10.0
+    delta: Share = 0.02
+    confidence: Share = 0.95
+    workers: Few = 0
     targets: dict[str, str] = field(default_factory=dict)
     collector: str = ""
-    burns_s: dict[str, float] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
+    burns_s: dict[str, Seconds] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
     scale_timers: bool = False
 
     @property
@@ -163,8 +172,8 @@ class Turn(Struct, frozen=True, array_like=True):
 
     instance: int
     block: int
-    start_ns: int
-    stop_ns: int
+    start_ns: Nanoseconds
+    stop_ns: Nanoseconds
 
 
 class Arrival(Struct, frozen=True, array_like=True):
@@ -186,7 +195,7 @@ class Open:
 class Closed:
     """So many users for each instance, each asking again as soon as it is answered."""
 
-    users: int
+    users: Few
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

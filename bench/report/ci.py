@@ -7,6 +7,8 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
+from bench.report.words import printable
+
 
 class Ending(StrEnum):
     """How a test case ended; the value is JUnit's element for it."""
@@ -60,18 +62,18 @@ def junit(suite_name: str, class_name: str, cases: Sequence[Case]) -> bytes:
     count = {ending: sum(case.ending is ending for case in cases) for ending in Ending}
     suite = ET.Element(
         "testsuite",
-        name=suite_name,
+        name=printable(suite_name),
         tests=str(len(cases)),
         failures=str(count[Ending.FAILED]),
         errors=str(count[Ending.ERROR]),
         skipped=str(count[Ending.SKIPPED]),
     )
     for case in cases:
-        element = ET.SubElement(suite, "testcase", classname=class_name, name=case.name)
+        element = ET.SubElement(suite, "testcase", classname=class_name, name=printable(case.name))
         if case.ending is Ending.PASSED:
-            ET.SubElement(element, case.ending).text = case.text
+            ET.SubElement(element, case.ending).text = printable(case.text)
         else:
-            ET.SubElement(element, case.ending, message=case.text)
+            ET.SubElement(element, case.ending, message=printable(case.text))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

@@ -6,8 +6,10 @@ Colours are names that the page's style gives a value, one for light, one for th
 
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeAlias
 
+import msgspec
 import vl_convert
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markdown_it import MarkdownIt
@@ -15,8 +17,9 @@ from markupsafe import Markup
 
 from bench.report import vega
 from bench.report.document import Chart, Document
-from bench.report.words import caveat_line
+from bench.report.words import caveat_line, printable
 
+Draw: TypeAlias = Callable[[Mapping[str, object]], str | None]
 PAPER = {
     "--paper": "#ffffff", "--shade": "#f6f8fa",
     "--ink": "#1f2328", "--muted": "#656d76", "--line": "#e4e8ec", "--band": "#dfe5ec", "--red": "#c62828",
@@ -38,23 +41,47 @@ _COLOUR = re.compile(r"var\((--[a-z0-9-]+)\)")
 _INLINE = MarkdownIt("zero", {"html": False}).enable(["backticks", "emphasis", "link", "escape"])
 
 
-def render(document: Document) -> str:
-    """The whole page."""
-    return _TEMPLATE.render(document=document, paper=PAPER, dark=DARK)
+def render(document: Document, draw: Draw | None = None) -> str:
+    """The whole page.
+
+    Args:
+        document: what it holds.
+        draw: draws a chart, and returns nothing where that fails; without it, `svg` does.
+    """
+    return printable(
+        _TEMPLATE.render(
+            document=document, paper=PAPER, dark=DARK, draw=lambda spec: _figure(spec, draw or svg)
+        )
+    )
+
+
+def specs(document: Document) -> Iterator[Mapping[str, object]]:
+    """Every chart that a page and its pictures draw: wide, and as narrow as a phone."""
+    for part in (*document.lead, *(part for section in document.sections for part in section.parts)):
+        if isinstance(part, Chart):
+            yield part.spec
+            yield vega.narrowed(part.spec)
+
+
+def _figure(spec: Mapping[str, object], draw: Draw) -> Markup:
+    drawn = draw(spec)
+    if drawn is None:
+        return Markup("<p>This chart could not be drawn here; the table below holds its figures.</p>")
+    return Markup(drawn)  # noqa: S704 - Vega escapes what it draws
 
 
 def svg(spec: Mapping[str, object]) -> str:
     """A chart as SVG whose colours are names; its marks tell their figures to whoever points at them."""
     drawn: str = vl_convert.vegalite_to_svg(dict(spec))
     # All charts of a page share its names; what one cuts off must not be cut off another.
-    drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(repr(spec).encode()):08x}", drawn)
+    drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(msgspec.json.encode(spec)):08x}", drawn)
     return _LABELLED.sub(_told, drawn)
 
 
-def picture(chart: Chart) -> str:
-    """A chart as SVG that stands alone, on white."""
-    drawn = _COLOUR.sub(lambda match: PAPER[match[1]], svg(chart.spec))
-    return drawn.replace("<g ", '<rect width="100%" height="100%" fill="#ffffff"/><g ', 1)
+def picture(drawn: str) -> str:
+    """A drawn chart as SVG that stands alone, on white."""
+    coloured = _COLOUR.sub(lambda match: PAPER[match[1]], drawn)
+    return coloured.replace("<g ", '<rect width="100%" height="100%" fill="#ffffff"/><g ', 1)
 
 
 def _told(match: re.Match[str]) -> str:
@@ -94,7 +121,6 @@ def _environment() -> Environment:
         "inline": _inline,
         "lines": _lines,
         "anchor": _anchor,
-        "svg": lambda spec: Markup(svg(spec)),  # noqa: S704 - Vega escapes what it draws
         "narrowed": vega.narrowed,
         "doubt": caveat_line,
         "kind": lambda part: type(part).__name__,

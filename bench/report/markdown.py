@@ -14,12 +14,12 @@ def render(document: Document) -> str:
     parts = [f"# {document.title}", *map(_part, document.lead)]
     for section in document.sections:
         parts += _section(section)
-    return "\n\n".join(filter(None, parts)) + "\n"
+    return words.printable("\n\n".join(filter(None, parts)) + "\n")
 
 
 def render_section(section: Section) -> str:
     """What stands under one heading."""
-    return "\n\n".join(filter(None, map(_part, section.parts))) + "\n"
+    return words.printable("\n\n".join(filter(None, map(_part, section.parts))) + "\n")
 
 
 def _section(section: Section) -> list[str]:

@@ -17,7 +17,7 @@ from bench.report.answer import answer
 from bench.report.document import Caveats, Document, Items, Part
 from bench.report.document import Text as Text_
 from bench.report.tables import answer_table
-from bench.report.words import Table, caveat_line, plural
+from bench.report.words import Table, caveat_line, plural, printable
 
 BETWEEN = 3
 """Characters between two columns."""
@@ -80,7 +80,7 @@ class _Screen:
     spelled: Spelling
 
     def say(self, text: str, style: str = "") -> None:
-        self.console.print(Text(_EMPHASIS.sub(r"\1", self.spelled(text)), style))
+        self.console.print(Text(_EMPHASIS.sub(r"\1", printable(self.spelled(text))), style))
 
     def part(self, part: Part) -> None:
         match part:
@@ -164,5 +164,8 @@ def _rich(table: Table, columns: Sequence[int]) -> RichTable:
             no_wrap=not _wraps(table, column),
         )
     for number, row in enumerate(table.rows):
-        rich.add_row(*(Text(row[column]) for column in columns), style="red" if number in table.red else None)
+        rich.add_row(
+            *(Text(printable(row[column])) for column in columns),
+            style="red" if number in table.red else None,
+        )
     return rich

@@ -4,12 +4,14 @@ One rule for units: a cost below a millisecond is told in us, any other in ms. A
 unit, that of the largest figure in it.
 """
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bench.analysis.setup_records import Caveat
 
 ABSENT = "-"
+_DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus
 
 
@@ -123,6 +125,19 @@ def interval(low: float | None, high: float | None) -> str:
 def half_width(low: float | None, high: float | None) -> str:
     """Half of an interval of ratios, in points of percent."""
     return ABSENT if low is None or high is None else f"{(high - low) * 50:.1f}"
+
+
+def printable(text: str) -> str:
+    """Text without what would move a terminal's cursor or turn the reading order round.
+
+    Names and descriptions are other people's: no escape sequence in one may reach whoever reads a report.
+    """
+    return "".join(character for character in text if character in "\n\t" or not _is_control(character))
+
+
+def _is_control(character: str) -> bool:
+    # Cc: C0 and C1; of Cf those that embed, override or isolate a direction.
+    return unicodedata.category(character) == "Cc" or character in _DIRECTIONS
 
 
 def plural(number: int, word: str) -> str:

@@ -73,10 +73,8 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
     try:
         return replace(run_result(raw, predict), faults=faults)
     except (ArithmeticError, LookupError, ValueError) as error:
-        if not faults and known:
-            raise
         # Records that nobody measured can hold anything.
-        where = faults[0].file if faults else "a file"
+        where = faults[0].file if faults else "a raw file"
         raise ResultsError(
             f"{where} of {folder} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
         ) from None

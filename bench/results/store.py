@@ -7,6 +7,7 @@ import contextlib
 import csv
 import gzip
 import io
+import os
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from bench.errors import ResultsError
 from bench.plan.machine import Machine
 from bench.plan.readings import Ending, Raw, Reading, Row
 from bench.plan.records import SCHEMA, Plan
+from bench.results import sound
 from bench.sink.messages import TraceSpan
 
 T = TypeVar("T")
@@ -31,6 +33,8 @@ TRACES = "traces.jsonl.gz"
 """The slowest traces of a run; no figure rests on them."""
 ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
 """Raw files of the specification's report and of an accuracy measurement."""
+MAX_UNPACKED_BYTES = 2**31
+"""Of a gzipped file; a run of thirty set-ups leaves a hundredth of it."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
 COLUMNS = ("epoch", "step", *Row.__struct_fields__)
 RUN_AGAIN = "it was changed, or written by another version; measure again with `tracing-overhead run`"
@@ -116,8 +120,13 @@ class Store:
         path = self.folder / name
         partial = path.with_name(f".{path.name}.partial")
         try:
-            path.parent.mkdir(exist_ok=True)
-            partial.write_bytes(content)
+            if path.parent != self.folder:
+                path.parent.mkdir(exist_ok=True)
+                _require_inside(self.folder, path.parent)
+            partial.unlink(missing_ok=True)
+            # Made anew, so that no link of that name is followed; a link in the place of `path` is replaced.
+            with partial.open("xb") as file:
+                file.write(content)
             partial.replace(path)
         except OSError as error:
             with contextlib.suppress(OSError):
@@ -160,10 +169,20 @@ class Store:
     def _append(self, name: str, content: bytes) -> None:
         path = self.folder / name
         try:
-            with path.open("ab") as file:
+            with open(path, "ab", opener=_without_links) as file:
                 file.write(content)
         except OSError as error:
             raise _cannot("write", path, error) from None
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
+def _require_inside(folder: Path, path: Path) -> None:
+    """Raise ResultsError if a path of a folder leads out of it, by a symbolic link."""
+    if not path.resolve().is_relative_to(folder.resolve()):
+        raise ResultsError(f"{path} leads out of {folder}", "remove the symbolic link")
 
 
 def _cannot(what: str, path: Path, error: OSError) -> ResultsError:
@@ -181,14 +200,8 @@ def read_raw(folder: Path) -> Raw:
     """
     plan = read_plan(folder)
     readings = read_lines(folder / READINGS, Reading)
-    for number, reading in enumerate(readings, 1):
-        names = tuple(instance.setup for instance in reading.instances)
-        if names and names != plan.names:
-            raise ResultsError(
-                f"{folder / READINGS}, line {number} has the set-ups {', '.join(names)}, and the plan "
-                f"{', '.join(plan.names)}",
-                RUN_AGAIN,
-            )
+    for problem in sound.problems_of_readings(plan, readings):
+        raise ResultsError(f"{folder / READINGS}, {problem}", RUN_AGAIN)
     return Raw(
         plan=plan, readings=readings, rows=_read_rows(folder / REQUESTS, plan), ending=read_ending(folder)
     )
@@ -202,19 +215,15 @@ def read_plan(folder: Path) -> Plan:
     """
     path = folder / PLAN
     raw = read_bytes(path)
-    try:
-        schema = msgspec.json.decode(raw, type=dict[str, object]).get("schema")
-    except msgspec.DecodeError as error:
-        raise ResultsError(f"{path} cannot be read: {error}", RUN_AGAIN) from None
+    schema = decode(raw, dict[str, object], path).get("schema")
     if schema != SCHEMA:
         raise ResultsError(
             f"{path} has schema {schema}, and this version reads schema {SCHEMA}",
             "read it with the version that wrote it, or measure again with `tracing-overhead run`",
         )
     plan = decode(raw, Plan, path)
-    for name in plan.names:
-        if "/" in name or "\\" in name or name.startswith("."):
-            raise ResultsError(f"{path} has a set-up named {name!r}", RUN_AGAIN)
+    for problem in sound.problems_of_plan(plan):
+        raise ResultsError(f"{path} {problem}", RUN_AGAIN)
     return plan
 
 
@@ -263,11 +272,18 @@ def read_packed(path: Path, kind: type[T]) -> tuple[T, ...]:
 
 
 def _unpacked_lines(path: Path) -> Iterator[bytes]:
+    """A gzipped file's lines, never more than `MAX_UNPACKED_BYTES` of them, nor a longer one."""
     if not path.exists():
         return
+    _require_regular(path)
+    size = 0
     try:
         with gzip.open(path, "rb") as file:
-            yield from file
+            while line := file.readline(MAX_UNPACKED_BYTES - size + 1):
+                size += len(line)
+                if size > MAX_UNPACKED_BYTES:
+                    raise ResultsError(f"{path} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes", RUN_AGAIN)
+                yield line
     except EOFError:
         return  # the last member was cut short
     except (OSError, ValueError, zlib.error) as error:
@@ -277,7 +293,6 @@ def _unpacked_lines(path: Path) -> Iterator[bytes]:
 def _read_rows(path: Path, plan: Plan) -> dict[tuple[int, int], tuple[Row, ...]]:
     """A file's rows by epoch and step, without a last member that was cut short."""
     rows: dict[tuple[int, int], list[Row]] = {}
-    kinds, instances = len(plan.app.request), len(plan.setups)
     for number, line in enumerate(_unpacked_lines(path)):
         if not number or not line.endswith(b"\n"):
             continue
@@ -286,7 +301,7 @@ def _read_rows(path: Path, plan: Plan) -> dict[tuple[int, int], tuple[Row, ...]]
             row = Row(*values)
         except (ValueError, TypeError):
             raise ResultsError(f"{path}, line {number + 1} is no request", RUN_AGAIN) from None
-        if not (0 <= row.request < kinds and 0 <= row.instance < instances):
+        if not sound.is_request_of(plan, row):
             raise ResultsError(f"{path}, line {number + 1} is no request of this plan", RUN_AGAIN)
         rows.setdefault((epoch, step), []).append(row)
     return {key: tuple(values) for key, values in rows.items()}
@@ -299,13 +314,19 @@ def read_bytes(path: Path) -> bytes:
         ResultsError: it cannot be read, or is no regular file.
     """
     try:
-        if path.exists() and not path.is_file():
-            raise ResultsError(f"{path} is no regular file", "is it the folder of a run?")
+        if path.exists():
+            _require_regular(path)
         return path.read_bytes()
     except OSError as error:
         raise ResultsError(
             f"cannot read {path}: {error.strerror or error}", "is it the folder of a run?"
         ) from None
+
+
+def _require_regular(path: Path) -> None:
+    """Raise ResultsError where reading would wait for somebody to write."""
+    if not path.is_file():
+        raise ResultsError(f"{path} is no regular file", "is it the folder of a run?")
 
 
 def decode(raw: bytes, kind: type[T], path: Path) -> T:

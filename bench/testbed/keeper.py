@@ -31,7 +31,7 @@ def processes_of(run: str) -> list[int]:
 def clean_up(run: str, folder: str, group: str = "") -> None:
     """End what a run left, and remove its folder and its control groups."""
     deadline = time.monotonic() + LIMIT_S
-    while (pids := processes_of(run)) and time.monotonic() < deadline:
+    while run and (pids := processes_of(run)) and time.monotonic() < deadline:
         for pid in pids:
             with contextlib.suppress(OSError):
                 os.kill(pid, signal.SIGKILL)

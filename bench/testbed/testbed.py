@@ -9,7 +9,6 @@ import os
 import secrets
 import subprocess
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -24,7 +23,7 @@ from bench.plan.records import Kind, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, start_order
 from bench.sink.accounting import total
 from bench.sink.messages import CloseAccounts, TraceSpan
-from bench.testbed import meter, preflight
+from bench.testbed import leftovers, meter, preflight
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance, pin
@@ -71,7 +70,7 @@ class Testbed:
         self._groups = root / f"bench-{self._run}" if root else None
         self.pausing = "control group" if root else "signals"
         with contextlib.ExitStack() as stack:
-            self.folder = Path(tempfile.mkdtemp(prefix="bench-"))
+            self.folder = leftovers.make_folder(self._run, str(self._groups or ""))
             stack.callback(self._keep())
             if self._groups:
                 self._groups.mkdir()

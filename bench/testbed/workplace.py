@@ -2,11 +2,11 @@
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.testbed import leftovers
 from bench.testbed.machine import Cpus, split_cpus
 from bench.testbed.sink import Sink
 
@@ -37,7 +37,7 @@ def workplace() -> Iterator[Workplace]:
     """
     cpus = split_cpus(pinned=True)
     with contextlib.ExitStack() as parts:
-        logs = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        logs = parts.enter_context(leftovers.temporary_folder())
         parts.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         if cpus.others:
             os.sched_setaffinity(0, cpus.others)

@@ -74,6 +74,9 @@ async function order (request, response) {
   response.status(201).json(confirmation)
 }
 
+// What is no UTF-8 is refused, not mended.
+const utf8 = new TextDecoder('utf-8', { fatal: true })
+
 function validated (body) {
   const result = Order.safeParse(parsed(body))
   if (result.success) return result.data
@@ -86,7 +89,7 @@ function validated (body) {
 function parsed (body) {
   try {
     // Without a body there is no buffer.
-    return JSON.parse(Buffer.isBuffer(body) ? body.toString() : '')
+    return JSON.parse(Buffer.isBuffer(body) ? utf8.decode(body) : '')
   } catch (error) {
     throw new Failure(422, 'invalid_body', `The body is not JSON: ${error.message}`, { field: 'body' })
   }

@@ -1,0 +1,76 @@
+"""Temporary folders that say whose they are, so that what a killed run left can be found and removed.
+
+A run's keeper cleans up after it. Where that was killed, too, the next run does.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from bench.testbed import keeper
+
+PREFIX = "bench-"
+OWNER = "owner.json"
+
+
+class Owner(msgspec.Struct, frozen=True, kw_only=True):
+    """Whose a folder is.
+
+    Attributes:
+        pid: of the harness.
+        started_s: when that process began, because process ids are given again; seconds since 1970.
+        user: who ran it.
+        run: identifies its processes; empty without any.
+        group: its control groups; empty without any.
+    """
+
+    pid: int
+    started_s: float
+    user: int
+    run: str = ""
+    group: str = ""
+
+
+def make_folder(run: str = "", group: str = "") -> Path:
+    """A temporary folder of this process."""
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    process = psutil.Process()
+    owner = Owner(pid=process.pid, started_s=process.create_time(), user=os.getuid(), run=run, group=group)
+    (folder / OWNER).write_bytes(msgspec.json.encode(owner))
+    return folder
+
+
+@contextlib.contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A temporary folder of this process, for a while."""
+    folder = make_folder()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove() -> list[str]:
+    """End what killed runs of this user left; returns a sentence for each."""
+    removed = []
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError, msgspec.DecodeError):
+            owner = msgspec.json.decode((folder / OWNER).read_bytes(), type=Owner)
+            if owner.user == os.getuid() and not _is_alive(owner):
+                left = len(keeper.processes_of(owner.run)) if owner.run else 0
+                keeper.clean_up(owner.run, str(folder), owner.group)
+                removed.append(f"a run that was killed had left {left} processes and {folder}: both are gone")
+    return removed
+
+
+def _is_alive(owner: Owner) -> bool:
+    try:
+        return abs(psutil.Process(owner.pid).create_time() - owner.started_s) < 1.0
+    except psutil.NoSuchProcess:
+        return False
