@@ -7,12 +7,14 @@ The start form has the set-ups; start brings the chosen instance up, stop takes 
 import os
 import random
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gevent
+import psutil
 from locust import FastHttpUser, between, events, task
-from locust.runners import STATE_CLEANUP, STATE_STOPPED, STATE_STOPPING
+from locust.runners import STATE_CLEANUP, STATE_SPAWNING, STATE_STOPPED, STATE_STOPPING
 
 from bench.app.file import parse_app
 from bench.app.records import App
@@ -21,6 +23,7 @@ from bench.testbed import install
 from bench.testbed.environ import Place
 from bench.testbed.process import ROOT
 from bench.traces.story import DELAYS
+from locustfiles.guard import keep_out_strangers
 from locustfiles.lab import Lab
 from locustfiles.tab import add_tab
 
@@ -93,19 +96,35 @@ def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     lab = Lab(APP, PLACE)
     _labs.append(lab)
     if environment.web_ui:
+        keep_out_strangers(environment.web_ui.app)
         add_tab(environment.web_ui, lab, SETUPS.values())
-    gevent.spawn(_read, lab)
+    gevent.spawn(_read, lab, starters())
 
 
-def _read(lab: Lab) -> None:
+def _read(lab: Lab, parents: Sequence[psutil.Process]) -> None:
     while True:
         gevent.sleep(READ_EVERY_S)
         lab.read()
+        if not all(parent.is_running() for parent in parents):
+            # Who kills `uvx nox -s web` means the web UI, and the signal does not get here.
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+
+
+def starters() -> list[psutil.Process]:
+    """The processes of nox and uvx that have started this one."""
+    return [
+        parent
+        for parent in psutil.Process().parents()
+        if {"nox", "uv", "uvx"} & {Path(word).name for word in parent.cmdline()[:2]}
+    ]
 
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def on_start(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     """Bring the chosen instance up before the first customer comes."""
+    # Before the instance is there: the page looks at it once, and a stop is heard in this state alone.
+    environment.runner.update_state(STATE_SPAWNING)
     options = environment.parsed_options
     setup = SETUPS.get(options.setup)
     if setup is None:
@@ -113,7 +132,8 @@ def on_start(environment: Any, **_rest: object) -> None:  # noqa: ANN401
         url = None
     else:
         delays = {process: getattr(options, f"{process.replace('-', '_')}_delay") for process in DELAYED}
-        url = _labs[0].start(setup, delays)
+        # In a greenlet of its own, because a stop kills this one.
+        url = gevent.spawn(_labs[0].start, setup, delays).get()
     if url is None:
         # Nothing to send to: the tab says why.
         gevent.spawn(environment.runner.stop)

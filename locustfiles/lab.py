@@ -6,6 +6,7 @@ another meet a different machine each time.
 """
 
 import contextlib
+import threading
 import time
 from dataclasses import dataclass, field
 
@@ -99,11 +100,21 @@ class Lab:
         self._cpu_ns = 0
         self._number = 0
         self._runs: dict[tuple[str, str], Run] = {}
+        self._changing = threading.RLock()
+        self._is_unwanted = False
         self.error: str | None = None
 
     def start(self, setup: Setup, delays: dict[str, str]) -> str | None:
-        """Bring a set-up's instance up; returns its address, or None if that failed (see `error`)."""
-        self.stop()
+        """Bring a set-up's instance up; returns its address.
+
+        None if that failed (see `error`), or if somebody has asked to stop meanwhile.
+        """
+        self._is_unwanted = False
+        with self._changing:
+            self._stop()
+            return self._start(setup, delays)
+
+    def _start(self, setup: Setup, delays: dict[str, str]) -> str | None:
         self.error = None
         self._number += 1
         plan = plan_of(_delayed(self.app, delays), setup)
@@ -112,6 +123,9 @@ class Lab:
             launch = self._testbed.launch(plan, setup, 0, ports, f"{setup.name}-{self._number}")
             instance = self._testbed.start_instance(launch, self._cpus)
             self._testbed.instances.append(instance)
+            if self._is_unwanted:
+                self._testbed.stop_instances()
+                return None
             self._warm_up(instance)
             self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
             self._cpu_ns = instance.cpu_ns()
@@ -164,7 +178,15 @@ class Lab:
             run.spans, run.exported_bytes = seen.spans, seen.bytes
 
     def stop(self) -> None:
-        """Flush the run that goes on, close its account, and take its instance down."""
+        """Flush the run that goes on, close its account, and take its instance down.
+
+        One that is being started is taken down as soon as it is there: half a start leaves processes behind.
+        """
+        self._is_unwanted = True
+        with self._changing:
+            self._stop()
+
+    def _stop(self) -> None:
         run, instance = self._run, self._instance
         self._run = self._instance = None
         if run is None or instance is None:

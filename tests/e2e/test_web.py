@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -197,3 +197,93 @@ def test_a_taken_port_is_said_with_a_hint() -> None:
     assert ended.returncode == 2
     assert f"cannot listen on port {port}" in ended.stderr
     assert "hint: " in ended.stderr
+
+
+def form(setup: str) -> dict[str, str]:
+    """What the start form sends."""
+    return {
+        "user_count": "2", "spawn_rate": "2", "host": "http://127.0.0.1:9", "setup": setup,
+        "payment_service_delay": "0", "inventory_service_delay": "0",
+    }  # fmt: skip
+
+
+def wait_until(condition: Callable[[], bool], limit_s: float, what: str) -> None:
+    until = time.monotonic() + limit_s
+    while not condition():
+        assert time.monotonic() < until, what
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("after_s", [0.0, 0.3, 1.0])
+def test_a_stop_while_it_starts_stops_it(web: Web, after_s: float) -> None:
+    def is_stopped() -> bool:
+        state = httpx.get(f"{web.url}/stats/requests").json()["state"]
+        return state == "stopped" and not web.services()
+
+    for _ in range(2):
+        httpx.post(f"{web.url}/swarm", data=form("batch"))
+        # The moment is what is tried.
+        time.sleep(after_s)
+        httpx.post(f"{web.url}/stop", timeout=30)
+        wait_until(is_stopped, 20, "it goes on")
+    assert httpx.get(f"{web.url}/overhead/data").json()["error"] is None
+    assert "Traceback" not in web.log.read_text()
+
+
+def test_every_new_run_is_shown_as_running(web: Web, page: Any) -> None:
+    page.goto(web.url)
+    for number in range(5):
+        choose(page, "none" if number % 2 else "disabled")
+        page.get_by_role("button", name="Stop").wait_for(timeout=20_000)
+        page.get_by_role("button", name="Stop").click()
+        page.get_by_role("button", name="New").click()
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(web: Web) -> None:
+    children = psutil.Process(web.process.pid).children(recursive=True)
+    httpx.post(f"{web.url}/swarm", data=form("batch"))
+    wait_until(lambda: bool(web.services()), 20, "no service began")
+    children += web.services()
+    web.end()
+    wait_until(lambda: not any(child.is_running() for child in children), 10, "a process stays")
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"host": "evil.example"},
+        {"sec-fetch-site": "cross-site"},
+    ],
+)
+def test_other_peoples_pages_are_refused(web: Web, headers: dict[str, str]) -> None:
+    assert httpx.post(f"{web.url}/swarm", data=form("none"), headers=headers).status_code == 403
+    assert httpx.post(f"{web.url}/stop", headers=headers).status_code == 403
+    assert httpx.get(f"{web.url}/stats/requests").json()["state"] == "ready"
+
+
+def test_it_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
+    starter = tmp_path / "nox"
+    starter.write_text('#!/bin/sh\n"$@" &\nwait\n', "ascii")
+    starter.chmod(0o755)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (tmp_path / "log").open("wb") as log:
+        nox = subprocess.Popen(
+            [str(starter), sys.executable, "-m", "bench.cli", "web", "--port", str(port)],
+            cwd=ROOT, stdout=log, stderr=log,
+        )  # fmt: skip
+
+    def answers() -> bool:
+        try:
+            return httpx.get(f"http://127.0.0.1:{port}").is_success
+        except httpx.HTTPError:
+            return False
+
+    wait_until(answers, 60, (tmp_path / "log").read_text("utf-8"))
+    children = psutil.Process(nox.pid).children(recursive=True)
+    nox.kill()
+    nox.wait()
+    wait_until(lambda: not any(child.is_running() for child in children), 20, "a process stays")
