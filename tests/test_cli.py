@@ -1,8 +1,11 @@
 """The command line: every mistake ends in a sentence, a hint and an exit code."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -21,6 +24,8 @@ from bench.results.store import Store, pretty
 from bench.runner.run import carry_out
 from tests import make
 from tests.make import Quiet, SimulatedBench
+
+ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -260,3 +265,64 @@ def test_a_raw_file_with_a_wrong_byte_is_no_traceback(
         (damaged / "requests.csv.gz").write_bytes(wrong)
         assert main(["report", str(damaged)]) in {4, 5}, at
     assert "requests.csv.gz" in capsys.readouterr().err
+
+
+def shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """A command line as a shell runs it; `$T` is the program."""
+    program = f"{sys.executable} -m bench.cli"
+    return subprocess.run(
+        ["/bin/bash", "-c", script], env={**os.environ, "T": program, **env},
+        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("limit", "code"), [("batch=1000%", 0), ("batch=1%", 1)])
+def test_a_verdict_survives_a_reader_that_has_gone(folder: Path, limit: str, code: int) -> None:
+    gate = f"$T gate {folder} --max-overhead {limit}"
+    ended = shell(f"{gate} | true; exit ${{PIPESTATUS[0]}}")
+    assert (ended.returncode, ended.stderr) == (code, "")
+
+
+def test_what_cannot_be_written_is_told(folder: Path) -> None:
+    ended = shell(f"$T report {folder} --format text >/dev/full")
+    assert ended.returncode == 5
+    assert ended.stderr.startswith("error: cannot write to standard output: No space left on device\nhint: ")
+
+
+def test_a_terminal_of_ascii_gets_what_it_can_show(folder: Path) -> None:
+    ended = shell(f"$T report {folder} --format text", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout.isascii()
+
+
+def test_few_files_may_be_open(folder: Path) -> None:
+    ended = shell(f"ulimit -n 64; $T report {folder}")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_ctrl_c_during_the_imports_is_no_traceback() -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", "print(flush=True); from bench.cli.__main__ import run; run()", "setups"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        )
+        for _ in range(4)
+    ]  # fmt: skip
+    for number, process in enumerate(started):
+        assert process.stdout
+        process.stdout.readline()
+        # The moment is what is tried.
+        time.sleep(0.08 * (number + 1))
+        process.send_signal(signal.SIGINT)
+        _, error = process.communicate(timeout=30)
+        assert "Traceback" not in error
+        assert process.returncode in {0, 130}
+
+
+def test_a_defect_is_no_verdict_of_a_gate() -> None:
+    program = "import bench.cli.main as m; m.main = lambda: 1 / 0; from bench.cli.__main__ import run; run()"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
+    )
+    assert ended.returncode == 70
+    assert ended.stderr.endswith("please report it\n")

@@ -204,5 +204,7 @@ def _quantile(values: np.ndarray, q: float) -> float | None:
     """A quantile of one epoch; None where nothing, or a failure, stands there."""
     if not len(values):
         return None
-    value = float(np.quantile(values, q))
+    # Between two failures numpy takes infinity from infinity, which is no number, as it should be.
+    with np.errstate(invalid="ignore"):
+        value = float(np.quantile(values, q))
     return value if math.isfinite(value) else None
