@@ -79,6 +79,7 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
     metric.name = "requests"
     metric.histogram.data_points.add().count = 40
     scope = resources[1].scope_logs.add()
+    scope.scope.name = "app"
     for text in ("one", "two"):
         scope.log_records.add().body.string_value = text
     for signal, content in (
@@ -87,7 +88,7 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
         assert post(sink, f"/v1/{signal}", content).status_code == 200
         export(sink, signal, content)
     account = accounts(sink)["batch"]
-    assert (account.exports, account.metrics, account.logs) == (2, 2, 4)
+    assert (account.exports, account.metrics, account.logs) == (2, 2, {"app": 4})
     assert account.sums == {"requests": 80}
 
 

@@ -17,12 +17,14 @@ from bench.app.records import (
     Request,
     Setup,
     SetupsFile,
+    Stack,
+    StacksFile,
     Tracing,
 )
 from bench.app.setups import TABLE
 from bench.errors import UsageError
 
-T = TypeVar("T", App, SetupsFile)
+T = TypeVar("T", App, SetupsFile, StacksFile)
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([A-Za-z0-9._-]+))?\}")
 PLACEHOLDERS = ("port", "url", "tmp", "dir", "python", "npm", "tracing", "spans", "cpu_us")
@@ -36,6 +38,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "request": Request,
     "tracing": Tracing,
     "setup": Setup,
+    "stack": Stack,
     "environment": Environment,
     "control": Control,
 }
@@ -140,6 +143,15 @@ def parse_setups(text: str, name: str, taken: Sequence[str]) -> tuple[Setup, ...
     setups = _decode(text, source, SetupsFile).setup
     _check_setups(setups, source, taken)
     return tuple(setups)
+
+
+def parse_stacks(text: str, name: str) -> StacksFile:
+    """The server stacks of a file, and what they need.
+
+    Raises:
+        UsageError: with line and key.
+    """
+    return _decode(text, _Source(text, name), StacksFile)
 
 
 def warnings(setups: Sequence[Setup]) -> Iterator[str]:

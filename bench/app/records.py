@@ -207,6 +207,29 @@ class App(_Record, frozen=True, kw_only=True):
         return frozenset({"none", "batch"})
 
 
+class Stack(_Record, frozen=True, kw_only=True):
+    """A server that is tried for what it loses.
+
+    Attributes:
+        name: in the table.
+        interface: what the application below it speaks.
+        command: split as a shell would.
+        orderly: whether the application ends its providers in its lifespan.
+    """
+
+    name: str
+    interface: Literal["wsgi", "asgi"]
+    command: str
+    orderly: bool = False
+
+
+class StacksFile(_Record, frozen=True, kw_only=True):
+    """The server stacks of `tracing-overhead delivery`."""
+
+    environment: Environment
+    stack: Annotated[list[Stack], Meta(min_length=1)]
+
+
 class SetupsFile(_Record, frozen=True, kw_only=True):
     """A file of set-ups."""
 

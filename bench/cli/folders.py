@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.analysis import accuracy
+from bench.analysis.delivery import Try
 from bench.cli import display
 from bench.cli.options import Format
 from bench.cli.shared import predictor, print_as, publish, run_document, show_place
@@ -14,6 +15,7 @@ from bench.micro import record
 from bench.micro import report as micro_report
 from bench.report import accuracy as accuracy_report
 from bench.report import applications as applications_report
+from bench.report import delivery as delivery_report
 from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
@@ -89,6 +91,13 @@ KINDS = {
         read=lambda folder: accuracy.accuracy(read_packed(folder / TRIALS, accuracy.Trial)),
         document=accuracy_report.report,
         valid=lambda figures: all(target.reached for target in accuracy.targets(figures)),
+    ),
+    "delivery": FolderKind(
+        raw=delivery_report.FILE,
+        derived=delivery_report.FILE,
+        read=lambda folder: read_record(folder / delivery_report.FILE, tuple[Try, ...]),
+        document=delivery_report.report,
+        valid=lambda _: True,
     ),
     # What several runs say together; their raw records are theirs.
     "applications": FolderKind(

@@ -25,6 +25,7 @@ COMMANDS = {
     "check": ("init:check", "Try an app file: is it asked, traced and told apart?"),
     "doctor": ("tools:doctor", "Is this machine fit to measure, and what to expect."),
     "setups": ("tools:setups", "List the tracing set-ups."),
+    "delivery": ("delivery:delivery", "Which server stacks keep their spans when they are stopped?"),
     "applications": ("applications:applications", "The runs of several applications in one table."),
     "compare": ("compare:compare", "What changed between two or more results."),
     "gate": ("gate:gate", "Pass or fail a run by thresholds, for CI."),

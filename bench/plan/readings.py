@@ -78,7 +78,7 @@ class Account:
         undecodable: bodies that were not OTLP.
         scopes: received spans by instrumentation scope.
         metrics: export requests with metrics; their bytes are in `bytes`.
-        logs: log records; their bytes are in `bytes`.
+        logs: log records by instrumentation scope, which is a logger's name; their bytes are in `bytes`.
         sums: by metric, the counts of its histograms and the values of its sums in all exports added up:
             what was counted, where only changes are exported (delta temporality).
         refused: export requests beyond the sink's limits; in the account of no set-up alone.
@@ -100,7 +100,7 @@ class Account:
     undecodable: Count = 0
     scopes: dict[str, Count] = field(default_factory=dict)
     metrics: Count = 0
-    logs: Count = 0
+    logs: dict[str, Count] = field(default_factory=dict)
     sums: dict[str, Count] = field(default_factory=dict)
     refused: Count = 0
     rejected: Count = 0

@@ -123,7 +123,7 @@ def total(accounts: Iterable[Account]) -> Account:
         undecodable=sum(account.undecodable for account in accounts),
         scopes=_sum(account.scopes for account in accounts),
         metrics=sum(account.metrics for account in accounts),
-        logs=sum(account.logs for account in accounts),
+        logs=_sum(account.logs for account in accounts),
         sums=_sum(account.sums for account in accounts),
         refused=sum(account.refused for account in accounts),
         rejected=sum(account.rejected for account in accounts),

@@ -138,7 +138,7 @@ class Bodies:
                 exports=exports[setup],
                 bytes=sizes[setup] + by_setup[setup].size_bytes,
                 metrics=by_setup[setup].requests,
-                logs=by_setup[setup].records,
+                logs=dict(by_setup[setup].records),
                 sums=dict(by_setup[setup].sums),
                 rejected=len(_ids(rejected[setup]) - _ids(spans[setup])),
             )

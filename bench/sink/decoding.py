@@ -108,13 +108,13 @@ class Measured:
     Attributes:
         requests: export requests with metrics.
         sums: by metric, the counts of its histograms and the values of its sums, added up.
-        records: log records.
+        records: log records by instrumentation scope.
         size_bytes: of both.
     """
 
     requests: int = 0
     sums: Counter[str] = field(default_factory=Counter)
-    records: int = 0
+    records: Counter[str] = field(default_factory=Counter)
     size_bytes: int = 0
 
 
@@ -256,7 +256,8 @@ def measured(metrics: Iterable[Body], logs: Iterable[Body]) -> tuple[dict[str, M
         for resource_logs in log_request.resource_logs:
             setup = attributes_of(resource_logs.resource)[0]
             sizes[setup] += resource_logs.ByteSize()
-            by_setup[setup].records += sum(len(scope.log_records) for scope in resource_logs.scope_logs)
+            for scope_logs in resource_logs.scope_logs:
+                by_setup[setup].records[scope_logs.scope.name] += len(scope_logs.log_records)
         for setup, size_bytes in _shares(len(body.content), sizes).items():
             by_setup[setup].size_bytes += size_bytes
     return by_setup, undecodable

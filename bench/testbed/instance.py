@@ -282,6 +282,25 @@ class LocalInstance:
             if child.poll() is not None:
                 raise self._death(name)
 
+    def end(self, how: str, limit_s: float) -> float:
+        """End it by a signal, and say how many seconds that took; what is left after `limit_s` is killed.
+
+        SIGKILL reaches all its processes, as the end of a container does; any other signal those alone that
+        were started, as `docker stop` sends it.
+        """
+        began = time.monotonic()
+        started = [child.pid for child in self._processes.values()]
+        for pid in self._group.pids() if how == signal.SIGKILL.name else started:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.Signals[how])
+        while time.monotonic() - began < limit_s:
+            # Whoever has ended is waited for by nobody else.
+            running = [child for child in self._processes.values() if child.poll() is None]
+            if not running and not self._group.pids():
+                break
+            time.sleep(LOOK_S)
+        return time.monotonic() - began
+
     def stop(self) -> None:
         self._group.resume()
         # What it does to end is not measured, and need not wait for one CPU.

@@ -74,6 +74,13 @@ class Run:
         return [child for child in alive if child.status() != psutil.STATUS_ZOMBIE]
 
 
+def command(*arguments: str, limit_s: float = PATIENCE_S) -> subprocess.CompletedProcess[str]:
+    """A command, run to its end."""
+    return subprocess.run(
+        [*COMMAND, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=limit_s, check=False
+    )
+
+
 def invalid(summary: dict[str, Any]) -> set[str]:
     return {caveat["code"] for caveat in summary["caveats"] if caveat.get("severity") == "invalid"}
 

@@ -1,0 +1,168 @@
+"""Which server stacks keep their spans, as a table with a verdict in words."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from bench.analysis.delivery import Loss, Row, Try, Way, Where, rows
+from bench.report.document import Document, Section, document, section
+from bench.report.words import Table, plural
+from bench.sink.messages import Signal
+
+FILE = "delivery.json"
+WORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log records"}
+PLACES = {
+    Where.FORK: "never exported, though the server went on",
+    Where.QUEUE: "in the queue when it was killed",
+    Where.SHUTDOWN: "not exported at the end",
+}
+ABOUT = (
+    "The same application under `opentelemetry-instrument`, the same requests, then at once the end: SIGTERM "
+    "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them), SIGKILL to all "
+    "of them. What it made is what it leaves where nothing is lost; what arrived, the receiver counted. "
+    "`batch` is what the agent does by itself, with delays so long that no timer fires between request "
+    "and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Metrics and log records go the same way, over http."
+)
+TERM_ADVICE = (
+    "Containers, systemd and process managers stop a server by SIGTERM: what is lost there is lost at every "
+    "deployment."
+)
+LIFESPAN = (
+    "End the providers in the application's lifespan (`provider.shutdown()` for traces, metrics and logs): "
+    "the rows with *lifespan* do that, and nothing else differs."
+)
+KILLED = (
+    "Nothing saves what waits when a process is killed: give it time to stop (Kubernetes: "
+    "`terminationGracePeriodSeconds`), and shorten OTEL_BSP_SCHEDULE_DELAY where that is not enough."
+)
+
+
+def report(tries: Sequence[Try], *more: Section) -> Document:
+    """The whole report, which ends with further sections."""
+    found = rows(tries)
+    keeping = [row for row in found if not _lost_when_told(row)]
+    return document(
+        "Which server stacks keep their spans?",
+        [_answer(found, keeping), ABOUT],
+        section("What arrives", table(found)),
+        section("What to do", *_advice(found)),
+        section("Every count", counts(found), folded=True),
+        *more,
+    )
+
+
+def _answer(found: Sequence[Row], keeping: Sequence[Row]) -> str:
+    names = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in keeping if row.processor == "batch"))
+    losing = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in found if row.lost_at(Way.TERM)))
+    return (
+        f"{len(keeping)} of {plural(len(found), 'row')} keep everything when they are told to stop"
+        + (f" (batch: {names})" if names else "")
+        + (f". SIGTERM costs something with {losing}." if losing else ".")
+    )
+
+
+def _lost_when_told(row: Row) -> dict[Signal, Loss]:
+    """What is lost while it runs, or when it is told to stop."""
+    lost: dict[Signal, Loss] = {}
+    for way in (Way.ALIVE, Way.TERM, Way.INT):
+        lost |= row.lost_at(way)
+    return lost
+
+
+def table(found: Sequence[Row]) -> Table:
+    """A stack with a processor each."""
+    ways = [way for way in (Way.TERM, Way.INT, Way.KILL) if any(way in row.losses for row in found)]
+    return Table(
+        heads=("stack", "processor", *ways, "stops in s", "verdict", "what to do"),
+        keys=2,
+        left=(*range(2 + len(ways)), 3 + len(ways), 4 + len(ways)),
+        rows=tuple(
+            (
+                row.stack,
+                row.processor,
+                *(_cell(row.losses.get(way)) for way in ways),
+                f"{row.stop_s:.1f}",
+                verdict(row),
+                _remedy(row),
+            )
+            for row in found
+        ),
+        red=frozenset(number for number, row in enumerate(found) if row.lost_at(Way.TERM)),
+    )
+
+
+def _cell(losses: Mapping[Signal, Loss] | None) -> str:
+    if losses is None:
+        return "not tried"
+    none = [WORDS[signal] for signal, loss in losses.items() if not loss.received]
+    some = [
+        f"{loss.received} of {loss.made} {WORDS[signal]}"
+        for signal, loss in losses.items()
+        if loss.received and loss.lost
+    ]
+    if len(none) == len(losses):
+        return "nothing"
+    return ", ".join([*([f"no {' or '.join(none)}"] if none else []), *some]) or "all"
+
+
+def verdict(row: Row) -> str:
+    """What becomes of it, in words."""
+    if row.lost_at(Way.ALIVE):
+        return f"exports no {_names(row.lost_at(Way.ALIVE))}, even while it runs"
+    ways: dict[str, list[Way]] = {}
+    for way in (Way.TERM, Way.INT):
+        if lost := row.lost_at(way):
+            ways.setdefault(_names(lost), []).append(way)
+    losses = [f"loses {names} at {' and '.join(at)}" for names, at in ways.items()]
+    return "; ".join(losses) or "keeps everything when it is told to stop"
+
+
+def _remedy(row: Row) -> str:
+    lost = [way for way in (Way.TERM, Way.INT) if row.lost_at(way)]
+    if row.lost_at(Way.ALIVE):
+        return "start the exporters after the fork"
+    if Way.TERM in lost:
+        return "another worker" if row.orderly else "end the providers in the lifespan"
+    return "stop it by SIGTERM" if lost else ""
+
+
+def _names(lost: Iterable[Signal]) -> str:
+    names = [WORDS[signal] for signal in lost]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _advice(found: Sequence[Row]) -> list[str]:
+    advice = []
+    if any(row.lost_at(Way.TERM) for row in found):
+        advice.append(TERM_ADVICE)
+    orderly = [row for row in found if row.orderly]
+    if orderly and not any(_lost_when_told(row) for row in orderly):
+        advice.append(LIFESPAN)
+    elif orderly:
+        failing = ", ".join(dict.fromkeys(row.stack for row in orderly if _lost_when_told(row)))
+        advice.append(f"{LIFESPAN} It is not enough for {failing}.")
+    if any(row.lost_at(Way.KILL) for row in found):
+        advice.append(KILLED)
+    return advice
+
+
+def counts(found: Sequence[Row]) -> Table:
+    """Every count, and where the rest was lost."""
+    return Table(
+        heads=("stack", "processor", "end", "signal", "made", "received", "lost", "where"),
+        keys=4,
+        left=(0, 1, 2, 3, 7),
+        rows=tuple(
+            (
+                row.stack,
+                row.processor,
+                "goes on" if way is Way.ALIVE else way,
+                WORDS[signal],
+                str(loss.made),
+                str(loss.received),
+                str(loss.lost),
+                PLACES[loss.where] if loss.where else "",
+            )
+            for row in found
+            for way, losses in row.losses.items()
+            for signal, loss in losses.items()
+        ),
+    )

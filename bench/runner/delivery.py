@@ -1,0 +1,168 @@
+"""Tries server stacks: the same requests, ended in every way, and what of them arrives."""
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+
+from bench.analysis.delivery import Try, Way
+from bench.app.records import App, Process, Request, Setup, Stack, Tracing
+from bench.errors import ServiceError
+from bench.plan.readings import Account
+from bench.plan.records import Plan, Stretch
+from bench.runner.run import Progress
+from bench.sink.messages import CloseAccounts, Signal
+from bench.testbed.environ import Place
+from bench.testbed.instance import LocalInstance
+from bench.testbed.options import Options
+from bench.testbed.ports import free_ports
+from bench.testbed.testbed import Testbed
+
+REQUESTS = 40
+PROCESSORS = ("batch", "simple")
+WAYS = tuple(Way)[1:]
+"""In which a server is ended; besides, one that goes on is looked at."""
+AT_ONCE = 4
+"""Servers at a time: nothing here is timed, and most of it is waiting."""
+ALIVE_S = 6.5
+"""Longer than the batch processor's delay of 5 s, and than the metrics' interval then."""
+STOP_LIMIT_S = 45.0
+QUIET_S, QUIET_LIMIT_S = 1.0, 30.0
+COUNTER = "delivery.requests"
+LOGGER = "delivery"
+NOTHING = Stretch(turn_s=0.0, rounds=0, blocks=0)
+
+
+def tries(
+    stacks: Sequence[Stack], place: Place, progress: Progress, chosen: Callable[[str], bool]
+) -> Iterable[Try]:
+    """Try every stack with both processors in every way.
+
+    Args:
+        stacks: with their commands.
+        place: where they are started from.
+        progress: is told.
+        chosen: whether a try of this name is wanted: stack, processor and way.
+
+    Raises:
+        ServiceError: a server does not start or answer.
+    """
+    wanted = [
+        (stack, processor, way)
+        for stack in stacks
+        for processor in PROCESSORS
+        for way in Way
+        # Alone a try cannot tell a fork's loss; the one that goes on belongs to all others.
+        if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Way.ALIVE else [way]))
+    ]
+    testbed = Testbed(_plan(_app(stacks[0]), "batch"), Options(place=place, load=False))
+    try:
+        ports = free_ports(len(wanted))
+        ended: dict[str, tuple[Stack, str, Way, float]] = {}
+
+        def attempt(number: int) -> None:
+            stack, processor, way = wanted[number]
+            name = f"try-{number}"
+            progress.say("server stacks", f"{stack.name}, {processor}, {way}")
+            ended[name] = (
+                stack,
+                processor,
+                way,
+                _attempt(testbed, stack, name, processor, way, ports[number]),
+            )
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(attempt, range(len(wanted))))
+        testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        accounts = testbed.sink.close_accounts(CloseAccounts(epoch=0))
+    finally:
+        testbed.close()
+    for number in range(len(wanted)):
+        name = f"try-{number}"
+        stack, processor, way, stop_s = ended[name]
+        if not any(name in accounts for name, (_, other, *_) in ended.items() if other == processor):
+            raise ServiceError(
+                f"nothing of {processor} arrived from any server", "is the application instrumented at all?"
+            )
+        yield Try(
+            stack=stack.name,
+            orderly=stack.orderly,
+            interface=stack.interface,
+            processor=processor,
+            way=way,
+            requests=REQUESTS,
+            received=_received(accounts.get(name, Account())),
+            stop_s=stop_s,
+        )
+
+
+def _received(account: Account) -> dict[Signal, int]:
+    return {
+        Signal.TRACES: sum(account.spans.values()),
+        Signal.METRICS: account.sums.get(COUNTER, 0),
+        Signal.LOGS: account.logs.get(LOGGER, 0),
+    }
+
+
+def _attempt(  # noqa: PLR0913, PLR0917 - what makes a try
+    testbed: Testbed, stack: Stack, name: str, processor: str, way: Way, port: int
+) -> float:
+    """Start a server, send its requests, end it; returns how long the end took."""
+    app = _app(stack)
+    plan = _plan(app, processor, name, way)
+    launch = testbed.launch(plan, plan.setups[0], 0, [port])
+    instance = testbed.start_instance(launch)
+    try:
+        _ask(instance)
+        if way is Way.ALIVE:
+            # Nothing tells when the last export has come that may never come.
+            time.sleep(ALIVE_S)
+            return instance.end(Way.KILL, STOP_LIMIT_S)
+        return instance.end(way, STOP_LIMIT_S)
+    finally:
+        instance.stop()
+
+
+def _ask(instance: LocalInstance) -> None:
+    # A connection for each: whoever has several workers may use them all.
+    with httpx.Client(timeout=10, trust_env=False, headers={"connection": "close"}) as client:
+        for _ in range(REQUESTS):
+            try:
+                client.get(instance.url).raise_for_status()
+            except httpx.HTTPError as error:
+                raise ServiceError(
+                    f"{instance.setup.description} answers with {error}", "see its log"
+                ) from None
+
+
+def _plan(app: App, processor: str, name: str = "try", way: Way = Way.TERM) -> Plan:
+    env = {"OTEL_CONFIG_FILE": "{dir}/simple.yaml"} if processor == "simple" else {}
+    if way is Way.ALIVE:
+        # It is a minute otherwise.
+        env["OTEL_METRIC_EXPORT_INTERVAL"] = "3000"
+    else:
+        # A timer that fires by chance between the last request and the end would hide a loss.
+        env |= dict.fromkeys(("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY"), "60000")
+    setup = Setup(name=name, description=f"{app.process[0].command}, {processor}", env=env)
+    return Plan(
+        name="delivery", budget="", seed=0, app=app, setups=(setup,), epochs=1,
+        warm_up=NOTHING, light=NOTHING, busy=NOTHING,
+    )  # fmt: skip
+
+
+def _app(stack: Stack) -> App:
+    return App(
+        name="delivery",
+        process=[Process(name="web", command=stack.command, ready="/ready", env={"HOME": "{tmp}"})],
+        request=[Request(path="/")],
+        tracing=Tracing(
+            launcher="opentelemetry-instrument",
+            env={
+                "OTEL_METRICS_EXPORTER": "otlp",
+                "OTEL_LOGS_EXPORTER": "otlp",
+                "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "delta",
+                "OTEL_PYTHON_EXCLUDED_URLS": "ready",
+            },
+        ),
+    )

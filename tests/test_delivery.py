@@ -1,0 +1,64 @@
+"""What server stacks lose: made, received, and where the rest went, in words."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from bench.analysis.delivery import Row, Try, Way, Where, rows
+from bench.app.file import parse_stacks
+from bench.cli.delivery import STACKS
+from bench.report import delivery, markdown
+from bench.sink.messages import Signal
+
+ALL = {Signal.TRACES: 120, Signal.METRICS: 40, Signal.LOGS: 40}
+NOTHING = dict.fromkeys(Signal, 0)
+
+
+def tried(way: Way, received: Mapping[Signal, int], stack: str = "uvicorn", *, orderly: bool = False) -> Try:
+    return Try(
+        stack=stack, orderly=orderly, interface="asgi", processor="batch", way=way,
+        requests=40, received=dict(received), stop_s=0.2,
+    )  # fmt: skip
+
+
+def row(**received: Mapping[Signal, int]) -> Row:
+    reference = tried(Way.ALIVE, ALL, "reference")
+    return rows([*(tried(Way[way], counts) for way, counts in received.items()), reference])[0]
+
+
+@pytest.mark.parametrize(
+    ("received", "where"),
+    [
+        ({"ALIVE": ALL, "TERM": NOTHING}, Where.SHUTDOWN),
+        ({"ALIVE": ALL, "KILL": NOTHING}, Where.QUEUE),
+        ({"ALIVE": NOTHING, "TERM": NOTHING}, Where.FORK),
+        ({"TERM": NOTHING}, Where.SHUTDOWN),
+        ({"TERM": ALL}, None),
+    ],
+)
+def test_where_something_was_lost_follows_from_how_it_ended(
+    received: Mapping[str, Mapping[Signal, int]], where: Where | None
+) -> None:
+    losses = list(row(**received).losses.values())[-1]
+    assert {loss.where for loss in losses.values()} == {where}
+    assert losses[Signal.TRACES].made == 120
+    assert losses[Signal.TRACES].lost == (0 if where is None else 120)
+
+
+def test_the_verdict_is_in_words() -> None:
+    lossy = row(ALIVE=ALL, TERM=NOTHING, INT=ALL, KILL=NOTHING)
+    assert delivery.verdict(lossy) == "loses spans, metrics and log records at SIGTERM"
+    kept = row(ALIVE=ALL, TERM=ALL, INT=ALL)
+    assert delivery.verdict(kept) == "keeps everything when it is told to stop"
+    text = markdown.render(
+        delivery.report([tried(Way.TERM, NOTHING), tried(Way.TERM, ALL, "uvicorn, lifespan", orderly=True)])
+    )
+    assert "1 of 2 rows keep everything" in text
+    assert "end the providers in the lifespan" in text
+
+
+def test_the_committed_stacks_are_sound() -> None:
+    stacks = parse_stacks(STACKS.read_text("utf-8"), STACKS.name).stack
+    assert len({stack.name for stack in stacks}) == len(stacks)
+    assert {stack.interface for stack in stacks} == {"asgi", "wsgi"}
+    assert all("{port}" in stack.command for stack in stacks)
