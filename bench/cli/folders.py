@@ -130,7 +130,7 @@ def document_of(folder: Path) -> Document:
     if is_run(folder):
         return run_document(folder, read_run(folder, predictor(folder)))
     kind = KINDS[kind_of(folder)]
-    return kind.document(kind.read(folder))
+    return kind.document(kind.read(folder), *machine_sections(read_machine(folder)))
 
 
 def verify_folder(folder: Path) -> verify.Verification:

@@ -19,7 +19,8 @@ ABOUT = (
     "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them), SIGKILL to all "
     "of them. What it made is what it leaves where nothing is lost; what arrived, the receiver counted. "
     "`batch` is what the agent does by itself, with delays so long that no timer fires between request "
-    "and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Metrics and log records go the same way, over http."
+    "and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Metrics and log records go the same "
+    "way, over http."
 )
 TERM_ADVICE = (
     "Containers, systemd and process managers stop a server by SIGTERM: what is lost there is lost at every "
