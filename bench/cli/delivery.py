@@ -1,11 +1,10 @@
 """`delivery`: which server stacks keep their spans?"""
 
-import msgspec
-
 from bench.app.file import parse_stacks
 from bench.cli import display
+from bench.cli.folders import KINDS
 from bench.cli.options import Out
-from bench.cli.shared import new_folder, publish, show_place, uninterrupted
+from bench.cli.shared import new_folder, uninterrupted
 from bench.errors import UsageError
 from bench.report import delivery as delivery_report
 from bench.results.store import MACHINE, pretty
@@ -54,12 +53,5 @@ def delivery(*, only: str = "", out: Out = None) -> int:
                 store.discard()
     with uninterrupted():
         store.write(MACHINE, pretty(machine.describe(machine.split_cpus(pinned=False))))
-        report = delivery_report.report(done)
-        publish(
-            store.folder,
-            {delivery_report.FILE: msgspec.json.format(msgspec.json.encode(done)) + b"\n"},
-            report,
-        )
-    display.show(report)
-    show_place(store.folder)
-    return 0
+        store.write(delivery_report.FILE, pretty(done))
+        return KINDS["delivery"].report(store.folder)
