@@ -66,6 +66,7 @@ COMMANDS = {
     "predict": "What tracing would cost you (`-- --rps 500 --spans 22 --ratio 0.1`).",
     "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",
     "delivery": "Which server stacks keep their spans when they are stopped? (3 minutes)",
+    "faults": "What do customers feel when the backend of tracing fails? (10 minutes)",
     "applications": "The runs of several applications in one table (`-- DIR...`).",
     "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",
     "gate": "Pass or fail a run by thresholds (`-- DIR --max-overhead batch=80%`).",

@@ -18,6 +18,7 @@ from services import frontend, inventory, orders, payments
 from services.server import bind, serve
 from services.telemetry import ConfigurationError, check, configure
 from services.web import CONNECTIONS
+from services.witness import Witness, witness_of
 
 SERVICES = (frontend.SERVICE, orders.SERVICE, payments.SERVICE, inventory.SERVICE)
 FIRST_PORT = 8000
@@ -114,7 +115,8 @@ def _address(host: str, port: int) -> str:
 
 def _run_one(args: argparse.Namespace) -> int:
     _check_tracing()
-    serve(_build(args), _listen(args), stop_on_eof=args.stop_on_eof)
+    witness = witness_of()
+    serve(_build(args, witness), _listen(args), stop_on_eof=args.stop_on_eof, witness=witness)
     return 0
 
 
@@ -137,8 +139,8 @@ def _bind(service: str, host: str, port: int) -> socket.socket:
         raise StartError(f"{port} is not a port", "choose one from 1 to 65535 with --port") from None
 
 
-def _build(args: argparse.Namespace) -> ASGIApp:
-    tracing = configure(args.service)
+def _build(args: argparse.Namespace, witness: Witness | None) -> ASGIApp:
+    tracing = configure(args.service, witness=witness)
     if args.service == frontend.SERVICE:
         return frontend.build(tracing, order_url=_url(args, orders.SERVICE), connections=args.connections)
     if args.service == orders.SERVICE:

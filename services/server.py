@@ -24,13 +24,15 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from services.web import KEEP_ALIVE_S
+from services.witness import Witness
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server without its ten wake-ups a second."""
 
-    def __init__(self, config: uvicorn.Config, *, stop_on_eof: bool) -> None:
+    def __init__(self, config: uvicorn.Config, *, stop_on_eof: bool, witness: Witness | None = None) -> None:
         super().__init__(config)
+        self._witness = witness
         self._stop_on_eof = stop_on_eof
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -39,8 +41,11 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._stop_on_eof:
             self._loop.add_reader(sys.stdin.fileno(), self._read_stdin)
+        watching = asyncio.create_task(self._witness.watch_the_loop()) if self._witness else None
         if not self.should_exit:
             await self._stop.wait()
+        if watching is not None:
+            watching.cancel()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         super().handle_exit(sig, frame)
@@ -86,7 +91,7 @@ def _wake_when_the_parent_dies() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
-def _server(app: ASGIApp, *, stop_on_eof: bool = False) -> _Server:
+def _server(app: ASGIApp, *, stop_on_eof: bool = False, witness: Witness | None = None) -> _Server:
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -100,7 +105,7 @@ def _server(app: ASGIApp, *, stop_on_eof: bool = False) -> _Server:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config, stop_on_eof=stop_on_eof)
+    return _Server(config, stop_on_eof=stop_on_eof, witness=witness)
 
 
 @contextlib.asynccontextmanager
@@ -118,11 +123,13 @@ async def running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
         await task
 
 
-def serve(app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False) -> None:
-    """The application served until it is told to stop."""
+def serve(
+    app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False, witness: Witness | None = None
+) -> None:
+    """The application served until it is told to stop; a witness is told of the event loop's stalls."""
     if stop_on_eof and sys.platform == "linux":
         _wake_when_the_parent_dies()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn raises the signal again after an orderly shutdown; the orderly part is done.
     with contextlib.suppress(KeyboardInterrupt):
-        _server(app, stop_on_eof=stop_on_eof).run(sockets=[listener])
+        _server(app, stop_on_eof=stop_on_eof, witness=witness).run(sockets=[listener])

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.counting import Discarding, RootCounter
 from services.tracing import NoTracing, Step, Tracing
+from services.witness import SpanCounter, Witness
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.metrics import MeterProvider
@@ -205,8 +206,10 @@ def check(environ: Mapping[str, str]) -> tuple[Mode, Spans]:
     return mode, spans
 
 
-def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
-    """The tracing that the environment asks for.
+def configure(
+    service: str, environ: Mapping[str, str] = os.environ, witness: Witness | None = None
+) -> Tracing:
+    """The tracing that the environment asks for; a witness is told of every span.
 
     Raises:
         ConfigurationError: a variable has a value that does not exist.
@@ -214,7 +217,7 @@ def configure(service: str, environ: Mapping[str, str] = os.environ) -> Tracing:
     mode, spans = check(environ)
     if mode is Mode.NONE:
         return NoTracing()
-    providers = Providers() if mode is Mode.API else _providers(service, mode, environ)
+    providers = Providers() if mode is Mode.API else _providers(service, mode, environ, witness)
     return ManualTracing(providers) if spans is Spans.MANUAL else InstrumentedTracing(spans, providers)
 
 
@@ -239,7 +242,7 @@ class Providers:
     roots: "RootCounter | None" = None
 
 
-def _providers(service: str, mode: Mode, environ: Mapping[str, str]) -> Providers:
+def _providers(service: str, mode: Mode, environ: Mapping[str, str], witness: Witness | None) -> Providers:
     """The SDK's providers, made global, with one processor; sampler and limits come from `OTEL_*`."""
     from opentelemetry import metrics, trace
     from opentelemetry.sdk.resources import Resource
@@ -255,6 +258,8 @@ def _providers(service: str, mode: Mode, environ: Mapping[str, str]) -> Provider
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     roots = RootCounter()
     provider.add_span_processor(roots)  # type: ignore[arg-type]
+    if witness is not None:
+        provider.add_span_processor(SpanCounter(witness))  # type: ignore[arg-type]
     if exporter is not None:
         kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
         provider.add_span_processor(kind(exporter))

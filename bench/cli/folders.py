@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.analysis import accuracy
 from bench.analysis.delivery import Try
+from bench.analysis.faults import Cell
 from bench.cli import display
 from bench.cli.options import Format
 from bench.cli.shared import predictor, print_as, publish, run_document, show_place
@@ -16,6 +17,7 @@ from bench.micro import report as micro_report
 from bench.report import accuracy as accuracy_report
 from bench.report import applications as applications_report
 from bench.report import delivery as delivery_report
+from bench.report import faults as faults_report
 from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
@@ -97,6 +99,13 @@ KINDS = {
         derived=delivery_report.FILE,
         read=lambda folder: read_record(folder / delivery_report.FILE, tuple[Try, ...]),
         document=delivery_report.report,
+        valid=lambda _: True,
+    ),
+    "faults": FolderKind(
+        raw=faults_report.FILE,
+        derived="faults.json",
+        read=lambda folder: read_lines(folder / faults_report.FILE, Cell),
+        document=faults_report.report,
         valid=lambda _: True,
     ),
     # What several runs say together; their raw records are theirs.

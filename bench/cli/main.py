@@ -26,6 +26,7 @@ COMMANDS = {
     "doctor": ("tools:doctor", "Is this machine fit to measure, and what to expect."),
     "setups": ("tools:setups", "List the tracing set-ups."),
     "delivery": ("delivery:delivery", "Which server stacks keep their spans when they are stopped?"),
+    "faults": ("faults:faults", "What do customers feel when the backend of tracing fails?"),
     "applications": ("applications:applications", "The runs of several applications in one table."),
     "compare": ("compare:compare", "What changed between two or more results."),
     "gate": ("gate:gate", "Pass or fail a run by thresholds, for CI."),

@@ -19,6 +19,7 @@ from bench.errors import UsageError
 from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
 from bench.testbed.process import RUN_VARIABLE, plain_environ
 
+WITNESS_VARIABLE = "BENCH_WITNESS"
 PADDED_BYTES = 6144
 """How much larger than the caller's environment every process's is."""
 
@@ -58,6 +59,8 @@ class Launch:
         run: identifies the run's processes.
         timers: factor of the batch processor's delay.
         burn_us: CPU that it is to burn per request beyond the application's own.
+        is_witnessed: whether processes that can note their spans and the stalls of their event loop in a
+            file are to do that.
     """
 
     app: App
@@ -71,6 +74,11 @@ class Launch:
     run: str = ""
     timers: int = 1
     burn_us: int = 0
+    is_witnessed: bool = False
+
+    def witness(self, process: Process) -> Path:
+        """The file in which a process notes what it does, if it can; it lies beside the instance's folder."""
+        return self.tmp.with_name(f"{self.tmp.name}-{process.name}.witness")
 
     @property
     def is_traced(self) -> bool:
@@ -133,6 +141,8 @@ class Launch:
         environ |= {name: self.fill(value, process) for name, value in process.env.items()}
         if self.is_traced and process.traced:
             environ |= self._tracing(process)
+        if self.is_witnessed:
+            environ[WITNESS_VARIABLE] = str(self.witness(process))
         if self.app.control and self.burn_us:
             environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
         padding = size - _size(environ) - len("BENCH_PADDING=\0")

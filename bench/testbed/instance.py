@@ -282,6 +282,11 @@ class LocalInstance:
             if child.poll() is not None:
                 raise self._death(name)
 
+    def signal_first(self, how: str) -> None:
+        """Send a signal to the process that gets the requests."""
+        first = self._processes[self._launch.app.process[0].name]
+        first.send_signal(signal.Signals[how])
+
     def end(self, how: str, limit_s: float) -> float:
         """End it by a signal, and say how many seconds that took; what is left after `limit_s` is killed.
 

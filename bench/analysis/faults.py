@@ -1,0 +1,182 @@
+"""What customers feel when the backend of tracing fails, and what becomes of the spans."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+FELT_S, FELT_SHARE = 0.05, 0.5
+"""A customer waits longer if the median grows by so much, and by so much of itself."""
+LATE_S = 0.5
+"""Some customers do if the longest answer takes so much longer."""
+STALL_S = 0.1
+"""An event loop that is silent for so much longer."""
+SLOW_STOP_S = 3.0
+GROWTH_BYTES = 10 * 1024 * 1024
+
+
+class Fault(StrEnum):
+    """What is wrong; the value is its name on the command line."""
+
+    NONE = "healthy"
+    CUT = "nothing-listens"
+    MUTE = "never-answers"
+    UNAVAILABLE = "503"
+    LATER = "503-retry-after"
+    ERROR = "500"
+    SLOW = "answers-after-2s"
+    DRIP = "byte-a-second"
+    GONE = "gone-for-20s"
+    OVERFLOW = "queue-overflows"
+    TERM = "service-stopped"
+    KILL = "service-killed"
+
+
+WORDS = {
+    Fault.NONE: "healthy backend",
+    Fault.CUT: "nothing listens",
+    Fault.MUTE: "accepts and never answers",
+    Fault.UNAVAILABLE: "answers 503",
+    Fault.LATER: "answers 503, Retry-After 30",
+    Fault.ERROR: "answers 500",
+    Fault.SLOW: "answers after 2 s",
+    Fault.DRIP: "answers a byte a second",
+    Fault.GONE: "gone for 20 s, then back",
+    Fault.OVERFLOW: "healthy, but a queue that overflows",
+    Fault.TERM: "the first service gets SIGTERM under load",
+    Fault.KILL: "the first service gets SIGKILL under load",
+}
+
+
+class Where(StrEnum):
+    """Where spans were lost."""
+
+    REFUSED = "refused by the backend"
+    UNDELIVERED = "never delivered"
+    QUEUE = "pushed out of the queue"
+    KILLED = "in the queue when it was killed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cell:
+    """One set-up under one fault, while customers came at planned times.
+
+    Attributes:
+        fault: what was wrong.
+        setup: how the application was traced.
+        latencies_s: of requests answered as expected, from the planned send.
+        failed: requests answered otherwise, or not in time.
+        duration_s: from the first planned arrival to the last answer.
+        stall_s: the longest silence of an event loop; None where the application does not tell.
+        growth_bytes: of memory, from the beginning of the load to its end.
+        made: spans that ended and were sampled, over the instance's life; None where nobody can know.
+        received: of these, duplicates left out.
+        duplicated: spans that came more than once.
+        rejected: spans that the backend saw, refused, and never got otherwise.
+        stop_s: from SIGTERM until all processes had ended.
+        stop_limit_s: after which they were killed.
+    """
+
+    fault: Fault
+    setup: str
+    latencies_s: tuple[float, ...]
+    failed: int
+    duration_s: float
+    stall_s: float | None
+    growth_bytes: int
+    made: int | None
+    received: int
+    duplicated: int
+    rejected: int
+    stop_s: float
+    stop_limit_s: float
+
+    @property
+    def requests(self) -> int:
+        """All that were sent."""
+        return len(self.latencies_s) + self.failed
+
+    @property
+    def per_s(self) -> float:
+        """Requests answered as expected."""
+        return len(self.latencies_s) / self.duration_s if self.duration_s else 0.0
+
+    def quantile_s(self, q: float) -> float | None:
+        """A quantile of latency; None where a request stands that failed, and so took for ever."""
+        values = [*self.latencies_s, *([math.inf] * self.failed)]
+        if not values:
+            return None
+        with np.errstate(invalid="ignore"):
+            value = float(np.quantile(values, q))
+        return value if math.isfinite(value) else None
+
+    @property
+    def max_s(self) -> float | None:
+        """The longest answer."""
+        return max(self.latencies_s, default=None)
+
+    @property
+    def lost(self) -> int | None:
+        """Spans that never came; None where nobody can know."""
+        return None if self.made is None else max(self.made - self.received, 0)
+
+    @property
+    def where(self) -> Where | None:
+        """Where most of them were lost."""
+        if not self.lost:
+            return None
+        if self.rejected * 2 >= self.lost:
+            return Where.REFUSED
+        if self.fault is Fault.OVERFLOW:
+            return Where.QUEUE
+        return Where.KILLED if self.fault is Fault.KILL else Where.UNDELIVERED
+
+
+def customers(cell: Cell, healthy: Cell | None) -> str:
+    """What customers feel, compared with the same set-up and a healthy backend."""
+    sentences = []
+    usual_failed = healthy.failed if healthy else 0
+    if cell.failed > usual_failed:
+        sentences.append(f"{cell.failed} of {cell.requests} requests fail")
+    median, usual = cell.quantile_s(0.5), healthy.quantile_s(0.5) if healthy else None
+    longest, usual_longest = cell.max_s, healthy.max_s if healthy else None
+    if median is not None and usual is not None and median - usual > max(FELT_S, usual * FELT_SHARE):
+        sentences.append(f"half of them wait {_s(median)} or more instead of {_s(usual)}")
+    elif longest is not None and usual_longest is not None and longest - usual_longest > LATE_S:
+        sentences.append(f"some wait up to {_s(longest)}")
+    return "; ".join(sentences) or "no effect on customers"
+
+
+def spans(cell: Cell) -> str:
+    """What becomes of the spans."""
+    if cell.lost is None:
+        return f"{cell.received} spans arrived, of nobody knows how many"
+    text = "no span lost" if not cell.lost else f"{cell.lost:,} of {cell.made:,} spans lost ({cell.where})"
+    return f"{text}, {cell.duplicated:,} came twice" if cell.duplicated else text
+
+
+def verdict(cell: Cell, healthy: Cell | None) -> str:
+    """A cell in words."""
+    parts = [customers(cell, healthy), spans(cell)] if cell.made != 0 else [customers(cell, healthy)]
+    if cell.stop_s > SLOW_STOP_S:
+        still = " (then it was killed)" if cell.stop_s >= cell.stop_limit_s else ""
+        parts.append(f"takes {cell.stop_s:.0f} s to stop{still}")
+    if healthy and cell.growth_bytes - healthy.growth_bytes > GROWTH_BYTES:
+        parts.append(f"memory grows by {cell.growth_bytes / 2**20:.0f} MB")
+    return "; ".join(parts)
+
+
+def is_harmful(cell: Cell, healthy: Cell | None) -> bool:
+    """True if customers feel it."""
+    return customers(cell, healthy) != "no effect on customers"
+
+
+def healthy_of(cells: Sequence[Cell], setup: str) -> Cell | None:
+    """The same set-up with a healthy backend."""
+    return next((cell for cell in cells if cell.setup == setup and cell.fault is Fault.NONE), None)
+
+
+def _s(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{seconds * 1e3:.0f} ms"

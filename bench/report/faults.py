@@ -1,0 +1,132 @@
+"""What customers feel when the backend of tracing fails: a table, a verdict in words, advice."""
+
+from collections.abc import Sequence
+
+from bench.analysis.faults import (
+    WORDS,
+    Cell,
+    Fault,
+    customers,
+    healthy_of,
+    is_harmful,
+    spans,
+    verdict,
+)
+from bench.app.records import BASELINE
+from bench.report.document import Document, Section, document, section
+from bench.report.words import ABSENT, Table, milliseconds, plural
+
+FILE = "faults.jsonl"
+ABOUT = (
+    "Customers come at planned times, whatever becomes of those before them (an open loop), {count} to each "
+    "set-up, and give up after 8 s. All set-ups of a fault run side by side, the untraced one (`none`) among "
+    "them: what happens to it, the machine did. Latencies count from the planned send; the 99th percentile "
+    "of so few requests is nearly the longest of them. A stall is the longest time for which an event loop "
+    "did not answer a timer of 1 ms, the untraced one's as well. Spans are counted where they end and where "
+    "they arrive. Then the whole application gets SIGTERM, the fault still there."
+)
+ADVICE = {
+    Fault.CUT: "A Collector on the same machine is there when the backend is not.",
+    Fault.MUTE: "A time limit is what ends it: OTEL_EXPORTER_OTLP_TIMEOUT (10 s; Python reads seconds).",
+    Fault.UNAVAILABLE: "The exporter tries again for as long as its time limit; a shutdown waits for it.",
+    Fault.LATER: "It does not wait for so long: what is refused so is lost at once.",
+    Fault.ERROR: "Never tried again: what is refused so is lost at once.",
+    Fault.SLOW: "`simple` makes every span wait for the backend; `batch` does not.",
+    Fault.DRIP: "No time limit of the exporter ends an answer that drips; a Collector between does.",
+    Fault.GONE: "What is exported meanwhile is lost; the queue holds what comes after.",
+    Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE holds what comes in OTEL_BSP_SCHEDULE_DELAY, or spans are lost.",
+    Fault.TERM: "End the provider in the application's shutdown, as this one does, and nothing is lost.",
+    Fault.KILL: "What waits in the queue dies with the process; shorten OTEL_BSP_SCHEDULE_DELAY.",
+}
+
+
+def report(cells: Sequence[Cell], *more: Section) -> Document:
+    """The whole report, which ends with further sections."""
+    faults = list(dict.fromkeys(cell.fault for cell in cells))
+    count = max((cell.requests for cell in cells if cell.fault is Fault.NONE), default=0)
+    return document(
+        "What do customers feel when the backend of tracing fails?",
+        [*_answer(cells), ABOUT.format(count=count)],
+        *(_of(fault, cells) for fault in faults),
+        section("Every figure", figures(cells), folded=True),
+        *more,
+    )
+
+
+def _traced(cells: Sequence[Cell]) -> list[Cell]:
+    return [cell for cell in cells if cell.setup != BASELINE and cell.fault is not Fault.NONE]
+
+
+def _answer(cells: Sequence[Cell]) -> list[str]:
+    """For each span processor, in how many faults of the backend customers feel something."""
+    sentences = []
+    of_backend = [cell for cell in _traced(cells) if cell.fault not in {Fault.TERM, Fault.KILL}]
+    for processor in ("batch", "simple"):
+        own = [cell for cell in of_backend if cell.setup.startswith(processor)]
+        felt = [cell for cell in own if is_harmful(cell, healthy_of(cells, cell.setup))]
+        slow = max((cell.stop_s for cell in own), default=0.0)
+        if own:
+            sentences.append(
+                f"**`{processor}`**: customers feel {len(felt)} of {plural(len(own), 'fault')}; "
+                f"at worst it takes {slow:.0f} s to stop."
+            )
+    return sentences
+
+
+def _of(fault: Fault, cells: Sequence[Cell]) -> Section:
+    own = [cell for cell in cells if cell.fault is fault]
+    return section(WORDS[fault].capitalize(), table(own, cells), ADVICE.get(fault))
+
+
+def table(own: Sequence[Cell], cells: Sequence[Cell]) -> Table:
+    """The set-ups under one fault."""
+    return Table(
+        heads=("set-up", "p50 ms", "p99 ms", "max ms", "failed", "stall ms", "stops in s", "verdict"),
+        left=(0, 7),
+        rows=tuple(
+            (
+                cell.setup,
+                milliseconds(cell.quantile_s(0.5), decimals=1),
+                milliseconds(cell.quantile_s(0.99), decimals=0),
+                milliseconds(cell.max_s, decimals=0),
+                f"{cell.failed} of {cell.requests}",
+                milliseconds(cell.stall_s, decimals=0),
+                f"{cell.stop_s:.1f}",
+                verdict(cell, healthy_of(cells, cell.setup)),
+            )
+            for cell in own
+        ),
+        red=frozenset(
+            number
+            for number, cell in enumerate(own)
+            if cell.fault is not Fault.NONE and is_harmful(cell, healthy_of(cells, cell.setup))
+        ),
+    )
+
+
+def figures(cells: Sequence[Cell]) -> Table:
+    """Every figure of every cell."""
+    return Table(
+        heads=(
+            "fault", "set-up", "per s", "memory MB", "made", "received", "lost", "twice", "where lost",
+            "customers", "spans",
+        ),
+        keys=2,
+        left=(0, 1, 8, 9, 10),
+        rows=tuple(
+            (
+                cell.fault,
+                cell.setup,
+                f"{cell.per_s:.1f}",
+                f"{cell.growth_bytes / 2**20:+.1f}",
+                ABSENT if cell.made is None else str(cell.made),
+                str(cell.received),
+                ABSENT if cell.lost is None else str(cell.lost),
+                str(cell.duplicated),
+                cell.where or "",
+                customers(cell, healthy_of(cells, cell.setup)),
+                spans(cell),
+            )
+            for cell in cells
+        ),
+    )  # fmt: skip
