@@ -7,6 +7,9 @@ from enum import StrEnum
 
 import numpy as np
 
+from bench.app.records import BASELINE
+
+NO_EFFECT = "no effect on customers"
 FELT_S, FELT_SHARE = 0.05, 0.5
 """A customer waits longer if the median grows by so much, and by so much of itself."""
 LATE_S = 0.5
@@ -134,19 +137,35 @@ class Cell:
         return Where.KILLED if self.fault is Fault.KILL else Where.UNDELIVERED
 
 
-def customers(cell: Cell, healthy: Cell | None) -> str:
-    """What customers feel, compared with the same set-up and a healthy backend."""
+def customers(cell: Cell, cells: Sequence[Cell]) -> str:
+    """What customers feel, compared with the same set-up and a healthy backend.
+
+    Args:
+        cell: whose.
+        cells: of the whole measurement.
+    """
+    healthy, plain = _of(cells, Fault.NONE, cell.setup), _of(cells, cell.fault, BASELINE)
     sentences = []
-    usual_failed = healthy.failed if healthy else 0
-    if cell.failed > usual_failed:
-        sentences.append(f"{cell.failed} of {cell.requests} requests fail")
+    if cell.failed > (healthy.failed if healthy else 0):
+        alike = ", as without tracing" if plain and plain is not cell and plain.failed >= cell.failed else ""
+        sentences.append(f"{cell.failed} of {cell.requests} requests fail{alike}")
     median, usual = cell.quantile_s(0.5), healthy.quantile_s(0.5) if healthy else None
     longest, usual_longest = cell.max_s, healthy.max_s if healthy else None
-    if median is not None and usual is not None and median - usual > max(FELT_S, usual * FELT_SHARE):
+    slower = _slower(cells, cell.fault)
+    if median is not None and usual is not None and median - usual * slower > max(FELT_S, usual * FELT_SHARE):
         sentences.append(f"half of them wait {_s(median)} or more instead of {_s(usual)}")
-    elif longest is not None and usual_longest is not None and longest - usual_longest > LATE_S:
+    elif longest is not None and usual_longest is not None and longest - usual_longest * slower > LATE_S:
         sentences.append(f"some wait up to {_s(longest)}")
-    return "; ".join(sentences) or "no effect on customers"
+    return "; ".join(sentences) or NO_EFFECT
+
+
+def _slower(cells: Sequence[Cell], fault: Fault) -> float:
+    """How much slower the machine was than with the healthy backend, as the untraced set-up shows it."""
+    now, before = (_of(cells, when, BASELINE) for when in (fault, Fault.NONE))
+    medians = [one.quantile_s(0.5) if one else None for one in (now, before)]
+    if medians[0] is None or not medians[1]:
+        return 1.0
+    return max(medians[0] / medians[1], 1.0)
 
 
 def spans(cell: Cell) -> str:
@@ -157,25 +176,25 @@ def spans(cell: Cell) -> str:
     return f"{text}, {cell.duplicated:,} came twice" if cell.duplicated else text
 
 
-def verdict(cell: Cell, healthy: Cell | None) -> str:
+def verdict(cell: Cell, cells: Sequence[Cell]) -> str:
     """A cell in words."""
-    parts = [customers(cell, healthy), spans(cell)] if cell.made != 0 else [customers(cell, healthy)]
+    parts = [customers(cell, cells), *([spans(cell)] if cell.made != 0 else [])]
     if cell.stop_s > SLOW_STOP_S:
         still = " (then it was killed)" if cell.stop_s >= cell.stop_limit_s else ""
         parts.append(f"takes {cell.stop_s:.0f} s to stop{still}")
+    healthy = _of(cells, Fault.NONE, cell.setup)
     if healthy and cell.growth_bytes - healthy.growth_bytes > GROWTH_BYTES:
         parts.append(f"memory grows by {cell.growth_bytes / 2**20:.0f} MB")
     return "; ".join(parts)
 
 
-def is_harmful(cell: Cell, healthy: Cell | None) -> bool:
+def is_harmful(cell: Cell, cells: Sequence[Cell]) -> bool:
     """True if customers feel it."""
-    return customers(cell, healthy) != "no effect on customers"
+    return customers(cell, cells) != NO_EFFECT
 
 
-def healthy_of(cells: Sequence[Cell], setup: str) -> Cell | None:
-    """The same set-up with a healthy backend."""
-    return next((cell for cell in cells if cell.setup == setup and cell.fault is Fault.NONE), None)
+def _of(cells: Sequence[Cell], fault: Fault, setup: str) -> Cell | None:
+    return next((cell for cell in cells if (cell.fault, cell.setup) == (fault, setup)), None)
 
 
 def _s(seconds: float) -> str:

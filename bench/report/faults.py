@@ -7,7 +7,6 @@ from bench.analysis.faults import (
     Cell,
     Fault,
     customers,
-    healthy_of,
     is_harmful,
     spans,
     verdict,
@@ -63,7 +62,7 @@ def _answer(cells: Sequence[Cell]) -> list[str]:
     of_backend = [cell for cell in _traced(cells) if cell.fault not in {Fault.TERM, Fault.KILL}]
     for processor in ("batch", "simple"):
         own = [cell for cell in of_backend if cell.setup.startswith(processor)]
-        felt = [cell for cell in own if is_harmful(cell, healthy_of(cells, cell.setup))]
+        felt = [cell for cell in own if is_harmful(cell, cells)]
         slow = max((cell.stop_s for cell in own), default=0.0)
         if own:
             sentences.append(
@@ -75,7 +74,7 @@ def _answer(cells: Sequence[Cell]) -> list[str]:
 
 def _of(fault: Fault, cells: Sequence[Cell]) -> Section:
     own = [cell for cell in cells if cell.fault is fault]
-    return section(WORDS[fault].capitalize(), table(own, cells), ADVICE.get(fault))
+    return section(WORDS[fault][0].upper() + WORDS[fault][1:], table(own, cells), ADVICE.get(fault))
 
 
 def table(own: Sequence[Cell], cells: Sequence[Cell]) -> Table:
@@ -92,14 +91,14 @@ def table(own: Sequence[Cell], cells: Sequence[Cell]) -> Table:
                 f"{cell.failed} of {cell.requests}",
                 milliseconds(cell.stall_s, decimals=0),
                 f"{cell.stop_s:.1f}",
-                verdict(cell, healthy_of(cells, cell.setup)),
+                verdict(cell, cells),
             )
             for cell in own
         ),
         red=frozenset(
             number
             for number, cell in enumerate(own)
-            if cell.fault is not Fault.NONE and is_harmful(cell, healthy_of(cells, cell.setup))
+            if cell.fault is not Fault.NONE and is_harmful(cell, cells)
         ),
     )
 
@@ -124,7 +123,7 @@ def figures(cells: Sequence[Cell]) -> Table:
                 ABSENT if cell.lost is None else str(cell.lost),
                 str(cell.duplicated),
                 cell.where or "",
-                customers(cell, healthy_of(cells, cell.setup)),
+                customers(cell, cells),
                 spans(cell),
             )
             for cell in cells
