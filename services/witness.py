@@ -1,8 +1,9 @@
 """What a service notes in a file while it runs, so that it is known however the service ends.
 
-`BENCH_WITNESS` names the file; without it nothing is noted, and nothing costs anything. Two numbers of eight
-bytes, in the machine's order: spans that ended and were sampled, and the longest stall of the event loop in
-nanoseconds since somebody has set it to 0.
+`BENCH_WITNESS` names the file; without it nothing is noted, and nothing costs anything. Three numbers of eight
+bytes, in the machine's order: spans that ended and were sampled; the longest stall of the event loop in
+nanoseconds since somebody has set it to 0; and when the loop was last awake, by the monotonic clock, because
+a stall that still goes on has not been noted.
 """
 
 import asyncio
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
 
 VARIABLE = "BENCH_WITNESS"
 TICK_S = 0.001
-NUMBERS = struct.Struct("qq")
-SPANS, STALL = 0, 8
+NUMBERS = struct.Struct("qqq")
+SPANS, STALL, AWAKE = 0, 8, 16
 
 
 class Witness:
@@ -44,7 +45,9 @@ class Witness:
         while True:
             due_ns = time.monotonic_ns() + int(TICK_S * 1e9)
             await asyncio.sleep(TICK_S)
-            late_ns = time.monotonic_ns() - due_ns
+            now_ns = time.monotonic_ns()
+            struct.pack_into("q", self._memory, AWAKE, now_ns)
+            late_ns = now_ns - due_ns
             if late_ns > struct.unpack_from("q", self._memory, STALL)[0]:
                 struct.pack_into("q", self._memory, STALL, late_ns)
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.app.records import BASELINE
 
-NO_EFFECT = "no effect on customers"
+NO_EFFECT, ALIKE = "no effect on customers", ", as without tracing"
 FELT_S, FELT_SHARE = 0.05, 0.5
 """A customer waits longer if the median grows by so much, and by so much of itself."""
 LATE_S = 0.5
@@ -147,7 +147,7 @@ def customers(cell: Cell, cells: Sequence[Cell]) -> str:
     healthy, plain = _of(cells, Fault.NONE, cell.setup), _of(cells, cell.fault, BASELINE)
     sentences = []
     if cell.failed > (healthy.failed if healthy else 0):
-        alike = ", as without tracing" if plain and plain is not cell and plain.failed >= cell.failed else ""
+        alike = ALIKE if plain and plain is not cell and plain.failed >= cell.failed else ""
         sentences.append(f"{cell.failed} of {cell.requests} requests fail{alike}")
     median, usual = cell.quantile_s(0.5), healthy.quantile_s(0.5) if healthy else None
     longest, usual_longest = cell.max_s, healthy.max_s if healthy else None
@@ -189,8 +189,8 @@ def verdict(cell: Cell, cells: Sequence[Cell]) -> str:
 
 
 def is_harmful(cell: Cell, cells: Sequence[Cell]) -> bool:
-    """True if customers feel it."""
-    return customers(cell, cells) != NO_EFFECT
+    """True if customers feel it, and would not feel it without tracing."""
+    return cell.setup != BASELINE and not customers(cell, cells).endswith((NO_EFFECT, ALIKE))
 
 
 def _of(cells: Sequence[Cell], fault: Fault, setup: str) -> Cell | None:

@@ -13,7 +13,7 @@ from bench.analysis.faults import (
 )
 from bench.app.records import BASELINE
 from bench.report.document import Document, Section, document, section
-from bench.report.words import ABSENT, Table, milliseconds, plural
+from bench.report.words import ABSENT, Table, milliseconds
 
 FILE = "faults.jsonl"
 ABOUT = (
@@ -31,7 +31,7 @@ ADVICE = {
     Fault.LATER: "It does not wait for so long: what is refused so is lost at once.",
     Fault.ERROR: "Never tried again: what is refused so is lost at once.",
     Fault.SLOW: "`simple` makes every span wait for the backend; `batch` does not.",
-    Fault.DRIP: "No time limit of the exporter ends an answer that drips; a Collector between does.",
+    Fault.DRIP: "Over http no time limit ends an answer that drips: it counts the time between two bytes.",
     Fault.GONE: "What is exported meanwhile is lost; the queue holds what comes after.",
     Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE holds what comes in OTEL_BSP_SCHEDULE_DELAY, or spans are lost.",
     Fault.TERM: "End the provider in the application's shutdown, as this one does, and nothing is lost.",
@@ -66,7 +66,7 @@ def _answer(cells: Sequence[Cell]) -> list[str]:
         slow = max((cell.stop_s for cell in own), default=0.0)
         if own:
             sentences.append(
-                f"**`{processor}`**: customers feel {len(felt)} of {plural(len(own), 'fault')}; "
+                f"**`{processor}`**: customers feel {len(felt)} of {len(own)} failures of the backend; "
                 f"at worst it takes {slow:.0f} s to stop."
             )
     return sentences

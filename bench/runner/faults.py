@@ -44,8 +44,8 @@ WARM_UP = 5
 QUIET_S, QUIET_LIMIT_S = 1.0, 20.0
 SMALL_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "32", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
 HEALTHY = Answering()
-WITNESS = struct.Struct("qq")
-"""Spans that ended, and the longest stall in ns: what a process notes in its witness."""
+WITNESS = struct.Struct("qqq")
+"""Spans that ended, the longest stall in ns, and when the loop was last awake: what a process notes."""
 NOTHING = Stretch(turn_s=0.0, rounds=0, blocks=0)
 
 
@@ -102,13 +102,13 @@ class Subject:
         setup: how it is traced.
         instance: its processes.
         proxies: by OTLP protocol.
-        witnesses: files in which its processes note what they did.
+        witnesses: files in which its processes note what they did, by process.
     """
 
     setup: Setup
     instance: LocalInstance
     proxies: dict[str, Proxy]
-    witnesses: tuple[Path, ...]
+    witnesses: dict[str, Path]
 
     def become(self, way: Way) -> None:
         """Change its way to the backend."""
@@ -116,12 +116,19 @@ class Subject:
             proxy.become(way)
 
     def noted(self) -> list[tuple[int, int]]:
-        """Spans and longest stall in ns of every process that notes them."""
-        return [WITNESS.unpack(path.read_bytes()) for path in self.witnesses if path.exists()]
+        """Spans and longest stall in ns, that of this moment included, of every process that notes them."""
+        noted = []
+        for name, path in self.witnesses.items():
+            if path.exists():
+                spans, stall_ns, awake_ns = WITNESS.unpack(path.read_bytes())
+                if awake_ns and self.instance.is_running(name):
+                    stall_ns = max(stall_ns, time.monotonic_ns() - awake_ns)
+                noted.append((spans, stall_ns))
+        return noted
 
     def forget_stalls(self) -> None:
         """What happened before the load is not told."""
-        for path in self.witnesses:
+        for path in self.witnesses.values():
             if path.exists():
                 with path.open("r+b") as file:
                     file.seek(8)
@@ -213,7 +220,7 @@ class _Bench:
             setup=setup,
             instance=instance,
             proxies=proxies,
-            witnesses=tuple(launch.witness(process) for process in self._plan.app.process),
+            witnesses={process.name: launch.witness(process) for process in self._plan.app.process},
         )
 
     def load(self, fault: Fault, subjects: Sequence[Subject]) -> _Loaded:

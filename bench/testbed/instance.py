@@ -282,6 +282,10 @@ class LocalInstance:
             if child.poll() is not None:
                 raise self._death(name)
 
+    def is_running(self, process: str) -> bool:
+        """True until a process has ended."""
+        return self._processes[process].poll() is None
+
     def signal_first(self, how: str) -> None:
         """Send a signal to the process that gets the requests."""
         first = self._processes[self._launch.app.process[0].name]
