@@ -67,6 +67,7 @@ COMMANDS = {
     "accuracy": "Measure known costs: how far the harness can be believed on this machine (45 minutes).",
     "delivery": "Which server stacks keep their spans when they are stopped? (3 minutes)",
     "faults": "What do customers feel when the backend of tracing fails? (10 minutes)",
+    "soak": "Does anything grow under load for long? (`-- --minutes 30`)",
     "applications": "The runs of several applications in one table (`-- DIR...`).",
     "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",
     "gate": "Pass or fail a run by thresholds (`-- DIR --max-overhead batch=80%`).",

@@ -1,6 +1,6 @@
 """What a service notes in a file while it runs, so that it is known however the service ends.
 
-`BENCH_WITNESS` names the file; without it nothing is noted, and nothing costs anything. Three numbers of eight
+`BENCH_WITNESS` names the file; without it nothing is noted, and it costs nothing. Three numbers of eight
 bytes, in the machine's order: spans that ended and were sampled; the longest stall of the event loop in
 nanoseconds since somebody has set it to 0; and when the loop was last awake, by the monotonic clock, because
 a stall that still goes on has not been noted.

@@ -18,6 +18,8 @@ from bench.plan.records import Plan
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
+NETWORK_S = 0.001
+"""A round trip that is worth telling: on one machine it takes a twentieth of that."""
 TWIN_LIMIT = 0.03
 TWIN_T = 3.5
 CONTROL_CONFIDENCE = 0.99
@@ -254,6 +256,14 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
             advice="identical instances may differ by somewhat more than the intervals say; restart "
             "them and measure again to see by how much",
         )
+        network_s = max(plan.round_trips_s.values(), default=0.0)
+        if network_s > NETWORK_S:
+            yield Caveat(
+                code="network",
+                message=f"a round trip to the instances takes {network_s * 1e3:.1f} ms: it is in every "
+                "latency, in no difference between set-ups, and in no CPU time",
+                advice="look at changes in ms: those in percent are smaller than the application's own",
+            )
         yield Caveat(
             code="not-known",
             message="how busy the other machine was, and what its host took away, is not known",

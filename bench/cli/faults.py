@@ -13,6 +13,7 @@ from bench.cli.options import Application, Out, number
 from bench.cli.planning import read_subject
 from bench.cli.shared import kept, new_folder, uninterrupted
 from bench.errors import UsageError
+from bench.plan.budget import without_timetable
 from bench.report import faults as faults_report
 from bench.results.store import MACHINE, pretty
 from bench.runner import faults as runner
@@ -43,7 +44,7 @@ def faults(
     names = [
         name for name in runner.SETUPS if name == BASELINE or name.partition("-")[0] in subject.app.modes
     ]
-    plan = runner.plan_of(subject.app, choose(subject.app, names, subject.own))
+    plan = without_timetable("faults", subject.app, choose(subject.app, names, subject.own))
     for sentence in leftovers.remove():
         display.warn(sentence)
     store = new_folder(out, "faults")

@@ -8,6 +8,7 @@ from typing import Any
 from bench.analysis import accuracy
 from bench.analysis.delivery import Try
 from bench.analysis.faults import Cell
+from bench.analysis.soak import Sample, soak
 from bench.cli import display
 from bench.cli.options import Format
 from bench.cli.shared import predictor, print_as, publish, run_document, show_place
@@ -18,6 +19,7 @@ from bench.report import accuracy as accuracy_report
 from bench.report import applications as applications_report
 from bench.report import delivery as delivery_report
 from bench.report import faults as faults_report
+from bench.report import soak as soak_report
 from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
@@ -107,6 +109,13 @@ KINDS = {
         read=lambda folder: read_lines(folder / faults_report.FILE, Cell),
         document=faults_report.report,
         valid=lambda _: True,
+    ),
+    "soak": FolderKind(
+        raw=soak_report.FILE,
+        derived="soak.json",
+        read=lambda folder: soak(read_lines(folder / soak_report.FILE, Sample)),
+        document=soak_report.report,
+        valid=lambda result: result.sound,
     ),
     # What several runs say together; their raw records are theirs.
     "applications": FolderKind(

@@ -27,6 +27,7 @@ COMMANDS = {
     "setups": ("tools:setups", "List the tracing set-ups."),
     "delivery": ("delivery:delivery", "Which server stacks keep their spans when they are stopped?"),
     "faults": ("faults:faults", "What do customers feel when the backend of tracing fails?"),
+    "soak": ("soak:soak", "Does anything grow under load for long?"),
     "applications": ("applications:applications", "The runs of several applications in one table."),
     "compare": ("compare:compare", "What changed between two or more results."),
     "gate": ("gate:gate", "Pass or fail a run by thresholds, for CI."),

@@ -42,7 +42,7 @@ from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
 from bench.runner import doctor
 from bench.runner.run import Log, Run, carry_out
 from bench.sink.messages import TraceSpan
-from bench.testbed import fitness, install, leftovers, machine
+from bench.testbed import fitness, install, leftovers, machine, remote
 from bench.testbed.environ import Launch, shown_variables
 from bench.testbed.options import Options
 from bench.testbed.process import last_line_of
@@ -69,6 +69,8 @@ def run(options: RunOptions | None = None) -> int:
         show_plan(plan, console)
         return 0
     machine.require_linux()
+    trips = {name: remote.round_trip_s(url) for name, url in plan.targets.items()}
+    plan = replace(plan, round_trips_s=trips)
     for sentence in warnings(plan.setups):
         display.warn(sentence)
     for sentence in leftovers.remove():

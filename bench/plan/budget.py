@@ -24,6 +24,7 @@ BLOCK_S = 4.0
 """About the length of a block: long against a turn, short against the machine's moods."""
 
 
+NOTHING = Stretch(turn_s=0.0, rounds=0, blocks=0)
 BudgetName: TypeAlias = Literal["smoke", "quick", "default", "long"]
 
 
@@ -133,3 +134,11 @@ def stretches(budget: Budget, instances: int, overrides: Sequence[float | None])
         stretch(budget.light_s if light_s is None else light_s, light_turn_s, instances),
         stretch(budget.busy_s if busy_s is None else busy_s, busy_turn_s, instances),
     )
+
+
+def without_timetable(name: str, app: App, setups: Sequence[Setup]) -> Plan:
+    """Set-ups that run without turns: all at once, or one after the other, as whoever starts them likes."""
+    return Plan(
+        name=name, budget="", seed=0, app=app, setups=tuple(setups), epochs=1,
+        warm_up=NOTHING, light=NOTHING, busy=NOTHING,
+    )  # fmt: skip

@@ -107,6 +107,7 @@ class Plan:
         confidence: of the intervals shown and of the claims.
         workers: load processes under a master; 0: one process without a master.
         targets: addresses of instances that run elsewhere, by set-up.
+        round_trips_s: how long the network takes to each of them and back.
         collector: what stands between application and sink; empty: nothing.
         burns_s: CPU seconds per request that a set-up is known to burn beyond the application's own.
         scale_timers: whether the batch processor's delay is multiplied by the number of instances.
@@ -144,6 +145,7 @@ class Plan:
     confidence: Share = 0.95
     workers: Few = 0
     targets: dict[str, str] = field(default_factory=dict)
+    round_trips_s: dict[str, Seconds] = field(default_factory=dict)
     collector: str = ""
     burns_s: dict[str, Seconds] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
     scale_timers: bool = False

@@ -9,8 +9,9 @@ import httpx
 from bench.analysis.delivery import Try, Way
 from bench.app.records import App, Process, Request, Setup, Stack, Tracing
 from bench.errors import ServiceError
+from bench.plan.budget import without_timetable
 from bench.plan.readings import Account
-from bench.plan.records import Plan, Stretch
+from bench.plan.records import Plan
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts, Signal
 from bench.testbed.environ import Place
@@ -31,7 +32,6 @@ STOP_LIMIT_S = 45.0
 QUIET_S, QUIET_LIMIT_S = 1.0, 30.0
 COUNTER = "delivery.requests"
 LOGGER = "delivery"
-NOTHING = Stretch(turn_s=0.0, rounds=0, blocks=0)
 
 
 def tries(
@@ -145,10 +145,7 @@ def _plan(app: App, processor: str, name: str = "try", way: Way = Way.TERM) -> P
         # A timer that fires by chance between the last request and the end would hide a loss.
         env |= dict.fromkeys(("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY"), "60000")
     setup = Setup(name=name, description=f"{app.process[0].command}, {processor}", env=env)
-    return Plan(
-        name="delivery", budget="", seed=0, app=app, setups=(setup,), epochs=1,
-        warm_up=NOTHING, light=NOTHING, busy=NOTHING,
-    )  # fmt: skip
+    return without_timetable("delivery", app, [setup])
 
 
 def _app(stack: Stack) -> App:

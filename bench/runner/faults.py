@@ -5,7 +5,6 @@ them shows what the machine does to everybody.
 """
 
 import contextlib
-import random
 import struct
 import time
 from collections.abc import Iterator, Sequence
@@ -18,17 +17,15 @@ import httpx
 import msgspec
 
 from bench.analysis.faults import Cell, Fault
-from bench.app.records import BASELINE, App, Setup
+from bench.app.records import BASELINE, Setup
 from bench.plan.readings import Account, Row
-from bench.plan.records import Arrival, Plan, Stretch
-from bench.plan.schedule import kinds_of
+from bench.plan.records import Plan
 from bench.runner.run import Progress
 from bench.sink.messages import Answering, CloseAccounts
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
-from bench.testbed.load import Order
-from bench.testbed.load import kinds_of as request_kinds
 from bench.testbed.options import Options
+from bench.testbed.orders import Steady, order_without_turns
 from bench.testbed.ports import free_ports
 from bench.testbed.proxy import Proxy, Way
 from bench.testbed.testbed import Testbed
@@ -46,15 +43,6 @@ SMALL_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "32", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 HEALTHY = Answering()
 WITNESS = struct.Struct("qqq")
 """Spans that ended, the longest stall in ns, and when the loop was last awake: what a process notes."""
-NOTHING = Stretch(turn_s=0.0, rounds=0, blocks=0)
-
-
-def plan_of(app: App, setups: Sequence[Setup]) -> Plan:
-    """What is started: nothing of the timetable of a run is used."""
-    return Plan(
-        name="faults", budget="", seed=0, app=app, setups=tuple(setups), epochs=1,
-        warm_up=NOTHING, light=NOTHING, busy=NOTHING,
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,7 +222,14 @@ class _Bench:
         sink.answer(imposed.answering)
         for subject in subjects:
             subject.become(imposed.way)
-        order = self._order(subjects, imposed.load_s)
+        order = order_without_turns(
+            self._plan,
+            self._testbed.load,
+            {subject.setup.name: subject.instance.url for subject in subjects},
+            # A little more than anybody waits here.
+            (TIMEOUT_S + 1.0) / 3,
+            Steady(seconds=imposed.load_s, rate_per_s=self._rate_per_s),
+        )
         self._testbed.load.send(order)
         if imposed.signal:
             _sleep_until(order.start_ns / 1e9 + imposed.load_s / 2)
@@ -262,28 +257,6 @@ class _Bench:
                     content=request.content or None,
                     headers=request.all_headers,
                 )
-
-    def _order(self, subjects: Sequence[Subject], load_s: float) -> Order:
-        """Arrivals one to a slot, at random within it, and the same for everybody."""
-        count = round(load_s * self._rate_per_s)
-        chance = random.Random(count)
-        offsets_ns = [round((slot + chance.random()) / self._rate_per_s * 1e9) for slot in range(count)]
-        kinds = kinds_of(self._plan, count)
-        arrivals = [
-            Arrival(offset_ns, number, kind)
-            for offset_ns, kind in zip(offsets_ns, kinds, strict=True)
-            for number in range(len(subjects))
-        ]
-        lead_s = self._testbed.load.lead_for(len(arrivals))
-        return Order(
-            start_ns=time.monotonic_ns() + int(lead_s * 1e9),
-            targets=[subject.instance.url for subject in subjects],
-            names=[subject.setup.name for subject in subjects],
-            kinds=request_kinds(self._plan.app.request),
-            arrivals=arrivals,
-            # The load waits three times as long for its last answer: a little more than anybody does here.
-            timeout_s=(TIMEOUT_S + 1.0) / 3,
-        )
 
     def conclude(self, fault: Fault, subjects: Sequence[Subject], loaded: _Loaded) -> Iterator[Cell]:
         """Stop all instances, the fault still there, and count what has arrived."""

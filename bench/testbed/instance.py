@@ -282,6 +282,10 @@ class LocalInstance:
             if child.poll() is not None:
                 raise self._death(name)
 
+    def started(self) -> dict[str, int]:
+        """Process ids of what was started, by process."""
+        return {name: child.pid for name, child in self._processes.items()}
+
     def is_running(self, process: str) -> bool:
         """True until a process has ended."""
         return self._processes[process].poll() is None

@@ -1,12 +1,44 @@
 """What the load is told for a step."""
 
-from collections.abc import Sequence
+import random
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from bench.plan.records import Closed, Open, Plan, Step
+from bench.plan.records import Arrival, Closed, Open, Plan, Step
 from bench.plan.schedule import kinds_of
 from bench.testbed.instance import Instance
-from bench.testbed.load import Order
+from bench.testbed.load import Load, Order
 from bench.testbed.load import kinds_of as request_kinds
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Steady:
+    """Requests that come whatever becomes of those before them.
+
+    Attributes:
+        seconds: for so long.
+        rate_per_s: to every instance.
+        seed: of the times.
+    """
+
+    seconds: float
+    rate_per_s: float
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Saturating:
+    """Users who ask again as soon as they are answered.
+
+    Attributes:
+        seconds: for so long.
+        users: of every instance.
+    """
+
+    seconds: float
+    users: int
+
 
 SEQUENCE = 509
 """Length of the sequence of request kinds that a user of a closed loop asks."""
@@ -41,4 +73,41 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
         length_ns=step.turns[-1].stop_ns,
         in_flight=plan.in_flight,
         timeout_s=plan.timeout_s * len(instances),
+    )
+
+
+def order_without_turns(
+    plan: Plan, load: Load, targets: Mapping[str, str], timeout_s: float, kind: Steady | Saturating
+) -> Order:
+    """A load on instances that all run all the time.
+
+    Args:
+        plan: with the application's requests.
+        load: that the order is for.
+        targets: addresses of the instances by name.
+        timeout_s: the load waits three times as long for its last answer.
+        kind: which load.
+    """
+    arrivals: list[Arrival] = []
+    if isinstance(kind, Steady):
+        # One to a slot, at random within it, and the same for everybody.
+        count = round(kind.seconds * kind.rate_per_s)
+        chance = random.Random(kind.seed)
+        offsets_ns = [round((slot + chance.random()) / kind.rate_per_s * 1e9) for slot in range(count)]
+        arrivals = [
+            Arrival(offset_ns, number, request)
+            for offset_ns, request in zip(offsets_ns, kinds_of(plan, count, kind.seed), strict=True)
+            for number in range(len(targets))
+        ]
+    users = kind.users if isinstance(kind, Saturating) else 0
+    return Order(
+        start_ns=time.monotonic_ns() + int(load.lead_for(len(arrivals)) * 1e9),
+        targets=list(targets.values()),
+        names=list(targets),
+        kinds=request_kinds(plan.app.request),
+        arrivals=arrivals,
+        users=users,
+        sequence=kinds_of(plan, SEQUENCE) if users else [],
+        length_ns=int(kind.seconds * 1e9),
+        timeout_s=timeout_s,
     )

@@ -4,6 +4,9 @@ CPU and memory come from each process's own usage path. It cannot be started afr
 stopped; what that means for the figures is a caveat.
 """
 
+import contextlib
+import socket
+import time
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
@@ -14,6 +17,7 @@ from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
 from bench.testbed.instance import ASK_LIMIT_S, Usage, flush_all
 
+CONNECTIONS = 5
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -105,6 +109,22 @@ class RemoteInstance:
     def stop(self) -> None:
         """Let go of the connections; it goes on."""
         self._client.close()
+
+
+def round_trip_s(url: str) -> float:
+    """How long the network takes to an address and back: the shortest of a few connections; 0 without any."""
+    parts = urlsplit(url)
+    times = []
+    for _ in range(CONNECTIONS):
+        began = time.monotonic()
+        with (
+            contextlib.suppress(OSError),
+            socket.create_connection(
+                (parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)), ASK_LIMIT_S
+            ),
+        ):
+            times.append(time.monotonic() - began)
+    return min(times, default=0.0)
 
 
 def _as_seen_from_here(address: str, neighbour: str) -> str:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,12 @@ SHORT = ("--budget", "smoke", "--setups", "always-off,batch")
 class Run:
     """A run in the background."""
 
-    def __init__(self, out: Path, *arguments: str) -> None:
+    def __init__(self, out: Path, *arguments: str, prefix: Sequence[str] = ()) -> None:
         self.out = out
         self.log = out.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*COMMAND, "run", "--out", str(out), *arguments],
+                [*prefix, *COMMAND, "run", "--out", str(out), *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -1,0 +1,183 @@
+"""Does anything grow while the application is under load for long? Slopes, with intervals."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.analysis.stats import t_quantile
+
+SETTLED = 0.2
+"""Share of the time that is not looked at: caches fill, and allocators learn."""
+BLOCKS = 8
+"""A line is drawn through the means of so many stretches: neighbouring samples are not independent."""
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """What a process holds.
+
+    Attributes:
+        name: of the process.
+        uss_bytes: memory that is its own.
+        threads: running ones.
+        descriptors: open files and sockets.
+    """
+
+    name: str
+    uss_bytes: int
+    threads: int
+    descriptors: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sample:
+    """What everybody held at a time at which no request was under way.
+
+    Attributes:
+        at_s: from the beginning.
+        uses: of every process.
+        files: temporary files of the run.
+        completed: requests answered as expected so far.
+        failed: others.
+        spans: at the sink so far.
+        spans_due: that the completed requests have made; None where nobody can know.
+        final: whether everything had been exported before it.
+    """
+
+    at_s: float
+    uses: tuple[Use, ...]
+    files: int
+    completed: int
+    failed: int
+    spans: int
+    spans_due: int | None = None
+    final: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Growth:
+    """One process over the time.
+
+    Attributes:
+        name: of the process.
+        first_bytes: memory when it had settled.
+        last_bytes: at the end.
+        course: seconds and bytes.
+        per_s: bytes per second.
+        low: of the interval that holds for all processes at once.
+        high: of that.
+        threads: at the beginning and at the end.
+        descriptors: likewise.
+    """
+
+    name: str
+    first_bytes: int
+    last_bytes: int
+    course: tuple[tuple[float, int], ...]
+    per_s: float
+    low: float
+    high: float
+    threads: tuple[int, int]
+    descriptors: tuple[int, int]
+
+    @property
+    def grows(self) -> bool:
+        """True if its memory surely grows, or it holds more than at the beginning."""
+        return self.low > 0 or self.threads[1] > self.threads[0] or self.descriptors[1] > self.descriptors[0]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Soak:
+    """What a long load has shown.
+
+    Attributes:
+        seconds: under load.
+        rate_per_s: of requests.
+        completed: requests answered as expected.
+        failed: others.
+        spans: that arrived.
+        spans_due: that had to; None where nobody can know.
+        files: temporary files at the beginning and at the end.
+        growths: of every process.
+    """
+
+    seconds: float
+    rate_per_s: float
+    completed: int
+    failed: int
+    spans: int
+    spans_due: int | None
+    files: tuple[int, int]
+    growths: tuple[Growth, ...]
+
+    @property
+    def sound(self) -> bool:
+        """True if nothing grows, fails or is lost."""
+        return (
+            not self.failed
+            and self.spans_due in {None, self.spans}
+            and self.files[1] <= self.files[0]
+            and not any(growth.grows for growth in self.growths)
+        )
+
+
+def soak(samples: Sequence[Sample]) -> Soak:
+    """What the samples show.
+
+    Args:
+        samples: in order of time; the first one before the load, the last one after everything was exported.
+    """
+    first, last = samples[0], samples[-1]
+    return Soak(
+        seconds=last.at_s,
+        rate_per_s=last.completed / last.at_s if last.at_s else 0.0,
+        completed=last.completed,
+        failed=last.failed,
+        spans=last.spans,
+        spans_due=last.spans_due,
+        files=(first.files, last.files),
+        growths=tuple(_growth(number, samples, len(first.uses)) for number in range(len(first.uses))),
+    )
+
+
+def _growth(number: int, samples: Sequence[Sample], family: int) -> Growth:
+    loaded = [sample for sample in samples[1:] if not sample.final]
+    settled = [sample for sample in loaded if sample.at_s >= SETTLED * loaded[-1].at_s]
+    times = [sample.at_s for sample in settled]
+    sizes = [sample.uses[number].uss_bytes for sample in settled]
+    slope, half = slope_of(times, sizes, family)
+    uses = [sample.uses[number] for sample in samples]
+    # Threads and connections come with the first requests; what counts is whether there are more and more.
+    begin = settled[0].uses[number]
+    return Growth(
+        name=uses[0].name,
+        first_bytes=sizes[0],
+        last_bytes=sizes[-1],
+        course=tuple((sample.at_s, sample.uses[number].uss_bytes) for sample in samples),
+        per_s=slope,
+        low=slope - half,
+        high=slope + half,
+        threads=(begin.threads, uses[-1].threads),
+        descriptors=(begin.descriptors, uses[-1].descriptors),
+    )
+
+
+def slope_of(times: Sequence[float], values: Sequence[float], family: int = 1) -> tuple[float, float]:
+    """The slope of a line through block means, and half its interval for a family of such slopes.
+
+    Least squares through the means of `BLOCKS` equal stretches, with Student's t of as many points less two
+    (Draper and Smith, Applied Regression Analysis, section 1.4), Bonferroni's share for each of the family.
+    """
+    count = min(BLOCKS, len(times))
+    parts = np.array_split(np.arange(len(times)), count)
+    x = np.array([np.mean(np.asarray(times)[part]) for part in parts])
+    y = np.array([np.mean(np.asarray(values, dtype=float)[part]) for part in parts])
+    if count < 3:
+        return 0.0, float("inf")
+    spread = float(np.sum((x - x.mean()) ** 2))
+    slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread)
+    residuals = y - y.mean() - slope * (x - x.mean())
+    error = float(np.sqrt(np.sum(residuals**2) / (count - 2) / spread))
+    return slope, t_quantile(1 - (1 - CONFIDENCE) / 2 / family, count - 2) * error

@@ -1,0 +1,101 @@
+"""Does anything grow under load for long? A table with slopes, and a chart of memory over time."""
+
+from bench.analysis.soak import Growth, Soak
+from bench.report import vega
+from bench.report.document import Chart, Document, Section, document, section
+from bench.report.words import Table
+
+FILE = "soak.jsonl"
+KIB = 1024
+ABOUT = (
+    "One instance under half of what it can do (an open loop), everything traced in batches. Every ten "
+    "seconds, with no request under way, memory (USS: what is a process's own), threads, open files and "
+    "temporary files are read. The first fifth of the time is not looked at. A slope is that of a line "
+    "through the means of eight stretches, with an interval that holds for all processes at once (95 %); "
+    "threads and open files are those after the first fifth and those at the end."
+)
+
+
+def report(result: Soak, *more: Section) -> Document:
+    """The whole report, which ends with further sections."""
+    return document(
+        "Does anything grow under load?",
+        [_answer(result), ABOUT],
+        section("Memory, threads and files", _chart(result), table(result)),
+        *more,
+    )
+
+
+def _answer(result: Soak) -> str:
+    minutes = result.seconds / 60
+    due = result.spans_due
+    lost = "" if due is None else f", {due - result.spans} of {due:,} spans lost"
+    growing = [growth.name for growth in result.growths if growth.grows]
+    what = f"{', '.join(growing)} grow" if growing else "Nothing grows"
+    return (
+        f"{what} in {minutes:.0f} minutes at {result.rate_per_s:.0f} requests/s: {result.completed:,} "
+        f"answered, {result.failed} failed{lost}; temporary files: {result.files[0]} at the beginning, "
+        f"{result.files[1]} at the end."
+    )
+
+
+def table(result: Soak) -> Table:
+    """A process each."""
+    return Table(
+        heads=(
+            "process",
+            "MB",
+            "at the end",
+            "KB per min",
+            "95 % interval",
+            "threads",
+            "open files",
+            "verdict",
+        ),
+        left=(0, 7),
+        rows=tuple(
+            (
+                growth.name,
+                f"{growth.first_bytes / 2**20:.1f}",
+                f"{growth.last_bytes / 2**20:.1f}",
+                _per_minute(growth.per_s),
+                f"[{_per_minute(growth.low)}, {_per_minute(growth.high)}]",
+                f"{growth.threads[0]} to {growth.threads[1]}",
+                f"{growth.descriptors[0]} to {growth.descriptors[1]}",
+                _verdict(growth),
+            )
+            for growth in result.growths
+        ),
+        red=frozenset(number for number, growth in enumerate(result.growths) if growth.grows),
+    )
+
+
+def _per_minute(per_s: float) -> str:
+    return f"{per_s * 60 / KIB:+.2f}"
+
+
+def _verdict(growth: Growth) -> str:
+    if growth.low > 0:
+        return f"grows by {growth.per_s * 3600 / 2**20:.2f} MB an hour"
+    if growth.grows:
+        return "holds more threads or files"
+    return "shrinks" if growth.high < 0 else "does not grow"
+
+
+def _chart(result: Soak) -> Chart:
+    """Memory over time, a line for each process."""
+    rows: vega.Rows = [
+        {"minute": at_s / 60, "MB": size / 2**20, "process": growth.name}
+        for growth in result.growths
+        for at_s, size in growth.course
+    ]
+    names = [growth.name for growth in result.growths]
+    line: vega.Spec = {
+        "mark": {"type": "line", "strokeWidth": 1.5},
+        "encoding": {
+            "x": {"field": "minute", "type": "quantitative", "title": "minutes"},
+            "y": {"field": "MB", "type": "quantitative", "title": "MB, USS"},
+            "color": vega.kinds("process", names),
+        },
+    }
+    return vega.chart("Memory over time", rows, [line], (9, vega.ROW))

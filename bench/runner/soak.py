@@ -1,0 +1,146 @@
+"""Keeps an application under half its load for long, and looks now and then at what everybody holds."""
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from bench.analysis.soak import Sample, Use
+from bench.app.setups import declared_spans
+from bench.errors import MeasurementError
+from bench.plan.readings import Row
+from bench.plan.records import Plan
+from bench.runner.run import Progress
+from bench.sink.messages import CloseAccounts
+from bench.testbed.environ import Place
+from bench.testbed.instance import LocalInstance
+from bench.testbed.options import Options
+from bench.testbed.orders import Saturating, Steady, order_without_turns
+from bench.testbed.ports import free_ports
+from bench.testbed.testbed import Testbed
+
+STRETCH_S = 10.0
+"""Between two looks."""
+CAPACITY_S, USERS = 5.0, 4
+HALF = 0.5
+TIMEOUT_S = 10.0
+QUIET_S, QUIET_LIMIT_S = 7.0, 60.0
+"""Longer than the batch processor's delay."""
+
+
+def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Iterator[Sample]:
+    """Look at everybody, before, again and again, and after everything was exported.
+
+    Args:
+        plan: with the application and the one set-up.
+        place: where it is started from.
+        seconds: under load.
+        progress: is told.
+
+    Raises:
+        ServiceError: a process ended.
+        MeasurementError: nothing was answered.
+    """
+    with contextlib.ExitStack() as stack:
+        progress.say("fresh processes")
+        testbed = Testbed(plan, Options(place=place))
+        stack.callback(testbed.close)
+        launch = testbed.launch(plan, plan.setups[0], 0, free_ports(len(plan.app.process)))
+        instance = testbed.start_instance(launch)
+        testbed.instances.append(instance)
+        soaking = _Soaking(plan, testbed, instance)
+        progress.say("capacity")
+        rate_per_s = soaking.capacity() * HALF
+        started = time.monotonic()
+        yield soaking.look(0.0)
+        while (now_s := time.monotonic() - started) < seconds:
+            progress.say("under half its load", f"{now_s / 60:.0f} of {seconds / 60:.0f} minutes")
+            soaking.load(rate_per_s)
+            yield soaking.look(time.monotonic() - started)
+        progress.say("exporting")
+        instance.flush()
+        testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        yield soaking.look(time.monotonic() - started, final=True)
+
+
+class _Soaking:
+    """One instance under load."""
+
+    def __init__(self, plan: Plan, testbed: Testbed, instance: LocalInstance) -> None:
+        self._plan = plan
+        self._testbed = testbed
+        self._instance = instance
+        declared = declared_spans(plan.app, plan.setups[0])
+        self._spans_each = sum(declared.values()) if declared else None
+        self._stretches = self._completed = self._failed = self._spans = 0
+        self._processes = [
+            *((name, psutil.Process(pid)) for name, pid in instance.started().items()),
+            ("sink", psutil.Process(testbed.sink.child.pid)),
+            ("load", psutil.Process(testbed.load.child.pid)),
+            ("harness", psutil.Process(os.getpid())),
+        ]
+
+    def capacity(self) -> float:
+        """Requests per second of a closed loop.
+
+        Raises:
+            MeasurementError: none was answered.
+        """
+        good, _ = self._send(Saturating(seconds=CAPACITY_S, users=USERS))
+        if not good:
+            raise MeasurementError("no request was answered as expected", "`tracing-overhead check` says why")
+        self._instance.flush()
+        self._testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        return good / CAPACITY_S
+
+    def load(self, rate_per_s: float) -> None:
+        """A stretch of load."""
+        self._stretches += 1
+        good, bad = self._send(Steady(seconds=STRETCH_S, rate_per_s=rate_per_s, seed=self._stretches))
+        self._completed += good
+        self._failed += bad
+        self._instance.check()
+
+    def _send(self, kind: Steady | Saturating) -> tuple[int, int]:
+        """Requests answered as expected, and others."""
+        targets = {self._plan.app.name: self._instance.url}
+        order = order_without_turns(self._plan, self._testbed.load, targets, TIMEOUT_S, kind)
+        self._testbed.load.send(order)
+        rows = self._testbed.load.rows()
+        good = sum(map(self._is_good, rows))
+        return good, len(rows) - good
+
+    def _is_good(self, row: Row) -> bool:
+        return row.status in self._plan.app.request[row.request].statuses
+
+    def look(self, at_s: float, *, final: bool = False) -> Sample:
+        """What everybody holds now; the sink lets go of what it has counted."""
+        accounts = self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        self._spans += sum(sum(account.spans.values()) for account in accounts.values())
+        return Sample(
+            at_s=at_s,
+            uses=tuple(_use(name, process) for name, process in self._processes),
+            files=_files(self._testbed.folder),
+            completed=self._completed,
+            failed=self._failed,
+            spans=self._spans,
+            spans_due=None if self._spans_each is None else self._spans_each * self._completed,
+            final=final,
+        )
+
+
+def _use(name: str, process: psutil.Process) -> Use:
+    return Use(
+        name=name,
+        uss_bytes=int(process.memory_full_info().uss),
+        threads=process.num_threads(),
+        descriptors=process.num_fds(),
+    )
+
+
+def _files(folder: Path) -> int:
+    return sum(path.is_file() for path in folder.rglob("*"))

@@ -1,0 +1,109 @@
+"""Two machines on one: network namespaces, and a link between them that delays and loses packets.
+
+The link is in user space, two TUN devices with a program between: not every kernel has `tc netem`. What it
+cannot show is what two real machines have of their own: clocks that drift apart, network cards, other CPUs.
+"""
+
+import contextlib
+import fcntl
+import os
+import queue
+import random
+import shutil
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+A, B = "10.77.0.1", "10.77.0.2"
+TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
+DELAY_S, LOSS = 0.002, 0.001
+"""In each direction: a round trip takes 4 ms, and one packet in a thousand is lost."""
+
+
+class Link:
+    """Two network devices whose packets cross after a while, or never."""
+
+    def __init__(self, names: tuple[str, str]) -> None:
+        self._devices = [_tun(name) for name in names]
+        self._chance = random.Random(0)
+        self.is_cut = False
+        self.passed = self.lost = 0
+        for source, target in (self._devices, self._devices[::-1]):
+            waiting: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+            threading.Thread(target=self._read, args=(source, waiting), daemon=True).start()
+            threading.Thread(target=self._write, args=(target, waiting), daemon=True).start()
+
+    def _read(self, device: int, waiting: "queue.SimpleQueue[tuple[float, bytes]]") -> None:
+        with contextlib.suppress(OSError):
+            while packet := os.read(device, 65536):
+                if self.is_cut or self._chance.random() < LOSS:
+                    self.lost += 1
+                else:
+                    self.passed += 1
+                    waiting.put((time.monotonic() + DELAY_S, packet))
+
+    def _write(self, device: int, waiting: "queue.SimpleQueue[tuple[float, bytes]]") -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                due, packet = waiting.get()
+                time.sleep(max(due - time.monotonic(), 0.0))
+                os.write(device, packet)
+
+
+class Machines:
+    """Two namespaces, named after this process, and the link between them."""
+
+    def __init__(self) -> None:
+        self.names = tuple(f"bench-{side}-{os.getpid()}" for side in "ab")
+        devices = (f"tun-a-{os.getpid() % 10000}", f"tun-b-{os.getpid() % 10000}")
+        for name in self.names:
+            _ip("netns", "add", name)
+        self.link = Link(devices)
+        for name, device, address in zip(self.names, devices, (A, B), strict=True):
+            _ip("link", "set", device, "netns", name)
+            for words in (
+                ("addr", "add", f"{address}/24", "dev", device),
+                ("link", "set", device, "up"),
+                ("link", "set", "lo", "up"),
+            ):
+                _ip("-n", name, *words)
+
+    def on(self, side: str) -> list[str]:
+        """What runs a command on machine `a` or `b`."""
+        return ["nsenter", f"--net=/run/netns/{self.names['ab'.index(side)]}"]
+
+    def remove(self) -> None:
+        """Leave none of them."""
+        for name in self.names:
+            subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
+
+
+@contextlib.contextmanager
+def two_machines() -> Iterator[Machines]:
+    """Two machines; skips the test where they cannot be made."""
+    missing = [tool for tool in ("ip", "nsenter") if shutil.which(tool) is None]
+    if missing or os.getuid() or not os.path.exists("/dev/net/tun"):  # noqa: PTH110 - a device
+        why = f"{', '.join(missing)} missing" if missing else "it takes root and /dev/net/tun"
+        pytest.skip(f"network namespaces cannot be made here: {why}")
+    try:
+        machines = Machines()
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"network namespaces cannot be made here: {error}")
+    try:
+        yield machines
+    finally:
+        machines.remove()
+
+
+def _ip(*words: str) -> None:
+    subprocess.run(["ip", *words], check=True, capture_output=True)
+
+
+def _tun(name: str) -> int:
+    device = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(device, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN | IFF_NO_PI))
+    return device

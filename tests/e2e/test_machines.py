@@ -1,0 +1,175 @@
+"""More than one machine: a remote load worker, remote instances, a collector between, a link that fails."""
+
+import contextlib
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+from tests.e2e.machines import A, B, Machines, two_machines
+from tests.e2e.runs import COMMAND, PATIENCE_S, ROOT, Run, invalid, setup_of
+
+PORTS = {"none": 8300, "none-again": 8310, "batch": 8320}
+TARGETS = tuple(f"--target={name}=http://{B}:{port}" for name, port in PORTS.items())
+SHORT = ("--budget", "smoke", "--light", "4", "--busy", "1", "--sink-host", A)
+SPREAD = ("--remote-workers", "1", "--workers", "1", "--master", f"{A}:5557")
+OTELCOL = ROOT / ".backends" / "otelcol" / "otelcol"
+BY_COLLECTOR = f"""
+receivers: {{ otlp: {{ protocols: {{ http: {{ endpoint: "{B}:4318" }} }} }} }}
+processors: {{ batch: {{ timeout: 200ms }} }}
+exporters: {{ otlphttp: {{ endpoint: "http://{A}:4318" }} }}
+service:
+  telemetry: {{ metrics: {{ level: none }} }}
+  pipelines: {{ traces: {{ receivers: [otlp], processors: [batch], exporters: [otlphttp] }} }}
+"""
+TIMING = {"lag", "steal", "foreign", "turns", "twin", "control", "trend", "load-cpu"}
+"""What a busy machine may say of itself; the counts have to be right all the same."""
+
+
+@pytest.fixture
+def machines() -> Iterator[Machines]:
+    with two_machines() as made:
+        yield made
+
+
+Commands: TypeAlias = dict[str, tuple[Sequence[str], dict[str, str]]]
+"""By name: a command and further variables."""
+
+
+@contextlib.contextmanager
+def processes(
+    machines: Machines, folder: Path, commands: Commands
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Processes on the second machine."""
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    with contextlib.ExitStack() as stack:
+        for name, (command, environ) in commands.items():
+            log = stack.enter_context((folder / f"{name}.log").open("wb"))
+            running[name] = stack.enter_context(
+                subprocess.Popen(
+                    [*machines.on("b"), *command], cwd=ROOT, env=os.environ | environ, stdout=log, stderr=log
+                )
+            )
+            stack.callback(running[name].terminate)
+        yield running
+
+
+def instances(endpoint: str) -> Commands:
+    """The application in every set-up, as a person starts it elsewhere."""
+    commands: Commands = {}
+    for name, port in PORTS.items():
+        printed = subprocess.run(
+            [*COMMAND, "setups", "--env", name], cwd=ROOT, check=True, capture_output=True, text=True
+        ).stdout
+        environ = dict(line.split("=", 1) for line in printed.splitlines())
+        words = [
+            sys.executable,
+            "-m",
+            "services",
+            "all",
+            "--host",
+            B,
+            "--port",
+            str(port),
+            "--connections",
+            "2",
+        ]
+        commands[name] = words, environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
+    return commands
+
+
+def wait_for(folder: Path, names: Sequence[str], words: str) -> None:
+    until = time.monotonic() + PATIENCE_S
+    for name in names:
+        while words not in (folder / f"{name}.log").read_text("utf-8"):
+            assert time.monotonic() < until, (folder / f"{name}.log").read_text("utf-8")
+            time.sleep(0.05)
+
+
+def worker() -> tuple[Sequence[str], dict[str, str]]:
+    """A load worker, as a person starts it elsewhere."""
+    words = [sys.executable, "-m", "locust", "-f", "locustfiles/planned.py", "--worker", "--master-host", A]
+    return words, {"PYTHONPATH": str(ROOT)}
+
+
+def test_instances_on_another_machine_are_counted_exactly(machines: Machines, tmp_path: Path) -> None:
+    with processes(machines, tmp_path, instances(f"http://{A}:4318")):
+        wait_for(tmp_path, tuple(PORTS), "Try it")
+        run = Run(tmp_path / "out", *TARGETS, *SHORT, prefix=machines.on("a"))
+        assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    batch = setup_of(summary, "batch")
+    assert batch["ledger"]["balanced"]
+    assert batch["ledger"]["spans_received"] == batch["ledger"]["requests"] * 22
+    # The network is in every latency, is told, and is in no difference between set-ups.
+    (network,) = (caveat for caveat in summary["caveats"] if caveat["code"] == "network")
+    assert "a round trip to the instances takes 4." in network["message"], network
+    assert setup_of(summary, "none")["latencies"]["p50"]["level_s"] > 0.004
+    assert machines.link.lost > 0, "one packet in a thousand is lost, and nothing else is"
+
+
+def test_a_worker_on_another_machine_sends_its_share(machines: Machines, tmp_path: Path) -> None:
+    commands = instances(f"http://{A}:4318") | {"worker": worker()}
+    with processes(machines, tmp_path, commands):
+        wait_for(tmp_path, tuple(PORTS), "Try it")
+        run = Run(tmp_path / "out", *TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+        assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    workers = summary["load"]["workers"]
+    assert len(workers) == 2
+    assert abs(workers[0]["arrivals"] - workers[1]["arrivals"]) <= len(PORTS) * 10
+    assert all(worker["lag_p99_s"] is not None for worker in workers)
+    assert setup_of(summary, "batch")["ledger"]["balanced"]
+
+
+def test_a_worker_that_is_killed_is_reported(machines: Machines, tmp_path: Path) -> None:
+    commands = instances(f"http://{A}:4318") | {"worker": worker()}
+    with processes(machines, tmp_path, commands) as running:
+        wait_for(tmp_path, tuple(PORTS), "Try it")
+        run = Run(tmp_path / "out", *TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+        run.wait_for_step("capacity")
+        running["worker"].kill()
+        assert run.end() in {3, 4}, run.text()
+    assert "worker" in run.text()
+    assert run.summary()["load"]["lost_workers"] >= 1
+    assert run.survivors() == []
+
+
+def test_a_link_that_is_cut_is_reported_and_ends_the_run(machines: Machines, tmp_path: Path) -> None:
+    with processes(machines, tmp_path, instances(f"http://{A}:4318")):
+        wait_for(tmp_path, tuple(PORTS), "Try it")
+        run = Run(tmp_path / "out", *TARGETS, *SHORT, prefix=machines.on("a"))
+        run.wait_for_step("capacity")
+        machines.link.is_cut = True
+        assert run.end() == 3, run.text()
+        machines.link.is_cut = False
+    assert "error: " in run.text()
+    assert "hint: " in run.text()
+    assert "Traceback" not in run.text()
+    assert not run.summary()["valid"]
+    assert run.survivors() == []
+
+
+@pytest.mark.skipif(not OTELCOL.exists(), reason="otelcol is missing: `uvx nox -s backends`")
+def test_a_collector_on_another_machine_is_in_between(machines: Machines, tmp_path: Path) -> None:
+    config = tmp_path / "otelcol.yaml"
+    config.write_text(BY_COLLECTOR, "utf-8")
+    commands = instances(f"http://{B}:4318")
+    commands["collector"] = [str(OTELCOL), f"--config={config}"], {}
+    with processes(machines, tmp_path, commands):
+        wait_for(tmp_path, tuple(PORTS), "Try it")
+        wait_for(tmp_path, ["collector"], "Everything is ready")
+        run = Run(
+            tmp_path / "out", *TARGETS, *SHORT, "--collector", f"http://{B}:4318", prefix=machines.on("a")
+        )
+        assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    assert setup_of(summary, "batch")["ledger"]["balanced"]

@@ -1,0 +1,177 @@
+"""A backend that fails: the way to it on the wire, and what a cell says in words."""
+
+import contextlib
+import http.server
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import httpx
+import pytest
+
+from bench.analysis.faults import NO_EFFECT, WORDS, Cell, Fault, customers, is_harmful, spans, verdict
+from bench.report import faults as faults_report
+from bench.report import markdown
+from bench.runner.faults import IMPOSED
+from bench.testbed.proxy import Proxy, Way
+from services.witness import NUMBERS, Witness
+
+
+class _Backend(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("content-length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Backend)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    made = Proxy(server.server_port)
+    try:
+        yield made
+    finally:
+        made.close()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def ask(proxy: Proxy, timeout_s: float = 5.0) -> str:
+    return httpx.get(proxy.url, timeout=timeout_s, trust_env=False).text
+
+
+def test_an_open_way_passes_everything_on_without_delay(proxy: Proxy) -> None:
+    with httpx.Client(trust_env=False) as client:
+        assert client.get(proxy.url).text == "ok"
+        began = time.monotonic()
+        assert {client.get(proxy.url).text for _ in range(10)} == {"ok"}
+        # Nagle's algorithm would take 40 ms for each.
+        assert time.monotonic() - began < 0.3
+
+
+def test_nothing_listens_at_a_cut_way_and_it_comes_back(proxy: Proxy) -> None:
+    with socket.create_connection(("127.0.0.1", proxy.port)) as before:
+        before.settimeout(5)
+        proxy.become(Way.CUT)
+        with contextlib.suppress(ConnectionResetError):
+            assert before.recv(1) == b"", "connections that were there are closed"
+    with pytest.raises(httpx.ConnectError):
+        ask(proxy)
+    proxy.become(Way.OPEN)
+    assert ask(proxy) == "ok"
+
+
+def test_a_mute_way_takes_a_request_and_never_answers(proxy: Proxy) -> None:
+    proxy.become(Way.MUTE)
+    with pytest.raises(httpx.ReadTimeout):
+        ask(proxy, 0.3)
+
+
+def test_an_answer_drips(proxy: Proxy) -> None:
+    proxy.become(Way.DRIP)
+    with socket.create_connection(("127.0.0.1", proxy.port)) as client:
+        client.settimeout(5)
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        began = time.monotonic()
+        assert (client.recv(100), client.recv(100)) == (b"H", b"T")
+        assert 0.8 < time.monotonic() - began < 3
+
+
+def test_every_fault_is_made_and_told() -> None:
+    assert set(IMPOSED) == set(WORDS) == set(Fault)
+    assert set(faults_report.ADVICE) == set(Fault) - {Fault.NONE}
+
+
+def test_a_stall_that_goes_on_can_be_read_from_a_witness(tmp_path: object) -> None:
+    import asyncio
+
+    path = f"{tmp_path}/x.witness"
+
+    async def stall() -> None:
+        witness = Witness(path)
+        watching = asyncio.create_task(witness.watch_the_loop())
+        await asyncio.sleep(0.02)
+        time.sleep(0.1)  # noqa: ASYNC251 - this is the stall
+        await asyncio.sleep(0.02)
+        witness.add_span()
+        watching.cancel()
+
+    asyncio.run(stall())
+    with open(path, "rb") as file:  # noqa: PTH123
+        made, stall_ns, awake_ns = NUMBERS.unpack(file.read())
+    assert made == 1
+    assert 90e6 < stall_ns < 5e9
+    assert 0 <= time.monotonic_ns() - awake_ns < 5e9
+
+
+HEALTHY = Cell(
+    fault=Fault.NONE, setup="batch", latencies_s=(0.02,) * 60, failed=0, duration_s=10.0, stall_s=0.01,
+    growth_bytes=0, made=1320, received=1320, duplicated=0, rejected=0, stop_s=0.2, stop_limit_s=35.0,
+)  # fmt: skip
+PLAIN = replace(HEALTHY, setup="none", made=0, received=0, latencies_s=(0.01,) * 60)
+
+
+def cell(fault: Fault, **changes: object) -> Cell:
+    return replace(HEALTHY, fault=fault, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, f"{NO_EFFECT}; no span lost"),
+        (
+            {"received": 0, "rejected": 1320},
+            f"{NO_EFFECT}; 1,320 of 1,320 spans lost (refused by the backend)",
+        ),
+        ({"received": 1300}, f"{NO_EFFECT}; 20 of 1,320 spans lost (never delivered)"),
+        ({"latencies_s": (0.3,) * 60}, "half of them wait 300 ms or more instead of 20 ms; no span lost"),
+        ({"latencies_s": (*[0.02] * 59, 4.0)}, "some wait up to 4.0 s; no span lost"),
+        ({"latencies_s": (), "failed": 60}, "60 of 60 requests fail; no span lost"),
+        ({"stop_s": 10.2}, f"{NO_EFFECT}; no span lost; takes 10 s to stop"),
+        ({"stop_s": 35.0}, f"{NO_EFFECT}; no span lost; takes 35 s to stop (then it was killed)"),
+        ({"made": None}, f"{NO_EFFECT}; 1320 spans arrived, of nobody knows how many"),
+        ({"growth_bytes": 40 * 2**20}, f"{NO_EFFECT}; no span lost; memory grows by 40 MB"),
+    ],
+)
+def test_a_cell_is_told_in_words(changes: dict[str, object], words: str) -> None:
+    found = cell(Fault.UNAVAILABLE, **changes)
+    assert verdict(found, [PLAIN, HEALTHY, found]) == words
+
+
+def test_what_happens_without_tracing_too_is_not_tracings() -> None:
+    slow = replace(PLAIN, fault=Fault.ERROR, latencies_s=(0.1,) * 60)
+    found = cell(Fault.ERROR, latencies_s=(0.2,) * 60)
+    assert customers(found, [PLAIN, HEALTHY, slow, found]) == NO_EFFECT, "the machine was ten times as slow"
+    broken = replace(PLAIN, fault=Fault.KILL, latencies_s=(0.01,) * 30, failed=30)
+    killed = cell(Fault.KILL, latencies_s=(0.02,) * 30, failed=30, received=1300)
+    cells = [PLAIN, HEALTHY, broken, killed]
+    assert customers(killed, cells) == "30 of 60 requests fail, as without tracing"
+    assert not is_harmful(killed, cells)
+    assert not is_harmful(broken, cells)
+    assert spans(killed) == "20 of 1,320 spans lost (in the queue when it was killed)"
+    assert killed.quantile_s(0.99) is None, "who failed took for ever"
+
+
+def test_the_report_says_for_each_processor_what_customers_feel() -> None:
+    simple = replace(HEALTHY, setup="simple")
+    failing = replace(simple, fault=Fault.MUTE, latencies_s=(), failed=60)
+    text = markdown.render(
+        faults_report.report(
+            [PLAIN, HEALTHY, simple, cell(Fault.MUTE), failing, replace(PLAIN, fault=Fault.MUTE)]
+        )
+    )
+    assert "**`batch`**: customers feel 0 of 1 failures of the backend" in text
+    assert "**`simple`**: customers feel 1 of 1 failures of the backend" in text
+    assert "## Accepts and never answers" in text

@@ -1,0 +1,72 @@
+"""What grows under load: slopes whose intervals hold, and what is left at the end."""
+
+import numpy as np
+import pytest
+
+from bench.analysis.soak import Sample, Use, slope_of, soak
+from bench.report import markdown
+from bench.report import soak as soak_report
+
+MIB = 2**20
+
+
+def samples(*, per_s: float = 0.0, threads: int = 5, files: int = 3, lost: int = 0) -> list[Sample]:
+    noise = np.random.default_rng(1)
+    taken = []
+    for number in range(100):
+        at_s = number * 10.0
+        size = 50 * MIB + per_s * at_s + noise.normal(0, 20_000)
+        last = number == 99
+        taken.append(
+            Sample(
+                at_s=at_s,
+                uses=(
+                    Use(name="web", uss_bytes=round(size), threads=threads if last else 5, descriptors=12),
+                ),
+                files=files if last else 3,
+                completed=number * 100,
+                failed=0,
+                spans=number * 2200 - lost,
+                spans_due=number * 2200,
+                final=last,
+            )
+        )
+    return taken
+
+
+def test_what_stays_as_it_is_does_not_grow() -> None:
+    result = soak(samples())
+    assert result.sound
+    (growth,) = result.growths
+    assert growth.low < 0 < growth.high
+    text = markdown.render(soak_report.report(result))
+    assert "Nothing grows in 16 minutes" in text
+    assert "0 of 217,800 spans lost" in text
+
+
+@pytest.mark.parametrize(
+    ("taken", "words"),
+    [
+        (samples(per_s=1000), "grows by 3.4"),
+        (samples(threads=6), "holds more threads or files"),
+        (samples(files=4), "4 at the end"),
+        (samples(lost=22), "22 of 217,800 spans lost"),
+    ],
+    ids=["memory", "threads", "files", "spans"],
+)
+def test_what_grows_or_is_lost_is_told(taken: list[Sample], words: str) -> None:
+    result = soak(taken)
+    assert not result.sound
+    assert words in markdown.render(soak_report.report(result))
+
+
+def test_the_interval_of_a_slope_holds_where_neighbours_are_alike() -> None:
+    random = np.random.default_rng(7)
+    times = np.arange(150) * 10.0
+    missed = 0
+    for _ in range(400):
+        # Memory comes and goes in steps that last for a minute or so.
+        values = np.repeat(random.normal(0, 1e5, 30), 5) + random.normal(0, 1e4, 150)
+        slope, half = slope_of(list(times), list(values))
+        missed += abs(slope) > half
+    assert missed / 400 < 0.1
