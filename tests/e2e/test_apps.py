@@ -11,6 +11,8 @@ import pytest
 from tests.e2e.runs import COMMAND, ROOT, Run, invalid, setup_of
 from tests.e2e.test_runs import TIMING
 
+pytestmark = pytest.mark.calm
+
 NODE = pytest.mark.skipif(
     shutil.which("npm") is None, reason="Node.js is missing: json-server is not measured"
 )

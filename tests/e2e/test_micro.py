@@ -13,6 +13,8 @@ from bench.cli.micro import _launches
 from bench.micro import instructions
 from bench.micro.operations import TABLE
 
+pytestmark = pytest.mark.calm
+
 
 def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[str]:
     return subprocess.run(

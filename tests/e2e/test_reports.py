@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.calm
+
 
 def bench(*arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
