@@ -62,6 +62,7 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
             yield soaking.look(time.monotonic() - started)
         progress.say("exporting")
         instance.flush()
+        instance.let_go()
         testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
         yield soaking.look(time.monotonic() - started, final=True)
 
@@ -93,6 +94,7 @@ class _Soaking:
         if not good:
             raise MeasurementError("no request was answered as expected", "`tracing-overhead check` says why")
         self._instance.flush()
+        self._instance.let_go()
         self._testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
         self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
         return good / CAPACITY_S

@@ -260,6 +260,11 @@ class LocalInstance:
             self._client, path, {name: self._launch.url(name) for name in self._flushing}, self.check
         )
 
+    def let_go(self) -> None:
+        """Close the connections that flushes and questions have left."""
+        self._client.close()
+        self._client = httpx.Client(timeout=ASK_LIMIT_S, trust_env=False)
+
     def usage(self) -> dict[str, Usage]:
         path = self._launch.app.tracing.usage
         if not path:

@@ -21,6 +21,8 @@ from bench.plan.records import Arrival
 from bench.testbed.process import ROOT, RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
 LOCUSTFILE = ROOT / "locustfiles" / "planned.py"
+LOOPBACK = "127.0.0.1"
+EVERYWHERE = frozenset({"0.0.0.0", "*"})
 CONTROL_FD_VARIABLE = "BENCH_CONTROL_FD"
 WORKERS_VARIABLE = "BENCH_LOAD_WORKERS"
 MAX_IN_FLIGHT = 1024
@@ -144,6 +146,11 @@ class Crew:
     port: int = 0
 
     @property
+    def reached_at(self) -> str:
+        """Where workers of this machine find the master: at its own address, unless it listens on all."""
+        return LOOPBACK if self.host in EVERYWHERE else self.host
+
+    @property
     def is_distributed(self) -> bool:
         """True if there is a master."""
         return self.local + self.remote > 0
@@ -177,7 +184,13 @@ class Load:
                 self.port = self._read(START_LIMIT_S, Listening).port
                 for number in range(self._crew.local):
                     name = f"load worker {number + 1}"
-                    arguments = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(self.port)]
+                    arguments = [
+                        "--worker",
+                        "--master-host",
+                        self._crew.reached_at,
+                        "--master-port",
+                        str(self.port),
+                    ]
                     held, child = self._start(name, logs / f"load-{number + 1}.log", arguments)
                     self._held.append(held)
                     self.workers.append(child)

@@ -1,7 +1,7 @@
 """What several end-to-end tests start."""
 
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,8 +14,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts runs, and stops what a failed test leaves behind."""
     runs: list[Run] = []
 
-    def begin(*arguments: str) -> Run:
-        runs.append(Run(tmp_path / f"run{len(runs)}", *arguments))
+    def begin(*arguments: str, prefix: Sequence[str] = ()) -> Run:
+        runs.append(Run(tmp_path / f"run{len(runs)}", *arguments, prefix=prefix))
         return runs[-1]
 
     yield begin

@@ -47,10 +47,11 @@ class Link:
                     waiting.put((time.monotonic() + DELAY_S, packet))
 
     def _write(self, device: int, waiting: "queue.SimpleQueue[tuple[float, bytes]]") -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                due, packet = waiting.get()
-                time.sleep(max(due - time.monotonic(), 0.0))
+        while True:
+            due, packet = waiting.get()
+            time.sleep(max(due - time.monotonic(), 0.0))
+            # Until a device is up, what is written to it is refused.
+            with contextlib.suppress(OSError):
                 os.write(device, packet)
 
 

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -13,6 +13,7 @@ import pytest
 
 from tests.e2e.machines import A, B, Machines, two_machines
 from tests.e2e.runs import COMMAND, PATIENCE_S, ROOT, Run, invalid, setup_of
+from tests.e2e.test_runs import TIMING
 
 PORTS = {"none": 8300, "none-again": 8310, "batch": 8320}
 TARGETS = tuple(f"--target={name}=http://{B}:{port}" for name, port in PORTS.items())
@@ -27,8 +28,6 @@ service:
   telemetry: {{ metrics: {{ level: none }} }}
   pipelines: {{ traces: {{ receivers: [otlp], processors: [batch], exporters: [otlphttp] }} }}
 """
-TIMING = {"lag", "steal", "foreign", "turns", "twin", "control", "trend", "load-cpu"}
-"""What a busy machine may say of itself; the counts have to be right all the same."""
 
 
 @pytest.fixture
@@ -97,10 +96,12 @@ def worker() -> tuple[Sequence[str], dict[str, str]]:
     return words, {"PYTHONPATH": str(ROOT)}
 
 
-def test_instances_on_another_machine_are_counted_exactly(machines: Machines, tmp_path: Path) -> None:
+def test_instances_on_another_machine_are_counted_exactly(
+    machines: Machines, start: Callable[..., Run], tmp_path: Path
+) -> None:
     with processes(machines, tmp_path, instances(f"http://{A}:4318")):
         wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = Run(tmp_path / "out", *TARGETS, *SHORT, prefix=machines.on("a"))
+        run = start(*TARGETS, *SHORT, prefix=machines.on("a"))
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
@@ -110,15 +111,17 @@ def test_instances_on_another_machine_are_counted_exactly(machines: Machines, tm
     # The network is in every latency, is told, and is in no difference between set-ups.
     (network,) = (caveat for caveat in summary["caveats"] if caveat["code"] == "network")
     assert "a round trip to the instances takes 4." in network["message"], network
-    assert setup_of(summary, "none")["latencies"]["p50"]["level_s"] > 0.004
+    assert setup_of(summary, "none")["latency"]["p50_s"] > 0.004
     assert machines.link.lost > 0, "one packet in a thousand is lost, and nothing else is"
 
 
-def test_a_worker_on_another_machine_sends_its_share(machines: Machines, tmp_path: Path) -> None:
+def test_a_worker_on_another_machine_sends_its_share(
+    machines: Machines, start: Callable[..., Run], tmp_path: Path
+) -> None:
     commands = instances(f"http://{A}:4318") | {"worker": worker()}
     with processes(machines, tmp_path, commands):
         wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = Run(tmp_path / "out", *TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+        run = start(*TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
@@ -129,11 +132,13 @@ def test_a_worker_on_another_machine_sends_its_share(machines: Machines, tmp_pat
     assert setup_of(summary, "batch")["ledger"]["balanced"]
 
 
-def test_a_worker_that_is_killed_is_reported(machines: Machines, tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_reported(
+    machines: Machines, start: Callable[..., Run], tmp_path: Path
+) -> None:
     commands = instances(f"http://{A}:4318") | {"worker": worker()}
     with processes(machines, tmp_path, commands) as running:
         wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = Run(tmp_path / "out", *TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+        run = start(*TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
         run.wait_for_step("capacity")
         running["worker"].kill()
         assert run.end() in {3, 4}, run.text()
@@ -142,10 +147,12 @@ def test_a_worker_that_is_killed_is_reported(machines: Machines, tmp_path: Path)
     assert run.survivors() == []
 
 
-def test_a_link_that_is_cut_is_reported_and_ends_the_run(machines: Machines, tmp_path: Path) -> None:
+def test_a_link_that_is_cut_is_reported_and_ends_the_run(
+    machines: Machines, start: Callable[..., Run], tmp_path: Path
+) -> None:
     with processes(machines, tmp_path, instances(f"http://{A}:4318")):
         wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = Run(tmp_path / "out", *TARGETS, *SHORT, prefix=machines.on("a"))
+        run = start(*TARGETS, *SHORT, prefix=machines.on("a"))
         run.wait_for_step("capacity")
         machines.link.is_cut = True
         assert run.end() == 3, run.text()
@@ -158,7 +165,9 @@ def test_a_link_that_is_cut_is_reported_and_ends_the_run(machines: Machines, tmp
 
 
 @pytest.mark.skipif(not OTELCOL.exists(), reason="otelcol is missing: `uvx nox -s backends`")
-def test_a_collector_on_another_machine_is_in_between(machines: Machines, tmp_path: Path) -> None:
+def test_a_collector_on_another_machine_is_in_between(
+    machines: Machines, start: Callable[..., Run], tmp_path: Path
+) -> None:
     config = tmp_path / "otelcol.yaml"
     config.write_text(BY_COLLECTOR, "utf-8")
     commands = instances(f"http://{B}:4318")
@@ -166,9 +175,7 @@ def test_a_collector_on_another_machine_is_in_between(machines: Machines, tmp_pa
     with processes(machines, tmp_path, commands):
         wait_for(tmp_path, tuple(PORTS), "Try it")
         wait_for(tmp_path, ["collector"], "Everything is ready")
-        run = Run(
-            tmp_path / "out", *TARGETS, *SHORT, "--collector", f"http://{B}:4318", prefix=machines.on("a")
-        )
+        run = start(*TARGETS, *SHORT, "--collector", f"http://{B}:4318", prefix=machines.on("a"))
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
