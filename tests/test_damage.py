@@ -18,13 +18,14 @@ import pytest
 
 from bench.app.file import parse_app, parse_setups
 from bench.cli import drawing
+from bench.cli.folders import document_of
 from bench.cli.run import StoreLog
 from bench.cli.shared import publish_run
 from bench.errors import BenchError, ResultsError
 from bench.report import markdown, run, words
 from bench.results import manifest
 from bench.results.folder import read_run, run_result
-from bench.results.store import Store, pretty, read_raw
+from bench.results.store import SlowestTrace, Store, pretty, read_packed, read_raw
 from bench.results.verify import verify
 from bench.runner.run import carry_out
 from bench.sink import otlp_json
@@ -51,7 +52,7 @@ subprocess.Popen(["sleep", "60"], env={**os.environ, "BENCH_RUN": "killed-run"})
 print("ready", flush=True)
 sys.stdin.read()
 """
-FOLDERS, FILES, BODIES, REQUESTS = 150, 300, 400, 60
+FOLDERS, FILES, BODIES, REQUESTS, OTHERS = 150, 300, 400, 60, 60
 """How many of each are tried; `--fuzz` multiplies them."""
 
 
@@ -99,6 +100,31 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
             with contextlib.suppress(BenchError):
                 markdown.render(run.report(read_run(folder).summary))
         shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("raw", ["delivery.json", "faults.jsonl", "applications.json"])
+def test_whatever_is_damaged_results_of_other_kinds_are_read_or_refused(
+    tmp_path: Path, raw: str, fuzz: int
+) -> None:
+    source = APP_FILE.parent.parent / "results" / raw.partition(".")[0]
+    folder = tmp_path / source.name
+    folder.mkdir()
+    content = (source / raw).read_bytes()
+    for seed in range(OTHERS * fuzz):
+        (folder / raw).write_bytes(damaged_file(raw, content, random.Random(seed)))
+        with within(LIMIT_S), contextlib.suppress(BenchError):
+            markdown.render(document_of(folder))
+
+
+def test_traces_that_were_kept_are_read_or_refused(tmp_path: Path, fuzz: int) -> None:
+    content = (APP_FILE.parent.parent / "results" / "reference" / "traces.jsonl.gz").read_bytes()
+    for seed in range(OTHERS * fuzz):
+        path = tmp_path / "traces.jsonl.gz"
+        path.write_bytes(damaged_file(path.name, content, random.Random(seed)))
+        with within(LIMIT_S), contextlib.suppress(BenchError):
+            for trace in read_packed(path, SlowestTrace):
+                assert trace.trace_id
+                assert trace.duration_s is not None
 
 
 def test_what_is_no_regular_file_is_not_waited_for(sound: Path, tmp_path: Path) -> None:

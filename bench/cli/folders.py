@@ -24,7 +24,16 @@ from bench.report.document import Document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
 from bench.results.folder import is_run, read_run, require_run
-from bench.results.store import ITERATIONS, TRIALS, pretty, read_lines, read_machine, read_packed, read_record
+from bench.results.store import (
+    ITERATIONS,
+    RUN_AGAIN,
+    TRIALS,
+    pretty,
+    read_lines,
+    read_machine,
+    read_packed,
+    read_record,
+)
 from bench.spec import emission
 from bench.spec import report as spec_report
 
@@ -47,10 +56,23 @@ class FolderKind:
     document: Callable[..., Document]
     valid: Callable[[Any], bool]
 
+    def whole(self, folder: Path) -> tuple[Any, Document]:
+        """Figures, and the report that ends with the machine.
+
+        Raises:
+            ResultsError: a file cannot be read, or holds what nobody has measured.
+        """
+        try:
+            figures = self.read(folder)
+            return figures, self.document(figures, *machine_sections(read_machine(folder)))
+        except (ArithmeticError, LookupError, ValueError) as error:
+            raise ResultsError(
+                f"{folder / self.raw} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
+            ) from None
+
     def report(self, folder: Path, form: Format | None = None) -> int:
         """Make figures and report again, print them, and return the exit code."""
-        figures = self.read(folder)
-        whole = self.document(figures, *machine_sections(read_machine(folder)))
+        figures, whole = self.whole(folder)
         if form is None:
             publish(folder, {self.derived: pretty(figures)}, whole)
             display.show(self.document(figures))
@@ -63,7 +85,7 @@ class FolderKind:
         """Whether the stored figures follow from the raw records."""
         known = manifest.read(folder)
         faults = list(manifest.changed(folder, known)) if known else []
-        content = pretty(self.read(folder))
+        content = pretty(self.whole(folder)[0])
         faults += verify.compare(folder, self.derived, content)
         return verify.Verification(
             files=len(known.files) if known else 0,
@@ -148,7 +170,7 @@ def document_of(folder: Path) -> Document:
     if is_run(folder):
         return run_document(folder, read_run(folder, predictor(folder)))
     kind = KINDS[kind_of(folder)]
-    return kind.document(kind.read(folder), *machine_sections(read_machine(folder)))
+    return kind.whole(folder)[1]
 
 
 def verify_folder(folder: Path) -> verify.Verification:

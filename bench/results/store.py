@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
@@ -49,7 +50,7 @@ class SlowestTrace:
 
     setup: str
     epoch: int
-    spans: tuple[TraceSpan, ...]
+    spans: Annotated[tuple[TraceSpan, ...], Meta(min_length=1)]
 
     @property
     def trace_id(self) -> str:

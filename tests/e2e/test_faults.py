@@ -18,3 +18,35 @@ def test_a_server_that_loses_its_spans_is_told_from_one_that_keeps_them(tmp_path
     assert spans["uvicorn, lifespan"] == 120
     assert "loses spans, metrics and log records at SIGTERM" in ended.stdout
     assert command("report", str(tmp_path / "out")).returncode == 0
+
+
+def test_what_a_failing_backend_costs_is_counted(tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    ended = command("faults", "--only", "500", "--out", str(out), limit_s=300)
+    assert ended.returncode == 0, ended.stderr
+    lines = (out / "faults.jsonl").read_bytes().splitlines()
+    cells = {(cell["fault"], cell["setup"]): cell for cell in map(msgspec.json.decode, lines)}
+    assert len(cells) == 2 * 5
+    for (fault, setup), cell in cells.items():
+        assert len(cell["latencies_s"]) + cell["failed"] == 60
+        if setup == "none":
+            assert cell["made"] == cell["received"] == 0
+            continue
+        assert cell["made"] == 65 * 22, "sixty customers, and five before them"
+        # What is refused once is lost; of the warm-up some may have been exported before.
+        refused = 0 if fault == "healthy" else 60 * 22
+        assert refused <= cell["made"] - cell["received"] <= (cell["made"] if refused else 0)
+        assert cell["rejected"] == cell["made"] - cell["received"]
+        assert cell["stall_s"] > 0
+    assert "spans lost (refused by the backend)" in ended.stdout
+    assert command("verify", str(out)).returncode == 0
+
+
+def test_a_short_soak_is_exact(tmp_path: Path) -> None:
+    ended = command("soak", "--minutes", "0.4", "--out", str(tmp_path / "out"), limit_s=300)
+    assert ended.returncode in {0, 4}, ended.stderr
+    assert " 0 failed, 0 of " in " ".join(ended.stdout.split())
+    soak = msgspec.json.decode((tmp_path / "out" / "soak.json").read_bytes())
+    assert soak["spans"] == soak["spans_due"] == soak["completed"] * 22
+    assert soak["files"][0] == soak["files"][1]
+    assert [growth["name"] for growth in soak["growths"]][-3:] == ["sink", "load", "harness"]

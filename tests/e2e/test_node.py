@@ -86,7 +86,7 @@ def test_it_validates_itself_what_it_is_asked(shop: Shop, name: str) -> None:
     assert answer.json()["service"] == "order-service"
 
 
-@pytest.mark.parametrize("content", [b"", b"nonsense", b"[1]"])
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"[1]", b'{"currency": "\xff\xfe"}'])
 def test_what_is_no_order_at_all_is_refused_by_it(shop: Shop, content: bytes) -> None:
     answer = shop.client.post(shop.urls["order-service"] + "/orders", content=content)
     assert (answer.status_code, answer.json()["field"]) == (422, "body")
