@@ -6,6 +6,7 @@ import resource
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -88,6 +89,8 @@ def test_nothing_outlives_a_harness_that_was_killed_while_instances_were_stopped
     run.process.wait()
     assert run.survivors() == []
     assert not stopped.is_running() or stopped.status() == psutil.STATUS_ZOMBIE
+    owners = [path.read_text("utf-8") for path in Path(tempfile.gettempdir()).glob("bench-*/owner.json")]
+    assert not [owner for owner in owners if f'"pid":{run.process.pid},' in owner], "its folder stays"
     root = Path("/sys/fs/cgroup")
     assert not [
         path for path in root.glob("**/bench-*") if path.is_dir() and (path / "cgroup.freeze").exists()
