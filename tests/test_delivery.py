@@ -47,9 +47,9 @@ def test_where_something_was_lost_follows_from_how_it_ended(
 
 def test_the_verdict_is_in_words() -> None:
     lossy = row(ALIVE=ALL, TERM=NOTHING, INT=ALL, KILL=NOTHING)
-    assert delivery.verdict(lossy) == "loses spans, metrics and log records at SIGTERM"
+    assert delivery.verdict(lossy) == "loses everything at SIGTERM"
     kept = row(ALIVE=ALL, TERM=ALL, INT=ALL)
-    assert delivery.verdict(kept) == "keeps everything when it is told to stop"
+    assert delivery.verdict(kept) == "keeps everything"
     text = markdown.render(
         delivery.report([tried(Way.TERM, NOTHING), tried(Way.TERM, ALL, "uvicorn, lifespan", orderly=True)])
     )

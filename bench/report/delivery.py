@@ -42,7 +42,7 @@ def report(tries: Sequence[Try], *more: Section) -> Document:
     keeping = [row for row in found if not _lost_when_told(row)]
     return document(
         "Which server stacks keep their spans?",
-        [_answer(found, keeping), ABOUT],
+        [*_answer(found, keeping), ABOUT],
         section("What arrives", table(found)),
         section("What to do", *_advice(found)),
         section("Every count", counts(found), folded=True),
@@ -50,14 +50,15 @@ def report(tries: Sequence[Try], *more: Section) -> Document:
     )
 
 
-def _answer(found: Sequence[Row], keeping: Sequence[Row]) -> str:
-    names = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in keeping if row.processor == "batch"))
+def _answer(found: Sequence[Row], keeping: Sequence[Row]) -> list[str]:
+    kept = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in keeping if row.processor == "batch"))
     losing = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in found if row.lost_at(Way.TERM)))
-    return (
-        f"{len(keeping)} of {plural(len(found), 'row')} keep everything when they are told to stop"
-        + (f" (batch: {names})" if names else "")
-        + (f". SIGTERM costs something with {losing}." if losing else ".")
-    )
+    sentences = [f"{len(keeping)} of {plural(len(found), 'row')} keep everything when they are told to stop."]
+    if kept:
+        sentences.append(f"With the batch processor these do: {kept}.")
+    if losing:
+        sentences.append(f"SIGTERM costs something with {losing}.")
+    return sentences
 
 
 def _lost_when_told(row: Row) -> dict[Signal, Loss]:
@@ -113,7 +114,7 @@ def verdict(row: Row) -> str:
         if lost := row.lost_at(way):
             ways.setdefault(_names(lost), []).append(way)
     losses = [f"loses {names} at {' and '.join(at)}" for names, at in ways.items()]
-    return "; ".join(losses) or "keeps everything when it is told to stop"
+    return "; ".join(losses) or "keeps everything"
 
 
 def _remedy(row: Row) -> str:
@@ -127,6 +128,8 @@ def _remedy(row: Row) -> str:
 
 def _names(lost: Iterable[Signal]) -> str:
     names = [WORDS[signal] for signal in lost]
+    if len(names) == len(WORDS):
+        return "everything"
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
