@@ -326,3 +326,13 @@ def test_a_defect_is_no_verdict_of_a_gate() -> None:
     )
     assert ended.returncode == 70
     assert ended.stderr.endswith("please report it\n")
+
+
+def test_a_description_is_text_and_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[setup]]\nname = "mine"\ndescription = "[/x] \\u001b[31mRED [red]y"\n', "utf-8")
+    assert main(["setups", "--setups-file", str(file)]) == 0
+    assert main(["run", "--dry-run", "--setups", "mine", "--setups-file", str(file)]) == 0
+    text = capsys.readouterr().out
+    assert text.count("[/x] [31mRED [red]y") == 2
+    assert "\x1b" not in text

@@ -53,6 +53,11 @@ class Run:
         """Remember the children that it has now."""
         self.children |= set(psutil.Process(self.process.pid).children(recursive=True))
 
+    def looked(self) -> set[psutil.Process]:
+        """The children so far, those that it has now among them."""
+        self.look()
+        return self.children
+
     def child(self, *words: str) -> psutil.Process:
         """The first child whose command line has all these words."""
         return next(child for child in self.children if all(word in child.cmdline() for word in words))

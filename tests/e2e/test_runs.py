@@ -79,6 +79,16 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
     assert run.survivors() == []
 
 
+def test_ctrl_c_while_the_sink_starts_leaves_nothing(start: Callable[..., Run]) -> None:
+    run = start(*SHORT)
+    run.wait_for(lambda: [child for child in run.looked() if "bench.sink" in child.cmdline()])
+    run.process.send_signal(signal.SIGINT)
+    assert run.end() == 130, run.text()
+    assert not [child for child in run.children if child.is_running()], "at once, and not after a while"
+    assert "Traceback" not in run.text()
+    assert not run.out.exists(), "nothing was measured"
+
+
 def test_nothing_outlives_a_harness_that_was_killed_while_instances_were_stopped(
     start: Callable[..., Run],
 ) -> None:
