@@ -36,11 +36,19 @@ def read_app() -> tuple[App, Place]:
     """The application of the web UI, and where it is started from."""
     app = parse_app(APP_FILE.read_text("utf-8"), APP_FILE.name)
     place = Place(folder=APP_FILE.parent)
-    return app, install.environment(app.environment, APP_FILE.parent) if app.environment else place
+    environment = app.environment
+    return app, install.environment(
+        environment, APP_FILE.parent
+    ) if environment and environment.always else place
 
 
 APP, PLACE = read_app()
-SETUPS = {setup.name: setup for setup in (*TABLE, *APP.setup) if setup.tracing in APP.modes}
+# A set-up with packages of its own is measured, not explored.
+SETUPS = {
+    setup.name: setup
+    for setup in (*TABLE, *APP.setup)
+    if setup.tracing in APP.modes and not setup.has_packages
+}
 DELAYED = [process.name for process in APP.process if process.name in DELAYS]
 
 

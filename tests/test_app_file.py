@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.app.file import parse_app, parse_setups, warnings
-from bench.app.records import App, Setup
+from bench.app.records import App, Environment, Setup
 from bench.app.setups import (
     ALWAYS,
     DEFAULT,
@@ -25,6 +25,7 @@ from bench.app.setups import (
     sampling_ratio,
 )
 from bench.errors import UsageError
+from bench.testbed import install
 from bench.testbed.environ import Launch, Place
 
 SERVICES = Path(__file__).parent.parent / "services"
@@ -287,3 +288,34 @@ def test_an_app_file_in_the_place_of_a_set_ups_file_is_told() -> None:
     with pytest.raises(UsageError) as error:
         parse_setups('name = "x"\n[[process]]\nname = "web"\n', "x.toml", ())
     assert "--app" in error.value.hint
+
+
+def test_a_set_ups_packages_take_the_place_of_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Environment] = []
+
+    def environment(wanted: Environment, folder: Path, whose: str) -> Place:
+        made.append(wanted)
+        assert whose in {"set-up old", "set-up same"}
+        return Place(folder=folder)
+
+    monkeypatch.setattr(install, "environment", environment)
+    packages = '[environment]\npip = ["Flask==3.1.3", "opentelemetry_sdk[x]>=1"]\n'
+    app = parse_app(GOOD + packages, "polls.toml")
+    setups = [
+        Setup(name="old", pip=["opentelemetry-sdk==1.20.0", "extra"], python="3.12"),
+        Setup(name="same", npm=["express@5"]),
+        Setup(name="plain"),
+    ]
+    assert set(install.places(app, setups, Path())) == {"old", "same"}
+    assert made[0] == Environment(python="3.12", pip=["Flask==3.1.3", "opentelemetry-sdk==1.20.0", "extra"])
+    assert made[1].npm == ["express@5"]
+
+
+def test_the_examples_packages_are_those_of_the_harness() -> None:
+    app = parse_app((SERVICES / "checkout.toml").read_text("utf-8"), "checkout.toml")
+    pins = (SERVICES.parent / "constraints.txt").read_text("utf-8").splitlines()
+    assert app.environment
+    assert set(app.environment.pip) <= set(pins)
+    newest = next(setup for setup in app.setup if setup.name == "batch-1.45")
+    assert set(newest.pip) <= set(pins)
+    assert {setup.name for setup in app.setup if setup.has_packages} == set(app.preset["versions"])

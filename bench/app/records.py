@@ -33,11 +33,13 @@ class Environment(_Record, frozen=True, kw_only=True):
         python: version of the interpreter, such as "3.11"; the harness's own version by default.
         pip: requirements for pip.
         npm: packages for npm.
+        always: false: only for set-ups with packages of their own; all others start in the caller's.
     """
 
     python: str = ""
     pip: list[str] = []
     npm: list[str] = []
+    always: bool = True
 
 
 class Process(_Record, frozen=True, kw_only=True):
@@ -151,6 +153,9 @@ class Setup(_Record, frozen=True, kw_only=True):
         tracing: none (started plainly), api (instrumented, no SDK), batch or simple (span processor).
         spans: a word that only the application understands, `{spans}` in its commands and variables.
         env: OpenTelemetry's variables and other people's.
+        python: version of the interpreter, where it differs from the application's.
+        pip: requirements that take the place of the application's own of the same name, or are added.
+        npm: likewise, packages for npm.
         against: set-up of a ladder that this one adds a layer to.
         layer: what it adds.
     """
@@ -160,8 +165,16 @@ class Setup(_Record, frozen=True, kw_only=True):
     tracing: Mode = "batch"
     spans: str = ""
     env: Environ = {}
+    python: str = ""
+    pip: list[str] = []
+    npm: list[str] = []
     against: str = ""
     layer: str = ""
+
+    @property
+    def has_packages(self) -> bool:
+        """True if it runs in an environment of its own."""
+        return bool(self.python or self.pip or self.npm)
 
 
 class App(_Record, frozen=True, kw_only=True):

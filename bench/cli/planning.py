@@ -67,7 +67,7 @@ def read_subject(options: Application, *, installed: bool = True) -> Subject:
         names = [*taken, *(setup.name for setup in own)]
         own += parse_setups(_text(file, "--setups-file"), file.name, names)
     place = Place(folder=path.resolve().parent)
-    if app.environment and installed:
+    if app.environment and app.environment.always and installed:
         place = install.environment(app.environment, path.resolve().parent)
     return Subject(app=app, place=place, own=tuple(own))
 

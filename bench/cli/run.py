@@ -75,6 +75,8 @@ def run(options: RunOptions | None = None) -> int:
         display.warn(sentence)
     for sentence in leftovers.remove():
         display.warn(sentence)
+    # What cannot be installed is told before anything is measured.
+    how = testbed_options(options, plan, subject)
     _look_at_machine(plan, wait=options.wait_for_quiet)
     store = new_folder(options.out, plan.name)
     log = StoreLog(store)
@@ -86,7 +88,7 @@ def run(options: RunOptions | None = None) -> int:
             if priced:
                 price(store, plan.seed, progress)
             progress.say("starting the sink and the load generator")
-            testbed = Testbed(plan, testbed_options(options, plan, subject))
+            testbed = Testbed(plan, how)
             store.write(MACHINE, pretty(_machine(plan, subject, testbed)))
             done = carry_out(plan, testbed, log, progress)
         finally:
@@ -130,6 +132,7 @@ def testbed_options(options: RunOptions, plan: Plan, subject: Subject) -> Option
         ports = collector.SINK_PORTS
     return Options(
         place=subject.place,
+        places=install.places(plan.app, plan.setups, subject.place.folder),
         crew=crew_of(options),
         sink_ports=ports,
         sink_host=options.sink_host,
@@ -149,6 +152,11 @@ def _machine(plan: Plan, subject: Subject, testbed: Testbed) -> Machine:
         machine.describe(cpus),
         pausing=testbed.pausing,
         app_packages=install.packages(subject.place, plan.app),
+        setup_packages={
+            setup.name: install.packages(launches[setup.name].place, plan.app)
+            for setup in plan.setups
+            if setup.has_packages
+        },
         versions=_versions(launches[plan.setups[0].name]),
         setups={name: redacted_variables(shown_variables(launch)) for name, launch in launches.items()},
         collector=f"{between.name} {between.version}".strip() if between else "",

@@ -28,6 +28,7 @@ class Machine:
         pausing: how instances are stopped between their turns.
         packages: version of every installed package of the harness.
         app_packages: of the application's own environment.
+        setup_packages: of the environments of set-ups with packages of their own.
         versions: what the processes' `version` commands said.
         setups: variables that configure tracing, by set-up.
         collector: name and version of the one between application and sink.
@@ -53,6 +54,7 @@ class Machine:
     pausing: str = ""
     packages: dict[str, str] = field(default_factory=dict)
     app_packages: dict[str, str] = field(default_factory=dict)
+    setup_packages: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     setups: dict[str, dict[str, str]] = field(default_factory=dict)
     collector: str = ""

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -12,22 +13,24 @@ from pathlib import Path
 
 import msgspec
 
-from bench.app.records import App, Environment
+from bench.app.records import App, Environment, Setup
 from bench.errors import UsageError
 from bench.testbed.environ import Place
 from bench.testbed.process import path_of_the_caller, undone_on_failure
 
+_PROJECT = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._/-]*")
 CACHE_VARIABLE = "TRACING_OVERHEAD_CACHE"
 INSTALL_LIMIT_S = 900
 DONE = "installed"
 
 
-def environment(wanted: Environment, folder: Path) -> Place:
+def environment(wanted: Environment, folder: Path, whose: str = "[environment]") -> Place:
     """Where an application with this environment is started from; installs it the first time.
 
     Args:
         wanted: from its app file.
         folder: of the app file.
+        whose: it is, for messages.
 
     Raises:
         UsageError: something cannot be installed.
@@ -35,7 +38,7 @@ def environment(wanted: Environment, folder: Path) -> Place:
     key = hashlib.sha256(msgspec.json.encode(wanted) + sys.version.encode()).hexdigest()[:16]
     root = cache() / key
     if not (root / DONE).exists():
-        _make(wanted, root)
+        _make(wanted, root, whose)
     path, environ, python, modules = [], {}, sys.executable, ""
     if wanted.pip or wanted.python:
         path.append(str(root / "python" / "bin"))
@@ -45,6 +48,46 @@ def environment(wanted: Environment, folder: Path) -> Place:
         modules = str(root / "node" / "node_modules")
         environ["NODE_PATH"] = modules
     return Place(folder=folder, path=tuple(path), environ=environ, python=python, npm=modules)
+
+
+def places(app: App, setups: Sequence[Setup], folder: Path) -> dict[str, Place]:
+    """Where set-ups with packages of their own are started from; equal ones share an environment.
+
+    Args:
+        app: with what they have in common.
+        setups: all of a run.
+        folder: of the app file.
+
+    Raises:
+        UsageError: something cannot be installed; it names the requirement.
+    """
+    return {
+        setup.name: environment(
+            _merged(app.environment or Environment(), setup), folder, f"set-up {setup.name}"
+        )
+        for setup in setups
+        if setup.has_packages
+    }
+
+
+def _merged(common: Environment, setup: Setup) -> Environment:
+    """The application's packages, with the set-up's own in the place of those of the same name."""
+    return Environment(
+        python=setup.python or common.python,
+        pip=_replaced(common.pip, setup.pip),
+        npm=_replaced(common.npm, setup.npm),
+    )
+
+
+def _replaced(common: Sequence[str], own: Sequence[str]) -> list[str]:
+    names = set(map(_name, own))
+    return [*(requirement for requirement in common if _name(requirement) not in names), *own]
+
+
+def _name(requirement: str) -> str:
+    """The project that a requirement names, of pip (PEP 508) or npm (`@scope/name@version`)."""
+    match = _PROJECT.match(requirement)
+    return re.sub(r"[-_.]+", "-", match[0]).lower() if match else requirement
 
 
 def cache() -> Path:
@@ -79,48 +122,49 @@ def _beside(app: App) -> str | None:
     return str(python) if python and python.is_file() else None
 
 
-def _make(wanted: Environment, root: Path) -> None:
+def _make(wanted: Environment, root: Path, whose: str) -> None:
     """Install into a folder beside, and move it into place when it is whole."""
     root.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(root, ignore_errors=True)
     # Scripts of a virtual environment name its folder, so it is made where it stays.
     with undone_on_failure(lambda: shutil.rmtree(root, ignore_errors=True)):
         if wanted.pip or wanted.python:
-            _python(wanted, root / "python")
+            _python(wanted, root / "python", whose)
         if wanted.npm:
-            _node(wanted, root / "node")
+            _node(wanted, root / "node", whose)
         root.mkdir(exist_ok=True)
         (root / DONE).touch()
 
 
-def _python(wanted: Environment, folder: Path) -> None:
+def _python(wanted: Environment, folder: Path, whose: str) -> None:
     uv = shutil.which("uv")
     version = wanted.python or f"{sys.version_info.major}.{sys.version_info.minor}"
     if uv:
-        _run([uv, "venv", "--quiet", "--python", version, str(folder)], "pip")
+        _run([uv, "venv", "--quiet", "--python", version, str(folder)], "python", whose)
         if wanted.pip:
             python = str(folder / "bin" / "python")
             _run(
                 [uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, *wanted.pip],
                 "pip",
+                whose,
             )
         return
     interpreter = shutil.which(f"python{version}") or sys.executable
-    _run([interpreter, "-m", "venv", str(folder)], "python")
+    _run([interpreter, "-m", "venv", str(folder)], "python", whose)
     if wanted.pip:
-        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted.pip], "pip")
+        _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted.pip], "pip", whose)
 
 
-def _node(wanted: Environment, folder: Path) -> None:
+def _node(wanted: Environment, folder: Path, whose: str) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise UsageError("the application needs Node.js, and there is no npm here", "install Node.js")
     folder.mkdir(parents=True)
     options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel", "error"]
-    _run([npm, "install", "--prefix", str(folder), *options, *wanted.npm], "npm")
+    _run([npm, "install", "--prefix", str(folder), *options, *wanted.npm], "npm", whose)
 
 
-def _run(command: Sequence[str], key: str) -> None:
+def _run(command: Sequence[str], key: str, whose: str) -> None:
     with tempfile.TemporaryFile() as output:
         try:
             done = subprocess.run(
@@ -133,13 +177,13 @@ def _run(command: Sequence[str], key: str) -> None:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise UsageError(
-                f"cannot install what `{key}` of [environment] names: {error}", "try it by hand"
+                f"cannot install what `{key}` of {whose} names: {error}", "try it by hand"
             ) from None
         output.seek(0)
         text = output.read().decode("utf-8", "replace")
     if done.returncode:
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         raise UsageError(
-            f"cannot install what `{key}` of [environment] names: {' '.join(lines[:4])[:600]}",
+            f"cannot install what `{key}` of {whose} names: {' '.join(lines[:4])[:600]}",
             "correct the requirement, or see whether the registry has it",
         )

@@ -1,7 +1,7 @@
 """How a testbed is set up, besides its plan."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.testbed.collector import Collector
@@ -16,6 +16,7 @@ class Options:
 
     Attributes:
         place: where the application is started from.
+        places: where set-ups with packages of their own are started from instead, by name.
         crew: who sends the load.
         sink_ports: where the sink listens, http and grpc; 0 for any free port.
         sink_host: address that it listens on.
@@ -25,6 +26,7 @@ class Options:
     """
 
     place: Place
+    places: Mapping[str, Place] = field(default_factory=dict)
     crew: Crew | None = None
     sink_ports: tuple[int, int] = (0, 0)
     sink_host: str = "127.0.0.1"

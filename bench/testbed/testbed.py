@@ -131,7 +131,7 @@ class Testbed:
         """How an instance is started."""
         return Launch(
             app=plan.app,
-            place=self._options.place,
+            place=self._options.places.get(setup.name, self._options.place),
             setup=setup,
             ports=dict(zip((process.name for process in plan.app.process), ports, strict=True)),
             tmp=self.folder / f"{name or setup.name}-{epoch}",
