@@ -11,6 +11,7 @@ from bench.cli.folders import document_of
 from bench.cli.main import COMMANDS
 from bench.report import markdown
 from tests.documents import BLOCK, ROOT, committed, documents, generated
+from tests.test_damage import BODIES, FILES, FOLDERS, OTHERS, REQUESTS
 
 LINK = re.compile(r"\[[^\]]*\]\((?!https?:)([^)#\s]+)(#[^)]*)?\)")
 MOST_LINES = 100
@@ -61,3 +62,11 @@ def test_the_example_workflow_is_one() -> None:
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.github-workflows"]
     ended = subprocess.run([*command, str(workflow)], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
+
+
+def test_the_counts_of_the_testing_page_are_those_of_the_tests() -> None:
+    text = (ROOT / "docs" / "TESTING.md").read_text("utf-8")
+    counts = (FOLDERS, OTHERS, OTHERS, FILES, BODIES, BODIES, REQUESTS)
+    row = next(line for line in text.splitlines() if "tests/test_damage.py" in line)
+    cell = row.split("|")[3]
+    assert [int(number) for number in re.findall(r"\d+", cell)] == list(counts)
