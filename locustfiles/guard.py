@@ -25,10 +25,13 @@ def keep_out_strangers(app: Any) -> None:  # noqa: ANN401 - Flask's application
 
 def is_own(host: str, headers: Any) -> bool:  # noqa: ANN401 - headers of any library
     """True if a request was made by the page itself, or by a program that is no browser."""
-    if urlsplit(f"//{host}").hostname not in OWN_HOSTS:
-        return False
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != host:
+    try:
+        if urlsplit(f"//{host}").hostname not in OWN_HOSTS:
+            return False
+        if origin is not None and urlsplit(origin).netloc != host:
+            return False
+    except ValueError:
         return False
     # A link on another page may open the page, and do nothing else.
     is_foreign = headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}

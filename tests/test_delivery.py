@@ -50,10 +50,12 @@ def test_the_verdict_is_in_words() -> None:
     assert delivery.verdict(lossy) == "loses everything at SIGTERM"
     kept = row(ALIVE=ALL, TERM=ALL, INT=ALL)
     assert delivery.verdict(kept) == "keeps everything"
-    text = markdown.render(
-        delivery.report([tried(Way.TERM, NOTHING), tried(Way.TERM, ALL, "uvicorn, lifespan", orderly=True)])
-    )
-    assert "1 of 2 rows keep everything" in text
+    assert delivery.verdict(row(ALIVE=ALL, KILL=NOTHING)) == "SIGTERM and SIGINT not tried"
+    assert delivery.verdict(row(ALIVE=ALL, INT=ALL)) == "SIGTERM not tried"
+    assert delivery.verdict(row(ALIVE={**ALL, Signal.TRACES: 119}, TERM=ALL, INT=ALL)) == "keeps everything"
+    orderly = [tried(way, ALL, "uvicorn, lifespan", orderly=True) for way in (Way.TERM, Way.INT)]
+    text = markdown.render(delivery.report([tried(Way.TERM, NOTHING), tried(Way.INT, ALL), *orderly]))
+    assert "Of 2 rows 1 lost nothing when told to stop." in text
     assert "end the providers in the lifespan" in text
 
 
@@ -62,3 +64,9 @@ def test_the_committed_stacks_are_sound() -> None:
     assert len({stack.name for stack in stacks}) == len(stacks)
     assert {stack.interface for stack in stacks} == {"asgi", "wsgi"}
     assert all("{port}" in stack.command for stack in stacks)
+
+
+def test_one_try_that_got_too_much_changes_no_other() -> None:
+    doubled = tried(Way.INT, {**ALL, Signal.TRACES: 142}, "granian")
+    others = [tried(way, ALL, f"stack-{number}") for number in range(3) for way in (Way.TERM, Way.INT)]
+    assert [found.keeps for found in rows([doubled, *others])] == [None, True, True, True]

@@ -140,8 +140,8 @@ def cell(fault: Fault, **changes: object) -> Cell:
         ({"latencies_s": (*[0.02] * 59, 4.0)}, "some wait up to 4.0 s; no span lost"),
         ({"latencies_s": (), "failed": 60}, "60 of 60 requests fail; no span lost"),
         ({"stop_s": 10.2}, f"{NO_EFFECT}; no span lost; takes 10 s to stop"),
-        ({"stop_s": 35.0}, f"{NO_EFFECT}; no span lost; takes 35 s to stop (then it was killed)"),
-        ({"made": None}, f"{NO_EFFECT}; 1320 spans arrived, of nobody knows how many"),
+        ({"stop_s": 35.0}, f"{NO_EFFECT}; no span lost; had not stopped after 35 s and was killed"),
+        ({"made": None}, f"{NO_EFFECT}; 1,320 spans arrived, out of an unknown number"),
         ({"growth_bytes": 40 * 2**20}, f"{NO_EFFECT}; no span lost; memory grows by 40 MB"),
     ],
 )
@@ -160,7 +160,7 @@ def test_what_happens_without_tracing_too_is_not_tracings() -> None:
     assert customers(killed, cells) == "30 of 60 requests fail, as without tracing"
     assert not is_harmful(killed, cells)
     assert not is_harmful(broken, cells)
-    assert spans(killed) == "20 of 1,320 spans lost (in the queue when it was killed)"
+    assert spans(killed) == "20 of 1,320 spans lost (queued when it was killed)"
     assert killed.quantile_s(0.99) is None, "who failed took for ever"
 
 
@@ -172,6 +172,6 @@ def test_the_report_says_for_each_processor_what_customers_feel() -> None:
             [PLAIN, HEALTHY, simple, cell(Fault.MUTE), failing, replace(PLAIN, fault=Fault.MUTE)]
         )
     )
-    assert "**`batch`**: customers feel 0 of 1 failures of the backend" in text
-    assert "**`simple`**: customers feel 1 of 1 failures of the backend" in text
+    assert "**`batch`**: 1 failure of the backend, over 1 protocol: customers feel 0 of 1" in text
+    assert "**`simple`**: 1 failure of the backend, over 1 protocol: customers feel 1 of 1" in text
     assert "## Accepts and never answers" in text

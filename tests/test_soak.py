@@ -1,5 +1,7 @@
 """What grows under load: slopes whose intervals hold, and what is left at the end."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -21,7 +23,12 @@ def samples(*, per_s: float = 0.0, threads: int = 5, files: int = 3, lost: int =
             Sample(
                 at_s=at_s,
                 uses=(
-                    Use(name="web", uss_bytes=round(size), threads=threads if last else 5, descriptors=12),
+                    Use(
+                        name="web",
+                        uss_bytes=round(size),
+                        threads=threads if number > 70 else 5,
+                        descriptors=12,
+                    ),
                 ),
                 files=files if last else 3,
                 completed=number * 100,
@@ -38,6 +45,8 @@ def test_what_stays_as_it_is_does_not_grow() -> None:
     result = soak(samples())
     assert result.sound
     (growth,) = result.growths
+    assert growth.low is not None
+    assert growth.high is not None
     assert growth.low < 0 < growth.high
     text = markdown.render(soak_report.report(result))
     assert "Nothing grows in 16 minutes" in text
@@ -67,6 +76,26 @@ def test_the_interval_of_a_slope_holds_where_neighbours_are_alike() -> None:
     for _ in range(400):
         # Memory comes and goes in steps that last for a minute or so.
         values = np.repeat(random.normal(0, 1e5, 30), 5) + random.normal(0, 1e4, 150)
-        slope, half = slope_of(list(times), list(values))
-        missed += abs(slope) > half
+        found = slope_of(list(times), list(values))
+        assert found
+        missed += abs(found[0]) > found[1]
     assert missed / 400 < 0.1
+
+
+def test_what_was_ended_early_says_no_more_than_it_knows() -> None:
+    taken = samples()[:6]
+    result = soak(taken)
+    assert result.spans_due is None
+    text = markdown.render(soak_report.report(result))
+    assert "too short to tell" in text
+    assert "lost" not in text
+    with pytest.raises(ValueError, match="no sample"):
+        soak([])
+
+
+def test_a_burst_of_connections_is_no_growth() -> None:
+    taken = samples()
+    for number in (30, 31, 80):
+        use = taken[number].uses[0]
+        taken[number] = replace(taken[number], uses=(replace(use, descriptors=300),))
+    assert soak(taken).sound

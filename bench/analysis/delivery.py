@@ -1,5 +1,6 @@
 """Which server stacks keep their spans, metrics and log records: counts, where they were lost, a verdict."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -78,18 +79,25 @@ class Row:
         orderly: whether the application ends its providers in its lifespan.
         processor: batch or simple.
         losses: by way and signal.
-        stop_s: the longest that it took to end, SIGKILL aside.
+        stops_s: how long it took to end, by way.
     """
 
     stack: str
     orderly: bool
     processor: str
     losses: Mapping[Way, Mapping[Signal, Loss]]
-    stop_s: float
+    stops_s: Mapping[Way, float]
 
     def lost_at(self, way: Way) -> dict[Signal, Loss]:
         """What was lost in one way; nothing where that was not tried."""
-        return {signal: loss for signal, loss in self.losses.get(way, {}).items() if loss.lost}
+        return {signal: loss for signal, loss in self.losses.get(way, {}).items() if loss.lost > 0}
+
+    @property
+    def keeps(self) -> bool | None:
+        """True if nothing is lost when it is told to stop; None if that was not tried in both ways."""
+        if any(self.lost_at(way) for way in (Way.ALIVE, Way.TERM, Way.INT)):
+            return False
+        return True if {Way.TERM, Way.INT} <= self.losses.keys() else None
 
 
 def rows(tries: Sequence[Try]) -> tuple[Row, ...]:
@@ -100,16 +108,18 @@ def rows(tries: Sequence[Try]) -> tuple[Row, ...]:
 
 
 def _made(tries: Iterable[Try]) -> dict[tuple[str, Signal], float]:
-    """What a request makes, by interface and signal: what arrived where nothing was lost.
+    """What a request makes, by interface and signal: what arrived most often where anything did.
 
-    The same application under the same instrumentation makes the same below every server.
+    The same application under the same instrumentation makes the same below every server; what one try got
+    too much or too little does not change what all others are compared with.
     """
-    most: dict[tuple[str, Signal], float] = {}
+    rates: dict[tuple[str, Signal], Counter[float]] = {}
     for one in tries:
         for signal in Signal:
-            key = one.interface, signal
-            most[key] = max(most.get(key, 1.0), one.received.get(signal, 0) / one.requests)
-    return most
+            received = one.received.get(signal, 0)
+            if received:
+                rates.setdefault((one.interface, signal), Counter())[received / one.requests] += 1
+    return {key: max(found, key=lambda rate: (found[rate], rate)) for key, found in rates.items()}
 
 
 def _row(tries: Sequence[Try], made: Mapping[tuple[str, Signal], float]) -> Row:
@@ -118,18 +128,18 @@ def _row(tries: Sequence[Try], made: Mapping[tuple[str, Signal], float]) -> Row:
     for one in tries:
         losses[one.way] = {}
         for signal in Signal:
-            due = round(made[one.interface, signal] * one.requests)
+            due = round(made.get((one.interface, signal), 1.0) * one.requests)
             received = one.received.get(signal, 0)
             where = None
             if received < due:
-                where = _where(one.way, is_fork=bool(alive) and alive.get(signal, 0) < due)
+                where = _where(one.way, is_fork=bool(alive) and not alive.get(signal, 0))
             losses[one.way][signal] = Loss(made=due, received=received, where=where)
     return Row(
         stack=tries[0].stack,
         orderly=tries[0].orderly,
         processor=tries[0].processor,
         losses=losses,
-        stop_s=max((one.stop_s for one in tries if one.way is not Way.KILL), default=0.0),
+        stops_s={one.way: one.stop_s for one in tries if one.way in {Way.TERM, Way.INT}},
     )
 
 

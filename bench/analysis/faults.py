@@ -8,10 +8,12 @@ from enum import StrEnum
 import numpy as np
 
 from bench.app.records import BASELINE
+from bench.plan.records import Count
 
 NO_EFFECT, ALIKE = "no effect on customers", ", as without tracing"
-FELT_S, FELT_SHARE = 0.05, 0.5
-"""A customer waits longer if the median grows by so much, and by so much of itself."""
+FELT_S, FELT_TIMES = 0.05, 2.0
+"""A customer feels it if the median grows by so much, and to so many times what it was: all set-ups share
+the machine, and what one does to it the others feel."""
 LATE_S = 0.5
 """Some customers do if the longest answer takes so much longer."""
 STALL_S = 0.1
@@ -59,7 +61,7 @@ class Where(StrEnum):
     REFUSED = "refused by the backend"
     UNDELIVERED = "never delivered"
     QUEUE = "pushed out of the queue"
-    KILLED = "in the queue when it was killed"
+    KILLED = "queued when it was killed"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +76,7 @@ class Cell:
         duration_s: from the first planned arrival to the last answer.
         stall_s: the longest silence of an event loop; None where the application does not tell.
         growth_bytes: of memory, from the beginning of the load to its end.
-        made: spans that ended and were sampled, over the instance's life; None where nobody can know.
+        made: spans that ended and were sampled since before the fault; None where nobody can know.
         received: of these, duplicates left out.
         duplicated: spans that came more than once.
         rejected: spans that the backend saw, refused, and never got otherwise.
@@ -85,14 +87,14 @@ class Cell:
     fault: Fault
     setup: str
     latencies_s: tuple[float, ...]
-    failed: int
+    failed: Count
     duration_s: float
     stall_s: float | None
     growth_bytes: int
-    made: int | None
-    received: int
-    duplicated: int
-    rejected: int
+    made: Count | None
+    received: Count
+    duplicated: Count
+    rejected: Count
     stop_s: float
     stop_limit_s: float
 
@@ -147,12 +149,17 @@ def customers(cell: Cell, cells: Sequence[Cell]) -> str:
     healthy, plain = _of(cells, Fault.NONE, cell.setup), _of(cells, cell.fault, BASELINE)
     sentences = []
     if cell.failed > (healthy.failed if healthy else 0):
-        alike = ALIKE if plain and plain is not cell and plain.failed >= cell.failed else ""
+        alike = ALIKE if plain and plain is not cell and cell.failed <= plain.failed * 1.1 + 1 else ""
         sentences.append(f"{cell.failed} of {cell.requests} requests fail{alike}")
     median, usual = cell.quantile_s(0.5), healthy.quantile_s(0.5) if healthy else None
     longest, usual_longest = cell.max_s, healthy.max_s if healthy else None
     slower = _slower(cells, cell.fault)
-    if median is not None and usual is not None and median - usual * slower > max(FELT_S, usual * FELT_SHARE):
+    if (
+        median is not None
+        and usual is not None
+        and median > usual * slower * FELT_TIMES
+        and median - usual > FELT_S
+    ):
         sentences.append(f"half of them wait {_s(median)} or more instead of {_s(usual)}")
     elif longest is not None and usual_longest is not None and longest - usual_longest * slower > LATE_S:
         sentences.append(f"some wait up to {_s(longest)}")
@@ -171,7 +178,7 @@ def _slower(cells: Sequence[Cell], fault: Fault) -> float:
 def spans(cell: Cell) -> str:
     """What becomes of the spans."""
     if cell.lost is None:
-        return f"{cell.received} spans arrived, of nobody knows how many"
+        return f"{cell.received:,} spans arrived, out of an unknown number"
     text = "no span lost" if not cell.lost else f"{cell.lost:,} of {cell.made:,} spans lost ({cell.where})"
     return f"{text}, {cell.duplicated:,} came twice" if cell.duplicated else text
 
@@ -179,10 +186,11 @@ def spans(cell: Cell) -> str:
 def verdict(cell: Cell, cells: Sequence[Cell]) -> str:
     """A cell in words."""
     parts = [customers(cell, cells), *([spans(cell)] if cell.made != 0 else [])]
-    if cell.stop_s > SLOW_STOP_S:
-        still = " (then it was killed)" if cell.stop_s >= cell.stop_limit_s else ""
-        parts.append(f"takes {cell.stop_s:.0f} s to stop{still}")
     healthy = _of(cells, Fault.NONE, cell.setup)
+    if cell.stop_s >= cell.stop_limit_s:
+        parts.append(f"had not stopped after {cell.stop_limit_s:.0f} s and was killed")
+    elif cell.stop_s - (healthy.stop_s if healthy else 0.0) > SLOW_STOP_S:
+        parts.append(f"takes {cell.stop_s:.0f} s to stop")
     if healthy and cell.growth_bytes - healthy.growth_bytes > GROWTH_BYTES:
         parts.append(f"memory grows by {cell.growth_bytes / 2**20:.0f} MB")
     return "; ".join(parts)

@@ -65,10 +65,10 @@ class Growth:
         first_bytes: memory when it had settled.
         last_bytes: at the end.
         course: seconds and bytes.
-        per_s: bytes per second.
+        per_s: bytes per second; None where there were too few samples.
         low: of the interval that holds for all processes at once.
         high: of that.
-        threads: at the beginning and at the end.
+        threads: the fewest in the first quarter and in the last one: a burst that passes is no growth.
         descriptors: likewise.
     """
 
@@ -76,16 +76,20 @@ class Growth:
     first_bytes: int
     last_bytes: int
     course: tuple[tuple[float, int], ...]
-    per_s: float
-    low: float
-    high: float
+    per_s: float | None
+    low: float | None
+    high: float | None
     threads: tuple[int, int]
     descriptors: tuple[int, int]
 
     @property
     def grows(self) -> bool:
         """True if its memory surely grows, or it holds more than at the beginning."""
-        return self.low > 0 or self.threads[1] > self.threads[0] or self.descriptors[1] > self.descriptors[0]
+        return (
+            (self.low or 0.0) > 0
+            or self.threads[1] > self.threads[0]
+            or self.descriptors[1] > self.descriptors[0]
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,53 +133,58 @@ def soak(samples: Sequence[Sample]) -> Soak:
     Args:
         samples: in order of time; the first one before the load, the last one after everything was exported.
     """
+    if not samples:
+        raise ValueError("it holds no sample")
     first, last = samples[0], samples[-1]
+    loaded_s = max(sample.at_s for sample in samples if not sample.final or len(samples) == 1)
     return Soak(
-        seconds=last.at_s,
-        rate_per_s=last.completed / last.at_s if last.at_s else 0.0,
+        seconds=loaded_s,
+        rate_per_s=last.completed / loaded_s if loaded_s else 0.0,
         completed=last.completed,
         failed=last.failed,
         spans=last.spans,
-        spans_due=last.spans_due,
+        # Of a measurement that was ended early the last spans had not been exported.
+        spans_due=last.spans_due if last.final else None,
         files=(first.files, last.files),
         growths=tuple(_growth(number, samples, len(first.uses)) for number in range(len(first.uses))),
     )
 
 
 def _growth(number: int, samples: Sequence[Sample], family: int) -> Growth:
-    loaded = [sample for sample in samples[1:] if not sample.final]
+    loaded = [sample for sample in samples[1:] if not sample.final] or list(samples)
     settled = [sample for sample in loaded if sample.at_s >= SETTLED * loaded[-1].at_s]
-    times = [sample.at_s for sample in settled]
-    sizes = [sample.uses[number].uss_bytes for sample in settled]
-    slope, half = slope_of(times, sizes, family)
-    uses = [sample.uses[number] for sample in samples]
-    # Threads and connections come with the first requests; what counts is whether there are more and more.
-    begin = settled[0].uses[number]
+    uses = [sample.uses[number] for sample in settled]
+    slope = slope_of([sample.at_s for sample in settled], [use.uss_bytes for use in uses], family)
+    quarter = max(len(uses) // 4, 1)
+    # What is there at the very end, too, when nobody asks any more.
+    ends = [*uses[-quarter:], samples[-1].uses[number]]
     return Growth(
         name=uses[0].name,
-        first_bytes=sizes[0],
-        last_bytes=sizes[-1],
+        first_bytes=uses[0].uss_bytes,
+        last_bytes=uses[-1].uss_bytes,
         course=tuple((sample.at_s, sample.uses[number].uss_bytes) for sample in samples),
-        per_s=slope,
-        low=slope - half,
-        high=slope + half,
-        threads=(begin.threads, uses[-1].threads),
-        descriptors=(begin.descriptors, uses[-1].descriptors),
+        per_s=slope[0] if slope else None,
+        low=slope[0] - slope[1] if slope else None,
+        high=slope[0] + slope[1] if slope else None,
+        threads=(min(use.threads for use in uses[:quarter]), min(use.threads for use in ends)),
+        descriptors=(min(use.descriptors for use in uses[:quarter]), min(use.descriptors for use in ends)),
     )
 
 
-def slope_of(times: Sequence[float], values: Sequence[float], family: int = 1) -> tuple[float, float]:
+def slope_of(times: Sequence[float], values: Sequence[float], family: int = 1) -> tuple[float, float] | None:
     """The slope of a line through block means, and half its interval for a family of such slopes.
+
+    None with fewer values than blocks.
 
     Least squares through the means of `BLOCKS` equal stretches, with Student's t of as many points less two
     (Draper and Smith, Applied Regression Analysis, section 1.4), Bonferroni's share for each of the family.
     """
-    count = min(BLOCKS, len(times))
+    if len(times) < BLOCKS:
+        return None
+    count = BLOCKS
     parts = np.array_split(np.arange(len(times)), count)
     x = np.array([np.mean(np.asarray(times)[part]) for part in parts])
     y = np.array([np.mean(np.asarray(values, dtype=float)[part]) for part in parts])
-    if count < 3:
-        return 0.0, float("inf")
     spread = float(np.sum((x - x.mean()) ** 2))
     slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread)
     residuals = y - y.mean() - slope * (x - x.mean())

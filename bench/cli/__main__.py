@@ -13,7 +13,7 @@ INTERNAL_EXIT_CODE = 70
 
 
 class Output:
-    """Standard output that nobody may want to read: a pipe that was closed does not end a command.
+    """An output that nobody may want to read: a pipe that was closed does not end a command.
 
     Attributes:
         error: why nothing is written any more; None while it is.
@@ -64,6 +64,8 @@ def run() -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     output = sys.stdout = Output(sys.stdout)
+    # What goes wrong there is nobody's to hear.
+    sys.stderr = Output(sys.stderr)
     sys.excepthook = _tell_defect
     from bench.cli.main import concluded, main
 

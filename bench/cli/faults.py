@@ -1,5 +1,7 @@
 """`faults`: what do customers feel when the backend fails?"""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -11,11 +13,11 @@ from bench.cli import display
 from bench.cli.folders import KINDS
 from bench.cli.options import Application, Out, number
 from bench.cli.planning import read_subject
-from bench.cli.shared import kept, new_folder, uninterrupted
-from bench.errors import UsageError
+from bench.cli.shared import new_folder, relative, uninterrupted
+from bench.errors import BenchError, UsageError
 from bench.plan.budget import without_timetable
 from bench.report import faults as faults_report
-from bench.results.store import MACHINE, pretty
+from bench.results.store import MACHINE, Store, pretty
 from bench.runner import faults as runner
 from bench.testbed import leftovers, machine
 
@@ -27,7 +29,7 @@ def faults(
     application: Application | None = None,
     *,
     only: str = "",
-    rate: Annotated[float, Parameter(validator=number(0.1, 1000))] = runner.RATE_PER_S,
+    rate: Annotated[float, Parameter(validator=number(0.1, 30))] = runner.RATE_PER_S,
     out: Out = None,
 ) -> int:
     """What do customers feel when the backend of tracing fails?
@@ -48,12 +50,32 @@ def faults(
     for sentence in leftovers.remove():
         display.warn(sentence)
     store = new_folder(out, "faults")
-    with kept(store.folder), display.progress(len(chosen) * FAULT_S) as progress:
-        store.write(MACHINE, pretty(machine.describe(machine.split_cpus(pinned=False))))
-        for cell in runner.cells(plan, subject.place, chosen, rate, progress):
-            store.append_line(faults_report.FILE, cell)
+    store.write(MACHINE, pretty(machine.describe(machine.split_cpus(pinned=False))))
+    failure = None
+    with _kept(store), display.progress(len(chosen) * FAULT_S) as progress:
+        try:
+            for cell in runner.cells(plan, subject.place, chosen, rate, progress):
+                store.append_line(faults_report.FILE, cell)
+        except BenchError as error:
+            failure = error
+            if not (store.folder / faults_report.FILE).exists():
+                raise
     with uninterrupted():
-        return KINDS["faults"].report(store.folder)
+        code = KINDS["faults"].report(store.folder)
+        return display.complain(failure) if failure else code
+
+
+@contextlib.contextmanager
+def _kept(store: Store) -> Iterator[None]:
+    """Leave nothing of a measurement without a single cell; say that of any other something is kept."""
+    try:
+        yield
+    except (KeyboardInterrupt, BenchError):
+        if (store.folder / faults_report.FILE).exists():
+            display.tell(f"what was measured is kept: `tracing-overhead report {relative(store.folder)}`")
+        else:
+            store.discard()
+        raise
 
 
 def _chosen(only: str) -> list[Fault]:

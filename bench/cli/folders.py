@@ -20,13 +20,12 @@ from bench.report import applications as applications_report
 from bench.report import delivery as delivery_report
 from bench.report import faults as faults_report
 from bench.report import soak as soak_report
-from bench.report.document import Document
+from bench.report.document import Document, Text, document
 from bench.report.run import machine_sections
 from bench.results import manifest, verify
 from bench.results.folder import is_run, read_run, require_run
 from bench.results.store import (
     ITERATIONS,
-    RUN_AGAIN,
     TRIALS,
     pretty,
     read_lines,
@@ -64,22 +63,32 @@ class FolderKind:
         """
         try:
             figures = self.read(folder)
+            if figures == ():
+                raise ResultsError(f"{folder / self.raw} holds nothing", "measure again")
             return figures, self.document(figures, *machine_sections(read_machine(folder)))
         except (ArithmeticError, LookupError, ValueError) as error:
             raise ResultsError(
-                f"{folder / self.raw} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
+                f"{folder / self.raw} is not what was measured: {type(error).__name__}: {error}",
+                "measure again",
             ) from None
 
     def report(self, folder: Path, form: Format | None = None) -> int:
         """Make figures and report again, print them, and return the exit code."""
         figures, whole = self.whole(folder)
+        known = manifest.read(folder)
+        faults = (
+            [fault for fault in manifest.changed(folder, known) if fault.file == self.raw] if known else []
+        )
+        if faults:
+            text = f"CHANGED SINCE IT WAS MEASURED: {faults[0]}; no figure counts."
+            whole = document(whole.title, [Text(text=text, red=True), *whole.lead], *whole.sections)
         if form is None:
             publish(folder, {self.derived: pretty(figures)}, whole)
-            display.show(self.document(figures))
+            display.show(document(whole.title, whole.lead, *self.document(figures).sections))
             show_place(folder)
         else:
             print_as(form, whole, figures)
-        return 0 if self.valid(figures) else MeasurementError.exit_code
+        return 0 if self.valid(figures) and not faults else MeasurementError.exit_code
 
     def verify(self, folder: Path) -> verify.Verification:
         """Whether the stored figures follow from the raw records."""

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from bench.cli import display
+from bench.cli import display, drawing
 from bench.cli.shared import relative
 from bench.report import history as history_report
 from bench.report import html, markdown
@@ -23,6 +23,6 @@ def history(folder: Path, /) -> int:
     store = Store(folder)
     store.write("history.json", pretty(trends))
     store.write("history.md", markdown.render(report).encode())
-    store.write("history.html", html.render(report).encode())
+    store.write("history.html", html.render(report, drawing.drawn(list(html.specs(report)))).encode())
     sys.stdout.write(f"\nHistory: {relative(folder / 'history.html')}, and history.md beside it\n")
     return 0

@@ -86,7 +86,7 @@ def print_as(form: Format, report: document.Document, figures: object) -> None:
         case "md":
             sys.stdout.write(markdown.render(report))
         case "html":
-            sys.stdout.write(html.render(report))
+            sys.stdout.write(html.render(report, drawing.drawn(list(html.specs(report)))))
         case "json":
             sys.stdout.write(pretty(figures).decode())
         case "junit":

@@ -16,7 +16,7 @@ import msgspec
 from cyclopts import Group, Parameter, validators
 
 from bench.app.records import Request
-from bench.cli import display
+from bench.cli import display, drawing
 from bench.cli.options import Application, checked, read_as
 from bench.cli.planning import Subject, read_subject
 from bench.cli.shared import relative
@@ -283,7 +283,8 @@ def _deliver(shown: Told, options: TraceOptions) -> None:
     else:
         display.show(trace_report.report(shown, trace_report.NARROW))
     if options.html:
-        page = html.render(trace_report.report(shown))
+        told = trace_report.report(shown)
+        page = html.render(told, drawing.drawn(list(html.specs(told))))
         try:
             options.html.write_text(page, "utf-8")
         except OSError as error:

@@ -101,7 +101,7 @@ class Account:
     scopes: dict[str, Count] = field(default_factory=dict)
     metrics: Count = 0
     logs: dict[str, Count] = field(default_factory=dict)
-    sums: dict[str, Count] = field(default_factory=dict)
+    sums: dict[str, Nanoseconds] = field(default_factory=dict)
     refused: Count = 0
     rejected: Count = 0
     late: Count = 0

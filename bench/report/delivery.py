@@ -11,16 +11,16 @@ FILE = "delivery.json"
 WORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log records"}
 PLACES = {
     Where.FORK: "never exported, though the server went on",
-    Where.QUEUE: "in the queue when it was killed",
+    Where.QUEUE: "not ended, or queued, when it was killed",
     Where.SHUTDOWN: "not exported at the end",
 }
 ABOUT = (
     "The same application under `opentelemetry-instrument`, the same requests, then at once the end: SIGTERM "
-    "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them), SIGKILL to all "
-    "of them. What it made is what it leaves where nothing is lost; what arrived, the receiver counted. "
-    "`batch` is what the agent does by itself, with delays so long that no timer fires between request "
-    "and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Metrics and log records go the same "
-    "way, over http."
+    "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them; Ctrl-C in a "
+    "terminal reaches all), SIGKILL to all of them. Made: what arrives where nothing is lost. Received: what "
+    "the sink counted. `batch` is what the agent does by itself, with delays so long that no timer fires "
+    "between request and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Everything goes over "
+    "http. Each row is one try of each way."
 )
 TERM_ADVICE = (
     "Containers, systemd and process managers stop a server by SIGTERM: what is lost there is lost at every "
@@ -31,7 +31,7 @@ LIFESPAN = (
     "the rows with *lifespan* do that, and nothing else differs."
 )
 KILLED = (
-    "Nothing saves what waits when a process is killed: give it time to stop (Kubernetes: "
+    "Whatever is still queued when a process is killed is lost: give it time to stop (Kubernetes: "
     "`terminationGracePeriodSeconds`), and shorten OTEL_BSP_SCHEDULE_DELAY where that is not enough."
 )
 
@@ -39,7 +39,7 @@ KILLED = (
 def report(tries: Sequence[Try], *more: Section) -> Document:
     """The whole report, which ends with further sections."""
     found = rows(tries)
-    keeping = [row for row in found if not _lost_when_told(row)]
+    keeping = [row for row in found if row.keeps]
     return document(
         "Which server stacks keep their spans?",
         [*_answer(found, keeping), ABOUT],
@@ -51,11 +51,12 @@ def report(tries: Sequence[Try], *more: Section) -> Document:
 
 
 def _answer(found: Sequence[Row], keeping: Sequence[Row]) -> list[str]:
+    tried = [row for row in found if row.keeps is not None]
     kept = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in keeping if row.processor == "batch"))
     losing = ", ".join(dict.fromkeys(f"`{row.stack}`" for row in found if row.lost_at(Way.TERM)))
-    sentences = [f"{len(keeping)} of {plural(len(found), 'row')} keep everything when they are told to stop."]
+    sentences = [f"Of {plural(len(tried), 'row')} {len(keeping)} lost nothing when told to stop."]
     if kept:
-        sentences.append(f"With the batch processor these do: {kept}.")
+        sentences.append(f"With the batch processor: {kept}.")
     if losing:
         sentences.append(f"SIGTERM costs something with {losing}.")
     return sentences
@@ -73,7 +74,7 @@ def table(found: Sequence[Row]) -> Table:
     """A stack with a processor each."""
     ways = [way for way in (Way.TERM, Way.INT, Way.KILL) if any(way in row.losses for row in found)]
     return Table(
-        heads=("stack", "processor", *ways, "stops in s", "verdict", "what to do"),
+        heads=("stack", "processor", *ways, "time to stop, s", "verdict", "what to do"),
         keys=2,
         left=(*range(2 + len(ways)), 3 + len(ways), 4 + len(ways)),
         rows=tuple(
@@ -81,7 +82,7 @@ def table(found: Sequence[Row]) -> Table:
                 row.stack,
                 row.processor,
                 *(_cell(row.losses.get(way)) for way in ways),
-                f"{row.stop_s:.1f}",
+                " / ".join(f"{row.stops_s[way]:.1f}" for way in (Way.TERM, Way.INT) if way in row.stops_s),
                 verdict(row),
                 _remedy(row),
             )
@@ -107,13 +108,17 @@ def _cell(losses: Mapping[Signal, Loss] | None) -> str:
 
 def verdict(row: Row) -> str:
     """What becomes of it, in words."""
-    if row.lost_at(Way.ALIVE):
-        return f"exports no {_names(row.lost_at(Way.ALIVE))}, even while it runs"
+    unheard = [signal for signal, loss in row.losses.get(Way.ALIVE, {}).items() if not loss.received]
+    if unheard:
+        return f"exports no {_names(unheard)}, even while it runs"
     ways: dict[str, list[Way]] = {}
     for way in (Way.TERM, Way.INT):
         if lost := row.lost_at(way):
             ways.setdefault(_names(lost), []).append(way)
     losses = [f"loses {names} at {' and '.join(at)}" for names, at in ways.items()]
+    untried = [way for way in (Way.TERM, Way.INT) if way not in row.losses]
+    if untried:
+        losses.append(f"{' and '.join(untried)} not tried")
     return "; ".join(losses) or "keeps everything"
 
 

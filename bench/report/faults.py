@@ -13,30 +13,32 @@ from bench.analysis.faults import (
 )
 from bench.app.records import BASELINE
 from bench.report.document import Document, Section, document, section
-from bench.report.words import ABSENT, Table, milliseconds
+from bench.report.words import ABSENT, Table, milliseconds, plural
 
 FILE = "faults.jsonl"
 ABOUT = (
     "Customers come at planned times, whatever becomes of those before them (an open loop), {count} to each "
-    "set-up, and give up after 8 s. All set-ups of a fault run side by side, the untraced one (`none`) among "
-    "them: what happens to it, the machine did. Latencies count from the planned send; the 99th percentile "
-    "of so few requests is nearly the longest of them. A stall is the longest time for which an event loop "
-    "did not answer a timer of 1 ms, the untraced one's as well. Spans are counted where they end and where "
-    "they arrive. Then the whole application gets SIGTERM, the fault still there."
+    "set-up and more where the backend comes back, and give up after 8 s. All set-ups of a fault run side "
+    "by side on the same CPUs; where all of them are slower, the untraced one (`none`) shows by how much. "
+    "Latencies count from the planned send; the 99th percentile of so few requests is nearly the longest of "
+    "them. A stall is the longest time for which an event loop did not answer a timer of 1 ms, the untraced "
+    "one's as well. Spans are counted where they end and where they arrive, from before the fault on. Then "
+    "the whole application gets SIGTERM, the fault still there, and is killed if it has not ended after 35 s."
 )
 ADVICE = {
     Fault.CUT: "A Collector on the same machine is there when the backend is not.",
-    Fault.MUTE: "A time limit is what ends it: OTEL_EXPORTER_OTLP_TIMEOUT (10 s; Python reads seconds).",
-    Fault.UNAVAILABLE: "The exporter tries again for as long as its time limit; a shutdown waits for it.",
-    Fault.LATER: "It does not wait for so long: what is refused so is lost at once.",
-    Fault.ERROR: "Never tried again: what is refused so is lost at once.",
+    Fault.MUTE: "Only a time limit ends it: OTEL_EXPORTER_OTLP_TIMEOUT, 10 s by default.",
+    Fault.UNAVAILABLE: "The exporter tries again until its time limit; a shutdown waits for the attempt.",
+    Fault.LATER: "It does not wait that long; spans refused this way are lost at once.",
+    Fault.ERROR: "Never tried again: spans refused this way are lost at once.",
     Fault.SLOW: "`simple` makes every span wait for the backend; `batch` does not.",
     Fault.DRIP: "Over http no time limit ends an answer that drips: it counts the time between two bytes.",
     Fault.GONE: "What is exported meanwhile is lost; the queue holds what comes after.",
-    Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE holds what comes in OTEL_BSP_SCHEDULE_DELAY, or spans are lost.",
-    Fault.TERM: "End the provider in the application's shutdown, as this one does, and nothing is lost.",
-    Fault.KILL: "What waits in the queue dies with the process; shorten OTEL_BSP_SCHEDULE_DELAY.",
+    Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE has to hold what comes within OTEL_BSP_SCHEDULE_DELAY.",
+    Fault.TERM: "Spans arrive if the application ends its provider when it is told to stop.",
+    Fault.KILL: "Whatever is queued dies with the process; shorten OTEL_BSP_SCHEDULE_DELAY.",
 }
+OF_THE_BACKEND = frozenset(Fault) - {Fault.NONE, Fault.OVERFLOW, Fault.TERM, Fault.KILL}
 
 
 def report(cells: Sequence[Cell], *more: Section) -> Document:
@@ -59,16 +61,20 @@ def _traced(cells: Sequence[Cell]) -> list[Cell]:
 def _answer(cells: Sequence[Cell]) -> list[str]:
     """For each span processor, in how many faults of the backend customers feel something."""
     sentences = []
-    of_backend = [cell for cell in _traced(cells) if cell.fault not in {Fault.TERM, Fault.KILL}]
+    of_backend = [cell for cell in _traced(cells) if cell.fault in OF_THE_BACKEND]
     for processor in ("batch", "simple"):
         own = [cell for cell in of_backend if cell.setup.startswith(processor)]
+        if not own:
+            continue
         felt = [cell for cell in own if is_harmful(cell, cells)]
-        slow = max((cell.stop_s for cell in own), default=0.0)
-        if own:
-            sentences.append(
-                f"**`{processor}`**: customers feel {len(felt)} of {len(own)} failures of the backend; "
-                f"at worst it takes {slow:.0f} s to stop."
-            )
+        killed = sum(cell.stop_s >= cell.stop_limit_s for cell in own)
+        slow = max((cell.stop_s for cell in own if cell.stop_s < cell.stop_limit_s), default=0.0)
+        stopping = f"{killed} times it did not stop" if killed else f"at worst it takes {slow:.0f} s to stop"
+        faults = len({cell.fault for cell in own})
+        sentences.append(
+            f"**`{processor}`**: {plural(faults, 'failure')} of the backend, over "
+            f"{plural(len(own) // faults, 'protocol')}: customers feel {len(felt)} of {len(own)}; {stopping}."
+        )
     return sentences
 
 
@@ -80,7 +86,7 @@ def _of(fault: Fault, cells: Sequence[Cell]) -> Section:
 def table(own: Sequence[Cell], cells: Sequence[Cell]) -> Table:
     """The set-ups under one fault."""
     return Table(
-        heads=("set-up", "p50 ms", "p99 ms", "max ms", "failed", "stall ms", "stops in s", "verdict"),
+        heads=("set-up", "p50 ms", "p99 ms", "max ms", "failed", "stall ms", "time to stop, s", "verdict"),
         left=(0, 7),
         rows=tuple(
             (

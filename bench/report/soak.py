@@ -12,7 +12,7 @@ ABOUT = (
     "seconds, with no request under way, memory (USS: what is a process's own), threads, open files and "
     "temporary files are read. The first fifth of the time is not looked at. A slope is that of a line "
     "through the means of eight stretches, with an interval that holds for all processes at once (95 %); "
-    "threads and open files are those after the first fifth and those at the end."
+    "threads and open files are the fewest in the first quarter of that time and in the last."
 )
 
 
@@ -31,7 +31,7 @@ def _answer(result: Soak) -> str:
     due = result.spans_due
     lost = "" if due is None else f", {due - result.spans} of {due:,} spans lost"
     growing = [growth.name for growth in result.growths if growth.grows]
-    what = f"{', '.join(growing)} grow" if growing else "Nothing grows"
+    what = f"Growing: {', '.join(growing)};" if growing else "Nothing grows"
     return (
         f"{what} in {minutes:.0f} minutes at {result.rate_per_s:.0f} requests/s: {result.completed:,} "
         f"answered, {result.failed} failed{lost}; temporary files: {result.files[0]} at the beginning, "
@@ -59,7 +59,7 @@ def table(result: Soak) -> Table:
                 f"{growth.first_bytes / 2**20:.1f}",
                 f"{growth.last_bytes / 2**20:.1f}",
                 _per_minute(growth.per_s),
-                f"[{_per_minute(growth.low)}, {_per_minute(growth.high)}]",
+                "-" if growth.low is None else f"[{_per_minute(growth.low)}, {_per_minute(growth.high)}]",
                 f"{growth.threads[0]} to {growth.threads[1]}",
                 f"{growth.descriptors[0]} to {growth.descriptors[1]}",
                 _verdict(growth),
@@ -70,11 +70,13 @@ def table(result: Soak) -> Table:
     )
 
 
-def _per_minute(per_s: float) -> str:
-    return f"{per_s * 60 / KIB:+.2f}"
+def _per_minute(per_s: float | None) -> str:
+    return "-" if per_s is None else f"{per_s * 60 / KIB:+.2f}"
 
 
 def _verdict(growth: Growth) -> str:
+    if growth.per_s is None or growth.low is None or growth.high is None:
+        return "too short to tell"
     if growth.low > 0:
         return f"grows by {growth.per_s * 3600 / 2**20:.2f} MB an hour"
     if growth.grows:

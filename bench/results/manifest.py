@@ -25,7 +25,8 @@ from bench.results.store import (
 FILE = "manifest.json"
 RAW = (
     PLAN, MACHINE, READINGS, REQUESTS, ENDING, TRACES,
-    "micro.json", "micro-run.json", "iterations.jsonl", "trials.jsonl.gz", "faults.jsonl", "soak.jsonl",
+    "micro.json", "micro-run.json", "iterations.jsonl", "trials.jsonl.gz",
+    "faults.jsonl", "soak.jsonl", "delivery.json",
 )  # fmt: skip
 """Raw files, in the order in which they are looked at."""
 

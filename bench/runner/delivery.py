@@ -1,5 +1,6 @@
 """Tries server stacks: the same requests, ended in every way, and what of them arrives."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -56,8 +57,9 @@ def tries(
         # Alone a try cannot tell a fork's loss; the one that goes on belongs to all others.
         if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Way.ALIVE else [way]))
     ]
-    testbed = Testbed(_plan(_app(stacks[0]), "batch"), Options(place=place, load=False))
-    try:
+    with contextlib.ExitStack() as stack_of_parts:
+        testbed = Testbed(_plan(_app(stacks[0]), "batch"), Options(place=place, load=False))
+        stack_of_parts.callback(testbed.close)
         ports = free_ports(len(wanted))
         ended: dict[str, tuple[Stack, str, Way, float]] = {}
 
@@ -65,19 +67,16 @@ def tries(
             stack, processor, way = wanted[number]
             name = f"try-{number}"
             progress.say("server stacks", f"{stack.name}, {processor}, {way}")
-            ended[name] = (
-                stack,
-                processor,
-                way,
-                _attempt(testbed, stack, name, processor, way, ports[number]),
-            )
+            stop_s = _attempt(testbed, stack, name, processor, way, ports[number])
+            ended[name] = (stack, processor, way, stop_s)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(attempt, range(len(wanted))))
+        pool = stack_of_parts.enter_context(ThreadPoolExecutor(AT_ONCE))
+        # Before the pool is waited for: whoever waits for a server to end is done when it has.
+        stack_of_parts.callback(testbed.stop_instances)
+        stack_of_parts.callback(pool.shutdown, wait=False, cancel_futures=True)
+        list(pool.map(attempt, range(len(wanted))))
         testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
         accounts = testbed.sink.close_accounts(CloseAccounts(epoch=0))
-    finally:
-        testbed.close()
     for number in range(len(wanted)):
         name = f"try-{number}"
         stack, processor, way, stop_s = ended[name]
@@ -99,7 +98,7 @@ def tries(
 
 def _received(account: Account) -> dict[Signal, int]:
     return {
-        Signal.TRACES: sum(account.spans.values()),
+        Signal.TRACES: sum(account.spans.values()) - account.duplicated,
         Signal.METRICS: account.sums.get(COUNTER, 0),
         Signal.LOGS: account.logs.get(LOGGER, 0),
     }
@@ -113,6 +112,7 @@ def _attempt(  # noqa: PLR0913, PLR0917 - what makes a try
     plan = _plan(app, processor, name, way)
     launch = testbed.launch(plan, plan.setups[0], 0, [port])
     instance = testbed.start_instance(launch)
+    testbed.instances.append(instance)
     try:
         _ask(instance)
         if way is Way.ALIVE:

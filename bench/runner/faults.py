@@ -18,6 +18,7 @@ import msgspec
 
 from bench.analysis.faults import Cell, Fault
 from bench.app.records import BASELINE, Setup
+from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Account, Row
 from bench.plan.records import Plan
 from bench.runner.run import Progress
@@ -38,6 +39,10 @@ TIMEOUT_S = 8.0
 STOP_LIMIT_S = 35.0
 """A little longer than the 30 s that Kubernetes waits before it kills."""
 WARM_UP = 5
+MOST_FAILED = 0.1
+"""Share of the requests that may fail before a backend does."""
+BATCH_S = 6.5
+"""Longer than the batch processor's delay."""
 QUIET_S, QUIET_LIMIT_S = 1.0, 20.0
 SMALL_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "32", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
 HEALTHY = Answering()
@@ -142,6 +147,9 @@ def cells(
         testbed = Testbed(plan, Options(place=place))
         stack.callback(testbed.close)
         pool = stack.enter_context(ThreadPoolExecutor(2 * len(plan.setups) + 1))
+        # Before the pool is waited for: whoever waits for an instance to end is done when it has.
+        stack.callback(testbed.stop_instances)
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)
         bench = _Bench(testbed, plan, pool, rate_per_s)
         waiting: Future[tuple[Subject, ...]] | None = None
         for number, fault in enumerate(faults):
@@ -164,11 +172,13 @@ class _Loaded:
         rows: its requests.
         growth_bytes: of memory.
         noted: what its processes had noted at the end.
+        before: spans that they had noted before the fault.
     """
 
     rows: list[list[Row]]
     growth_bytes: list[int]
     noted: list[list[tuple[int, int]]]
+    before: list[int]
 
 
 class _Bench:
@@ -216,8 +226,14 @@ class _Bench:
         imposed, sink = IMPOSED[fault], self._testbed.sink
         for subject in subjects:
             self._warm_up(subject)
+        # What was made before the fault has arrived before it, and is in no count.
+        list(self._pool.map(lambda subject: subject.instance.flush(), subjects))
+        sink.wait_until_quiet(QUIET_S if self._plan.app.tracing.flush else BATCH_S, QUIET_LIMIT_S)
+        sink.close_accounts(CloseAccounts(epoch=0))
+        spans_before = [sum(spans for spans, _ in subject.noted()) for subject in subjects]
         for subject in subjects:
             subject.forget_stalls()
+            subject.instance.let_go()
         before = [subject.instance.memory().uss_bytes for subject in subjects]
         sink.answer(imposed.answering)
         for subject in subjects:
@@ -245,18 +261,26 @@ class _Bench:
             rows=[[row for row in rows if row.instance == number] for number in range(len(subjects))],
             growth_bytes=[end - begin for begin, end in zip(before, after, strict=True)],
             noted=[subject.noted() for subject in subjects],
+            before=spans_before,
         )
 
     def _warm_up(self, subject: Subject) -> None:
         with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
             for number in range(WARM_UP):
                 request = self._plan.app.request[number % len(self._plan.app.request)]
-                client.request(
-                    request.method,
-                    subject.instance.url + request.path,
-                    content=request.content or None,
-                    headers=request.all_headers,
-                )
+                try:
+                    client.request(
+                        request.method,
+                        subject.instance.url + request.path,
+                        content=request.content or None,
+                        headers=request.all_headers,
+                    )
+                except httpx.HTTPError as error:
+                    raise ServiceError(
+                        f"{subject.instance.setup.name} does not answer {request.label}: "
+                        f"{str(error) or type(error).__name__}",
+                        "`tracing-overhead check` tries an app file",
+                    ) from None
 
     def conclude(self, fault: Fault, subjects: Sequence[Subject], loaded: _Loaded) -> Iterator[Cell]:
         """Stop all instances, the fault still there, and count what has arrived."""
@@ -265,7 +289,8 @@ class _Bench:
         noted = [subject.noted() for subject in subjects]
         for subject in subjects:
             subject.instance.stop()
-            self._testbed.instances.remove(subject.instance)
+            with contextlib.suppress(ValueError):
+                self._testbed.instances.remove(subject.instance)
             for proxy in subject.proxies.values():
                 proxy.close()
         sink = self._testbed.sink
@@ -273,8 +298,13 @@ class _Bench:
         sink.answer(HEALTHY)
         accounts = sink.close_accounts(CloseAccounts(epoch=0))
         for number, subject in enumerate(subjects):
-            account = accounts.get(f"{fault}.{subject.setup.name}", Account())
-            yield self._cell(fault, subject, account, loaded, number, noted[number], stops_s[number])
+            # An untraced instance has the baseline's label, whatever it is called.
+            label = BASELINE if subject.setup.tracing == "none" else f"{fault}.{subject.setup.name}"
+            account = accounts.get(label, Account())
+            cell = self._cell(fault, subject, account, loaded, number, noted[number], stops_s[number])
+            if fault is Fault.NONE:
+                _require_sound(cell)
+            yield cell
 
     def _cell(  # noqa: PLR0913, PLR0917 - what a cell is made of
         self,
@@ -302,7 +332,7 @@ class _Bench:
             duration_s=(last - first) / 1e9,
             stall_s=max(stalls) / 1e9 if stalls else None,
             growth_bytes=loaded.growth_bytes[number],
-            made=self._made(fault, subject, noted, len(good), received),
+            made=self._made(fault, subject, noted, loaded.before[number], len(rows), len(good), received),
             received=received,
             duplicated=account.duplicated,
             rejected=account.rejected,
@@ -310,20 +340,44 @@ class _Bench:
             stop_limit_s=STOP_LIMIT_S,
         )
 
-    def _made(
-        self, fault: Fault, subject: Subject, noted: Sequence[tuple[int, int]], completed: int, received: int
+    def _made(  # noqa: PLR0913, PLR0917 - what it can be known from
+        self,
+        fault: Fault,
+        subject: Subject,
+        noted: Sequence[tuple[int, int]],
+        before: int,
+        sent: int,
+        completed: int,
+        received: int,
     ) -> int | None:
-        """Spans that were made: as the application notes, or from what a healthy backend got a request."""
+        """Spans that were made: as the application notes, or from what a healthy backend got a request.
+
+        None where nobody can know: what a request has made that failed.
+        """
         if subject.setup.tracing == "none":
             return 0
         if noted:
-            return sum(spans for spans, _ in noted)
-        requests = completed + WARM_UP
-        if fault is Fault.NONE and received % requests == 0:
-            self._per_request[subject.setup.name] = received // requests
+            return sum(spans for spans, _ in noted) - before
+        if fault is Fault.NONE and completed and received % completed == 0:
+            self._per_request[subject.setup.name] = received // completed
         each = self._per_request.get(subject.setup.name)
-        # What a request that failed has made nobody knows.
-        return None if each is None else max(each * requests, received)
+        return None if each is None or completed < sent else each * completed
+
+
+def _require_sound(cell: Cell) -> None:
+    """Raise MeasurementError where the healthy backend already shows that nothing can be compared with it."""
+    if cell.failed > cell.requests * MOST_FAILED:
+        raise MeasurementError(
+            f"{cell.failed} of {cell.requests} requests of {cell.setup} fail with a healthy backend",
+            "fewer customers with --rate, or see what `tracing-overhead check` says",
+        )
+    if cell.setup == BASELINE and cell.received:
+        raise MeasurementError("the untraced set-up exports spans", "`tracing-overhead check` says why")
+    if cell.setup != BASELINE and not cell.received:
+        raise MeasurementError(
+            f"nothing of {cell.setup} arrives at a healthy backend",
+            "does the application read OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL, and have the exporter?",
+        )
 
 
 def _sleep_until(moment_s: float) -> None:

@@ -10,7 +10,7 @@ import psutil
 
 from bench.analysis.soak import Sample, Use
 from bench.app.setups import declared_spans
-from bench.errors import MeasurementError
+from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Row
 from bench.plan.records import Plan
 from bench.runner.run import Progress
@@ -122,7 +122,7 @@ class _Soaking:
     def look(self, at_s: float, *, final: bool = False) -> Sample:
         """What everybody holds now; the sink lets go of what it has counted."""
         accounts = self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
-        self._spans += sum(sum(account.spans.values()) for account in accounts.values())
+        self._spans += sum(sum(account.spans.values()) - account.duplicated for account in accounts.values())
         return Sample(
             at_s=at_s,
             uses=tuple(_use(name, process) for name, process in self._processes),
@@ -136,12 +136,22 @@ class _Soaking:
 
 
 def _use(name: str, process: psutil.Process) -> Use:
-    return Use(
-        name=name,
-        uss_bytes=int(process.memory_full_info().uss),
-        threads=process.num_threads(),
-        descriptors=process.num_fds(),
-    )
+    """What a process and its workers hold.
+
+    Raises:
+        ServiceError: it has ended.
+    """
+    uss_bytes = threads = descriptors = 0
+    try:
+        # Those that the harness has started are told apart.
+        workers = process.children(recursive=True) if process.pid != os.getpid() else []
+        for one in (process, *workers):
+            uss_bytes += int(one.memory_full_info().uss)
+            threads += one.num_threads()
+            descriptors += one.num_fds()
+    except psutil.Error as error:
+        raise ServiceError(f"{name} cannot be read: {error}", "has it ended, or a worker of it?") from None
+    return Use(name=name, uss_bytes=uss_bytes, threads=threads, descriptors=descriptors)
 
 
 def _files(folder: Path) -> int:

@@ -45,6 +45,8 @@ SERVICE_ATTRIBUTE = "service.name"
 PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
 """Set-up of a span that only shows how far a collector has come; it is in no account."""
+MAX_MEMBERS = 100
+"""Of a compressed body: an exporter sends one."""
 GZIP_WINDOW = 31
 """`wbits` for a gzip header and checksum."""
 
@@ -80,6 +82,8 @@ def _inflated(content: bytes, window: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     while content:
+        if len(parts) == MAX_MEMBERS:
+            raise TooLargeError(f"it has more than {MAX_MEMBERS} compressed members")
         stream = zlib.decompressobj(window)
         part = stream.decompress(content, MAX_BODY_BYTES - size + 1)
         size += len(part)

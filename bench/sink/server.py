@@ -86,6 +86,14 @@ class BoundedProtocol(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self.transport.abort()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, or a trailer after a body in chunks, which counts like one."""
+        super().on_header(name, value)
+        if not self._is_in_head:
+            self._head_bytes += len(name) + len(value)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.transport.abort()
+
     def on_message_begin(self) -> None:
         """A head begins."""
         self._head_bytes, self._is_in_head = 0, True

@@ -301,23 +301,35 @@ class LocalInstance:
         first.send_signal(signal.Signals[how])
 
     def end(self, how: str, limit_s: float) -> float:
-        """End it by a signal, and say how many seconds that took; what is left after `limit_s` is killed.
+        """End it by a signal; returns how many seconds that took. What is left after `limit_s` is killed.
 
         SIGKILL reaches all its processes, as the end of a container does; any other signal those alone that
         were started, as `docker stop` sends it.
         """
         began = time.monotonic()
-        started = [child.pid for child in self._processes.values()]
-        for pid in self._group.pids() if how == signal.SIGKILL.name else started:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.Signals[how])
-        while time.monotonic() - began < limit_s:
-            # Whoever has ended is waited for by nobody else.
-            running = [child for child in self._processes.values() if child.poll() is None]
-            if not running and not self._group.pids():
-                break
+        if how == signal.SIGKILL.name:
+            self._kill_all()
+        else:
+            for child in self._processes.values():
+                # Nothing happens to one that has ended.
+                child.send_signal(signal.Signals[how])
+        is_killed = False
+        while not self._has_ended():
+            if time.monotonic() - began > limit_s and not is_killed:
+                is_killed = True
+                self._kill_all()
             time.sleep(LOOK_S)
         return time.monotonic() - began
+
+    def _has_ended(self) -> bool:
+        # Whoever has ended is waited for by nobody else.
+        running = [child for child in self._processes.values() if child.poll() is None]
+        return not running and not self._group.pids()
+
+    def _kill_all(self) -> None:
+        for pid in self._group.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
         self._group.resume()

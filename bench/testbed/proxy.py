@@ -12,6 +12,7 @@ from enum import StrEnum
 
 CHUNK_BYTES = 65536
 LOOK_S = 0.05
+BACKLOG = 128
 
 
 class Way(StrEnum):
@@ -37,7 +38,8 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self._target = target
         self._way = Way.OPEN
-        self._listener = _listener(0)
+        self._listener = _bound(0)
+        self._listener.listen(BACKLOG)
         self.port: int = self._listener.getsockname()[1]
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._is_over = False
@@ -55,8 +57,10 @@ class Proxy:
         if way is Way.CUT:
             self._close_listener()
             self._close_connections()
+            # Bound and not listening: whoever connects is refused, and nobody else gets the port meanwhile.
+            self._listener = _bound(self.port)
         elif before is Way.CUT:
-            self._listener = _listener(self.port)
+            self._listener.listen(BACKLOG)
             self._accepting = threading.Thread(target=self._accept, daemon=True)
             self._accepting.start()
 
@@ -124,9 +128,8 @@ class Proxy:
                     next_drop_s = time.monotonic() + 1.0
 
 
-def _listener(port: int) -> socket.socket:
+def _bound(port: int) -> socket.socket:
     listener = socket.socket()
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind(("127.0.0.1", port))
-    listener.listen(128)
     return listener
