@@ -283,6 +283,23 @@ def test_a_verdict_survives_a_reader_that_has_gone(folder: Path, limit: str, cod
     assert (ended.returncode, ended.stderr) == (code, "")
 
 
+@pytest.mark.parametrize("output", ["2>&1 | true; exit ${PIPESTATUS[0]}", "2>/dev/full"])
+def test_an_error_that_nobody_hears_keeps_its_exit_code(output: str) -> None:
+    assert shell(f"$T gate /nowhere --max-overhead batch=80% {output}").returncode == 5
+
+
+def test_results_that_were_changed_say_so_and_are_not_sealed_again(tmp_path: Path) -> None:
+    for name, file in (("delivery", "delivery.json"), ("faults", "faults.jsonl")):
+        changed = tmp_path / name
+        shutil.copytree(ROOT / "results" / name, changed)
+        content = (changed / file).read_text("utf-8")
+        (changed / file).write_text(content.replace("120", "119", 1).replace("1320", "1319", 1), "utf-8")
+        assert main(["verify", str(changed)]) == 4
+        assert main(["report", str(changed)]) == 4
+        assert "CHANGED SINCE IT WAS MEASURED" in (changed / "report.md").read_text("utf-8")
+        assert main(["verify", str(changed)]) == 4
+
+
 def test_what_cannot_be_written_is_told(folder: Path) -> None:
     ended = shell(f"$T report {folder} --format text >/dev/full")
     assert ended.returncode == 5

@@ -80,6 +80,11 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
     metric.histogram.data_points.add().count = 40
     scope = resources[1].scope_logs.add()
     scope.scope.name = "app"
+    # What goes up and down may have gone down, and bytes are many.
+    for name, value in (("active", -1), ("bytes", 2**40)):
+        metric = resources[0].scope_metrics[0].metrics.add()
+        metric.name = name
+        metric.sum.data_points.add().as_int = value
     for text in ("one", "two"):
         scope.log_records.add().body.string_value = text
     for signal, content in (
@@ -89,7 +94,7 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
         export(sink, signal, content)
     account = accounts(sink)["batch"]
     assert (account.exports, account.metrics, account.logs) == (2, 2, {"app": 4})
-    assert account.sums == {"requests": 80}
+    assert account.sums == {"requests": 80, "active": -2, "bytes": 2**41}
 
 
 @pytest.mark.parametrize(
@@ -97,10 +102,11 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
     [
         (gzip.compress(b"\0" * 200 * 2**20), {"content-encoding": "gzip"}),
         (gzip.compress(b"\0" * 100) + b"rubbish", {"content-encoding": "gzip"}),
+        (gzip.compress(b"") * 100_000, {"content-encoding": "gzip"}),
         (b"\x0a\x00" * (MAX_BODY_BYTES // 2 - 8), {}),
         (b"\x0a\xfe\xff\xff\x07" + b"\x12\x00" * (8 * 2**20 - 8), {}),
     ],
-    ids=["bomb", "rubbish", "empty resources", "cut short"],
+    ids=["bomb", "rubbish", "many members", "empty resources", "cut short"],
 )
 def test_a_hostile_body_is_counted_and_costs_little(
     sink: Sink, content: bytes, headers: dict[str, str]
@@ -141,6 +147,14 @@ def endlessly(client: socket.socket, part: bytes) -> None:
     """Send until the other side has enough."""
     while True:
         client.sendall(part)
+
+
+def test_trailers_without_end_end_the_connection(sink: Sink) -> None:
+    port = urlsplit(sink.endpoints["http/protobuf"]).port or 0
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as client:
+        client.sendall(b"POST /v1/traces HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+        with pytest.raises((BrokenPipeError, ConnectionResetError)):
+            endlessly(client, b"x-a: y\r\n" * 10_000)
 
 
 def test_a_backend_that_fails_says_so_and_the_spans_are_known(sink: Sink) -> None:

@@ -83,7 +83,8 @@ class FolderKind:
             text = f"CHANGED SINCE IT WAS MEASURED: {faults[0]}; no figure counts."
             whole = document(whole.title, [Text(text=text, red=True), *whole.lead], *whole.sections)
         if form is None:
-            publish(folder, {self.derived: pretty(figures)}, whole)
+            derived = {} if self.derived == self.raw else {self.derived: pretty(figures)}
+            publish(folder, derived, whole)
             display.show(document(whole.title, whole.lead, *self.document(figures).sections))
             show_place(folder)
         else:
