@@ -13,6 +13,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="a browser is missing: apt-get install chromium (or your system's package)"
 )
 PAGES = ("reference", "applications")
+OTHERS = ("delivery", "faults", "soak")
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("width", [375, 768, 1280])
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", [*PAGES, *OTHERS])
 def test_a_page_asks_for_nothing_and_fits_the_window(browser: Any, name: str, width: int) -> None:
     page = browser.new_page(viewport={"width": width, "height": 800})
     asked: list[str] = []
