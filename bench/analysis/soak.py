@@ -10,7 +10,8 @@ from bench.analysis.stats import t_quantile
 SETTLED = 0.2
 """Share of the time that is not looked at: caches fill, and allocators learn."""
 BLOCKS = 8
-"""A line is drawn through the means of so many stretches: neighbouring samples are not independent."""
+"""A line is drawn through the medians of so many stretches: neighbouring samples are not independent, and a
+collection that has just run, or a burst, moves no median."""
 CONFIDENCE = 0.95
 
 
@@ -172,11 +173,11 @@ def _growth(number: int, samples: Sequence[Sample], family: int) -> Growth:
 
 
 def slope_of(times: Sequence[float], values: Sequence[float], family: int = 1) -> tuple[float, float] | None:
-    """The slope of a line through block means, and half its interval for a family of such slopes.
+    """The slope of a line through block medians, and half its interval for a family of such slopes.
 
     None with fewer values than blocks.
 
-    Least squares through the means of `BLOCKS` equal stretches, with Student's t of as many points less two
+    Least squares through the medians of `BLOCKS` equal stretches, with Student's t of as many points less two
     (Draper and Smith, Applied Regression Analysis, section 1.4), Bonferroni's share for each of the family.
     """
     if len(times) < BLOCKS:
@@ -184,7 +185,7 @@ def slope_of(times: Sequence[float], values: Sequence[float], family: int = 1) -
     count = BLOCKS
     parts = np.array_split(np.arange(len(times)), count)
     x = np.array([np.mean(np.asarray(times)[part]) for part in parts])
-    y = np.array([np.mean(np.asarray(values, dtype=float)[part]) for part in parts])
+    y = np.array([np.median(np.asarray(values, dtype=float)[part]) for part in parts])
     spread = float(np.sum((x - x.mean()) ** 2))
     slope = float(np.sum((x - x.mean()) * (y - y.mean())) / spread)
     residuals = y - y.mean() - slope * (x - x.mean())

@@ -11,7 +11,7 @@ ABOUT = (
     "One instance under half of what it can do (an open loop), everything traced in batches. Every ten "
     "seconds, with no request under way, memory (USS: what is a process's own), threads, open files and "
     "temporary files are read. The first fifth of the time is not looked at. A slope is that of a line "
-    "through the means of eight stretches, with an interval that holds for all processes at once (95 %); "
+    "through the medians of eight stretches, with an interval that holds for all processes at once (95 %); "
     "threads and open files are the fewest in the first quarter of that time and in the last."
 )
 
