@@ -1,11 +1,7 @@
 """The command line: every mistake ends in a sentence, a hint and an exit code."""
 
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -214,15 +210,6 @@ def test_set_ups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixtur
     assert "bench.setup=ratio-10" in text
 
 
-def test_the_reader_of_the_output_may_have_enough(folder: Path) -> None:
-    command = f"{sys.executable} -m bench.cli report {folder} --format md | head -1"
-    done = subprocess.run(
-        ["/bin/bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False
-    )
-    assert done.returncode == 0
-    assert b"Traceback" not in done.stderr
-
-
 def test_values_are_read_as_people_write_them() -> None:
     assert seconds("100ms") == pytest.approx(0.1)
     assert seconds("2s") == 2.0
@@ -234,14 +221,6 @@ def test_every_budget_can_be_chosen() -> None:
     for name in BUDGETS:
         assert main(["run", "--dry-run", "--budget", name]) == 0
     assert RunOptions().budget in BUDGETS
-
-
-def test_an_output_that_is_closed_is_no_error() -> None:
-    command = f"exec {sys.executable} -m bench.cli setups >&- 2>&-"
-    assert (
-        subprocess.run(["/bin/sh", "-c", command], cwd=Path(__file__).parent.parent, check=False).returncode
-        == 0
-    )
 
 
 def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(tmp_path: Path) -> None:
@@ -267,27 +246,6 @@ def test_a_raw_file_with_a_wrong_byte_is_no_traceback(
     assert "requests.csv.gz" in capsys.readouterr().err
 
 
-def shell(script: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """A command line as a shell runs it; `$T` is the program."""
-    program = f"{sys.executable} -m bench.cli"
-    return subprocess.run(
-        ["/bin/bash", "-c", script], env={**os.environ, "T": program, **env},
-        capture_output=True, text=True, timeout=60, check=False, cwd=ROOT,
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(("limit", "code"), [("batch=1000%", 0), ("batch=1%", 1)])
-def test_a_verdict_survives_a_reader_that_has_gone(folder: Path, limit: str, code: int) -> None:
-    gate = f"$T gate {folder} --max-overhead {limit}"
-    ended = shell(f"{gate} | true; exit ${{PIPESTATUS[0]}}")
-    assert (ended.returncode, ended.stderr) == (code, "")
-
-
-@pytest.mark.parametrize("output", ["2>&1 | true; exit ${PIPESTATUS[0]}", "2>/dev/full"])
-def test_an_error_that_nobody_hears_keeps_its_exit_code(output: str) -> None:
-    assert shell(f"$T gate /nowhere --max-overhead batch=80% {output}").returncode == 5
-
-
 def test_results_that_were_changed_say_so_and_are_not_sealed_again(tmp_path: Path) -> None:
     for name, file in (("delivery", "delivery.json"), ("faults", "faults.jsonl")):
         changed = tmp_path / name
@@ -298,51 +256,6 @@ def test_results_that_were_changed_say_so_and_are_not_sealed_again(tmp_path: Pat
         assert main(["report", str(changed)]) == 4
         assert "CHANGED SINCE IT WAS MEASURED" in (changed / "report.md").read_text("utf-8")
         assert main(["verify", str(changed)]) == 4
-
-
-def test_what_cannot_be_written_is_told(folder: Path) -> None:
-    ended = shell(f"$T report {folder} --format text >/dev/full")
-    assert ended.returncode == 5
-    assert ended.stderr.startswith("error: cannot write to standard output: No space left on device\nhint: ")
-
-
-def test_a_terminal_of_ascii_gets_what_it_can_show(folder: Path) -> None:
-    ended = shell(f"$T report {folder} --format text", PYTHONIOENCODING="ascii", LC_ALL="C", PYTHONUTF8="0")
-    assert (ended.returncode, ended.stderr) == (0, "")
-    assert ended.stdout.isascii()
-
-
-def test_few_files_may_be_open(folder: Path) -> None:
-    ended = shell(f"ulimit -n 64; $T report {folder}")
-    assert (ended.returncode, ended.stderr) == (0, "")
-
-
-def test_ctrl_c_during_the_imports_is_no_traceback() -> None:
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", "print(flush=True); from bench.cli.__main__ import run; run()", "setups"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
-        )
-        for _ in range(4)
-    ]  # fmt: skip
-    for number, process in enumerate(started):
-        assert process.stdout
-        process.stdout.readline()
-        # The moment is what is tried.
-        time.sleep(0.08 * (number + 1))
-        process.send_signal(signal.SIGINT)
-        _, error = process.communicate(timeout=30)
-        assert "Traceback" not in error
-        assert process.returncode in {0, 130}
-
-
-def test_a_defect_is_no_verdict_of_a_gate() -> None:
-    program = "import bench.cli.main as m; m.main = lambda: 1 / 0; from bench.cli.__main__ import run; run()"
-    ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, cwd=ROOT
-    )
-    assert ended.returncode == 70
-    assert ended.stderr.endswith("please report it\n")
 
 
 def test_a_description_is_text_and_no_markup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
