@@ -115,6 +115,7 @@ def test_instances_on_another_machine_are_counted_exactly(
     assert machines.link.lost > 0, "one packet in a thousand is lost, and nothing else is"
 
 
+@pytest.mark.calm
 def test_a_worker_on_another_machine_sends_its_share(
     machines: Machines, start: Callable[..., Run], tmp_path: Path
 ) -> None:

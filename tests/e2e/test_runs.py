@@ -119,12 +119,14 @@ def test_a_full_disk_is_told_and_leaves_nothing(start: Callable[..., Run]) -> No
     assert run.survivors() == []
 
 
+@pytest.mark.calm
 def test_signals_do_what_control_groups_do(start: Callable[..., Run]) -> None:
     run = start(*SHORT, "--signals")
     assert run.end() in {0, 4}, run.text()
     assert not invalid(run.summary()) - TIMING, run.text()
 
 
+@pytest.mark.calm
 def test_two_workers_count_as_one_process_does(start: Callable[..., Run]) -> None:
     counts = []
     for extra in ((), ("--workers", "2")):
@@ -179,6 +181,7 @@ def elsewhere(ports: dict[str, int], folder: Path) -> Iterator[list[subprocess.P
         yield instances
 
 
+@pytest.mark.calm
 def test_instances_that_run_elsewhere_are_measured_over_http(
     start: Callable[..., Run], tmp_path: Path
 ) -> None:
