@@ -116,6 +116,7 @@ class LocalInstance:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._burner: subprocess.Popen[bytes] | None = None
         self.burns_s = 0.0
+        self._is_stopped = False
         self._client = httpx.Client(timeout=ASK_LIMIT_S, trust_env=False)
         self._flushing = [
             process.name for process in launch.app.process if process.traced and launch.is_traced
@@ -332,6 +333,10 @@ class LocalInstance:
                 os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
+        # Whoever started it may stop it, and whoever ends everything.
+        if self._is_stopped:
+            return
+        self._is_stopped = True
         self._group.resume()
         # What it does to end is not measured, and need not wait for one CPU.
         pin(self._group.pids(), tuple(range(os.cpu_count() or 1)))

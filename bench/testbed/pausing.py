@@ -86,7 +86,10 @@ class ControlGroup:
         return int(os.pread(self._stat, 64, 0).split(None, 2)[1]) * 1000
 
     def pids(self) -> tuple[int, ...]:
-        return tuple(map(int, (self._path / "cgroup.procs").read_text("ascii").split()))
+        try:
+            return tuple(map(int, (self._path / "cgroup.procs").read_text("ascii").split()))
+        except OSError:
+            return ()  # it was ended and removed meanwhile
 
     def kill(self) -> None:
         kill_control_group(self._path)
