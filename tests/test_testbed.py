@@ -19,9 +19,9 @@ from bench.plan.records import Kind, Plan
 from bench.plan.schedule import light_rates, step_of
 from bench.testbed import keeper, machine
 from bench.testbed.environ import Place
-from bench.testbed.instance import pin
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
 from bench.testbed.process import RUN_VARIABLE, last_words, plain_environ
 from bench.testbed.testbed import Testbed

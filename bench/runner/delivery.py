@@ -49,14 +49,7 @@ def tries(
     Raises:
         ServiceError: a server does not start or answer.
     """
-    wanted = [
-        (stack, processor, way)
-        for stack in stacks
-        for processor in PROCESSORS
-        for way in Way
-        # Alone a try cannot tell a fork's loss; the one that goes on belongs to all others.
-        if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Way.ALIVE else [way]))
-    ]
+    wanted = _wanted(stacks, chosen)
     with contextlib.ExitStack() as stack_of_parts:
         testbed = Testbed(_plan(_app(stacks[0]), "batch"), Options(place=place, load=False))
         stack_of_parts.callback(testbed.close)
@@ -77,10 +70,10 @@ def tries(
         list(pool.map(attempt, range(len(wanted))))
         testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
         accounts = testbed.sink.close_accounts(CloseAccounts(epoch=0))
-    for number in range(len(wanted)):
-        name = f"try-{number}"
+    heard = {ended[name][1] for name in accounts.keys() & ended.keys()}
+    for name in (f"try-{number}" for number in range(len(wanted))):
         stack, processor, way, stop_s = ended[name]
-        if not any(name in accounts for name, (_, other, *_) in ended.items() if other == processor):
+        if processor not in heard:
             raise ServiceError(
                 f"nothing of {processor} arrived from any server", "is the application instrumented at all?"
             )
@@ -94,6 +87,18 @@ def tries(
             received=_received(accounts.get(name, Account())),
             stop_s=stop_s,
         )
+
+
+def _wanted(stacks: Sequence[Stack], chosen: Callable[[str], bool]) -> list[tuple[Stack, str, Way]]:
+    """What is tried: the chosen ends of each stack, and with any of them one that goes on."""
+    return [
+        (stack, processor, way)
+        for stack in stacks
+        for processor in PROCESSORS
+        for way in Way
+        # Only beside one that goes on can a fork's loss be told from another.
+        if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Way.ALIVE else [way]))
+    ]
 
 
 def _received(account: Account) -> dict[Signal, int]:

@@ -10,9 +10,9 @@ from bench.plan.readings import Account
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.spec.emission import SERVICE, Iteration, Scenario
-from bench.testbed.instance import memory_of, pin
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import cpu_clock_ns
+from bench.testbed.pids import memory_of, pin
 from bench.testbed.process import Child, plain_environ
 from bench.testbed.workplace import Workplace
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bench.plan.readings import Memory
-from bench.testbed.instance import memory_of
+from bench.testbed.pids import memory_of
 from bench.testbed.process import Child
 from bench.testbed.sink import Sink
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from bench.testbed.instance import pin
+from bench.testbed.pids import pin
 from bench.testbed.ports import answer_of, free_ports
 from bench.testbed.process import Child, plain_environ
 

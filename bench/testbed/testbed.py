@@ -26,11 +26,12 @@ from bench.sink.messages import CloseAccounts, TraceSpan
 from bench.testbed import leftovers, meter, preflight
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
-from bench.testbed.instance import Instance, LocalInstance, pin
+from bench.testbed.instance import Instance, LocalInstance
 from bench.testbed.load import Load
 from bench.testbed.options import Options
 from bench.testbed.orders import order_of
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
+from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
 from bench.testbed.process import plain_environ
 from bench.testbed.remote import RemoteInstance

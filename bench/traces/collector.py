@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from bench.errors import ServiceError, UsageError
 from bench.sink.messages import DRAIN_LIMIT_S
 from bench.testbed.collector import Collector
-from bench.testbed.instance import pin
+from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
 from bench.testbed.process import Child, undone_on_failure
 from bench.testbed.sink import Sink

@@ -234,8 +234,10 @@ def test_every_new_run_is_shown_as_running(web: Web, page: Any) -> None:
     page.goto(web.url)
     for number in range(5):
         choose(page, "none" if number % 2 else "disabled")
-        page.get_by_role("button", name="Stop").wait_for(timeout=20_000)
-        page.get_by_role("button", name="Stop").click()
+        button = page.get_by_role("button", name="Stop")
+        button.wait_for(timeout=20_000)
+        assert httpx.get(f"{web.url}/stats/requests").json()["state"] in {"spawning", "running"}
+        button.click()
         page.get_by_role("button", name="New").click()
 
 
@@ -245,7 +247,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing(web: Web) -> None:
     wait_until(lambda: bool(web.services()), 20, "no service began")
     children += web.services()
     web.end()
-    wait_until(lambda: not any(child.is_running() for child in children), 10, "a process stays")
+    assert psutil.wait_procs(children, timeout=10)[1] == []
 
 
 @pytest.mark.parametrize(
@@ -286,4 +288,5 @@ def test_it_ends_with_the_program_that_started_it(tmp_path: Path) -> None:
     children = psutil.Process(nox.pid).children(recursive=True)
     nox.kill()
     nox.wait()
-    wait_until(lambda: not any(child.is_running() for child in children), 20, "a process stays")
+    assert psutil.wait_procs(children, timeout=20)[1] == []
+    assert not answers()

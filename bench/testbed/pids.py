@@ -1,0 +1,56 @@
+"""What is asked of processes by their ids: ports, memory, and the CPUs that they keep to."""
+
+import contextlib
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import psutil
+
+from bench.plan.readings import Memory
+
+
+def listening(pids: Iterable[int]) -> set[int]:
+    """The TCP ports that some processes listen on."""
+    ports = set()
+    for pid in pids:
+        with contextlib.suppress(psutil.Error, OSError):
+            ports |= {
+                connection.laddr.port
+                for connection in psutil.Process(pid).net_connections("tcp")
+                if connection.status == psutil.CONN_LISTEN
+            }
+    return ports
+
+
+def memory_of(pids: Iterable[int]) -> Memory:
+    """PSS and USS of some processes together; one that has just ended counts nothing."""
+    pss = uss = 0
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess, OSError):
+            info = psutil.Process(pid).memory_full_info()
+            pss, uss = pss + int(info.pss), uss + int(info.uss)
+    return Memory(pss_bytes=pss, uss_bytes=uss)
+
+
+def pin(pids: Iterable[int], cpus: tuple[int, ...]) -> None:
+    """Keep all threads of some processes on these CPUs, those to come included.
+
+    `sched_setaffinity` of a process id moves its main thread alone; a batch processor's thread
+    would stay where it was. A thread that ends meanwhile needs no CPU.
+    """
+    if not cpus:
+        return
+    for pid in pids:
+        moved: set[str] = set()
+        while True:
+            try:
+                threads = {entry.name for entry in Path(f"/proc/{pid}/task").iterdir()} - moved
+            except OSError:
+                break
+            if not threads:
+                break
+            for thread in threads:
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setaffinity(int(thread), cpus)
+            moved |= threads
