@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import ClassVar
 
 import httpx
 import pytest
@@ -23,7 +24,10 @@ class _Backend(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 
+    seen: ClassVar[int] = 0
+
     def do_GET(self) -> None:
+        _Backend.seen += 1
         self.send_response(200)
         self.send_header("content-length", "2")
         self.end_headers()
@@ -75,8 +79,10 @@ def test_nothing_listens_at_a_cut_way_and_it_comes_back(proxy: Proxy) -> None:
 
 def test_a_mute_way_takes_a_request_and_never_answers(proxy: Proxy) -> None:
     proxy.become(Way.MUTE)
+    before = _Backend.seen
     with pytest.raises(httpx.ReadTimeout):
         ask(proxy, 0.3)
+    assert _Backend.seen == before, "the backend never hears of it"
 
 
 def test_an_answer_drips(proxy: Proxy) -> None:

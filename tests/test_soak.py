@@ -99,3 +99,12 @@ def test_a_burst_of_connections_is_no_growth() -> None:
         use = taken[number].uses[0]
         taken[number] = replace(taken[number], uses=(replace(use, descriptors=300),))
     assert soak(taken).sound
+
+
+def test_a_collection_that_has_just_run_and_a_burst_move_no_slope() -> None:
+    values = [100.0] * 160
+    for number in (3, 40, 41, 150):
+        values[number] = 20.0
+    for number in (90, 91):
+        values[number] = 500.0
+    assert slope_of([float(number) for number in range(160)], values) == (0.0, 0.0)

@@ -236,7 +236,10 @@ def test_every_new_run_is_shown_as_running(web: Web, page: Any) -> None:
         choose(page, "none" if number % 2 else "disabled")
         button = page.get_by_role("button", name="Stop")
         button.wait_for(timeout=20_000)
-        assert httpx.get(f"{web.url}/stats/requests").json()["state"] in {"spawning", "running"}
+        wait_until(
+            lambda: httpx.get(f"{web.url}/stats/requests").json()["state"] == "running", 20, "it does not run"
+        )
+        assert button.is_visible(), "and the page still says so"
         button.click()
         page.get_by_role("button", name="New").click()
 
