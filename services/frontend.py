@@ -4,6 +4,7 @@ It validates what the customer sent; nothing invalid goes further.
 It decides nothing about an order: order-service's answer is passed on as it is.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -24,6 +25,7 @@ SERVICE = "frontend-app"
 ORDER_TIMEOUT_S = 10.0
 """More than order-service may wait for its own upstreams, so that its diagnosis arrives."""
 
+_LOG = logging.getLogger(__name__)
 _CHECKOUT = msgspec.json.Decoder(Checkout)
 
 
@@ -47,6 +49,7 @@ def build(
                 if response.is_success:
                     call.succeed()
                     span.succeed()
+                    _LOG.info("checkout of %d items confirmed", len(message.items))
                 else:
                     call.fail(f"order-service answered {response.status_code}")
                     span.fail("checkout failed")

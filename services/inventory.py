@@ -6,6 +6,7 @@ per order stays the same.
 """
 
 import asyncio
+import logging
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
@@ -31,6 +32,7 @@ SOLD_OUT = "typewriter"
 """In the catalogue, never in stock: a cart with it is answered 409."""
 REMEMBERED_RESERVATIONS = 10_000
 
+_LOG = logging.getLogger(__name__)
 _RESERVATION = msgspec.json.Decoder(Reservation)
 
 # An UPDATE that takes from full shelves whenever they would run dry: the same single
@@ -60,6 +62,7 @@ def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
             taken += 1
             span.event("stock.taken", items=len(message.items))
             span.succeed()
+            _LOG.info("stock of order %s taken", message.order_id)
             return answer(201, Reserved(inventory_status="reserved"))
 
     async def reservations(_request: Request) -> Response:

@@ -5,6 +5,7 @@ A failed reservation voids the payment, and so does a payment that timed out:
 it may have gone through.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ import httpx  # isort: skip - after services.web, which keeps httpx's import sma
 
 SERVICE = "order-service"
 
+_LOG = logging.getLogger(__name__)
 _CHECKOUT = msgspec.json.Decoder(Checkout)
 _CHARGED = msgspec.json.Decoder(Charged)
 _RESERVED = msgspec.json.Decoder(Reserved)
@@ -77,6 +79,7 @@ class _Orders:
             charged = await self._charge(order_id, message)
             reserved = await self._reserve(order_id, message)
             span.succeed()
+            _LOG.info("order %s confirmed", order_id)
             confirmation = Confirmation(
                 order_id=order_id,
                 transaction_id=charged.transaction_id,

@@ -6,6 +6,7 @@ An order that was voided while its charge was under way is not charged.
 """
 
 import asyncio
+import logging
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -34,6 +35,7 @@ REMEMBERED_ORDERS = 10_000
 TOO_LATE_S = 5.0
 """How long a charge with the time-out token takes: longer than order-service waits by default."""
 
+_LOG = logging.getLogger(__name__)
 _CHARGE = msgspec.json.Decoder(Charge)
 _CHARGED, _VOIDED = "charged", "voided"
 
@@ -75,6 +77,7 @@ class _Payments:
             self._remember(message.order_id, _CHARGED)
             span.event("card.charged", amount=message.amount, currency=message.currency)
             span.succeed()
+            _LOG.info("order %s charged", message.order_id)
             return answer(201, Charged(transaction_id=str(uuid.uuid4())))
 
     async def _ask_card_network(self, token: str) -> None:

@@ -6,13 +6,15 @@ Configured by OpenTelemetry's own `OTEL_*` variables, and by two of ours where t
   simple or batch (the SDK with that span processor).
 - `BENCH_SPANS`: auto (the contrib instrumentations of Starlette, httpx and sqlite3),
   lean (the same without ASGI receive/send spans), native (Starlette's own middleware
-  for the servers), manual (the checkout story, written by hand).
+  for the servers), manual (the checkout story, written by hand); or the name of another tracer
+  (services/tracers.py).
 
 Imports of OpenTelemetry stand inside functions: the baseline never reaches them. One process is one
 set-up; a provider is made once and shut down in the lifespan, because uvicorn re-raises SIGTERM and
 `atexit` never runs.
 """
 
+import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,10 +23,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from services.counting import Discarding, RootCounter
+from services.tracers import TRACERS, told
 from services.tracing import NoTracing, Step, Tracing
 from services.witness import SpanCounter, Witness
 
 if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
@@ -73,29 +77,33 @@ class ProvidedTracing(NoTracing):
 
     def flush(self) -> None:
         # The return value says True even when every span was dropped: the sink counts.
-        for provider in (self._providers.traces, self._providers.metrics):
-            if provider is not None:
-                provider.force_flush()
+        for provider in self._providers.all:
+            provider.force_flush()
 
     def shutdown(self) -> None:
-        for provider in (self._providers.traces, self._providers.metrics):
-            if provider is not None:
-                provider.shutdown()
+        for provider in self._providers.all:
+            provider.shutdown()
 
 
 class InstrumentedTracing(ProvidedTracing):
     """Spans made by instrumentation libraries; without a provider they are no-ops (`api`)."""
 
-    def __init__(self, spans: Spans, providers: "Providers") -> None:
-        from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
-        from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
-
+    def __init__(self, spans: Spans, providers: "Providers", disabled: frozenset[str]) -> None:
         super().__init__(providers)
         self._spans = spans
-        HTTPXClientInstrumentor().instrument()
-        SQLite3Instrumentor().instrument()
+        self._disabled = disabled
+        if "httpx" not in disabled:
+            from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
+
+            HTTPXClientInstrumentor().instrument()
+        if "sqlite3" not in disabled:
+            from opentelemetry.instrumentation.sqlite3 import SQLite3Instrumentor
+
+            SQLite3Instrumentor().instrument()
 
     def instrument(self, app: "Starlette") -> "ASGIApp":
+        if "starlette" in self._disabled:
+            return app
         if self._spans is Spans.NATIVE:
             from starlette.middleware.opentelemetry import OpenTelemetryMiddleware as Native
 
@@ -189,19 +197,25 @@ PROTOCOLS = ("http/protobuf", "grpc")
 EXPORTERS = ("otlp", "console", "none", "discard", "encode")
 """The SDK's own, and two of ours that end a step earlier: `discard` throws spans away, `encode`
 turns them into OTLP bytes first."""
-METRICS_EXPORTERS = ("none", "otlp")
+OTHER_EXPORTERS = ("none", "otlp")
+"""Of metrics and log records."""
+INSTRUMENTATIONS = frozenset({"httpx", "sqlite3", "starlette"})
+"""As OTEL_PYTHON_DISABLED_INSTRUMENTATIONS names them."""
+LOGGER = "services"
+"""Whose records are exported, from INFO on; without an exporter nothing of INFO is written at all."""
 
 
-def check(environ: Mapping[str, str]) -> tuple[Mode, Spans]:
-    """What the environment asks for, without importing anything for it.
+def check(environ: Mapping[str, str]) -> tuple[Mode, str]:
+    """What the environment asks for, mode and word, without importing anything for it.
 
     Raises:
         ConfigurationError: a variable has a value that does not exist.
     """
     mode = Mode(_choice("BENCH_TRACING", tuple(Mode), environ.get("BENCH_TRACING", Mode.NONE)))
-    spans = Spans(_choice("BENCH_SPANS", tuple(Spans), environ.get("BENCH_SPANS", Spans.AUTO)))
+    spans = _choice("BENCH_SPANS", (*Spans, *TRACERS), environ.get("BENCH_SPANS", Spans.AUTO))
     _choice("OTEL_TRACES_EXPORTER", EXPORTERS, environ.get("OTEL_TRACES_EXPORTER", "otlp"))
-    _choice("OTEL_METRICS_EXPORTER", METRICS_EXPORTERS, environ.get("OTEL_METRICS_EXPORTER", "none"))
+    for variable in ("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"):
+        _choice(variable, OTHER_EXPORTERS, environ.get(variable, "none"))
     _choice("OTEL_EXPORTER_OTLP_PROTOCOL", PROTOCOLS, _protocol(environ))
     return mode, spans
 
@@ -217,8 +231,24 @@ def configure(
     mode, spans = check(environ)
     if mode is Mode.NONE:
         return NoTracing()
+    if spans in TRACERS:
+        try:
+            return TRACERS[spans](told(service, environ))
+        except ImportError as error:
+            raise ConfigurationError(
+                f"BENCH_SPANS={spans!r}: its package is not installed ({error})"
+            ) from None
     providers = Providers() if mode is Mode.API else _providers(service, mode, environ, witness)
-    return ManualTracing(providers) if spans is Spans.MANUAL else InstrumentedTracing(spans, providers)
+    if spans == Spans.MANUAL:
+        return ManualTracing(providers)
+    return InstrumentedTracing(Spans(spans), providers, _disabled(environ))
+
+
+def _disabled(environ: Mapping[str, str]) -> frozenset[str]:
+    """Instrumentations that are switched off."""
+    names = environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+    disabled = frozenset(name.strip() for name in names)
+    return INSTRUMENTATIONS if "*" in disabled else disabled
 
 
 def _choice(variable: str, choices: Sequence[str], value: str) -> str:
@@ -238,8 +268,14 @@ class Providers:
 
     traces: "TracerProvider | None" = None
     metrics: "MeterProvider | None" = None
+    logs: "LoggerProvider | None" = None
     exporter: "SpanExporter | Discarding | None" = None
     roots: "RootCounter | None" = None
+
+    @property
+    def all(self) -> "Iterator[TracerProvider | MeterProvider | LoggerProvider]":
+        """Those that there are."""
+        return filter(None, (self.traces, self.metrics, self.logs))
 
 
 def _providers(service: str, mode: Mode, environ: Mapping[str, str], witness: Witness | None) -> Providers:
@@ -264,7 +300,7 @@ def _providers(service: str, mode: Mode, environ: Mapping[str, str], witness: Wi
         kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
         provider.add_span_processor(kind(exporter))
     trace.set_tracer_provider(provider)
-    return Providers(provider, meter_provider, exporter, roots)
+    return Providers(provider, meter_provider, _logger_provider(resource, environ), exporter, roots)
 
 
 def _meter_provider(resource: "Resource", environ: Mapping[str, str]) -> "MeterProvider | None":
@@ -286,6 +322,32 @@ def _meter_provider(resource: "Resource", environ: Mapping[str, str]) -> "MeterP
 
         exporter = OTLPMetricExporter()
     return MeterProvider([PeriodicExportingMetricReader(exporter)], resource, shutdown_on_exit=False)
+
+
+def _logger_provider(resource: "Resource", environ: Mapping[str, str]) -> "LoggerProvider | None":
+    """The services' log records, exported over OTLP, where `OTEL_LOGS_EXPORTER` says so."""
+    if environ.get("OTEL_LOGS_EXPORTER", "none") == "none":
+        return None
+    from opentelemetry.sdk._logs import LoggerProvider, LoggingHandler
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+
+    exporter: Any
+    if _protocol(environ) == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as GrpcLogExporter
+
+        exporter = GrpcLogExporter()
+    else:
+        from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+
+        exporter = OTLPLogExporter()
+    provider = LoggerProvider(resource=resource, shutdown_on_exit=False)
+    provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
+    logger = logging.getLogger(LOGGER)
+    logger.addHandler(LoggingHandler(logger_provider=provider))
+    logger.setLevel(logging.INFO)
+    # To standard error it would be written, too.
+    logger.propagate = False
+    return provider
 
 
 def _exporter(environ: Mapping[str, str]) -> "SpanExporter | Discarding | None":

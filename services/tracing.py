@@ -60,8 +60,8 @@ class Tracing(Protocol):
         """Spans that were exported to nowhere, so that no sink can count them."""
 
     @property
-    def sampled_roots(self) -> int:
-        """Sampled traces that began here, counted where they are made."""
+    def sampled_roots(self) -> int | None:
+        """Sampled traces that began here, counted where they are made; None where nobody counts them."""
 
 
 class NoTracing:
@@ -72,7 +72,7 @@ class NoTracing:
 
     headers: Mapping[str, str] = MappingProxyType({})
     discarded = 0
-    sampled_roots = 0
+    sampled_roots: int | None = 0
 
     def instrument(self, app: "Starlette") -> "ASGIApp":
         return app

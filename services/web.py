@@ -214,36 +214,40 @@ class _Admin:
         self._upstreams = {upstream.name: upstream.url for upstream in upstreams}
         self._tracing = tracing
         self._traced = tracing.instrument(traced)
-        self._admin = Starlette(
-            routes=[
-                Route(ADMIN_PREFIX + "health", self._health),
-                Route(ADMIN_PREFIX + "flush", self._flush, methods=["POST"]),
-                Route(ADMIN_PREFIX + "usage", self._usage),
-            ]
-        )
+        # No application of a framework's: a tracer may trace every one that it finds in the process.
+        self._answers = {
+            ("GET", "health"): self._health,
+            ("POST", "flush"): self._flush,
+            ("GET", "usage"): self._usage,
+        }
 
     async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] == "http" and scope["path"].startswith(ADMIN_PREFIX):
-            await self._admin(scope, receive, send)
+            asked = scope["method"], scope["path"].removeprefix(ADMIN_PREFIX)
+            response = self._answers.get(asked, self._unknown)()
+            await response(scope, receive, send)
         else:
             await self._traced(scope, receive, send)
 
-    async def _health(self, _request: Request) -> Response:
+    def _health(self) -> Response:
         return answer(200, {"service": self._service, "status": "ok"})
 
-    async def _flush(self, _request: Request) -> Response:
+    def _flush(self) -> Response:
         # On the event loop on purpose: nothing else runs during a flush, and a thread
         # would add its own start-up to one set-up's bill and not to another's.
         self._tracing.flush()
         return answer(200, {"service": self._service, "flushed": True})
 
-    async def _usage(self, _request: Request) -> Response:
+    def _usage(self) -> Response:
         counts = {
             "upstreams": self._upstreams,
             "discarded_spans": self._tracing.discarded,
             "sampled_roots": self._tracing.sampled_roots,
         }
         return answer(200, usage(self._service) | counts)
+
+    def _unknown(self) -> Response:
+        return answer(404, {"service": self._service, "error": "unknown_path"})
 
 
 def usage(service: str) -> dict[str, object]:

@@ -233,6 +233,35 @@ def test_the_collector_limits_memory_before_it_batches_and_sends_metrics_only_ov
     assert pipelines["metrics"]["exporters"] == ["otlp_http/sink"]
 
 
+def test_the_collector_samples_at_the_end_of_traces_where_a_set_up_asks_for_it() -> None:
+    made = json.loads(
+        json.dumps(collector.configuration((1, 2), {"otlp_http/sink": {}}, {"batch": 1, "tail": 0.1}))
+    )
+    assert made["service"]["pipelines"]["traces"]["processors"] == [
+        "memory_limiter",
+        "tail_sampling",
+        "batch",
+    ]
+    assert made["service"]["pipelines"]["logs"]["processors"] == ["memory_limiter", "batch"]
+    everything, share = made["processors"]["tail_sampling"]["policies"]
+    # The marker that shows that everything has come through is kept, too.
+    assert everything["string_attribute"]["values"] == ["bench.marker", "batch"]
+    of, sampled = share["and"]["and_sub_policy"]
+    assert of["string_attribute"]["values"] == ["tail"]
+    assert sampled["probabilistic"]["sampling_percentage"] == 10
+
+
+def test_another_build_of_the_collector_is_got_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalogue, "FOLDER", tmp_path)
+    tool = catalogue.TOOLS["otelcol"]
+    tool.folder.mkdir()
+    tool.path.touch()
+    (tool.folder / "version").write_text(f"{tool.version}\n")
+    assert not tool.is_here()
+    (tool.folder / "version").write_text(tool.stamp)
+    assert tool.is_here()
+
+
 def test_a_program_on_the_leash_ends_with_the_harness() -> None:
     # A harness that starts a program, says its id, and is killed.
     code = (

@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.ledger import Traffic, balance, ledger_of
-from bench.app.setups import TABLE
+from bench.app.records import Setup
+from bench.app.setups import TABLE, sampling_ratio
 from bench.plan.readings import Account
+from bench.plan.records import Left, Plan
 from bench.sink.accounting import account, total
 from tests import make
 from tests.make import SHAPE, trace_of
@@ -101,6 +103,15 @@ def test_traces_of_a_start_are_no_requests() -> None:
     assert not balance(PLAN, BY_NAME["batch"], traffic(account([*trace_of(0), *start], [SHAPE]), 1)).balanced
 
 
+def test_a_port_in_a_spans_name_tells_no_shapes_apart() -> None:
+    spans = [
+        [replace(trace_of(number)[0], name=f"GET http://127.0.0.1:{port}/a")]
+        for number, port in ((0, 1), (1, 2))
+    ]
+    shapes = account(spans[0], [], learn=True).shapes
+    assert account(spans[1], shapes).whole == 1
+
+
 def test_traces_that_vary_are_received_and_never_balanced() -> None:
     plan = replace(PLAN, varies=("batch",))
     spans = [*trace_of(0), *trace_of(1, {"web": 1})]
@@ -124,8 +135,57 @@ def test_a_sum_of_accounts_adds_everything() -> None:
 
 @pytest.mark.parametrize("ratio", ["0.1", "0.5"])
 def test_what_is_known_of_a_ratio_comes_from_its_variables(ratio: str) -> None:
-    from bench.app.records import Setup
-    from bench.app.setups import sampling_ratio
-
     env = {"OTEL_TRACES_SAMPLER": "traceidratio", "OTEL_TRACES_SAMPLER_ARG": ratio}
     assert sampling_ratio(Setup(name="x", env=env)) == float(ratio)
+
+
+# ---------------------------------------------------------------- what a request leaves
+
+
+def left_by(name: str, left: Left, **changes: object) -> Plan:
+    return replace(PLAN, left={name: left}, **changes)  # type: ignore[arg-type]
+
+
+def separate(count: int, requests: int) -> Account:
+    """Traces of one span, so many of each request."""
+    return Account(spans={"web": count * requests}, whole=count * requests)
+
+
+def test_a_request_may_leave_several_traces_and_all_of_them_are_due() -> None:
+    plan = left_by("batch", Left(traces=4, spans=4))
+    whole = balance(plan, BY_NAME["batch"], traffic(separate(4, 10), 10))
+    assert (whole.balanced, whole.spans_expected, whole.lost) == (True, 40, 0)
+    short = balance(plan, BY_NAME["batch"], traffic(separate(3, 10), 10))
+    assert (short.balanced, short.lost) == (False, 10)
+
+
+def test_a_request_may_leave_nothing() -> None:
+    plan = left_by("batch", Left(traces=0, spans=0))
+    assert balance(plan, BY_NAME["batch"], traffic(Account(), 10)).balanced
+    assert not balance(plan, BY_NAME["batch"], traffic(separate(1, 1), 10)).balanced
+
+
+def test_what_a_request_leaves_may_be_unknown_and_is_then_never_balanced() -> None:
+    ledger = balance(left_by("batch", Left()), BY_NAME["batch"], traffic(separate(3, 10), 10))
+    assert ledger.balanced is None
+
+
+@pytest.mark.parametrize(("records", "balanced"), [(40, True), (39, False), (41, False)])
+def test_log_records_are_due_as_spans_are(records: int, balanced: bool) -> None:  # noqa: FBT001
+    setup = Setup(name="batch", env={"OTEL_LOGS_EXPORTER": "otlp"})
+    plan = left_by("batch", Left(traces=1, logs={"shop": 4}))
+    ledger = balance(plan, setup, traffic(replace(make.whole(10), logs={"shop": records}), 10))
+    assert ledger.balanced is balanced
+    assert ledger.logs == records
+
+
+def test_a_set_up_that_exports_log_records_has_to_send_some() -> None:
+    setup = Setup(name="batch", env={"OTEL_LOGS_EXPORTER": "otlp"})
+    assert "no log records" in balance(PLAN, setup, traffic(make.whole(10), 10)).problems[0]
+
+
+def test_of_what_a_collector_samples_a_share_is_due() -> None:
+    setup = Setup(name="batch", kept=0.1)
+    assert balance(PLAN, setup, traffic(make.whole(100), 1000)).balanced
+    assert not balance(PLAN, setup, traffic(make.whole(1000), 1000)).balanced
+    assert not balance(PLAN, setup, traffic(make.whole(10), 1000)).balanced

@@ -25,7 +25,7 @@ def samples(*, per_s: float = 0.0, threads: int = 5, files: int = 3, lost: int =
                 uses=(
                     Use(
                         name="web",
-                        uss_bytes=round(size),
+                        dirty_bytes=round(size),
                         threads=threads if number > 70 else 5,
                         descriptors=12,
                     ),

@@ -9,13 +9,18 @@ from bench.analysis.figures import Figure
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Severity
 from bench.analysis.summary import summarise
+from bench.app.records import Setup
 from bench.plan.machine import Machine
 from bench.plan.readings import Raw
 from bench.plan.records import Kind, Step
+from bench.report import markdown
+from bench.report.comparisons import BATCHING, batching, batching_line, compared
+from bench.report.run import report
 from bench.runner.run import Run
 from tests import make
 from tests.make import COSTS, SimulatedBench
 
+QUEUE = dict.fromkeys(BATCHING, "512")
 ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "batch", "simple")
 
 
@@ -313,3 +318,57 @@ def test_the_known_cost_is_looked_for_under_both_loads(calm: Summary) -> None:
         assert control.known_s == pytest.approx(0.0006)
         assert control.low_s < 0.0006 < control.high_s
         assert control.found_s == pytest.approx(0.0006, rel=0.3)
+
+
+# ---------------------------------------------------------------- against another set-up
+
+
+MINE = (
+    Setup(name="mine", against="batch"),
+    Setup(name="lossy", against="batch", may_lose=True, env=QUEUE),
+    Setup(name="kept", env=QUEUE | {"OTEL_BSP_MAX_QUEUE_SIZE": "64"}, may_lose=True),
+    Setup(name="step", against="batch", layer="a layer"),
+)
+
+
+@pytest.fixture(scope="module")
+def against_each_other() -> Summary:
+    names = ("none", "none-again", "control", "batch", *(setup.name for setup in MINE))
+    costs = COSTS | {"mine": 0.020, "lossy": 0.015, "kept": 0.016, "step": 0.017}
+    bench = SimulatedBench(costs=costs, noise=0.002, lose={"lossy": 0.1})
+    return summarise(make.raw(make.plan(names, own=MINE, epochs=4), bench))
+
+
+def test_a_set_up_is_compared_with_the_one_that_it_names(against_each_other: Summary) -> None:
+    rows = {row.setup: row for row in against_each_other.comparisons}
+    # A step of a ladder is a layer.
+    assert set(rows) == {"mine", "lossy"}
+    mine = rows["mine"]
+    assert mine.against == "batch"
+    for change in (mine.light, mine.busy):
+        assert change
+        assert change.ratio == pytest.approx(0.25, abs=0.02)
+        assert change.low <= change.ratio <= change.high
+        assert change.extra_s == pytest.approx(0.004, rel=0.1)
+    assert compared(against_each_other).startswith("CPU against batch: mine +2")
+    assert mine.throughput
+    assert mine.throughput.ratio == pytest.approx(-0.2, abs=0.03)
+
+
+def test_spans_that_a_set_up_may_lose_are_told_and_make_nothing_invalid(against_each_other: Summary) -> None:
+    lossy = against_each_other.setup("lossy")
+    assert lossy
+    assert lossy.ledger.lost > 0
+    assert lossy.ledger.balanced is False
+    assert not lossy.invalid
+    assert against_each_other.valid, [caveat.message for caveat in against_each_other.caveats]
+    assert [caveat.setup for caveat in against_each_other.caveats if caveat.code == "loss"] == ["lossy"]
+
+
+def test_the_smallest_queue_that_lost_nothing_is_named(against_each_other: Summary) -> None:
+    assert [setup.name for setup, _ in batching(against_each_other)] == ["lossy", "kept"]
+    # The queue of 64 lost nothing, and one of 512 did: luck is no advice.
+    assert batching_line(against_each_other).startswith("Every queue of")
+    text = markdown.render(report(against_each_other))
+    assert "Queue, batch size and delay" in text
+    assert "Compared with each other" in text

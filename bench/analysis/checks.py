@@ -12,7 +12,7 @@ from bench.analysis.blocks import Stretch
 from bench.analysis.records import LoadSummary
 from bench.analysis.setup_records import Caveat, Ledger, Severity
 from bench.analysis.stats import Estimate, trend
-from bench.app.records import CONTROL, TWIN
+from bench.app.records import CONTROL, TWIN, Setup
 from bench.plan.readings import Ending, Raw
 from bench.plan.records import Plan
 
@@ -173,31 +173,39 @@ def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:
         yield msgspec.structs.replace(caveat, setup=setup)
 
 
-def ledger(setup: str, account: Ledger) -> Iterator[Caveat]:
+def ledger(setup: Setup, account: Ledger) -> Iterator[Caveat]:
     """Whether every span is accounted for, and a loss of all of them would be seen."""
-    if account.problems:
+    name = setup.name
+    if account.problems and setup.may_lose and account.lost and not account.duplicated:
+        yield Caveat(
+            code="loss",
+            message=f"{name} lost {account.lost:,} of {account.spans_expected or 0:,} spans",
+            advice="that is a finding; what it costs is the cost of less work",
+            setup=name,
+        )
+    elif account.problems:
         yield _invalid(
             "ledger",
-            f"the ledger of {setup} does not balance: {account.problems[0]}",
+            f"the ledger of {name} does not balance: {account.problems[0]}",
             "a set-up that loses spans looks cheap; find the loss before reading its figure",
             "its ledger does not balance",
-            setup,
+            name,
         )
     elif account.balanced is None:
         yield Caveat(
             code="varies",
-            message=f"traces of {setup} differ from request to request: {account.spans_received} spans "
+            message=f"traces of {name} differ from request to request: {account.spans_received} spans "
             "were received, and nobody knows how many were due",
             advice="send requests that always do the same work",
-            setup=setup,
+            setup=name,
         )
     if account.high > 0 == account.low:
         yield Caveat(
             code="ledger-blind",
-            message=f"of {account.requests} requests {setup} may sample none, "
+            message=f"of {account.requests} requests {name} may sample none, "
             "so a loss of all its traces would not be seen",
             advice="measure for longer, or with a larger ratio",
-            setup=setup,
+            setup=name,
         )
 
 

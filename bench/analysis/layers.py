@@ -19,8 +19,8 @@ Prediction = tuple[float, float, float]
 
 
 def rungs_of(plan: Plan) -> tuple[Setup, ...]:
-    """The set-ups of a run that stand against another one of it."""
-    return tuple(setup for setup in plan.setups if setup.against in plan.names)
+    """The set-ups of a run that add a layer to another one of it."""
+    return tuple(setup for setup in plan.setups if setup.layer and setup.against in plan.names)
 
 
 def ladder(
@@ -60,7 +60,7 @@ def ladder(
             Layer(
                 setup=rung.name,
                 against=rung.against,
-                layer=rung.layer or rung.name,
+                layer=rung.layer,
                 cpu_s=added * base_s,
                 low_s=(added - half) * base_s,
                 high_s=(added + half) * base_s,

@@ -4,7 +4,7 @@ Always-on must be exact; a ratio must be what the application counted where it s
 binomial range; a set-up that exports nothing must have sent nothing. Every trace must be whole.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,9 +12,9 @@ import msgspec
 from bench.analysis.setup_records import Ledger
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
-from bench.app.setups import discards, exports_metrics, sampling_ratio
+from bench.app.setups import discards, exports_logs, exports_metrics, sampling_ratio
 from bench.plan.readings import Account, InstanceReading, Raw
-from bench.plan.records import Kind, Plan, Shape
+from bench.plan.records import Kind, Left, Plan, Shape
 from bench.sink.accounting import total
 
 RANGE_CONFIDENCE = 0.999
@@ -112,24 +112,27 @@ def ledger_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Ledger:
 def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Ledger:
     """Whether the spans received are those that the requests must have made."""
     account = traffic.account
-    ratio = sampling_ratio(setup)
-    low, high = _due(traffic, ratio, confidence)
+    left = plan.left.get(setup.name, Left(traces=1))
+    low, high = _due(traffic, setup, left, confidence)
     traces = account.whole + account.broken
-    shapes = plan.shapes.get(setup.name, ())
-    varies = setup.name in plan.varies
-    spans_each = _spans_each(shapes)
+    varies = setup.name in plan.varies or left.traces is None
+    spans_each = _spans_each(plan.shapes.get(setup.name, ()))
     expected = None if spans_each is None else _expected(traffic, low, high) * spans_each
-    if discards(setup) and spans_each is not None:
-        expected = traffic.completed * spans_each
+    if left.spans is not None or discards(setup):
+        by_request = left.spans if left.spans is not None else spans_each
+        expected = None if by_request is None else traffic.completed * by_request
     received = traffic.discarded if discards(setup) else traffic.spans
     lost = 0
-    if not varies and account.broken > traffic.failed:
+    if not varies and account.broken > traffic.failed * (left.traces or 1):
         lost += account.missing
-    if spans_each is not None:
-        lost += max(low - traces, 0) * spans_each
-    if discards(setup) and expected is not None:
+    if expected is not None and (discards(setup) or left.spans is not None):
         lost = max(expected - received, 0)
-    problems = tuple(_problems(setup, traffic, low, high, lost, varies=varies))
+    elif spans_each is not None:
+        lost += max(low - traces, 0) * spans_each
+    problems = (
+        *_problems(setup, traffic, (low, high), lost, traffic.failed * (left.traces or 1), varies=varies),
+        *_other_signals(setup, traffic, left.logs),
+    )
     return Ledger(
         requests=traffic.completed,
         spans_expected=expected,
@@ -144,6 +147,8 @@ def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANG
         high=high,
         exports=account.exports,
         bytes=account.bytes,
+        metrics=account.metrics,
+        logs=sum(account.logs.values()),
         processes=account.spans,
         scopes=account.scopes,
         balanced=None if varies and not problems else not problems,
@@ -151,13 +156,20 @@ def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANG
     )
 
 
-def _due(traffic: Traffic, ratio: float, confidence: float) -> tuple[int, int]:
+def _due(traffic: Traffic, setup: Setup, left: Left, confidence: float) -> tuple[int, int]:
     """Fewest and most traces that must have come."""
+    if left.traces is None:
+        return 0, traffic.account.whole + traffic.account.broken
     if traffic.sampled is not None:
-        return traffic.sampled, traffic.sampled
+        return _kept(traffic.sampled, setup.kept, confidence)
+    return _kept(traffic.completed * left.traces, sampling_ratio(setup), confidence)
+
+
+def _kept(traces: int, ratio: float, confidence: float) -> tuple[int, int]:
+    """Fewest and most of so many traces that are kept if each of them is with a probability."""
     if ratio in {0.0, 1.0}:
-        return round(traffic.completed * ratio), round(traffic.completed * ratio)
-    return binomial_range(traffic.completed, ratio, confidence)
+        return round(traces * ratio), round(traces * ratio)
+    return binomial_range(traces, ratio, confidence)
 
 
 def _expected(traffic: Traffic, low: int, high: int) -> int:
@@ -174,11 +186,11 @@ def _spans_each(shapes: Sequence[Shape]) -> int | None:
 
 
 def _problems(  # noqa: PLR0913 - both sides of the account
-    setup: Setup, traffic: Traffic, low: int, high: int, lost: int, *, varies: bool
+    setup: Setup, traffic: Traffic, range_: tuple[int, int], lost: int, excused: int, *, varies: bool
 ) -> Iterable[str]:
-    """What does not balance, a sentence each."""
+    """What does not balance of spans, a sentence each; so many traces of failed requests are excused."""
     account = traffic.account
-    traces = account.whole + account.broken
+    (low, high), traces = range_, account.whole + account.broken
     due = f"{low} were due" if low == high else f"{low} to {high} were due"
     if account.undecodable:
         yield f"{account.undecodable} export bodies could not be decoded"
@@ -188,16 +200,31 @@ def _problems(  # noqa: PLR0913 - both sides of the account
         yield f"{account.duplicated} spans came more than once"
     if account.orphaned and varies:
         yield f"{account.orphaned} spans came without their parent"
-    if account.broken > traffic.failed and not varies:
+    if account.broken > excused and not varies:
         yield (
             f"{account.broken} of {traces} traces are not whole "
             f"({account.missing} spans missing, {account.orphaned} without their parent)"
         )
     if traces < low:
         yield f"{traces} traces came where {due} ({lost} spans lost)"
-    if traces > high + traffic.failed:
+    if traces > high + excused:
         yield f"{traces} traces came where {due}"
     if discards(setup) and lost:
         yield f"the exporters to nowhere got {traffic.discarded} spans, {lost} too few"
+
+
+def _other_signals(setup: Setup, traffic: Traffic, logs: Mapping[str, int]) -> Iterable[str]:
+    """What does not balance of metrics and log records, a sentence each."""
+    account = traffic.account
     if exports_metrics(setup) and traffic.completed and not account.metrics:
         yield "no metrics came, and the set-up exports them"
+    if not exports_logs(setup):
+        return
+    if traffic.completed and not account.logs:
+        yield "no log records came, and the set-up exports them"
+    for logger, count in logs.items():
+        received = account.logs.get(logger, 0)
+        low, high = (requests * count for requests in (traffic.completed, traffic.completed + traffic.failed))
+        if not low <= received <= high:
+            due = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            yield f"{received:,} log records of {logger} came where {due} were due"

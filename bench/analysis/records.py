@@ -177,6 +177,32 @@ class Layer(Record, frozen=True, kw_only=True):
     predicted_high_s: float | None = None
 
 
+class Comparison(Record, frozen=True, kw_only=True):
+    """A set-up against another one than the baseline.
+
+    Attributes:
+        setup: whose figures.
+        against: what they are compared with.
+        light: CPU per request at light load.
+        busy: CPU per request at busy load.
+        throughput: requests per second of a busy service.
+        p50: median latency at the light rate.
+        spans: how many more a request leaves at the sink.
+        logs: log records, likewise.
+        bytes: on the wire, likewise.
+    """
+
+    setup: str
+    against: str
+    light: Change | None = None
+    busy: Change | None = None
+    throughput: Change | None = None
+    p50: Change | None = None
+    spans: float = 0.0
+    logs: float = 0.0
+    bytes: float = 0.0
+
+
 class Summary(Record, frozen=True, kw_only=True):
     """What a run found.
 
@@ -196,6 +222,7 @@ class Summary(Record, frozen=True, kw_only=True):
         caveats: everything measured that speaks against a figure.
         cost_model: absent where too few set-ups differ in spans.
         layers: of a ladder; empty without one.
+        comparisons: of set-ups with another one than the baseline.
         collector: absent without one.
     """
 
@@ -214,6 +241,7 @@ class Summary(Record, frozen=True, kw_only=True):
     caveats: tuple[Caveat, ...] = ()
     cost_model: CostModel | None = None
     layers: tuple[Layer, ...] = ()
+    comparisons: tuple[Comparison, ...] = ()
     collector: CollectorSummary | None = None
 
     def setup(self, name: str) -> SetupSummary | None:

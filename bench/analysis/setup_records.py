@@ -174,7 +174,9 @@ class Ledger(Record, frozen=True, kw_only=True):
         low: fewest traces that must have come.
         high: most of them.
         exports: export requests.
-        bytes: over the wire.
+        bytes: over the wire, of all signals.
+        metrics: export requests with metrics.
+        logs: log records received.
         processes: spans received by process.
         scopes: spans received by instrumentation scope.
         balanced: whether nothing is unexplained; absent where traces vary by themselves.
@@ -194,6 +196,8 @@ class Ledger(Record, frozen=True, kw_only=True):
     high: int = 0
     exports: int = 0
     bytes: int = 0
+    metrics: int = 0
+    logs: int = 0
     processes: dict[str, int] = {}
     scopes: dict[str, int] = {}
     balanced: bool | None = None

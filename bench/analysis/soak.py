@@ -21,13 +21,13 @@ class Use:
 
     Attributes:
         name: of the process.
-        uss_bytes: memory that is its own.
+        dirty_bytes: memory that it has written to, and shares with nobody.
         threads: running ones.
         descriptors: open files and sockets.
     """
 
     name: str
-    uss_bytes: int
+    dirty_bytes: int
     threads: int
     descriptors: int
 
@@ -155,15 +155,15 @@ def _growth(number: int, samples: Sequence[Sample], family: int) -> Growth:
     loaded = [sample for sample in samples[1:] if not sample.final] or list(samples)
     settled = [sample for sample in loaded if sample.at_s >= SETTLED * loaded[-1].at_s]
     uses = [sample.uses[number] for sample in settled]
-    slope = slope_of([sample.at_s for sample in settled], [use.uss_bytes for use in uses], family)
+    slope = slope_of([sample.at_s for sample in settled], [use.dirty_bytes for use in uses], family)
     quarter = max(len(uses) // 4, 1)
     # What is there at the very end, too, when nobody asks any more.
     ends = [*uses[-quarter:], samples[-1].uses[number]]
     return Growth(
         name=uses[0].name,
-        first_bytes=uses[0].uss_bytes,
-        last_bytes=uses[-1].uss_bytes,
-        course=tuple((sample.at_s, sample.uses[number].uss_bytes) for sample in samples),
+        first_bytes=uses[0].dirty_bytes,
+        last_bytes=uses[-1].dirty_bytes,
+        course=tuple((sample.at_s, sample.uses[number].dirty_bytes) for sample in samples),
         per_s=slope[0] if slope else None,
         low=slope[0] - slope[1] if slope else None,
         high=slope[0] + slope[1] if slope else None,

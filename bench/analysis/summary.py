@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 
 from bench.analysis import checks, collector, cost_model, layers
+from bench.analysis.comparisons import comparisons
 from bench.analysis.figures import QUANTILES, Figure, Findings
 from bench.analysis.ledger import Traffic, together
 from bench.analysis.load import load_summary
@@ -69,6 +70,7 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
         caveats=caveats,
         cost_model=cost_model.fit(plan, setups),
         layers=layers.ladder(plan, findings.light_cpu.logs, predict(_totals(findings)) if predict else {}),
+        comparisons=comparisons(findings),
         collector=collector.summarise(raw, findings.traffic),
     )
 
@@ -338,8 +340,11 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *checks.flushes(raw),
         *(
             caveat
-            for name in plan.names
-            for caveat in (*_errors(findings, name), *checks.ledger(name, findings.ledgers[name]))
+            for setup in plan.setups
+            for caveat in (
+                *_errors(findings, setup.name),
+                *checks.ledger(setup, findings.ledgers[setup.name]),
+            )
         ),
         *checks.trends(findings.light, plan),
         *findings.idle,

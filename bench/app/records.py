@@ -125,6 +125,8 @@ class Tracing(_Record, frozen=True, kw_only=True):
         usage: path of a GET, for every traced process, that tells `cpu_ns`, `memory_bytes`,
             `sampled_roots` and `discarded_spans` as JSON; every key is optional.
         spans: spans of one sampled request by process; or that by the word in a set-up's `spans`.
+        instrumentors: names of its instrumentations, as in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS; where
+            there are none, the launcher's environment is asked.
     """
 
     launcher: str = ""
@@ -132,6 +134,7 @@ class Tracing(_Record, frozen=True, kw_only=True):
     flush: str = ""
     usage: str = ""
     spans: dict[str, int | dict[str, int]] = {}
+    instrumentors: list[str] = []
 
 
 class Control(_Record, frozen=True, kw_only=True):
@@ -156,8 +159,10 @@ class Setup(_Record, frozen=True, kw_only=True):
         python: version of the interpreter, where it differs from the application's.
         pip: requirements that take the place of the application's own of the same name, or are added.
         npm: likewise, packages for npm.
-        against: set-up of a ladder that this one adds a layer to.
-        layer: what it adds.
+        against: set-up that this one is compared with, besides the baseline.
+        layer: what it adds to that one, as a step of a ladder.
+        kept: share of its traces that a collector on the way to the sink keeps.
+        may_lose: true where it is there to show how many spans it loses: that is a finding, no fault.
     """
 
     name: Name
@@ -170,6 +175,8 @@ class Setup(_Record, frozen=True, kw_only=True):
     npm: list[str] = []
     against: str = ""
     layer: str = ""
+    kept: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    may_lose: bool = False
 
     @property
     def has_packages(self) -> bool:

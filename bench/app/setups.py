@@ -14,12 +14,19 @@ DAPPER = (1, 2, 4, 8, 16, 1024)
 """One request in so many, as in Dapper's table 2 (Sigelman and others, 2010)."""
 
 
-_ALL = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+ALL = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+DISABLED_INSTRUMENTATIONS = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
+_METRICS = {"OTEL_METRICS_EXPORTER": "otlp"}
+_LOGS = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}
+TAIL_KEPT = 0.1
+"""Share of the traces that a collector keeps in the set-up that samples there."""
 
 
-def _setup(name: str, env: Environ, description: str, tracing: Mode = "batch") -> Setup:
-    return Setup(name=name, description=description, tracing=tracing, env=env)
+def _setup(  # noqa: PLR0913, PLR0917 - a row of the table
+    name: str, env: Environ, description: str, tracing: Mode = "batch", against: str = "", kept: float = 1.0
+) -> Setup:
+    return Setup(name=name, description=description, tracing=tracing, env=env, against=against, kept=kept)
 
 
 def _one_in(share: str) -> Environ:
@@ -38,13 +45,19 @@ TABLE = (
     _setup("ratio-1", _one_in("0.01"), "One request in a hundred sampled, batch processor."),
     _setup("ratio-10", _one_in("0.1"), "One request in ten sampled, batch processor."),
     _setup("ratio-50", _one_in("0.5"), "Every second request sampled, batch processor."),
-    _setup("batch", _ALL, "Everything sampled, batch processor, OTLP over http."),
-    _setup("batch-grpc", _ALL | _GRPC, "As batch, OTLP over grpc."),
-    _setup("batch-gzip", _ALL | {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
+    _setup("batch", ALL, "Everything sampled, batch processor, OTLP over http."),
+    _setup("batch-grpc", ALL | _GRPC, "As batch, OTLP over grpc."),
+    _setup("batch-gzip", ALL | {"OTEL_EXPORTER_OTLP_COMPRESSION": "gzip"},
            "As batch, bodies compressed with gzip."),
-    _setup("simple", _ALL, "Everything sampled, simple processor: every span is exported as it ends.",
+    _setup("simple", ALL, "Everything sampled, simple processor: every span is exported as it ends.",
            "simple"),
-    _setup("simple-grpc", _ALL | _GRPC, "As simple, OTLP over grpc.", "simple"),
+    _setup("simple-grpc", ALL | _GRPC, "As simple, OTLP over grpc.", "simple"),
+    _setup("batch-metrics", ALL | _METRICS, "As batch, and the metrics of the instrumentations.",
+           against=EVERYTHING),
+    _setup("batch-logs", ALL | _LOGS, "As batch, and the application's log records.", against=EVERYTHING),
+    _setup("all-signals", ALL | _METRICS | _LOGS, "Traces, metrics and log records.", against=EVERYTHING),
+    _setup("tail-10", ALL, "As batch; a Collector on the way keeps one trace in ten (tail sampling).",
+           against=EVERYTHING, kept=TAIL_KEPT),
     *(_setup(f"dapper-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled." if n > 1 else "All.")
       for n in DAPPER),
 )  # fmt: skip
@@ -52,7 +65,6 @@ ALWAYS = (BASELINE, TWIN, CONTROL)
 """What every run has: a baseline, a noise floor, and a cost that has to be found."""
 QUICK = (*ALWAYS, "disabled", "always-off", "ratio-10", "batch", "simple")
 DEFAULT = QUICK
-PRESETS = {"dapper": (*ALWAYS, *(f"dapper-{n}" for n in DAPPER))}
 
 
 def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[Setup, ...]:
@@ -88,7 +100,8 @@ def default_names(app: App, names: Sequence[str]) -> tuple[str, ...]:
 
 def sampling_ratio(setup: Setup) -> float:
     """The share of requests whose trace must arrive at the sink."""
-    return 0.0 if setup.env.get("OTEL_TRACES_EXPORTER", "otlp") != "otlp" else _sampled(setup)
+    exports = setup.env.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
+    return _sampled(setup) * setup.kept if exports else 0.0
 
 
 def everything(setups: Sequence[Setup]) -> Setup | None:
@@ -131,6 +144,16 @@ def exports_metrics(setup: Setup) -> bool:
     return setup.tracing in {"simple", "batch"} and setup.env.get("OTEL_METRICS_EXPORTER", "none") == "otlp"
 
 
+def exports_logs(setup: Setup) -> bool:
+    """True if the set-up exports the application's log records."""
+    return setup.tracing in {"simple", "batch"} and setup.env.get("OTEL_LOGS_EXPORTER", "none") == "otlp"
+
+
+def is_partly_instrumented(setup: Setup) -> bool:
+    """True if the set-up switches instrumentations off: what a request leaves then has to be seen."""
+    return DISABLED_INSTRUMENTATIONS in setup.env
+
+
 def protocol(setup: Setup) -> str:
     """The OTLP protocol that spans are exported over."""
     common = setup.env.get("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
@@ -139,6 +162,8 @@ def protocol(setup: Setup) -> str:
 
 def declared_spans(app: App, setup: Setup) -> dict[str, int] | None:
     """Spans of one sampled request by process, as the app file says; None where it does not."""
+    if is_partly_instrumented(setup):
+        return None
     spans = app.tracing.spans
     by_word = spans.get(setup.spans) if setup.spans else None
     if isinstance(by_word, dict):

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.app.file import parse_app, parse_setups
+from bench.app.presets import BATCHING, MADE, PRESETS, batching_setups, instrumentor_setups
 from bench.app.records import App, Setup
-from bench.app.setups import ALWAYS, PRESETS, TABLE, choose, default_names, protocol
+from bench.app.setups import (
+    ALWAYS,
+    DISABLED_INSTRUMENTATIONS,
+    EVERYTHING,
+    TABLE,
+    choose,
+    default_names,
+    protocol,
+)
+from bench.cli import display
 from bench.cli.options import Application, RunOptions, host_port
 from bench.errors import UsageError
 from bench.plan.budget import BUDGETS, MAX_PAUSE_S, Budget, stretches
@@ -116,6 +126,7 @@ def plan_of(options: RunOptions, subject: Subject) -> Plan:
     warm_up, light, busy = stretches(budget, len(setups), own_s)
     return Plan(
         name=options.name,
+        preset=options.preset or "",
         budget=budget.name,
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
         app=subject.app,
@@ -140,7 +151,12 @@ def plan_of(options: RunOptions, subject: Subject) -> Plan:
 
 
 def _check_collector(options: RunOptions, setups: Sequence[Setup]) -> None:
-    """Raise UsageError unless the collector is here and takes what is sent."""
+    """Raise UsageError unless the collector is here and does what set-ups need of it."""
+    sampling = [setup.name for setup in setups if setup.kept < 1]
+    if sampling and options.collector != collector.SAMPLING:
+        raise UsageError(
+            f"{', '.join(sampling)} samples in a collector", f"add `--collector {collector.SAMPLING}`"
+        )
     if not options.collector:
         return
     if options.target:
@@ -164,18 +180,42 @@ def _setups(options: RunOptions, subject: Subject, budget: Budget) -> tuple[Setu
         )
     presets = PRESETS | app.preset
     if options.preset:
-        if options.preset not in presets:
+        if options.preset in presets:
+            names = list(presets[options.preset])
+        elif options.preset in MADE:
+            made = _made(options.preset, subject)
+            own = (*own, *made)
+            names = [EVERYTHING]
+        else:
             raise UsageError(
-                f"there is no preset named {options.preset!r}", f"there are {', '.join(sorted(presets))}"
+                f"there is no preset named {options.preset!r}",
+                f"there are {', '.join(sorted([*presets, *MADE]))}",
             )
-        names = list(presets[options.preset])
     elif options.setups is not None:
         names = [name.strip() for name in options.setups.split(",") if name.strip()]
         if not names:
             raise UsageError("--setups names no set-up", "`tracing-overhead setups` lists those that exist")
     else:
         names = [setup.name for setup in own] or list(default_names(app, budget.setups))
-    return choose(app, [*ALWAYS, *names, *(setup.name for setup in own)], own)
+    chosen = choose(app, [*ALWAYS, *names, *(setup.name for setup in own)], own)
+    return _possible(chosen) if options.preset else chosen
+
+
+def _possible(setups: Sequence[Setup]) -> tuple[Setup, ...]:
+    """Without those that need a Python that is not on this machine."""
+    missing = {setup.name for setup in setups if setup.python and install.interpreter(setup.python) is None}
+    if missing:
+        display.warn(f"left out, because their Python is not on this machine: {', '.join(sorted(missing))}")
+    return tuple(setup for setup in setups if setup.name not in missing)
+
+
+def _made(preset: str, subject: Subject) -> tuple[Setup, ...]:
+    """The set-ups of a preset that are made for the application."""
+    if preset == BATCHING:
+        return batching_setups()
+    app = subject.app
+    names = app.tracing.instrumentors or install.instrumentors(subject.place, app)
+    return instrumentor_setups(names, app.tracing.env.get(DISABLED_INSTRUMENTATIONS, ""))
 
 
 def _target_setups(options: RunOptions, subject: Subject) -> tuple[Setup, ...]:

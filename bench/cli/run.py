@@ -10,6 +10,7 @@ from rich.text import Text
 
 from bench.analysis.layers import rungs_of
 from bench.app.file import warnings
+from bench.app.presets import INSTRUMENTORS
 from bench.cli import display
 from bench.cli.folders import KINDS, document_of, kind_of
 from bench.cli.invocation import spelled_here
@@ -62,7 +63,8 @@ def run(options: RunOptions | None = None) -> int:
     measures a service of your own, and `--dry-run` says what a run would do and how long it takes.
     """
     options = options or RunOptions()
-    subject = read_subject(options, installed=not options.dry_run)
+    # What an application can instrument, only its environment tells.
+    subject = read_subject(options, installed=not options.dry_run or options.preset == INSTRUMENTORS)
     plan = plan_of(options, subject)
     console = display.console()
     if options.dry_run:
@@ -136,7 +138,7 @@ def testbed_options(options: RunOptions, plan: Plan, subject: Subject) -> Option
         crew=crew_of(options),
         sink_ports=ports,
         sink_host=options.sink_host,
-        collector=collector.starter(plan.collector, plan.other_cpus) if plan.collector else None,
+        collector=collector.starter(plan) if plan.collector else None,
         signals=options.signals,
     )
 

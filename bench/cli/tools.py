@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from rich.table import Table
 from rich.text import Text
 
-from bench.app.setups import PRESETS, TABLE, choose
+from bench.app.presets import MADE, PRESETS
+from bench.app.setups import TABLE, choose
 from bench.cli import display
 from bench.cli.options import Application, RunOptions
 from bench.cli.planning import plan_of, read_subject
@@ -63,7 +64,10 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
     if others:
         console.print(f"Not with {subject.app.name}, which has no switch for them: {', '.join(others)}")
     presets = PRESETS | subject.app.preset
-    console.print(f"Presets: {'; '.join(f'{name}: {len(names)} set-ups' for name, names in presets.items())}")
+    counted = [f"{name}: {len(names)} set-ups" for name, names in presets.items()]
+    console.print(
+        f"Presets: {'; '.join([*counted, *(f'{name}: made for the application' for name in MADE)])}"
+    )
     return 0
 
 

@@ -125,7 +125,7 @@ def predictions(
         + (full[1] - lean[1]) * queued
         + _cost(http, full)
         - _cost(http, lean),
-        "batch-metrics": metrics,
+        "layer-metrics": metrics,
         "simple": full[1] * inline + _cost(http, (full[1], full[1])) - _cost(http, full),
         "batch-grpc": _cost(grpc, full) - _cost(http, full),
         "batch-gzip": _cost(gzip, full),

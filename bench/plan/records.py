@@ -31,6 +31,21 @@ Shape: TypeAlias = dict[str, Count]
 """Spans of one trace: how many by process (`web`), or by process, kind and name (`web\\tserver\\tGET /`)."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """What one sampled request leaves at the sink, as it was seen before anything was measured.
+
+    Attributes:
+        traces: None: nobody knows, because it differs from request to request.
+        spans: None: as many as the shapes of its traces say.
+        logs: log records by logger, where it writes as many for every request.
+    """
+
+    traces: Count | None = None
+    spans: Count | None = None
+    logs: dict[str, Count] = field(default_factory=dict)
+
+
 class Kind(StrEnum):
     """What a step is for."""
 
@@ -78,6 +93,7 @@ class Plan:
         schema: format of the folder.
         method: version of how figures come about.
         name: part of the folder's name.
+        preset: that the set-ups come from; empty: from none.
         budget: row of the budget table that it came from.
         seed: source of all randomness.
         app: what is measured.
@@ -98,6 +114,7 @@ class Plan:
         shapes: shapes of a sampled request's trace, by set-up; empty until learned.
         start_shapes: shapes of the traces that a start leaves, such as an ORM's first queries.
         varies: set-ups whose traces differ from request to request.
+        left: what a request leaves, of set-ups that sample everything.
         cpus: CPUs that the run may use.
         services_cpus: those of the application; empty: not pinned.
         other_cpus: those of load, sink and harness; empty: not pinned.
@@ -116,6 +133,7 @@ class Plan:
     schema: int = SCHEMA
     method: int = METHOD
     name: str
+    preset: str = ""
     budget: str
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     app: App
@@ -136,6 +154,7 @@ class Plan:
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     start_shapes: tuple[Shape, ...] = ()
     varies: tuple[str, ...] = ()
+    left: dict[str, Left] = field(default_factory=dict)
     cpus: Annotated[int, Meta(ge=1, le=10_000)] = 1
     services_cpus: tuple[Few, ...] = ()
     other_cpus: tuple[Few, ...] = ()

@@ -4,6 +4,7 @@ from bench.analysis.records import ControlCheck, Summary
 from bench.analysis.setup_records import SetupSummary, Severity
 from bench.app.records import CHECKS, Setup
 from bench.app.setups import EVERYTHING, discards, everything, is_disabled, sampling_ratio
+from bench.report.comparisons import batching, batching_line, compared
 from bench.report.words import duration, half_width, percent, plural
 
 ROUGH = 0.1
@@ -75,6 +76,8 @@ def _others(summary: Summary) -> str:
     """What the alternatives cost, each by what a reader would decide on."""
     if not summary.valid:
         return ""
+    if summary.plan.preset and summary.comparisons:
+        return batching_line(summary) if batching(summary) else compared(summary)
     setups = {setup.name: setup for setup in summary.plan.setups}
     results = tested(summary)
     batches = [result for result in results if setups[result.name].tracing == "batch"]

@@ -7,7 +7,7 @@ from bench.app.records import Setup
 from bench.app.setups import TABLE
 from bench.plan.machine import Machine
 from bench.plan.records import Plan
-from bench.report import charts, tables
+from bench.report import charts, comparisons, tables
 from bench.report.answer import answer
 from bench.report.decisions import decision_table
 from bench.report.document import Caveats, Document, Items, Section, Text, document, section
@@ -80,6 +80,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
         section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
         section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
+        *_comparisons(summary),
         section("What should I do?", decisions, ABOUT_DECISIONS if decisions else None),
         *_latency(summary),
         section(
@@ -188,6 +189,23 @@ def _latency(summary: Summary) -> list[Section]:
     ]
 
 
+def _comparisons(summary: Summary) -> list[Section]:
+    grid = comparisons.batching(summary)
+    return [
+        section(
+            "Queue, batch size and delay",
+            comparisons.batching_line(summary) if grid else None,
+            comparisons.batching_table(summary) if grid else None,
+        ),
+        section(
+            "Compared with each other",
+            comparisons.comparison_table(summary) if summary.comparisons else None,
+            comparisons.ABOUT if summary.comparisons else None,
+            folded=bool(grid),
+        ),
+    ]
+
+
 def _layers(summary: Summary) -> list[Section]:
     sections = []
     if summary.layers:
@@ -251,8 +269,11 @@ def machine_sections(machine: Machine | None) -> list[Section]:
 def _setup(setup: Setup) -> str:
     env = " ".join(f"{name}={value}" for name, value in setup.env.items())
     spans = f" `spans = {setup.spans}`" if setup.spans else ""
-    return f"`{setup.name}`: {setup.description} `tracing = {setup.tracing}`{spans}" + (
-        f" `{env}`" if env else ""
+    packages = ", ".join([*([f"Python {setup.python}"] if setup.python else []), *setup.pip, *setup.npm])
+    return (
+        f"`{setup.name}`: {setup.description} `tracing = {setup.tracing}`{spans}"
+        + (f" `{env}`" if env else "")
+        + (f" with `{packages}`" if packages else "")
     )
 
 
@@ -261,8 +282,9 @@ def how_to_repeat(plan: Plan) -> str:
     known = {setup.name for setup in (*TABLE, *plan.app.setup)}
     own = [setup.name for setup in plan.setups if setup.name not in known]
     names = ",".join(name for name in plan.names if name not in own)
-    options = ["tracing-overhead run", f"--setups {names}", f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
-    options += ["--setups-file FILE"] if own else []
+    chosen = f"--preset {plan.preset}" if plan.preset else f"--setups {names}"
+    options = ["tracing-overhead run", chosen, f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
+    options += ["--setups-file FILE"] if own and not plan.preset else []
     options += [f"--budget {plan.budget}"] if plan.budget != "default" else []
     options += [f"--light {plan.light.own_s:g}", f"--busy {plan.busy.own_s:g}"]
     options += [f"--rate {max(plan.rates.values()):g}"] if plan.rates else []

@@ -9,10 +9,11 @@ FILE = "soak.jsonl"
 KIB = 1024
 ABOUT = (
     "One instance under half of what it can do (an open loop), everything traced in batches. Every ten "
-    "seconds, with no request under way, memory (USS: what is a process's own), threads, open files and "
-    "temporary files are read. The first fifth of the time is not looked at. A slope is that of a line "
-    "through the medians of eight stretches, with an interval that holds for all processes at once (95 %); "
-    "threads and open files are the fewest in the first quarter of that time and in the last."
+    "seconds, with no request under way, memory (what a process has written to and shares with nobody), "
+    "threads, open files and temporary files are read. The first fifth of the time is not looked at. A "
+    "slope is that of a line through the medians of eight stretches, with an interval that holds for all "
+    "processes at once (95 %); threads and open files are the fewest in the first quarter of that time and "
+    "in the last."
 )
 
 
@@ -96,7 +97,7 @@ def _chart(result: Soak) -> Chart:
         "mark": {"type": "line", "strokeWidth": 1.5},
         "encoding": {
             "x": {"field": "minute", "type": "quantitative", "title": "minutes"},
-            "y": {"field": "MB", "type": "quantitative", "title": "MB, USS"},
+            "y": {"field": "MB", "type": "quantitative", "title": "MB"},
             "color": vega.kinds("process", names),
         },
     }

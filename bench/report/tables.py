@@ -184,7 +184,9 @@ def rest_table(summary: Summary) -> Table:
 
 
 def ledger_table(summary: Summary) -> Table:
-    """Where the spans went."""
+    """Where the spans went; other signals have a column if anybody exports them."""
+    signals = {"metrics": "metrics exports", "logs": "log records"}
+    others = [name for name in signals if any(getattr(setup.ledger, name) for setup in summary.setups)]
     rows = []
     for setup in summary.setups:
         ledger = setup.ledger
@@ -202,6 +204,7 @@ def ledger_table(summary: Summary) -> Table:
                 count(ledger.lost),
                 count(ledger.duplicated),
                 count(ledger.orphaned),
+                *(count(getattr(ledger, name)) for name in others),
                 count(ledger.exports),
                 count(round(ledger.bytes / max(ledger.requests, 1))),
                 words[ledger.balanced],
@@ -210,9 +213,9 @@ def ledger_table(summary: Summary) -> Table:
     return Table(
         heads=(
             "set-up", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
-            "orphaned", "exports", "bytes per request", "ledger",
+            "orphaned", *(signals[name] for name in others), "exports", "bytes per request", "ledger",
         ),
-        left=(0, 11),
+        left=(0, 11 + len(others)),
         rows=tuple(rows),
         red=frozenset(at for at, setup in enumerate(summary.setups) if setup.ledger.balanced is False),
     )  # fmt: skip

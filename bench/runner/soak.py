@@ -19,6 +19,7 @@ from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
 from bench.testbed.orders import Saturating, Steady, order_without_turns
+from bench.testbed.pids import dirty_bytes_of
 from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
 
@@ -141,17 +142,17 @@ def _use(name: str, process: psutil.Process) -> Use:
     Raises:
         ServiceError: it has ended.
     """
-    uss_bytes = threads = descriptors = 0
+    dirty_bytes = threads = descriptors = 0
     try:
         # Those that the harness has started are told apart.
         workers = process.children(recursive=True) if process.pid != os.getpid() else []
         for one in (process, *workers):
-            uss_bytes += int(one.memory_full_info().uss)
+            dirty_bytes += dirty_bytes_of(one.pid)
             threads += one.num_threads()
             descriptors += one.num_fds()
-    except psutil.Error as error:
+    except (psutil.Error, OSError) as error:
         raise ServiceError(f"{name} cannot be read: {error}", "has it ended, or a worker of it?") from None
-    return Use(name=name, uss_bytes=uss_bytes, threads=threads, descriptors=descriptors)
+    return Use(name=name, dirty_bytes=dirty_bytes, threads=threads, descriptors=descriptors)
 
 
 def _files(folder: Path) -> int:

@@ -3,6 +3,7 @@
 Nothing is believed but what arrived: an SDK's return values say True when everything was dropped.
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from bench.plan.readings import Account
 from bench.plan.records import Shape
 
+_PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
 MAX_SHAPES = 64
 """Shapes told at most where they are learned; more of them are no shape."""
 
@@ -30,8 +32,15 @@ class Span:
 
 def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
     """How many spans a trace has by process; detailed: by process, kind and name."""
-    keys = (f"{span.service}\t{span.kind}\t{span.name}" if detailed else span.service for span in spans)
-    return _counted(keys)
+    return _counted(
+        f"{span.service}\t{span.kind}\t{_without_port(span.name)}" if detailed else span.service
+        for span in spans
+    )
+
+
+def _without_port(name: str) -> str:
+    """A span's name without the port of a process, which is another one in every instance."""
+    return _PORT.sub(r"\1", name) if ":" in name else name
 
 
 def account(

@@ -17,7 +17,7 @@ from bench.sink.decoding import (
     request_of,
     trace_spans,
 )
-from bench.sink.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Seen, Signal, TraceSpan
+from bench.sink.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Format, Seen, Signal, TraceSpan
 
 
 @dataclass(slots=True)
@@ -101,8 +101,8 @@ class Bodies:
         return [span for body in self._kept.traces for span in trace_spans(body)]
 
     def raw(self) -> tuple[Body, ...]:
-        """The export requests with spans since the last account."""
-        return tuple(self._kept.traces)
+        """The export requests of OTLP with spans since the last account."""
+        return tuple(body for body in self._kept.traces if body.format is Format.OTLP)
 
     def slowest(self) -> dict[str, list[TraceSpan]]:
         """The trace with the longest root span of every set-up in the last account."""

@@ -26,6 +26,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
+from bench.sink import intakes
 from bench.sink.accounting import Span
 from bench.sink.messages import (
     EPOCH_ATTRIBUTE,
@@ -35,6 +36,7 @@ from bench.sink.messages import (
     SETUP_ATTRIBUTE,
     STATUSES,
     STRAY,
+    Format,
     SpanEvent,
     TraceSpan,
     Value,
@@ -55,7 +57,7 @@ class TooLargeError(ValueError):
     """A body that unpacks to more than `MAX_BODY_BYTES`, or into more parts than `MAX_PARTS`."""
 
 
-UNREADABLE = (DecodeError, EOFError, zlib.error, TooLargeError)
+UNREADABLE = (DecodeError, EOFError, zlib.error, TooLargeError, *intakes.UNREADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +66,10 @@ class Body:
 
     content: bytes
     encoding: str = ""
+    format: Format = Format.OTLP
 
     def unpacked(self) -> bytes:
-        """Its OTLP message.
+        """Its message.
 
         Raises:
             EOFError, zlib.error: it is not encoded as it says.
@@ -149,9 +152,14 @@ def decode(body: Body) -> list[Part]:
     """What each set-up has in an export request.
 
     Raises:
-        DecodeError, EOFError, zlib.error: the body is not what it says.
-        TooLargeError: it is beyond the sink's limits.
+        Exception: one of `UNREADABLE`; the body is not what it says, or beyond the sink's limits.
     """
+    if body.format is not Format.OTLP:
+        others = intakes.spans_of(body.unpacked(), body.format)
+        weights = Counter({setup: len(spans) + 1 for setup, spans in others.items()})
+        # What holds nothing of any set-up, such as a sign of life, is no export.
+        sizes_of = _shares(len(body.content), weights) if others else {}
+        return [Part(setup, others[setup], size) for setup, size in sizes_of.items()]
     request = _parsed(body, ExportTraceServiceRequest())
     spans: dict[str, list[Span]] = {}
     sizes: Counter[str] = Counter()
@@ -221,7 +229,9 @@ def message_of(body: Body) -> bytes:
 
 
 def request_of(body: Body) -> ExportTraceServiceRequest:
-    """A body's message; an empty one where it cannot be read."""
+    """A body's OTLP message; an empty one where it cannot be read, or is none."""
+    if body.format is not Format.OTLP:
+        return ExportTraceServiceRequest()
     try:
         return _parsed(body, ExportTraceServiceRequest())
     except UNREADABLE:

@@ -39,6 +39,16 @@ class Signal(StrEnum):
     LOGS = "logs"
 
 
+class Format(StrEnum):
+    """How an export request writes its spans: OpenTelemetry's way, or another tracer's."""
+
+    OTLP = "otlp"
+    DATADOG_04 = "datadog 0.4"
+    DATADOG_05 = "datadog 0.5"
+    ELASTIC = "elastic"
+    SENTRY = "sentry"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
     """Where the sink listens: the first line that it prints.

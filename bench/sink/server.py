@@ -1,4 +1,6 @@
-"""The sink on the wire: OTLP over http and grpc, the harness's own questions on a socket of their own.
+"""The sink on the wire: OTLP over http and grpc, other tracers' protocols, the harness's own questions.
+
+The questions have a socket of their own.
 
 While a run measures, a body is only kept: what a set-up exports must not cost it a slow answer, and decoding
 on the same machine would cost the run CPU. Whoever sends too much is told so, and counted: the limits are in
@@ -22,9 +24,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from bench.sink import intakes
 from bench.sink.bodies import Bodies
 from bench.sink.decoding import PROTOBUF, Body
-from bench.sink.messages import MAX_BODY_BYTES, MAX_HEAD_BYTES, Answering, Signal
+from bench.sink.messages import MAX_BODY_BYTES, MAX_HEAD_BYTES, Answering, Format, Signal
 
 SERVICES = {
     signal: f"opentelemetry.proto.collector.{package}.v1.{service}"
@@ -40,6 +43,7 @@ CODES = {
     502: grpc.StatusCode.UNAVAILABLE, 503: grpc.StatusCode.UNAVAILABLE, 504: grpc.StatusCode.UNAVAILABLE,
 }  # fmt: skip
 """What a backend that fails says over grpc where it would answer so over http."""
+JSON = b"application/json"
 RETRY_KEY = "google.rpc.retryinfo-bin"
 """Where OpenTelemetry's exporter looks for when to try again."""
 
@@ -140,12 +144,18 @@ async def _answer(send: Any, status: int, headers: Headers, content: bytes = b""
 
 
 def otlp_app(receiver: Receiver) -> Any:  # noqa: ANN401 - an ASGI callable
-    """The receiver for OTLP over http, and nothing else."""
+    """The receiver for OTLP and other tracers' protocols over http, and nothing else."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
-        signal = PATHS.get(scope["path"])
-        headers: Headers = [(b"content-type", PROTOBUF.encode())]
-        if signal is None or scope["method"] != "POST":
+        method, path = scope["method"], scope["path"]
+        format_ = intakes.format_of(method, path) or Format.OTLP
+        signal = PATHS.get(path) if format_ is Format.OTLP else Signal.TRACES
+        headers: Headers = [(b"content-type", PROTOBUF.encode() if format_ is Format.OTLP else JSON)]
+        if method == "GET" and path in intakes.ANSWERS:
+            told = msgspec.json.encode(intakes.ANSWERS[path])
+            await _answer(send, HTTPStatus.OK, [(b"content-type", JSON)], told)
+            return
+        if signal is None or method not in {"POST", "PUT"}:
             await _answer(send, HTTPStatus.NOT_FOUND, headers)
             return
         try:
@@ -158,10 +168,11 @@ def otlp_app(receiver: Receiver) -> Any:  # noqa: ANN401 - an ASGI callable
             return
         encoding = dict(scope["headers"]).get(b"content-encoding", b"")
         retry_after_s = receiver.answering.retry_after_s
-        status = await receiver.take(signal, Body(content, encoding.decode("latin-1").lower()))
+        status = await receiver.take(signal, Body(content, encoding.decode("latin-1").lower(), format_))
         if retry_after_s is not None and status >= HTTPStatus.BAD_REQUEST:
             headers.append((b"retry-after", str(retry_after_s).encode()))
-        await _answer(send, status, headers)
+        accepted = intakes.ACCEPTED.get(format_) if status == HTTPStatus.OK else None
+        await _answer(send, accepted[0] if accepted else status, headers, accepted[1] if accepted else b"")
 
     return app
 
@@ -183,9 +194,7 @@ def control_app(questions: dict[str, Question]) -> Any:  # noqa: ANN401 - an ASG
         except (msgspec.DecodeError, UnicodeDecodeError, _TooLargeError) as error:
             await _answer(send, HTTPStatus.BAD_REQUEST, [], str(error).encode())
             return
-        await _answer(
-            send, HTTPStatus.OK, [(b"content-type", b"application/json")], msgspec.json.encode(result)
-        )
+        await _answer(send, HTTPStatus.OK, [(b"content-type", JSON)], msgspec.json.encode(result))
 
     return app
 

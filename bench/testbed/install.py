@@ -1,5 +1,6 @@
 """What an application needs before it can start: made once, cached by its content."""
 
+import functools
 import hashlib
 import os
 import re
@@ -22,6 +23,13 @@ _PROJECT = re.compile(r"@?[A-Za-z0-9][A-Za-z0-9._/-]*")
 CACHE_VARIABLE = "TRACING_OVERHEAD_CACHE"
 INSTALL_LIMIT_S = 900
 DONE = "installed"
+_LOADED = """
+import importlib.metadata, json
+from opentelemetry.instrumentation.dependencies import get_dist_dependency_conflicts
+points = importlib.metadata.entry_points(group="opentelemetry_instrumentor")
+print(json.dumps(sorted({point.name for point in points if not get_dist_dependency_conflicts(point.dist)})))
+"""
+"""As `opentelemetry-instrument` chooses among the instrumentations that are installed."""
 
 
 def environment(wanted: Environment, folder: Path, whose: str = "[environment]") -> Place:
@@ -117,9 +125,41 @@ def _beside(app: App) -> str | None:
     """The Python of the environment that an application's program belongs to; None where there is none."""
     command = app.process[0].command
     words = shlex.split(command) if isinstance(command, str) else command
-    program = shutil.which(words[0], path=path_of_the_caller()) if words else None
-    python = Path(program).parent / "python" if program else None
+    return _python_of(words[0], path_of_the_caller()) if words else None
+
+
+def _python_of(program: str, path: str) -> str | None:
+    """The Python that lies beside a program; None without either."""
+    file = shutil.which(program, path=path)
+    python = Path(file).parent / "python" if file else None
     return str(python) if python and python.is_file() else None
+
+
+def instrumentors(place: Place, app: App) -> tuple[str, ...]:
+    """Names of the instrumentations that an application's launcher loads.
+
+    These are the installed ones whose libraries are there, in a version that they know.
+
+    Raises:
+        UsageError: nobody can be asked.
+    """
+    words = shlex.split(app.tracing.launcher)
+    path = os.pathsep.join([*place.path, path_of_the_caller()])
+    python = _python_of(words[0], path) if words else None
+    if python is None:
+        raise UsageError(
+            f"nothing tells which instrumentations {app.name} loads",
+            "name them in its app file: [tracing] instrumentors = [...], as "
+            "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS has them",
+        )
+    done = subprocess.run([python, "-c", _LOADED], capture_output=True, timeout=60, check=False)
+    names = msgspec.json.decode(done.stdout, type=tuple[str, ...]) if not done.returncode else ()
+    if not names:
+        raise UsageError(
+            f"the environment of {app.name} has no instrumentation that fits what is installed there",
+            "`opentelemetry-bootstrap -a install` in it gets those that fit",
+        )
+    return names
 
 
 def _make(wanted: Environment, root: Path, whose: str) -> None:
@@ -136,11 +176,31 @@ def _make(wanted: Environment, root: Path, whose: str) -> None:
         (root / DONE).touch()
 
 
+@functools.cache
+def interpreter(version: str) -> str | None:
+    """A Python of this version that is on the machine: on PATH, or among pyenv's; None without one.
+
+    A name on PATH alone says little: it may be a shim of pyenv's that ends with an error.
+    """
+    name = f"python{'.'.join(version.split('.')[:2])}"
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    folders = [Path(folder) for folder in path_of_the_caller().split(os.pathsep) if folder]
+    folders += sorted((folder / "bin" for folder in pyenv.glob(f"{version}*")), reverse=True)
+    for program in (Path(sys.executable), *(folder / name for folder in folders)):
+        if program.is_file():
+            code = "import platform; print(platform.python_version())"
+            done = subprocess.run([program, "-c", code], capture_output=True, text=True, check=False)
+            if not done.returncode and f"{done.stdout.strip()}.".startswith(f"{version}."):
+                return str(program)
+    return None
+
+
 def _python(wanted: Environment, folder: Path, whose: str) -> None:
     uv = shutil.which("uv")
     version = wanted.python or f"{sys.version_info.major}.{sys.version_info.minor}"
+    here = interpreter(version)
     if uv:
-        _run([uv, "venv", "--quiet", "--python", version, str(folder)], "python", whose)
+        _run([uv, "venv", "--quiet", "--python", here or version, str(folder)], "python", whose)
         if wanted.pip:
             python = str(folder / "bin" / "python")
             _run(
@@ -149,8 +209,11 @@ def _python(wanted: Environment, folder: Path, whose: str) -> None:
                 whose,
             )
         return
-    interpreter = shutil.which(f"python{version}") or sys.executable
-    _run([interpreter, "-m", "venv", str(folder)], "python", whose)
+    if here is None:
+        raise UsageError(
+            f"`python` of {whose} names {version}, which is not on this machine", "install it, or install uv"
+        )
+    _run([here, "-m", "venv", str(folder)], "python", whose)
     if wanted.pip:
         _run([str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted.pip], "pip", whose)
 

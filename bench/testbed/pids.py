@@ -33,6 +33,19 @@ def memory_of(pids: Iterable[int]) -> Memory:
     return Memory(pss_bytes=pss, uss_bytes=uss)
 
 
+def dirty_bytes_of(pid: int) -> int:
+    """Memory that a process has written to, and shares with nobody.
+
+    What it has read of a library's file is not in it: that becomes its own, or no longer, as other programs
+    begin and end.
+
+    Raises:
+        OSError: it has ended.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text("ascii").splitlines()
+    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Private_Dirty:"))
+
+
 def pin(pids: Iterable[int], cpus: tuple[int, ...]) -> None:
     """Keep all threads of some processes on these CPUs, those to come included.
 

@@ -14,10 +14,10 @@ import msgspec
 
 from bench.app.guess import ESM_LOADER
 from bench.app.records import Request, Setup
-from bench.app.setups import declared_spans, sampling_ratio
+from bench.app.setups import declared_spans, is_partly_instrumented, sampling_ratio
 from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Account, InstanceReading
-from bench.plan.records import Plan, Shape
+from bench.plan.records import Left, Plan, Shape
 from bench.plan.schedule import LEARN_REQUESTS
 from bench.testbed.instance import Instance, LocalInstance
 from bench.testbed.ports import free_ports
@@ -92,15 +92,33 @@ def learned(plan: Plan, readings: Sequence[InstanceReading]) -> Plan:
     starts = next((account.start_shapes for account in accounts.values()), ())
     shapes: dict[str, tuple[Shape, ...]] = {}
     varies = []
+    requests = {instance.setup: instance.completed for instance in readings}
+    left = {}
     for setup in plan.setups:
         if not sampling_ratio(setup) and setup.env.get("OTEL_TRACES_EXPORTER") is None:
             continue
         declared = declared_spans(plan.app, setup)
         seen = learned.get(setup.name) or _of_relatives(plan, setup, learned)
         shapes[setup.name] = (declared,) if declared else seen
-        if not declared and len(seen) > len(plan.app.request):
+        if sampling_ratio(setup) == 1.0 and setup.name in accounts:
+            left[setup.name] = _left(plan, setup, accounts[setup.name], requests[setup.name])
+        traces = left[setup.name].traces if setup.name in left else 1
+        if not declared and len(seen) > len(plan.app.request) * (traces or 1):
             varies.append(setup.name)
-    return replace(plan, shapes=shapes, start_shapes=starts, varies=tuple(varies))
+    return replace(plan, shapes=shapes, start_shapes=starts, varies=tuple(varies), left=left)
+
+
+def _left(plan: Plan, setup: Setup, account: Account, requests: int) -> Left:
+    """What a request of a set-up that samples everything has left."""
+    logs = {logger: count // requests for logger, count in account.logs.items() if not count % requests}
+    if not is_partly_instrumented(setup):
+        return Left(traces=1, logs=logs)
+    # Nothing may carry a trace from one process to the next then. Of several kinds of request nobody knows
+    # which left how much.
+    traces, spans = account.whole + account.broken, sum(account.spans.values())
+    if len(plan.app.request) > 1 or traces % requests or spans % requests:
+        return Left(logs=logs)
+    return Left(traces=traces // requests, spans=spans // requests, logs=logs)
 
 
 def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
@@ -149,7 +167,7 @@ def _check(plan: Plan, instance: Instance, account: Account) -> None:
     setup = instance.setup
     spans = sum(account.spans.values())
     _check_plain(setup, account)
-    if not spans and sampling_ratio(setup) == 1.0:
+    if not spans and sampling_ratio(setup) == 1.0 and not is_partly_instrumented(setup):
         raise MeasurementError(
             f"{setup.name} is to trace every request, and no span came", _why_no_span(plan, instance)
         )

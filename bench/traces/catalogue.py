@@ -12,6 +12,19 @@ from bench.errors import UsageError
 from bench.testbed.process import ROOT
 
 FOLDER = ROOT / ".backends"
+CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
+CORE = "go.opentelemetry.io/collector"
+COLLECTOR_PARTS = (
+    f"{CORE}/receiver/otlpreceiver",
+    f"{CORE}/processor/batchprocessor",
+    f"{CORE}/processor/memorylimiterprocessor",
+    f"{CONTRIB}/processor/tailsamplingprocessor",
+    f"{CORE}/exporter/otlphttpexporter",
+    f"{CORE}/exporter/debugexporter",
+    f"{CONTRIB}/exporter/zipkinexporter",
+    f"{CONTRIB}/exporter/fileexporter",
+)
+"""Modules that the Collector is built of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +37,7 @@ class Tool:
         version: that is got.
         program: its file, below its folder.
         build: programs that getting it needs.
+        parts: modules that it is built of.
         run: programs that running it needs.
         image: of a container that does the same, as `compose.yaml` has it; empty where nobody offers one.
     """
@@ -33,6 +47,7 @@ class Tool:
     version: str
     program: str
     build: tuple[str, ...]
+    parts: tuple[str, ...] = ()
     run: tuple[str, ...] = ()
     image: str = ""
 
@@ -50,10 +65,15 @@ class Tool:
         """Its file, were the tool in this folder."""
         return folder / self.program
 
+    @property
+    def stamp(self) -> str:
+        """What tells it from another build of itself."""
+        return "".join(f"{line}\n" for line in (self.version, *self.parts))
+
     def is_here(self) -> bool:
-        """Whether it was got, in this version."""
+        """Whether it was got, in this version and of these parts."""
         stamp = self.folder / "version"
-        return self.path.exists() and stamp.exists() and stamp.read_text("utf-8").strip() == self.version
+        return self.path.exists() and stamp.exists() and stamp.read_text("utf-8") == self.stamp
 
     def require(self) -> Path:
         """Its file.
@@ -89,7 +109,8 @@ TOOLS = {
     tool.name: tool
     for tool in (
         Tool(name="otelcol", version="0.161.0", what="OpenTelemetry's Collector, built with its own builder",
-             program="otelcol", build=("go",), image="otel/opentelemetry-collector-contrib:0.161.0"),
+             program="otelcol", build=("go",), parts=COLLECTOR_PARTS,
+             image="otel/opentelemetry-collector-contrib:0.161.0"),
         Tool(name="rotel", version="0.0.1a15", what="a small collector, written in Rust",
              program="rotel/rotel-agent", build=("python3.11",), run=("python3.11",)),
         Tool(name="jaeger", version="1.76.0", what="keeps traces and answers for them, without web pages",

@@ -10,10 +10,13 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 from bench.errors import ServiceError, UsageError
-from bench.sink.messages import DRAIN_LIMIT_S
+from bench.plan.records import Plan
+from bench.sink.decoding import MARKER
+from bench.sink.messages import DRAIN_LIMIT_S, SETUP_ATTRIBUTE
 from bench.testbed.collector import Collector
 from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
@@ -22,6 +25,12 @@ from bench.testbed.sink import Sink
 from bench.traces.catalogue import COLLECTORS, TOOLS
 from bench.traces.program import HOST, start
 
+SAMPLING = "otelcol"
+"""The collector that can sample traces at their end."""
+DECISION_WAIT_S = 2
+"""How long it waits for the spans of a trace."""
+REMEMBERED_TRACES = 200_000
+"""Of which it knows whether it keeps them: more than an epoch has."""
 SINK_PORTS = (14318, 14317)
 """Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
 
@@ -55,12 +64,21 @@ def is_elsewhere(name: str) -> bool:
     return bool(name) and name not in COLLECTORS
 
 
-def starter(name: str, cpus: tuple[int, ...]) -> Callable[[Sink, Path], Collector]:
+def starter(plan: Plan) -> Callable[[Sink, Path], Collector]:
     """Starts a plan's collector once the sink is there."""
-    return lambda sink, logs: begin(name, sink, logs, cpus)
+    kept = {setup.name: setup.kept for setup in plan.setups}
+    if min(kept.values()) == 1:
+        kept = {}
+    return lambda sink, logs: begin(plan.collector, sink, logs, plan.other_cpus, kept)
 
 
-def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Collector:
+def begin(
+    name: str,
+    sink: Sink,
+    logs: Path,
+    cpus: tuple[int, ...] = (),
+    kept: Mapping[str, float] = MappingProxyType({}),
+) -> Collector:
     """The collector that a plan names; a first span has come through it.
 
     Args:
@@ -68,12 +86,13 @@ def begin(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...] = ()) -> Coll
         sink: to which it passes everything on.
         logs: where what it says is kept.
         cpus: that it keeps to; empty: not pinned.
+        kept: share of the traces that it passes on, by set-up; empty: all, and it does not sample.
 
     Raises:
         UsageError: it was not got.
         ServiceError: it does not start, or the span did not arrive.
     """
-    made = _begun(name, sink, logs, cpus)
+    made = _begun(name, sink, logs, cpus, kept)
     with undone_on_failure(made.stop):
         _send_first_span(made, sink)
     return made
@@ -90,7 +109,7 @@ def _send_first_span(collector: Collector, sink: Sink) -> None:
     )
 
 
-def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collector:
+def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...], kept: Mapping[str, float]) -> Collector:
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
         # Without an address of its own, a set-up that exports over grpc finds none, which is said.
@@ -100,7 +119,7 @@ def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...]) -> Collecto
     if name == "rotel":
         child = _rotel(ports, target, logs)
     else:
-        child = otelcol(ports, {"otlp_http/sink": {"endpoint": target}}, logs)
+        child = otelcol(ports, {"otlp_http/sink": {"endpoint": target}}, logs, kept)
     if cpus:
         pin([child.pid], cpus)
     return Collector(name, TOOLS[name].version, _endpoints(ports), child)
@@ -130,14 +149,56 @@ def _endpoints(ports: Sequence[int]) -> dict[str, str]:
     }
 
 
-def configuration(ports: Sequence[int], exporters: Mapping[str, object]) -> dict[str, object]:
-    """The Collector's configuration: OTLP in, a limit of memory, batches, and out."""
+def tail_sampling(kept: Mapping[str, float]) -> dict[str, object]:
+    """The tail sampling processor's configuration: the share of each set-up's traces that it keeps."""
+
+    def of(name: str, setups: Sequence[str]) -> dict[str, object]:
+        attribute = {"key": SETUP_ATTRIBUTE, "values": list(setups)}
+        return {"name": name, "type": "string_attribute", "string_attribute": attribute}
+
+    whole = [MARKER, *(setup for setup, share in kept.items() if share == 1)]
+    return {
+        "decision_wait": f"{DECISION_WAIT_S}s",
+        "num_traces": REMEMBERED_TRACES,
+        # Spans of a trace come in several exports; what comes later has the decision of what came first.
+        "decision_cache": dict.fromkeys(("sampled_cache_size", "non_sampled_cache_size"), REMEMBERED_TRACES),
+        "policies": [
+            of("everything", whole),
+            *(
+                {
+                    "name": f"a share of {setup}",
+                    "type": "and",
+                    "and": {
+                        "and_sub_policy": [
+                            of(setup, [setup]),
+                            {
+                                "name": f"{share:.0%}",
+                                "type": "probabilistic",
+                                "probabilistic": {"sampling_percentage": share * 100},
+                            },
+                        ]
+                    },
+                }
+                for setup, share in kept.items()
+                if share < 1
+            ),
+        ],
+    }
+
+
+def configuration(
+    ports: Sequence[int],
+    exporters: Mapping[str, object],
+    kept: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, object]:
+    """The Collector's configuration: OTLP in, a limit of memory, tail sampling if asked, batches, and out."""
     http, grpc = ports
     pipeline = {
         "receivers": ["otlp"],
         # In this order: what is over the limit is refused before it waits in a batch.
         "processors": ["memory_limiter", "batch"],
     }
+    sampling = {"processors": ["memory_limiter", "tail_sampling", "batch"]} if kept else {}
     # Zipkin's exporter knows nothing but traces.
     measuring = [name for name in exporters if name.startswith("otlp_http")]
     return {
@@ -152,20 +213,30 @@ def configuration(ports: Sequence[int], exporters: Mapping[str, object]) -> dict
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_mib": 512, "spike_limit_mib": 128},
             "batch": {},
+            **({"tail_sampling": tail_sampling(kept)} if kept else {}),
         },
         "exporters": dict(exporters),
         "service": {
             # Its metrics would take a port of their own, and CPU that no span caused.
             "telemetry": {"metrics": {"level": "none"}, "logs": {"level": "warn"}},
             "pipelines": {
-                "traces": {**pipeline, "exporters": list(exporters)},
-                **({"metrics": {**pipeline, "exporters": measuring}} if measuring else {}),
+                "traces": {**pipeline, **sampling, "exporters": list(exporters)},
+                **{
+                    signal: {**pipeline, "exporters": measuring}
+                    for signal in ("metrics", "logs")
+                    if measuring
+                },
             },
         },
     }
 
 
-def otelcol(ports: Sequence[int], exporters: Mapping[str, object], logs: Path) -> Child:
+def otelcol(
+    ports: Sequence[int],
+    exporters: Mapping[str, object],
+    logs: Path,
+    kept: Mapping[str, float] = MappingProxyType({}),
+) -> Child:
     """The OpenTelemetry Collector, listening on its ports for http and grpc.
 
     Raises:
@@ -174,7 +245,7 @@ def otelcol(ports: Sequence[int], exporters: Mapping[str, object], logs: Path) -
     """
     file = logs / "otelcol.yaml"
     # JSON is YAML.
-    file.write_text(json.dumps(configuration(ports, exporters)), "utf-8")
+    file.write_text(json.dumps(configuration(ports, exporters, kept)), "utf-8")
     return start("otelcol", ["--config", str(file)], logs, ports)
 
 

@@ -18,23 +18,10 @@ from typing import IO
 
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.testbed.process import leashed, undone_on_failure
-from bench.traces.catalogue import FOLDER, Tool
+from bench.traces.catalogue import CORE, FOLDER, Tool
 
 Say = Callable[[str], None]
 LAST_LINES = 4
-CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
-CORE = "go.opentelemetry.io/collector"
-PARTS = {
-    "receivers": (f"{CORE}/receiver/otlpreceiver",),
-    "processors": (f"{CORE}/processor/batchprocessor", f"{CORE}/processor/memorylimiterprocessor"),
-    "exporters": (
-        f"{CORE}/exporter/otlphttpexporter",
-        f"{CORE}/exporter/debugexporter",
-        f"{CONTRIB}/exporter/zipkinexporter",
-        f"{CONTRIB}/exporter/fileexporter",
-    ),
-}
-"""What the Collector is built of."""
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -137,7 +124,7 @@ def _build(workshop: _Workshop, lock: IO[str]) -> None:
         workshop.folder.mkdir()
         workshop.log.unlink(missing_ok=True)
         _RECIPES[tool.name](workshop)
-        (workshop.folder / "version").write_text(f"{tool.version}\n", "utf-8")
+        (workshop.folder / "version").write_text(tool.stamp, "utf-8")
         _remove(tool.folder)
         workshop.folder.rename(tool.folder)
     finally:
@@ -158,7 +145,10 @@ def _otelcol(workshop: _Workshop) -> None:
     manifest = {
         "dist": {"name": "otelcol", "output_path": str(source)},
         **{
-            kind: [{"gomod": f"{module} v{version}"} for module in modules] for kind, modules in PARTS.items()
+            f"{kind}s": [
+                {"gomod": f"{part} v{version}"} for part in workshop.tool.parts if f"/{kind}/" in part
+            ]
+            for kind in ("receiver", "processor", "exporter")
         },
     }
     # JSON is YAML.

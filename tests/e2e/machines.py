@@ -6,6 +6,7 @@ cannot show is what two real machines have of their own: clocks that drift apart
 
 import contextlib
 import fcntl
+import ipaddress
 import os
 import queue
 import random
@@ -14,10 +15,12 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import pytest
 
+T = TypeVar("T", "Machines", "Watched")
 A, B = "10.77.0.1", "10.77.0.2"
 TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 DELAY_S, LOSS = 0.002, 0.001
@@ -83,21 +86,83 @@ class Machines:
             subprocess.run(["ip", "netns", "del", name], capture_output=True, check=False)
 
 
+class Watched:
+    """A namespace from which nothing leads out, and a note of every packet that would have left it.
+
+    Attributes:
+        packets: addresses that something was sent to.
+    """
+
+    def __init__(self) -> None:
+        self.name, device = f"bench-w-{os.getpid()}", f"tun-w-{os.getpid() % 10000}"
+        self.packets: list[str] = []
+        self._came = threading.Event()
+        _ip("netns", "add", self.name)
+        self._device = _tun(device)
+        _ip("link", "set", device, "netns", self.name)
+        for words in (
+            ("link", "set", "lo", "up"),
+            ("addr", "add", f"{A}/24", "dev", device),
+            ("link", "set", device, "up"),
+            ("route", "add", "default", "dev", device),
+        ):
+            _ip("-n", self.name, *words)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError):
+            while packet := os.read(self._device, 65536):
+                # Of version 6 there is only what the kernel says of the device itself.
+                if packet[0] >> 4 == 4:
+                    self.packets.append(str(ipaddress.IPv4Address(packet[16:20])))
+                    self._came.set()
+
+    @property
+    def prefix(self) -> list[str]:
+        """What runs a command in it."""
+        return ["nsenter", f"--net=/run/netns/{self.name}"]
+
+    def run(self, *command: str) -> None:
+        """Run a command in it."""
+        subprocess.run([*self.prefix, *command], check=True, capture_output=True)
+
+    def wait_for_packet(self) -> None:
+        """Return when something was sent; fails where nothing is."""
+        assert self._came.wait(10), "nothing was seen"
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        subprocess.run(["ip", "netns", "del", self.name], capture_output=True, check=False)
+
+
 @contextlib.contextmanager
 def two_machines() -> Iterator[Machines]:
     """Two machines; skips the test where they cannot be made."""
+    with _made(Machines) as machines:
+        yield machines
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Watched]:
+    """A namespace whose packets are seen; skips the test where it cannot be made."""
+    with _made(Watched) as machine:
+        yield machine
+
+
+@contextlib.contextmanager
+def _made(kind: Callable[[], T]) -> Iterator[T]:
     missing = [tool for tool in ("ip", "nsenter") if shutil.which(tool) is None]
     if missing or os.getuid() or not os.path.exists("/dev/net/tun"):  # noqa: PTH110 - a device
         why = f"{', '.join(missing)} missing" if missing else "it takes root and /dev/net/tun"
         pytest.skip(f"network namespaces cannot be made here: {why}")
     try:
-        machines = Machines()
+        made = kind()
     except (OSError, subprocess.CalledProcessError) as error:
         pytest.skip(f"network namespaces cannot be made here: {error}")
     try:
-        yield machines
+        yield made
     finally:
-        machines.remove()
+        made.remove()
 
 
 def _ip(*words: str) -> None:

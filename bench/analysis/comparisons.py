@@ -1,0 +1,67 @@
+"""Set-ups that are compared with another one than the baseline, paired inside epochs like all else."""
+
+from collections.abc import Mapping
+
+from bench.analysis.figures import Figure, Findings
+from bench.analysis.records import Comparison
+from bench.analysis.setup_records import Change, Ledger
+from bench.analysis.stats import against, contrasts
+from bench.plan.records import Plan
+
+
+def pairs_of(plan: Plan) -> dict[str, str]:
+    """What each set-up is compared with besides the baseline; steps of a ladder are layers."""
+    return {
+        setup.name: setup.against for setup in plan.setups if setup.against in plan.names and not setup.layer
+    }
+
+
+def comparisons(findings: Findings) -> tuple[Comparison, ...]:
+    """Every set-up that names another one, against that."""
+    pairs = pairs_of(findings.plan)
+    light, busy = _changes(findings.light_cpu, pairs), _changes(findings.busy_cpu, pairs)
+    throughput = _changes(findings.throughput, pairs)
+    p50 = _changes(findings.latency["p50"], pairs)
+    return tuple(
+        Comparison(
+            setup=name,
+            against=other,
+            light=light.get(name),
+            busy=busy.get(name),
+            throughput=throughput.get(name),
+            p50=p50.get(name),
+            spans=_more(findings.ledgers, name, other, "spans_received"),
+            logs=_more(findings.ledgers, name, other, "logs"),
+            bytes=_more(findings.ledgers, name, other, "bytes"),
+        )
+        for name, other in pairs.items()
+    )
+
+
+def _changes(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
+    """Of one figure, the change of each set-up against its other one; in seconds by the level of that."""
+    weights = {
+        name: against(name, (other,))
+        for name, other in pairs.items()
+        if figure.logs.get(name) and figure.logs.get(other)
+    }
+    changes = {}
+    for name, estimate in contrasts(figure.logs, weights, len(weights)).items():
+        low, high = estimate.ratios(figure.plan.confidence)
+        changes[name] = Change(
+            ratio=estimate.ratio,
+            low=low,
+            high=high,
+            extra_s=estimate.ratio * (figure.level(pairs[name]) or 0.0),
+            standard_error=estimate.standard_error,
+            df=estimate.df,
+        )
+    return changes
+
+
+def _more(ledgers: Mapping[str, Ledger], name: str, other: str, what: str) -> float:
+    """How much more of something a request leaves at the sink."""
+    ours, theirs = (
+        getattr(ledgers[setup], what) / max(ledgers[setup].requests, 1) for setup in (name, other)
+    )
+    return float(ours - theirs)

@@ -1,0 +1,95 @@
+"""Presets on the real thing: every set-up traces, all of it is counted, and nothing leaves this machine."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.app.setups import choose
+from bench.cli.planning import built_in
+from bench.testbed import install
+from tests.e2e.machines import watched
+from tests.e2e.runs import Run, invalid, setup_of
+from tests.e2e.test_runs import TIMING
+
+SHORT = ("--budget", "smoke")
+
+
+def test_other_tracers_really_trace_and_nothing_leaves_this_machine(start: Callable[..., Run]) -> None:
+    subject = built_in()
+    names = subject.app.preset["tracers"]
+    # What is not installed yet comes from a registry, which the run itself cannot reach.
+    install.places(subject.app, choose(subject.app, names), subject.place.folder)
+    with watched() as machine:
+        run = start("--preset", "tracers", *SHORT, prefix=machine.prefix)
+        assert run.end() in {0, 4}, run.text()
+        assert machine.packets == [], "a process sent something to another machine"
+        # What would be seen if one did: a packet to an address that only documents use.
+        machine.run("python3", "-c", "import socket; socket.socket(type=2).sendto(b'x', ('192.0.2.1', 9))")
+        machine.wait_for_packet()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    for name in names:
+        ledger = setup_of(summary, name)["ledger"]
+        assert ledger["balanced"] is True, (name, ledger)
+        assert ledger["spans_received"] > 0, name
+
+
+def test_every_instrumentation_of_the_example_has_its_spans(start: Callable[..., Run]) -> None:
+    run = start("--preset", "instrumentors", *SHORT)
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    spans = {
+        setup["name"]: setup["ledger"].get("spans_received", 0) / setup["ledger"]["requests"]
+        for setup in summary["setups"]
+    }
+    # A server span, a receive and two sends in each of four services; three calls; three statements.
+    assert spans == pytest.approx(
+        {
+            "none": 0, "none-again": 0, "control": 0, "uninstrumented": 0, "batch": 22,
+            "only-starlette": 16, "only-httpx": 3, "only-sqlite3": 3,
+            "without-starlette": 6, "without-httpx": 19, "without-sqlite3": 19,
+        }
+    )  # fmt: skip
+    assert all(setup["ledger"]["balanced"] is True for setup in summary["setups"])
+    compared = {row["setup"]: row for row in summary["comparisons"]}
+    assert compared["without-httpx"]["spans"] == -3
+    assert compared["only-sqlite3"]["against"] == "uninstrumented"
+
+
+def test_metrics_and_log_records_are_counted_beside_spans(start: Callable[..., Run]) -> None:
+    run = start("--preset", "signals", *SHORT)
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    for name in ("batch", "batch-metrics", "batch-logs", "all-signals"):
+        ledger = setup_of(summary, name)["ledger"]
+        assert ledger["balanced"] is True, (name, ledger)
+        assert bool(ledger.get("metrics")) == (name in {"batch-metrics", "all-signals"}), name
+        # One record of each of the four services.
+        logs = 4 * ledger["requests"] if name in {"batch-logs", "all-signals"} else 0
+        assert ledger.get("logs", 0) == logs, name
+
+
+def test_a_small_queue_loses_spans_and_that_is_a_finding(start: Callable[..., Run], tmp_path: Path) -> None:
+    setups = tmp_path / "queues.toml"
+    queue = 'env = { OTEL_BSP_MAX_QUEUE_SIZE = "4", OTEL_BSP_MAX_EXPORT_BATCH_SIZE = "4" }'
+    setups.write_text(f'[[setup]]\nname = "tiny"\nmay_lose = true\nagainst = "batch"\n{queue}\n')
+    run = start("--setups", "batch,tiny", "--setups-file", str(setups), *SHORT)
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert setup_of(summary, "tiny")["ledger"]["lost"] > 0
+    assert not invalid(summary) - TIMING, run.text()
+    assert "loss" in {caveat["code"] for caveat in summary["caveats"]}
+
+
+def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> None:
+    run = start("--preset", "pythons", *SHORT)
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    here = [version for version in ("3.11", "3.12", "3.13") if install.interpreter(version)]
+    assert {row["setup"]: row["against"] for row in summary["comparisons"]} == {
+        f"batch-{version}": f"none-{version}" for version in here
+    }
