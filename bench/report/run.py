@@ -55,6 +55,10 @@ BURNT_INSIDE = (
     "probably because it cools the caches of the requests around it; applications beside which a process "
     "burns do not show that."
 )
+ABOUT_PACKAGES = (
+    "Set-ups with packages of their own, and what in their environments differs from that of the others, whose "
+    "versions are in brackets. All of it is in their figures, whether or not it has to do with tracing."
+)
 FIGURES = "The same in figures"
 """What a page shows of a table below the chart of it."""
 ABOUT_COLLECTOR = (
@@ -262,8 +266,28 @@ def machine_sections(machine: Machine | None) -> list[Section]:
             tables.machine_table(machine),
             Items(items=packages, folded=f"{len(packages)} packages") if packages else None,
             folded=True,
-        )
+        ),
+        section(
+            "Packages that differ",
+            ABOUT_PACKAGES if machine.setup_packages else None,
+            Items(items=_differing_packages(machine)) if machine.setup_packages else None,
+            folded=True,
+        ),
     ]
+
+
+def _differing_packages(machine: Machine) -> tuple[str, ...]:
+    """By environment: its set-ups, and what is in no other place or in another version."""
+    common = machine.app_packages or machine.packages
+    items: dict[str, list[str]] = {}
+    for name, packages in machine.setup_packages.items():
+        differing = [
+            f"`{package}` {version}" + (f" ({common[package]})" if package in common else "")
+            for package, version in packages.items()
+            if common.get(package) != version
+        ]
+        items.setdefault(", ".join(differing) or "none", []).append(name)
+    return tuple(f"**{', '.join(names)}**: {differing}" for differing, names in items.items())
 
 
 def _setup(setup: Setup) -> str:
