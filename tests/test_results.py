@@ -14,6 +14,7 @@ from bench.analysis.summary import summarise
 from bench.errors import ResultsError
 from bench.plan.readings import Ending
 from bench.plan.records import Kind, Step
+from bench.plan.schedule import step_of
 from bench.results import manifest
 from bench.results.compare import compare, estimate_of, several
 from bench.results.differences import RunSide
@@ -314,3 +315,13 @@ def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> N
     batch = next(trend for trend in found.groups[0].trends if trend.setup == "batch")
     assert [point.change is not None for point in batch.points] == [False, False, False, True]
     assert list(found.skipped) == ["broken"]
+
+
+def test_what_is_discarded_leaves_no_folder(tmp_path: Path) -> None:
+    plan = make.plan()
+    store = Store.create(tmp_path / "run")
+    store.write_plan(plan)
+    reading, rows = SimulatedBench().perform(plan, step_of(plan, 0, 0, Kind.START, 0), lambda _block: None)
+    store.append(reading, rows)
+    store.discard()
+    assert not store.folder.exists()

@@ -1,6 +1,6 @@
 """What a collector between application and sink needed itself, apart from what tracing costs.
 
-CPU per span = (its CPU in an epoch's steps - what it burns at rest) / spans that came through. It is
+CPU per span = (its CPU in an epoch's steps - what it burns at rest) / spans that came to it. It is
 one process for the whole run and an absolute figure: its interval is that of an hour.
 """
 
@@ -19,6 +19,8 @@ def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSu
     """What a collector needed; None without one."""
     if not raw.plan.collector:
         return None
+    # Of what it samples it has had all.
+    kept = {setup.name: setup.kept for setup in raw.plan.setups}
     memories = [reading.collector_memory for reading in raw.readings if reading.collector_memory]
     costs = []
     for epoch in range(min((len(parts) for parts in traffic.values()), default=0)):
@@ -27,13 +29,13 @@ def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSu
             for reading in raw.readings
             if reading.epoch == epoch and reading.kind not in {Kind.START, Kind.LEARN}
         ]
-        spans = sum(parts[epoch].spans for parts in traffic.values())
+        spans = sum(parts[epoch].spans / kept[name] for name, parts in traffic.items())
         if spans and memories:
             costs.append((_cpu_s(readings) - _idle(readings) * _length_s(readings)) / spans)
     cost = mean_interval(costs, raw.plan.confidence) if costs else (None, None, None)
     return CollectorSummary(
         name=raw.plan.collector,
-        spans=sum(part.spans for parts in traffic.values() for part in parts),
+        spans=round(sum(part.spans / kept[name] for name, parts in traffic.items() for part in parts)),
         cpu_per_span_s=cost[0],
         cpu_per_span_low_s=cost[1],
         cpu_per_span_high_s=cost[2],

@@ -162,13 +162,18 @@ def _trust(summary: Summary) -> str:
         both = f" (busy: {_found(checks.control_busy)})" if checks.control_busy else ""
         parts.append(f"{checks.control.known_s * 1e6:.0f} us were found as {_found(checks.control)}{both}")
     lost = sum(setup.ledger.lost for setup in summary.setups)
-    unbalanced = [setup.name for setup in summary.setups if setup.ledger.balanced is False]
+    may_lose = {setup.name for setup in summary.plan.setups if setup.may_lose}
+    unbalanced = [
+        setup.name
+        for setup in summary.setups
+        if setup.ledger.balanced is False and not (setup.name in may_lose and not setup.invalid)
+    ]
     parts.append(
         f"the ledger of {', '.join(unbalanced)} does not balance"
         if unbalanced
         else "no span lost"
         if not lost
-        else f"{plural(lost, 'span')} lost"
+        else f"{plural(lost, 'span')} lost, where they may be"
     )
     word = "Trust" if summary.valid else "Checks"
     if floor is not None and floor > ROUGH:

@@ -56,7 +56,7 @@ BURNT_INSIDE = (
     "burns do not show that."
 )
 ABOUT_PACKAGES = (
-    "Set-ups with packages of their own, and what in their environments differs from that of the others, whose "
+    "Set-ups with packages of their own, and what in their environments differs from the others', whose "
     "versions are in brackets. All of it is in their figures, whether or not it has to do with tracing."
 )
 FIGURES = "The same in figures"

@@ -111,7 +111,7 @@ class Store:
 
     def discard(self) -> None:
         """Leave nothing of a run in which nothing was measured: its folder can be named again."""
-        for name in (PLAN, MACHINE, READINGS):
+        for name in (PLAN, MACHINE, READINGS, REQUESTS):
             (self.folder / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             self.folder.rmdir()

@@ -98,7 +98,9 @@ def learned(plan: Plan, readings: Sequence[InstanceReading]) -> Plan:
         if not sampling_ratio(setup) and setup.env.get("OTEL_TRACES_EXPORTER") is None:
             continue
         declared = declared_spans(plan.app, setup)
-        seen = learned.get(setup.name) or _of_relatives(plan, setup, learned)
+        # One that may lose spans may have lost some here, too.
+        seen = () if setup.may_lose else learned.get(setup.name, ())
+        seen = seen or _of_relatives(plan, setup, learned)
         shapes[setup.name] = (declared,) if declared else seen
         if sampling_ratio(setup) == 1.0 and setup.name in accounts:
             left[setup.name] = _left(plan, setup, accounts[setup.name], requests[setup.name])
@@ -124,7 +126,8 @@ def _left(plan: Plan, setup: Setup, account: Account, requests: int) -> Left:
 def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
     """Shapes seen in a set-up that traces the same way and samples everything."""
     for other in plan.setups:
-        if other.spans == setup.spans and sampling_ratio(other) == 1.0 and learned.get(other.name):
+        is_whole = sampling_ratio(other) == 1.0 and not other.may_lose and not is_partly_instrumented(other)
+        if other.spans == setup.spans and is_whole and learned.get(other.name):
             return learned[other.name]
     return ()
 
@@ -172,7 +175,7 @@ def _check(plan: Plan, instance: Instance, account: Account) -> None:
             f"{setup.name} is to trace every request, and no span came", _why_no_span(plan, instance)
         )
     declared = declared_spans(plan.app, setup)
-    if declared and account.broken + account.whole and not _fits(declared, account):
+    if declared and not setup.may_lose and account.broken + account.whole and not _fits(declared, account):
         raise MeasurementError(
             f"a trace of {setup.name} has the spans {_shown(account.shapes)}, and the app file says "
             f"{_shown([declared])}",

@@ -8,6 +8,7 @@ import pytest
 from bench.app.setups import choose
 from bench.cli.planning import built_in
 from bench.testbed import install
+from bench.traces.catalogue import TOOLS
 from tests.e2e.machines import watched
 from tests.e2e.runs import Run, invalid, setup_of
 from tests.e2e.test_runs import TIMING
@@ -84,6 +85,7 @@ def test_a_small_queue_loses_spans_and_that_is_a_finding(start: Callable[..., Ru
     assert "loss" in {caveat["code"] for caveat in summary["caveats"]}
 
 
+@pytest.mark.calm
 def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> None:
     run = start("--preset", "pythons", *SHORT)
     assert run.end() in {0, 4}, run.text()
@@ -93,3 +95,19 @@ def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> No
     assert {row["setup"]: row["against"] for row in summary["comparisons"]} == {
         f"batch-{version}": f"none-{version}" for version in here
     }
+
+
+def test_what_a_collector_samples_is_due_by_the_share_that_it_keeps(start: Callable[..., Run]) -> None:
+    if not TOOLS["otelcol"].is_here():
+        pytest.skip("otelcol is not here: `uvx nox -s backends -- otelcol` gets it")
+    run = start("--preset", "tail", "--collector", "otelcol", *SHORT)
+    assert run.end() in {0, 4}, run.text()
+    summary = run.summary()
+    assert not invalid(summary) - TIMING, run.text()
+    tail, batch = (setup_of(summary, name)["ledger"] for name in ("tail-10", "batch"))
+    assert tail["balanced"] is True
+    assert batch["balanced"] is True
+    assert tail["low"] <= tail["traces"] <= tail["high"] < tail["requests"] / 2
+    assert batch["traces"] == batch["requests"]
+    # The collector has had all of both, and about a tenth of the one has gone on.
+    assert summary["collector"]["spans"] > batch["spans_received"] + 3 * tail["spans_received"]
