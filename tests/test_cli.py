@@ -223,7 +223,10 @@ def test_every_budget_can_be_chosen() -> None:
     assert RunOptions().budget in BUDGETS
 
 
-def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(tmp_path: Path) -> None:
+def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.cli.run.LOOK_S", 0.1)
     file, out = tmp_path / "app.toml", tmp_path / "out"
     file.write_text(
         'name = "x"\n[[process]]\nname = "web"\ncommand = "no-such-program {port}"\n[[request]]\npath = "/"\n'
