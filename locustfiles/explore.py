@@ -43,11 +43,11 @@ def read_app() -> tuple[App, Place]:
 
 
 APP, PLACE = read_app()
-# A set-up with packages of its own is measured, not explored.
+# A set-up with packages of its own, or that needs a collector, is measured, not explored.
 SETUPS = {
     setup.name: setup
     for setup in (*TABLE, *APP.setup)
-    if setup.tracing in APP.modes and not setup.has_packages
+    if setup.tracing in APP.modes and not setup.has_packages and setup.kept == 1
 }
 DELAYED = [process.name for process in APP.process if process.name in DELAYS]
 

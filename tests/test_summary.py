@@ -5,6 +5,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from bench.analysis import cost_model
 from bench.analysis.figures import Figure
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Severity
@@ -278,6 +279,13 @@ def test_a_cost_in_seconds_has_the_sign_of_its_ratio() -> None:
     _, low, high = cpu.difference("batch")
     assert cpu.estimates["batch"].ratios(0.95)[0] > 0.9
     assert 0 < low < 0.014 < high
+
+
+def test_other_versions_and_what_a_collector_samples_are_no_points_of_the_cost_model() -> None:
+    everything = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
+    assert cost_model._is_point(Setup(name="x", env=everything))
+    assert not cost_model._is_point(Setup(name="x", env=everything, pip=["opentelemetry-sdk==1.20.0"]))
+    assert not cost_model._is_point(Setup(name="x", env=everything, kept=0.1))
 
 
 def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summary) -> None:

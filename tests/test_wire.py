@@ -18,10 +18,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from bench.plan.readings import Account
-from bench.sink.messages import MAX_BODY_BYTES, Answering, CloseAccounts, Signal
+from bench.sink.messages import MAX_BODY_BYTES, Answering, CloseAccounts, Format, Signal
 from bench.sink.server import RETRY_KEY, SERVICES
 from bench.testbed.sink import Sink
 from tests.make import trace_of
+from tests.test_intakes import BODIES
 from tests.test_sink import body
 
 SPANS = body("batch", trace_of(0))
@@ -95,6 +96,51 @@ def test_all_three_signals_are_counted_over_both_protocols(sink: Sink) -> None:
     account = accounts(sink)["batch"]
     assert (account.exports, account.metrics, account.logs) == (2, 2, {"app": 4})
     assert account.sums == {"requests": 80, "active": -2, "bytes": 2**41}
+
+
+@pytest.mark.parametrize("format_", BODIES)
+def test_other_tracers_are_answered_as_by_their_makers_and_counted(sink: Sink, format_: Format) -> None:
+    paths = {
+        Format.DATADOG_04: "/v0.4/traces",
+        Format.DATADOG_05: "/v0.5/traces",
+        Format.ELASTIC: "/intake/v2/events?flushed=true",
+        Format.SENTRY: "/api/1/envelope/",
+    }
+    answer = post(sink, paths[format_], BODIES[format_]())
+    assert answer.is_success
+    assert answer.headers["content-type"] == "application/json"
+    if answer.content:
+        assert isinstance(answer.json(), dict)
+    account = accounts(sink)["mine"]
+    assert (sum(account.spans.values()), account.exports, account.undecodable) == (3, 1, 0)
+
+
+def test_agents_learn_what_they_talk_to(sink: Sink) -> None:
+    url = sink.endpoints["http/protobuf"]
+    assert httpx.get(f"{url}/", trust_env=False).json()["version"].startswith("8.")
+    assert "/v0.5/traces" in httpx.get(f"{url}/info", trust_env=False).json()["endpoints"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v0.4/traces", b"\xdd\x00\xff\xff\xf0" + b"\x90" * 0xFFFFF0),
+        ("/v0.5/traces", b"\x92\x90\xdd\x00\xff\xff\xf0" + b"\x90" * 0xFFFFF0),
+        ("/v0.4/traces", b"\x91" * 2**20),
+        ("/intake/v2/events", b'{"metadata":' + b"[" * 2**22),
+        ("/intake/v2/events", b"[" + b"[]," * (2**24 // 3 - 2) + b"[]]"),
+        ("/api/1/envelope/", b'{}\n{"type":"transaction","length":-1}\n' * 2**15),
+    ],
+    ids=["lists", "lists without words", "deep", "deep json", "json lists", "backwards"],
+)
+def test_a_hostile_body_of_another_tracers_costs_little(sink: Sink, path: str, content: bytes) -> None:
+    process = psutil.Process(sink.child.pid)
+    before = process.memory_info().rss
+    began = time.monotonic()
+    assert post(sink, path, content[:MAX_BODY_BYTES]).is_success
+    assert accounts(sink)[""].undecodable == 1
+    assert process.memory_info().rss - before < MORE_MEMORY
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(

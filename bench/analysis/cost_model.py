@@ -76,6 +76,9 @@ def _is_point(setup: Setup) -> bool:
     """True if it is instrumented, has the SDK, and exports in batches over plain http."""
     return (
         setup.tracing == "batch"
+        # Other versions, other tracers, and what a collector has not passed on lie on no line with the rest.
+        and not setup.has_packages
+        and setup.kept == 1
         and setup.env.get("OTEL_SDK_DISABLED", "").lower() != "true"
         and protocol(setup) == "http/protobuf"
         and set(setup.env) <= ALIKE

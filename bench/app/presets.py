@@ -40,7 +40,8 @@ def instrumentor_setups(names: Sequence[str], disabled: str = "") -> tuple[Setup
         for name in names
     ]  # fmt: skip
     none = setup(UNINSTRUMENTED, names, "The SDK with its batch processor, and no instrumentation.", "")
-    return (*left_out, none, *(alone if len(names) > 1 else ()))
+    # Of one instrumentation all of this is the same twice.
+    return (*left_out, none, *alone) if len(names) > 1 else tuple(left_out)
 
 
 def batching_setups() -> tuple[Setup, ...]:

@@ -12,7 +12,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 from bench.sink.accounting import Span
-from bench.sink.messages import EPOCH_ATTRIBUTE, MAX_PARTS, SETUP_ATTRIBUTE, STRAY, Format
+from bench.sink.messages import (
+    EPOCH_ATTRIBUTE,
+    MAX_OTHER_BYTES,
+    MAX_PARTS,
+    SETUP_ATTRIBUTE,
+    STRAY,
+    Format,
+)
 
 Spans: TypeAlias = Iterator[tuple[str, Span | None]]
 """Spans with their set-up; None stands for what it sent besides."""
@@ -64,6 +71,8 @@ def spans_of(content: bytes, format_: Format) -> dict[str, list[Span]]:
     if not content:
         # A flush of a tracer that has nothing.
         return spans
+    if len(content) > MAX_OTHER_BYTES:
+        raise ValueError(f"it unpacks to more than {MAX_OTHER_BYTES} bytes")
     for count, (setup, span) in enumerate(READERS[format_](content)):
         if count == MAX_PARTS:
             raise ValueError(f"it has more than {MAX_PARTS} spans")
@@ -183,17 +192,26 @@ def _elastic(content: bytes) -> Spans:
 
 def _sentry(content: bytes) -> Spans:
     """An envelope: a line of JSON, then items, each a header and what it holds (Sentry's envelope format)."""
-    _, _, rest = content.partition(b"\n")
-    while rest.strip():
-        line, _, rest = rest.lstrip(b"\n").partition(b"\n")
+    # By places, and not by what is left: to cut a body again and again takes the square of its length.
+    at = _end_of_line(content, 0)
+    while at < len(content):
+        end = _end_of_line(content, at)
+        line, at = content[at:end], end
+        if not line.strip():
+            continue
         header = msgspec.json.decode(line, type=dict[str, Any])
         length = header.get("length")
-        if length is None:
-            item, _, rest = rest.partition(b"\n")
-        else:
-            item, rest = rest[: int(length)], rest[int(length) :]
+        end = _end_of_line(content, at) if length is None else at + int(length)
+        if end < at:
+            raise ValueError("an item has a length below 0")
         if header.get("type") == "transaction":
-            yield from _transaction(msgspec.json.decode(item, type=dict[str, Any]))
+            yield from _transaction(msgspec.json.decode(content[at:end], type=dict[str, Any]))
+        at = end
+
+
+def _end_of_line(content: bytes, start: int) -> int:
+    """The place after the line that begins at a place."""
+    return (content.find(b"\n", start) + 1) or len(content)
 
 
 def _transaction(event: dict[str, Any]) -> Spans:

@@ -16,6 +16,8 @@ QUIET_S = 0.25
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Of an export request, as sent and again as unpacked; a Collector takes 20 MiB over http and 4 over grpc."""
+MAX_OTHER_BYTES = 4 * 1024 * 1024
+"""Of another tracer's export request as unpacked: an empty list takes a byte on the wire, 64 in memory."""
 MAX_HEAD_BYTES = 64 * 1024
 """Of a request's first line and headers."""
 MAX_PARTS = 300_000
