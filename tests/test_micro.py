@@ -2,6 +2,7 @@
 
 import importlib
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyperf
@@ -11,10 +12,12 @@ from bench.cli.folders import KINDS
 from bench.errors import ResultsError
 from bench.micro import record
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
-from bench.micro.runner import in_order
+from bench.micro.runner import in_order, sink_variables
 from bench.micro.subject import Untrue, build
 from bench.micro.timings import MicroRun
 from bench.results.store import Store, pretty
+from bench.sink.messages import CloseAccounts
+from bench.testbed.sink import Sink
 
 ALONE = [operation for operation in TABLE if operation.room in {"spans", "context"}]
 WITH_MESSAGES = [operation for operation in TABLE if operation.build in {"encode", "serialise", "gzip"}]
@@ -38,6 +41,30 @@ def test_an_operation_does_what_its_name_says(operation: Operation) -> None:
         subject.check(7)
         subject.time(3)
         subject.check(10)
+    finally:
+        subject.close()
+
+
+@pytest.fixture(scope="module")
+def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
+    running = Sink(tmp_path_factory.mktemp("sink"))
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.mark.parametrize("operation", [each for each in TABLE if each.build == "export"], ids=name)
+def test_spans_that_are_exported_are_counted_at_the_sink(
+    operation: Operation, sink: Sink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable, value in sink_variables(sink).items():
+        monkeypatch.setenv(variable, value)
+    sink.close_accounts(CloseAccounts(epoch=0))
+    subject = build(operation)
+    try:
+        subject.time(3)
+        subject.check(3)
     finally:
         subject.close()
 

@@ -20,6 +20,7 @@ from bench.micro.subject import Subject, repeated, require, timed
 
 SINK_HTTP_VARIABLE = "BENCH_SINK_HTTP"
 SINK_GRPC_VARIABLE = "BENCH_SINK_GRPC"
+SINK_CONTROL_VARIABLE = "BENCH_SINK_CONTROL"
 ATTRIBUTES: dict[str, str | int] = {
     "http.scheme": "http", "http.host": "127.0.0.1:8001", "net.host.port": 8001, "http.flavor": "1.1",
     "http.target": "/items", "http.url": "http://127.0.0.1:8001/items", "http.method": "POST",
@@ -116,7 +117,7 @@ def export(protocol: str, spans: int) -> Subject:
 
 def _seen(setup: str) -> int:
     """How many spans of a set-up the sink has."""
-    url = os.environ[SINK_HTTP_VARIABLE] + "/peek"
+    url = os.environ[SINK_CONTROL_VARIABLE] + "/peek"
     with urllib.request.urlopen(url, data=b"", timeout=60) as response:  # noqa: S310 - our own http address
         require(true=response.status == HTTPStatus.OK, otherwise="the sink does not answer")
         return int(json.load(response).get(setup, {}).get("spans", 0))

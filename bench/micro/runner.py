@@ -21,6 +21,7 @@ from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
 from bench.testbed.meter import cpu_times
 from bench.testbed.process import plain_environ, run_to_end
+from bench.testbed.sink import Sink
 from bench.testbed.workplace import Workplace
 
 ROUNDS = 5
@@ -62,11 +63,7 @@ class Bench:
         child, echo = start_echo(place.logs, place.cpus.others)
         place.parts.callback(child.stop, STOP_LIMIT_S)
         self.endpoints = self._sink.endpoints
-        self._environ = plain_environ() | {
-            "BENCH_ECHO": echo,
-            "BENCH_SINK_HTTP": self.endpoints["http/protobuf"],
-            "BENCH_SINK_GRPC": self.endpoints["grpc"],
-        }
+        self._environ = plain_environ() | {"BENCH_ECHO": echo} | sink_variables(self._sink)
 
     def read(self, operation: Operation, environ: Mapping[str, str], options: Sequence[str]) -> pyperf.Run:
         """One reading by a fresh process, on the CPU that the application has in a run.
@@ -92,6 +89,15 @@ class Bench:
             ServiceError: it has died.
         """
         self._sink.close_accounts(CloseAccounts(epoch=0))
+
+
+def sink_variables(sink: Sink) -> dict[str, str]:
+    """What a worker is told of the sink."""
+    return {
+        "BENCH_SINK_HTTP": sink.endpoints["http/protobuf"],
+        "BENCH_SINK_GRPC": sink.endpoints["grpc"],
+        "BENCH_SINK_CONTROL": sink.control,
+    }
 
 
 def measure(  # noqa: PLR0913 - what a measurement is

@@ -24,6 +24,7 @@ class Sink:
     Attributes:
         child: the process.
         endpoints: its addresses by OTLP protocol.
+        control: where it answers the harness's own questions.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Sink:
             self.child.stop(STOP_LIMIT_S)
             raise self.child.death()
         listening = msgspec.json.decode(line, type=Ports)
-        self._url = f"http://127.0.0.1:{listening.control}"
+        self.control = f"http://127.0.0.1:{listening.control}"
         self.endpoints: Mapping[str, str] = {
             "http/protobuf": f"http://127.0.0.1:{listening.http}",
             "grpc": f"http://127.0.0.1:{listening.grpc}",
@@ -113,7 +114,7 @@ class Sink:
     def _ask(self, question: str, content: bytes = b"") -> bytes:
         """Raises ServiceError if the sink does not answer."""
         try:
-            response = self._client.post(f"{self._url}/{question}", content=content)
+            response = self._client.post(f"{self.control}/{question}", content=content)
             response.raise_for_status()
         except httpx.HTTPError:
             raise self.child.death() from None
