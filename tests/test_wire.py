@@ -236,7 +236,7 @@ def test_the_harness_alone_may_be_wrong_without_a_traceback(tmp_path: Path) -> N
     sink = Sink(tmp_path)
     try:
         for content in (b"", b"[]", b"\xff", b"[" * 100_000):
-            assert httpx.post(f"{sink._url}/account", content=content, trust_env=False).status_code == 400
+            assert httpx.post(f"{sink.control}/account", content=content, trust_env=False).status_code == 400
     finally:
         sink.stop()
     assert "Traceback" not in (tmp_path / "sink.log").read_text("utf-8")
