@@ -140,7 +140,10 @@ def _bind(service: str, host: str, port: int) -> socket.socket:
 
 
 def _build(args: argparse.Namespace, witness: Witness | None) -> ASGIApp:
-    tracing = configure(args.service, witness=witness)
+    try:
+        tracing = configure(args.service, witness=witness)
+    except ConfigurationError as error:
+        raise StartError(str(error), "install the package, or unset BENCH_SPANS") from None
     if args.service == frontend.SERVICE:
         return frontend.build(tracing, order_url=_url(args, orders.SERVICE), connections=args.connections)
     if args.service == orders.SERVICE:

@@ -49,7 +49,7 @@ def told(service: str, environ: Mapping[str, str]) -> Told:
     ratio = float(environ.get("OTEL_TRACES_SAMPLER_ARG", "1")) if sampler.endswith("ratio") else 1.0
     return Told(
         service=service,
-        url=environ["OTEL_EXPORTER_OTLP_ENDPOINT"],
+        url=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
         labels={name: value for name, _, value in pairs if name in {SETUP, EPOCH}},
         ratio=ratio,
     )

@@ -326,3 +326,14 @@ def test_a_service_stops_with_the_program_that_started_it() -> None:
     assert child.stdin is not None
     child.stdin.close()
     assert child.wait(10) == 0
+
+
+def test_a_tracer_that_is_not_installed_is_told_in_a_sentence() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "services", "payment-service", "--port", "0"],
+        env=os.environ | {"BENCH_TRACING": "batch", "BENCH_SPANS": "ddtrace"},
+        capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 3
+    assert ended.stderr.startswith("error: BENCH_SPANS='ddtrace': its package is not installed")
+    assert "hint: install the package" in ended.stderr

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from bench.analysis.figures import Figure, Findings
+from bench.analysis.figures import Figure, Findings, change_of
 from bench.analysis.records import Comparison
 from bench.analysis.setup_records import Change, Ledger
 from bench.analysis.stats import against, contrasts
@@ -45,18 +45,10 @@ def _changes(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
         for name, other in pairs.items()
         if figure.logs.get(name) and figure.logs.get(other)
     }
-    changes = {}
-    for name, estimate in contrasts(figure.logs, weights, len(weights)).items():
-        low, high = estimate.ratios(figure.plan.confidence)
-        changes[name] = Change(
-            ratio=estimate.ratio,
-            low=low,
-            high=high,
-            extra_s=estimate.ratio * (figure.level(pairs[name]) or 0.0),
-            standard_error=estimate.standard_error,
-            df=estimate.df,
-        )
-    return changes
+    return {
+        name: change_of(estimate, figure.plan, figure.level(pairs[name]) or 0.0)
+        for name, estimate in contrasts(figure.logs, weights, len(weights)).items()
+    }
 
 
 def _more(ledgers: Mapping[str, Ledger], name: str, other: str, what: str) -> float:

@@ -77,15 +77,7 @@ class Figure:
         estimate = self.estimates.get(name)
         if estimate is None:
             return None
-        low, high = estimate.ratios(self.plan.confidence)
-        return Change(
-            ratio=estimate.ratio,
-            low=low,
-            high=high,
-            extra_s=estimate.ratio * (self._base_of(name) or 0.0) if in_seconds else None,
-            standard_error=estimate.standard_error,
-            df=estimate.df,
-        )
+        return change_of(estimate, self.plan, (self._base_of(name) or 0.0) if in_seconds else None)
 
     def _base_of(self, name: str) -> float | None:
         """What a set-up is compared with: the twin with the baseline itself."""
@@ -117,6 +109,19 @@ class Figure:
             value - math.hypot(value - low * base, error),
             value + math.hypot(high * base - value, error),
         )
+
+
+def change_of(estimate: Estimate, plan: Plan, base_s: float | None = None) -> Change:
+    """An estimate as a change; in seconds as well where the level that it is a change of is given in them."""
+    low, high = estimate.ratios(plan.confidence)
+    return Change(
+        ratio=estimate.ratio,
+        low=low,
+        high=high,
+        extra_s=None if base_s is None else estimate.ratio * base_s,
+        standard_error=estimate.standard_error,
+        df=estimate.df,
+    )
 
 
 def figure(plan: Plan, parts: Sequence[Stretch], read: str, *, only: Sequence[str] = ()) -> Figure:
