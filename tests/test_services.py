@@ -1,6 +1,7 @@
 """The services: every answer a customer can get, over real sockets, and what it leaves behind."""
 
 import asyncio
+import os
 import socket
 import subprocess
 import sys
