@@ -26,6 +26,10 @@ from bench.testbed.testbed import Testbed
 STRETCH_S = 10.0
 """Between two looks."""
 CAPACITY_S, USERS = 5.0, 4
+CROWD_S, CROWD = 5.0, 48
+"""Whoever has sent requests keeps its connections, and opens one more whenever more requests are under way
+than ever before. Under half of the capacity that happens for hours, ever more rarely, and looks like growth:
+so a crowd opens more of them beforehand than will ever be needed."""
 HALF = 0.5
 TIMEOUT_S = 10.0
 QUIET_S, QUIET_LIMIT_S = 7.0, 60.0
@@ -91,6 +95,7 @@ class _Soaking:
         Raises:
             MeasurementError: none was answered.
         """
+        self._send(Saturating(seconds=CROWD_S, users=CROWD))
         good, _ = self._send(Saturating(seconds=CAPACITY_S, users=USERS))
         if not good:
             raise MeasurementError("no request was answered as expected", "`tracing-overhead check` says why")
