@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
 from bench.errors import ResultsError
-from bench.plan.readings import Ending
+from bench.plan.readings import Ending, Raw
 from bench.plan.records import Kind, Step
 from bench.plan.schedule import step_of
 from bench.results import manifest
@@ -46,6 +46,11 @@ def measure(folder: Path, bench: SimulatedBench | None = None, **changes: object
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return measure(tmp_path_factory.mktemp("results") / "run")
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> Raw:
+    return read_raw(folder)
 
 
 def fresh(parent: Path) -> Path:
@@ -140,12 +145,12 @@ def test_another_seed_is_not_the_timetable_that_was_carried_out(folder: Path, tm
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(share=st.floats(0.0, 1.0), name=st.sampled_from(["readings.jsonl", "requests.csv.gz"]))
 def test_a_file_cut_off_anywhere_reads_up_to_there(
-    folder: Path, tmp_path: Path, share: float, name: str
+    folder: Path, whole: Raw, tmp_path: Path, share: float, name: str
 ) -> None:
     changed = copy(folder, fresh(tmp_path))
     content = (changed / name).read_bytes()
     (changed / name).write_bytes(content[: int(share * len(content))])
-    whole, cut = read_raw(folder), read_raw(changed)
+    cut = read_raw(changed)
     assert cut.readings == whole.readings[: len(cut.readings)]
     summarise(replace(cut, ending=Ending(complete=False)))
 

@@ -222,7 +222,8 @@ def test_an_unexpected_answer_is_told_with_its_first_line(folder: Path) -> None:
     expect_error(folder, app(path="/wrong"), MeasurementError, "was answered 404, not 200: no such page")
 
 
-def test_a_set_up_that_traces_nothing_stops_the_run(folder: Path) -> None:
+def test_a_set_up_that_traces_nothing_stops_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.testbed.testbed.QUIET_MARGIN_S", 0.2)
     quick = Setup(name="batch", env={"OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_TRACES_SAMPLER": "always_on"})
     hint = expect_error(
         folder,
