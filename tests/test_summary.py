@@ -377,6 +377,15 @@ def test_the_smallest_queue_that_lost_nothing_is_named(against_each_other: Summa
     assert [setup.name for setup, _ in batching(against_each_other)] == ["lossy", "kept"]
     # The queue of 64 lost nothing, and one of 512 did: luck is no advice.
     assert batching_line(against_each_other).startswith("Every queue of")
+    larger = tuple(
+        msgspec.structs.replace(setup, env=setup.env | {"OTEL_BSP_MAX_QUEUE_SIZE": "4096"})
+        if setup.name == "kept"
+        else setup
+        for setup in against_each_other.plan.setups
+    )
+    plan = replace(against_each_other.plan, setups=larger)
+    line = batching_line(msgspec.structs.replace(against_each_other, plan=plan))
+    assert line.endswith(": 4,096 spans; one of 512 lost some in batches of 512.")
     text = markdown.render(report(against_each_other))
     assert "Queue, batch size and delay" in text
     assert "Compared with each other" in text

@@ -119,13 +119,14 @@ def batching(summary: Summary) -> list[tuple[SetupSummary, tuple[str, ...]]]:
 
 def batching_line(summary: Summary) -> str:
     """The smallest queue that lost nothing, in a sentence."""
-    grid = [(int(queue), setup.ledger.lost) for setup, (queue, *_) in batching(summary)]
-    lossy = max((queue for queue, lost in grid if lost), default=0)
+    grid = [(int(queue), int(batch), setup.ledger.lost) for setup, (queue, batch, _) in batching(summary)]
+    lossy = max((queue for queue, _, lost in grid if lost), default=0)
     # One that is smaller than one that lost spans has been lucky.
-    safe = min((queue for queue, _ in grid if queue > lossy), default=None)
+    safe = min((queue for queue, *_ in grid if queue > lossy), default=None)
     rate = max(summary.plan.rates.values(), default=0.0)
     loads = f"at {rate:.0f} {summary.app.request}s/s and under busy load"
     if safe is None:
         return f"Every queue of up to {lossy:,} spans lost some {loads}: try a larger one."
-    others = f"; {lossy:,} did" if lossy else ""
+    sizes = sorted({batch for queue, batch, lost in grid if queue == lossy and lost})
+    others = f"; one of {lossy:,} lost some in batches of {' and '.join(map(str, sizes))}" if lossy else ""
     return f"The smallest queue that lost nothing {loads}: {safe:,} spans{others}."
