@@ -205,7 +205,8 @@ class SimulatedBench:
         )
 
     def _sampled(self, setup: Setup) -> int | None:
-        ratio = sampling_ratio(setup)
+        # What a collector keeps is decided after that.
+        ratio = sampling_ratio(setup) / setup.kept
         return round(self.served.get(setup.name, 0) * ratio) if 0 < ratio < 1 else None
 
     def _account(self, setup: Setup) -> Account:

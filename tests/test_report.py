@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
+from bench.app.records import Setup
 from bench.plan.machine import Machine
 from bench.report import applications, charts, html, markdown, run, tables, terminal, vega
 from bench.report.answer import answer
@@ -14,7 +15,7 @@ from bench.report.decisions import decision_table
 from bench.report.histograms import render
 from bench.report.words import duration, interval, percent, signed
 from tests import make
-from tests.make import SimulatedBench
+from tests.make import COSTS, SimulatedBench
 
 ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "batch", "simple")
 
@@ -109,6 +110,31 @@ def test_decisions_have_a_price_and_what_they_save(summary: Summary) -> None:
     assert rows["simple"][0] == "processor"
     assert rows["simple"][2].startswith("+")
     assert "none" not in rows
+
+
+def test_every_choice_is_named_for_what_it_decides() -> None:
+    own = (
+        Setup(name="newer", pip=["opentelemetry-sdk==9"], env={"OTEL_TRACES_SAMPLER": "always_off"}),
+        Setup(name="small", env={"OTEL_BSP_MAX_QUEUE_SIZE": "64"}, may_lose=True),
+        Setup(name="tail", kept=0.1),
+        Setup(name="plain", tracing="none", python="3.13"),
+    )
+    names = (*make.NAMES, *(setup.name for setup in own))
+    costs = COSTS | {"newer": 0.013, "small": 0.016, "tail": 0.016, "plain": 0.010}
+    table = decision_table(
+        summarise(
+            make.raw(make.plan(names, own=own), SimulatedBench(costs=costs, noise=0.002, lose={"small": 0.1}))
+        )
+    )
+    assert table
+    rows = {row[1].split()[0]: (row[0], row[-1]) for row in table.rows}
+    assert "plain" not in rows
+    assert {name: rows[name][0] for name in ("newer", "small", "tail")} == {
+        "newer": "packages", "small": "batching", "tail": "sampler",
+    }  # fmt: skip
+    assert "spans per request: 0 instead of" in rows["newer"][1]
+    assert rows["small"][1].endswith(" spans lost")
+    assert "a collector keeps one trace in 10" in rows["tail"][1]
 
 
 def test_a_ledger_that_does_not_balance_is_not_folded(summary: Summary, lossy: Summary) -> None:

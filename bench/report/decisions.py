@@ -3,11 +3,22 @@
 from bench.analysis.records import Pair, Summary
 from bench.analysis.setup_records import SetupSummary
 from bench.app.records import Setup
-from bench.app.setups import everything, exports_metrics, is_disabled, protocol, sampling_ratio
+from bench.app.setups import (
+    everything,
+    exports_logs,
+    exports_metrics,
+    is_disabled,
+    protocol,
+    sampling_ratio,
+)
 from bench.report.words import Table, interval, percent, spread, unit_of
 
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
-DECISIONS = ("sampler", "processor", "protocol", "compression", "signals", "instrumentations", "other")
+BATCHING = "OTEL_BSP_"
+DECISIONS = (
+    "sampler", "processor", "batching", "protocol", "compression", "signals", "instrumentations", "packages",
+    "other",
+)  # fmt: skip
 """What is decided, in the order of a report."""
 
 
@@ -19,7 +30,12 @@ def decision_table(summary: Summary) -> Table | None:
     if full is None or reference is None or not summary.valid or reference.invalid:
         return None
     rows = []
-    pairs = [(pair, result) for pair in summary.pairs if (result := summary.setup(pair.setup))]
+    pairs = [
+        (pair, result)
+        for pair in summary.pairs
+        # Another baseline is no way to trace.
+        if (result := summary.setup(pair.setup)) and setups[pair.setup].tracing != "none"
+    ]
     unit = unit_of([_change_s(result, reference) for _, result in pairs])
     for pair, result in pairs:
         if not result.invalid:
@@ -59,28 +75,41 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
     """What a set-up decides otherwise than tracing everything does, and what that takes away or needs."""
     alike = setup.tracing == full.tracing
     differs = {
+        "packages": (setup.python, setup.pip, setup.npm) != (full.python, full.pip, full.npm),
+        "batching": alike and _batching(setup) != _batching(full),
         "sampler": alike and sampling_ratio(setup) < 1,
         "processor": setup.tracing == "simple",
         "protocol": alike and protocol(setup) != protocol(full),
         "compression": alike and setup.env.get(COMPRESSION) != full.env.get(COMPRESSION),
-        "signals": exports_metrics(setup) != exports_metrics(full),
+        "signals": (exports_metrics(setup), exports_logs(setup))
+        != (exports_metrics(full), exports_logs(full)),
         "instrumentations": alike and _spans(result) != _spans(reference),
     }
+    spans = f"spans per request: {_spans(result):g} instead of {_spans(reference):g}"
     prices = {
+        "batching": f"{result.ledger.lost:,} spans lost" if result.ledger.lost else "no span lost",
         "sampler": _sampled(setup),
         "processor": "requests wait for every export; a process that is killed loses no span",
         "protocol": f"{protocol(setup)} has to be reachable, and its package installed",
         "compression": f"{_bytes(result)} bytes per request on the wire instead of {_bytes(reference)}",
-        "instrumentations": f"{_spans(result):g} spans per request instead of {_spans(reference):g}",
+        "instrumentations": spans,
+        "packages": setup.description if _spans(result) == _spans(reference) else spans,
     }
-    decision = next((name for name in DECISIONS if differs.get(name)), "other")
+    # Whoever takes other packages, or other batches, may sample otherwise, too.
+    decision = next((name for name, does in differs.items() if does), "other")
     return decision, prices.get(decision, setup.description)
+
+
+def _batching(setup: Setup) -> dict[str, str]:
+    return {name: value for name, value in setup.env.items() if name.startswith(BATCHING)}
 
 
 def _sampled(setup: Setup) -> str:
     """What is left of the traces."""
     if is_disabled(setup):
         return "no trace is kept; the SDK is switched off"
+    if setup.kept < 1:
+        return f"a collector keeps one trace in {1 / setup.kept:,.0f}, and may choose which"
     ratio = sampling_ratio(setup)
     return f"one trace in {1 / ratio:,.0f} is kept; what is rare is missed" if ratio else "no trace is kept"
 
