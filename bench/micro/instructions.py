@@ -79,14 +79,17 @@ def of_operation(name: str) -> float:
     def count(loops: int) -> int:
         return _count([*arguments, str(loops)], plain_environ())
 
+    def least(loops: int) -> int:
+        # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
+        return min(count(loops) for _ in range(2))
+
     # The same loops each time, whatever the machine does: what is paid once, and the adaptive
-    # interpreter's second thoughts, are shared out among all loops, and would be among others.
-    cost = max((count(ROUGHLY[1]) - count(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
+    # interpreter's second thoughts, are shared out among all loops, and would be among others. One guess
+    # that was disturbed would choose others, and move the count by up to a thousandth.
+    cost = max((least(ROUGHLY[1]) - least(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
     few = min(max(_power(WARM / cost), FEWEST), WARMEST)
     many = few + max(_power(ENOUGH / cost), FEWEST)
-    # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
-    least = [min(count(loops) for _ in range(2)) for loops in (few, many)]
-    return (least[1] - least[0]) / (many - few)
+    return (least(many) - least(few)) / (many - few)
 
 
 def _power(value: float) -> int:
