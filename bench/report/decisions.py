@@ -11,10 +11,10 @@ from bench.app.setups import (
     protocol,
     sampling_ratio,
 )
+from bench.report.comparisons import BATCHING
 from bench.report.words import Table, interval, percent, spread, unit_of
 
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
-BATCHING = "OTEL_BSP_"
 DECISIONS = (
     "sampler", "processor", "batching", "protocol", "compression", "signals", "instrumentations", "packages",
     "other",
@@ -101,7 +101,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
 
 
 def _batching(setup: Setup) -> dict[str, str]:
-    return {name: value for name, value in setup.env.items() if name.startswith(BATCHING)}
+    return {name: setup.env[name] for name in BATCHING if name in setup.env}
 
 
 def _sampled(setup: Setup) -> str:

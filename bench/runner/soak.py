@@ -29,7 +29,7 @@ CAPACITY_S, USERS = 5.0, 4
 CROWD_S, CROWD = 5.0, 48
 """Whoever has sent requests keeps its connections, and opens one more whenever more requests are under way
 than ever before. Under half of the capacity that happens for hours, ever more rarely, and looks like growth:
-so a crowd opens more of them beforehand than will ever be needed."""
+so a crowd opens more of them beforehand. A server may close those that nobody uses."""
 HALF = 0.5
 TIMEOUT_S = 10.0
 QUIET_S, QUIET_LIMIT_S = 7.0, 60.0
