@@ -3,7 +3,7 @@
 from bench.analysis.soak import Growth, Soak
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
-from bench.report.words import Table
+from bench.report.words import Table, plural
 
 FILE = "soak.jsonl"
 KIB = 1024
@@ -28,13 +28,13 @@ def report(result: Soak, *more: Section) -> Document:
 
 
 def _answer(result: Soak) -> str:
-    minutes = result.seconds / 60
+    minutes = plural(round(result.seconds / 60), "minute")
     due = result.spans_due
     lost = "" if due is None else f", {due - result.spans} of {due:,} spans lost"
     growing = [growth.name for growth in result.growths if growth.grows]
     what = f"Growing: {', '.join(growing)};" if growing else "Nothing grows"
     return (
-        f"{what} in {minutes:.0f} minutes at {result.rate_per_s:.0f} requests/s: {result.completed:,} "
+        f"{what} in {minutes} at {result.rate_per_s:.0f} requests/s: {result.completed:,} "
         f"answered, {result.failed} failed{lost}; temporary files: {result.files[0]} at the beginning, "
         f"{result.files[1]} at the end."
     )
