@@ -153,7 +153,6 @@ def _build(args: argparse.Namespace, witness: Witness | None) -> ASGIApp:
             inventory_url=_url(args, inventory.SERVICE),
             upstream_timeout_s=args.upstream_timeout,
             connections=args.connections,
-            control_cpu_s=float(os.environ.get("BENCH_CONTROL_CPU_US", "0")) * 1e-6,
         )
     if args.service == payments.SERVICE:
         return payments.build(tracing, delay_s=args.payment_delay)

@@ -6,7 +6,6 @@ it may have gone through.
 """
 
 import logging
-import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +13,6 @@ from datetime import UTC, datetime
 
 import msgspec
 from starlette.applications import Starlette
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -40,16 +38,14 @@ def build(  # noqa: PLR0913 - each is a fact of the deployment
     payment_url: str,
     inventory_url: str,
     upstream_timeout_s: float = 2.0,
-    control_cpu_s: float = 0.0,
     connections: int = CONNECTIONS,
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> ASGIApp:
-    """The service; `control_cpu_s` is CPU time burnt per order by the positive control."""
+    """The service; `transport` replaces the network in tests that stay in process."""
     orders = _Orders(
         tracing,
         payments=Upstream("payment-service", payment_url, upstream_timeout_s, connections, transport),
         inventory=Upstream("inventory-service", inventory_url, upstream_timeout_s, connections, transport),
-        control_cpu_ns=round(control_cpu_s * 1e9),
     )
     routes = [Route("/orders", orders.order, methods=["POST"])]
     return application(SERVICE, tracing, routes, orders.lifespan, orders.upstreams)
@@ -58,13 +54,10 @@ def build(  # noqa: PLR0913 - each is a fact of the deployment
 class _Orders:
     """The steps of an order."""
 
-    def __init__(
-        self, tracing: Tracing, *, payments: Upstream, inventory: Upstream, control_cpu_ns: int
-    ) -> None:
+    def __init__(self, tracing: Tracing, *, payments: Upstream, inventory: Upstream) -> None:
         self._tracing = tracing
         self._payments = payments
         self._inventory = inventory
-        self._control_cpu_ns = control_cpu_ns
 
     @property
     def upstreams(self) -> tuple[Upstream, ...]:
@@ -86,10 +79,7 @@ class _Orders:
                 inventory_status=reserved.inventory_status,
                 timestamp=datetime.now(UTC).isoformat(),
             )
-            response = answer(201, confirmation)
-            if self._control_cpu_ns:
-                response.background = BackgroundTask(_burn, self._control_cpu_ns)
-            return response
+            return answer(201, confirmation)
 
     async def _charge(self, order_id: str, message: Checkout) -> Charged:
         asked = Charge(order_id, message.amount, message.currency, message.payment_token)
@@ -152,15 +142,3 @@ def _expect(response: httpx.Response, upstream: str, status: int) -> None:
     message = str(body.get("message", f"{upstream} answered {response.status_code}."))
     passed_on = response.status_code if 400 <= response.status_code < 500 else 502
     raise Failure(passed_on, error, message, upstream=upstream)
-
-
-async def _burn(cpu_ns: int) -> None:
-    """CPU time of this thread, spent to the microsecond whatever the machine's speed.
-
-    Counted by the same clock that the harness reads, so the amount is known and not estimated.
-    Spent after the answer is sent: in the middle of an order it would cost a tenth more than
-    it burns, because the caches cool down meanwhile for the work that is still to come.
-    """
-    until = time.thread_time_ns() + cpu_ns
-    while time.thread_time_ns() < until:
-        pass

@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from services.burning import burning
 from services.checkout import MAX_BODY_BYTES
 from services.tracing import Tracing
 
@@ -213,7 +214,7 @@ class _Admin:
         self._service = service
         self._upstreams = {upstream.name: upstream.url for upstream in upstreams}
         self._tracing = tracing
-        self._traced = tracing.instrument(traced)
+        self._traced = burning(tracing.instrument(traced))
         # No application of a framework's: a tracer may trace every one that it finds in the process.
         self._answers = {
             ("GET", "health"): self._health,

@@ -24,6 +24,7 @@ from bench.app.setups import (
     sampling_ratio,
 )
 from bench.errors import UsageError
+from bench.plan.records import Burn
 from bench.testbed import install
 from bench.testbed.environ import Launch, Place
 
@@ -271,9 +272,21 @@ def test_timers_are_scaled_where_that_is_wanted() -> None:
 
 
 def test_the_control_burns_where_the_application_can() -> None:
-    made = launch(BY_NAME["control"], burn_us=600)
-    assert made.environ(made.app.process[1], CALLER)["BENCH_CONTROL_CPU_US"] == "600"
-    assert "BENCH_CONTROL_CPU_US" not in launch(BY_NAME["none"]).environ(made.app.process[1], CALLER)
+    made = launch(BY_NAME["control"], burn_us=600, burn=Burn())
+    frontend, orders, *_ = made.app.process
+    assert made.environ(orders, CALLER)["BENCH_CONTROL_CPU_US"] == "600"
+    assert made.environ(orders, CALLER)["BENCH_CONTROL_WHEN"] == "answered"
+    assert "BENCH_CONTROL_CPU_US" not in made.environ(frontend, CALLER)
+    assert "BENCH_CONTROL_CPU_US" not in launch(BY_NAME["none"]).environ(orders, CALLER)
+
+
+def test_processes_share_what_is_burnt_and_nothing_is_burnt_alike() -> None:
+    two = Burn(processes=("frontend-app", "order-service"), when="after")
+    for total_us, own_us in ((300, "150"), (0, "0")):
+        made = launch(BY_NAME["none"], burn_us=total_us, burn=two)
+        told = [made.environ(process, CALLER).get("BENCH_CONTROL_CPU_US") for process in made.app.process]
+        assert told == [own_us, own_us, None, None]
+        assert made.environ(made.app.process[0], CALLER)["BENCH_CONTROL_WHEN"] == "after"
 
 
 def test_an_environment_that_does_not_fit_is_told() -> None:

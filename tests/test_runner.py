@@ -7,7 +7,7 @@ import pytest
 from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Kind, Plan, Step
-from bench.runner import accuracy, doctor
+from bench.runner import doctor
 from bench.runner.run import Log, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
@@ -116,28 +116,3 @@ def test_whatever_is_planned_has_an_expectation_or_none(names: tuple[str, ...], 
     expected = doctor.expected_mde(make.plan(names, epochs=epochs), doctor.TYPICAL)
     assert (expected is not None) == ("batch" in names and epochs > 1)
     assert expected is None or 0 < expected < 10
-
-
-def test_accuracy_weighs_known_costs() -> None:
-    from bench.analysis.accuracy import accuracy as figures
-    from bench.analysis.accuracy import name_of, targets
-
-    costs = {"none": 0.010, "none-again": 0.010} | {
-        name_of(share): 0.010 * (1 + share) for share in (0.0, 0.01, 0.02, 0.05, 0.10)
-    }
-    bench = SimulatedBench(costs=costs, noise=0.002)
-    plan = accuracy.weighted(
-        accuracy.plan_of(make.APP, 5, Cpus(usable=2, services=(1,), others=(0,))), bench, Quiet()
-    )
-    assert plan.burns_s[name_of(0.05)] == pytest.approx(0.0005, rel=0.1)
-    trials = [
-        accuracy.trial(accuracy.seeded(plan, number), bench, Quiet(), sequential=number == 0)
-        for number in range(3)
-    ]
-    found = figures(trials)
-    assert found.trials == 3
-    assert trials[0].sequential
-    assert not trials[1].sequential
-    ten = next(weight for weight in found.weights if weight.share == 0.10)
-    assert ten.found_s == pytest.approx(0.001, rel=0.2)
-    assert len(targets(found)) == 4

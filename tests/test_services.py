@@ -1,6 +1,7 @@
 """The services: every answer a customer can get, over real sockets, and what it leaves behind."""
 
 import asyncio
+import itertools
 import os
 import socket
 import subprocess
@@ -15,7 +16,7 @@ import httpx
 import psutil
 import pytest
 from asgi_lifespan import LifespanManager
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bench.app.records import Setup
 from bench.testbed.instance import LocalInstance
@@ -23,6 +24,7 @@ from bench.testbed.pausing import SignalGroup
 from services import inventory, orders, payments
 from services.__main__ import SERVICES
 from services.__main__ import main as services_main
+from services.burning import burning
 from services.server import bind
 from services.telemetry import ConfigurationError, configure
 from services.tracing import NoTracing
@@ -170,6 +172,38 @@ def test_an_idle_service_burns_nothing(shop: Shop) -> None:
     before = shop.instance.cpu_ns()
     time.sleep(0.5)  # the stretch of quiet is what is measured
     assert shop.instance.cpu_ns() - before < 1_000_000
+
+
+@pytest.mark.parametrize(("when", "stage"), [("before", 0), ("after", 1), ("answered", 2), ("waited", None)])
+def test_what_is_burnt_is_burnt_where_it_is_asked_for(when: str, stage: int | None) -> None:
+    """Stages of a request: before the application sees it, with its answer, and after it."""
+    marks = [(time.thread_time(), time.monotonic())]
+
+    def mark() -> None:
+        marks.append((time.thread_time(), time.monotonic()))
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        mark()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            mark()
+
+    burns = burning(app, {"BENCH_CONTROL_CPU_US": "20000", "BENCH_CONTROL_WHEN": when})
+
+    async def request() -> None:
+        await burns({"type": "http"}, receive, send)
+
+    asyncio.run(request())
+    mark()
+    burnt = [after[0] - before[0] > 0.015 for before, after in itertools.pairwise(marks)]
+    assert burnt == [stage == number for number in range(3)]
+    assert marks[1][1] - marks[0][1] > 0.015 or stage in {1, 2}
 
 
 class Wired(httpx.AsyncBaseTransport):

@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.setup_records import Severity
+from bench.errors import ServiceError
+from bench.micro.instructions import STACK_BYTES, padded
 from bench.micro.timings import MicroRun, Reading, reference_s, summarise, timings
+from bench.testbed.environ import stack_bytes
 
 speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)
 
@@ -95,6 +98,18 @@ def test_a_count_that_failed_spoils_no_timing() -> None:
     summary = summarise(run, [])
     assert summary.valid
     assert [caveat.code for caveat in summary.caveats] == ["count"]
+
+
+@given(st.text("/abc:", max_size=400), st.lists(st.text("xyz", max_size=30), max_size=5))
+def test_what_is_counted_starts_with_a_stack_of_one_size(path: str, arguments: list[str]) -> None:
+    environ = padded({"PATH": path, "PYTHONHASHSEED": "1234"}, arguments)
+    assert environ["PYTHONHASHSEED"] == "0"
+    assert stack_bytes(environ) + sum(len(argument) + 1 for argument in arguments) == STACK_BYTES
+
+
+def test_a_path_that_does_not_fit_is_told() -> None:
+    with pytest.raises(ServiceError, match="PATH and what is counted take"):
+        padded({"PATH": "x" * STACK_BYTES}, ["python"])
 
 
 def test_a_try_says_that_it_is_one() -> None:

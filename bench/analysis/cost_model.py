@@ -5,6 +5,7 @@ A line is no better than its points: what it predicts has the range of one more 
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 
@@ -20,25 +21,26 @@ ALIKE = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
 """Variables in which the set-ups of the line may differ."""
 
 
-def fit(plan: Plan, setups: Sequence[SetupSummary]) -> CostModel | None:
-    """The line through a run's set-ups that export in batches over plain http.
+def fit(plan: Plan, setups: Sequence[SetupSummary], load: Literal["light", "busy"]) -> CostModel | None:
+    """The line through a run's set-ups that export in batches over plain http, at one load.
 
     Ordinary least squares; None with fewer than three set-ups, or if all export the same.
     """
+    costs = {setup.name: setup.light if load == "light" else setup.busy for setup in setups}
     known = {setup.name: setup for setup in plan.setups}
     chosen = [
         setup
         for setup in setups
         if not setup.invalid
         and setup.ledger.requests
-        and setup.light is not None
-        and setup.light.extra_s is not None
+        and (cost := costs[setup.name]) is not None
+        and cost.extra_s is not None
         and _is_point(known[setup.name])
     ]
     if len(chosen) < MIN_POINTS:
         return None
     x = np.array([setup.ledger.spans_received / setup.ledger.requests for setup in chosen])
-    y = np.array([setup.light.extra_s for setup in chosen if setup.light])
+    y = np.array([cost.extra_s for setup in chosen if (cost := costs[setup.name])])
     sxx = float(((x - x.mean()) ** 2).sum())
     carriers = [setup.ledger for setup in chosen if setup.ledger.spans_received]
     if not sxx or not carriers:

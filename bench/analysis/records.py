@@ -134,7 +134,7 @@ class CollectorSummary(Record, frozen=True, kw_only=True):
 
 
 class CostModel(Record, frozen=True, kw_only=True):
-    """Extra CPU per request = fixed + per span x spans, at light load.
+    """Extra CPU per request = fixed + per span x spans, at one load.
 
     Attributes:
         fixed_s: CPU seconds of a request of which nothing is sampled.
@@ -220,7 +220,8 @@ class Summary(Record, frozen=True, kw_only=True):
         pairs: each set-up under test against tracing everything, from cheap to dear.
         load: how the load went.
         caveats: everything measured that speaks against a figure.
-        cost_model: absent where too few set-ups differ in spans.
+        cost_model: at light load; absent where too few set-ups differ in spans.
+        cost_model_busy: likewise, of a busy service.
         layers: of a ladder; empty without one.
         comparisons: of set-ups with another one than the baseline.
         collector: absent without one.
@@ -240,6 +241,7 @@ class Summary(Record, frozen=True, kw_only=True):
     load: LoadSummary
     caveats: tuple[Caveat, ...] = ()
     cost_model: CostModel | None = None
+    cost_model_busy: CostModel | None = None
     layers: tuple[Layer, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     collector: CollectorSummary | None = None

@@ -27,7 +27,7 @@ from bench.errors import UsageError
 T = TypeVar("T", App, SetupsFile, StacksFile)
 
 PLACEHOLDER = re.compile(r"\{([a-z_]+)(?::([A-Za-z0-9._-]+))?\}")
-PLACEHOLDERS = ("port", "url", "tmp", "dir", "python", "npm", "tracing", "spans", "cpu_us")
+PLACEHOLDERS = ("port", "url", "tmp", "dir", "python", "npm", "tracing", "spans", "cpu_us", "when")
 MAX_FILE_BYTES = 1_000_000
 DECIDING = {"traceparent", "tracestate", "b3", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context"}
 """Headers with a parent's decision whether to sample."""

@@ -138,13 +138,17 @@ class Tracing(_Record, frozen=True, kw_only=True):
 
 
 class Control(_Record, frozen=True, kw_only=True):
-    """How the application burns a known amount of CPU after every answer, if it can.
+    """How the application burns a known amount of CPU for every request, if it can.
 
     Attributes:
-        env: variables of every process; `{cpu_us}` stands for the microseconds.
+        env: variables of the process that is to burn; `{cpu_us}` stands for the microseconds, `{when}` for
+            `answered` (after the answer), `before` or `after` its outgoing calls.
+        process: that burns unless a measurement asks for others; without a name every one is told, and they
+            know among themselves.
     """
 
     env: Environ
+    process: str = ""
 
 
 class Setup(_Record, frozen=True, kw_only=True):

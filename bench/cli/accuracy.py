@@ -1,51 +1,114 @@
 """`accuracy`: known costs, measured again and again: how far the harness can be believed here."""
 
+import contextlib
 import secrets
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
 
+from bench.analysis.accuracy.trials import Beside, Trial
 from bench.cli import display
 from bench.cli.folders import KINDS
 from bench.cli.options import Count, Out
 from bench.cli.planning import built_in
 from bench.cli.shared import kept, new_folder, uninterrupted
-from bench.results.store import MACHINE, TRIALS, pretty
+from bench.errors import UsageError
+from bench.results.store import MACHINE, TRIALS, Store, pretty, read_packed
 from bench.runner import accuracy as runner
-from bench.testbed import machine
+from bench.testbed import disturber, machine
 from bench.testbed.options import Options
+from bench.testbed.process import Child, leashed, plain_environ
 from bench.testbed.testbed import Testbed
 
+STOP_LIMIT_S = 2.0
 
-def accuracy(*, trials: Count = runner.TRIALS, seed: int | None = None, out: Out = None) -> int:
+
+def accuracy(  # noqa: PLR0913 - one option each
+    *,
+    trials: Count = runner.TRIALS,
+    epochs: Count = runner.EPOCHS,
+    beside: Literal["busy", "random"] | None = None,
+    seed: int | None = None,
+    out: Out = None,
+    resume: Path | None = None,
+) -> int:
     """Known costs, measured again and again: how far the harness can be believed here.
 
     Args:
-        trials: Runs.
+        trials: Runs, those of a measurement that is resumed among them.
+        epochs: Fresh processes so many times in every run.
+        beside: Another program meanwhile keeps a CPU busy, or wakes up at random.
         seed: Repeat the order and times of another measurement.
         out: The results folder; without it, results/UTC-accuracy.
+        resume: Go on with the measurement in this folder.
     """
     machine.require_linux()
     cpus = machine.split_cpus(pinned=True)
-    store = new_folder(out, "accuracy")
-    store.write(MACHINE, pretty(machine.describe(cpus)))
+    store, before = _folder(out, resume, cpus)
     first = secrets.randbelow(2**31) if seed is None else seed
     subject = built_in()
-    plan = runner.plan_of(subject.app, first, cpus)
-    with display.progress(trials * runner.TRIAL_S) as progress, kept(store.folder):
+    plan = runner.plan_of(subject.app, first, cpus, epochs)
+    meanwhile: Beside = before[0].beside if before else beside or ""
+    with (
+        display.progress((trials - len(before)) * runner.TRIAL_S) as progress,
+        kept(store.folder),
+        disturbed(meanwhile, store.folder),
+    ):
         testbed = Testbed(plan, Options(place=subject.place))
         try:
-            progress.say("what a request costs without any weight")
-            weighted = runner.weighted(plan, testbed, progress)
-            for number in range(trials):
-                label = f"trial {number + 1} of {trials}"
+            if before:
+                weighted = runner.first_plan(before[0].plan, subject.app)
+            else:
+                progress.say("what a request costs without any weight")
+                weighted = runner.weighted(plan, testbed, progress)
+            for number in range(len(before), trials):
                 store.append_packed(
                     TRIALS,
                     runner.trial(
                         runner.seeded(weighted, number),
                         testbed,
-                        runner.TrialProgress(progress, label),
+                        runner.TrialProgress(progress, f"trial {number + 1} of {trials}"),
                         sequential=number % runner.SEQUENTIAL_EVERY == 0,
+                        beside=meanwhile,
                     ),
                 )
         finally:
             with uninterrupted():
                 testbed.close()
     return KINDS["accuracy"].report(store.folder)
+
+
+@contextlib.contextmanager
+def disturbed(beside: Beside, folder: Path) -> Iterator[None]:
+    """Another program on the machine; it ends with the harness at the latest."""
+    if not beside:
+        yield
+        return
+    program = str(Path(disturber.__file__).resolve())
+    log = folder / "disturber.log"
+    child = Child("the disturber", leashed(sys.executable, program, beside), environ=plain_environ(), log=log)
+    try:
+        yield
+        child.check()
+    finally:
+        with uninterrupted():
+            child.stop(STOP_LIMIT_S)
+            log.unlink()
+
+
+def _folder(out: Path | None, resume: Path | None, cpus: machine.Cpus) -> tuple[Store, tuple[Trial, ...]]:
+    """Where trials go, and those that are there already."""
+    if resume is None:
+        store = new_folder(out, "accuracy")
+        store.write(MACHINE, pretty(machine.describe(cpus)))
+        return store, ()
+    before = read_packed(resume / TRIALS, Trial)
+    if out is not None or not before:
+        raise UsageError(
+            f"there is no accuracy measurement in {resume} to go on with"
+            if not before
+            else "--resume goes on in its own folder",
+            "name its folder with --resume, and leave out --out",
+        )
+    return Store(resume), before

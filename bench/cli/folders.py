@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.analysis import accuracy
+from bench.analysis.accuracy.figures import accuracy
+from bench.analysis.accuracy.targets import targets
+from bench.analysis.accuracy.trials import Trial
 from bench.analysis.delivery import Try
 from bench.analysis.faults import Cell
 from bench.analysis.soak import Sample, soak
@@ -124,9 +126,9 @@ KINDS = {
     "accuracy": FolderKind(
         raw=TRIALS,
         derived="accuracy.json",
-        read=lambda folder: accuracy.accuracy(read_packed(folder / TRIALS, accuracy.Trial)),
+        read=lambda folder: accuracy(read_packed(folder / TRIALS, Trial)),
         document=accuracy_report.report,
-        valid=lambda figures: all(target.reached for target in accuracy.targets(figures)),
+        valid=lambda figures: all(target.shown != "NO" for target in targets(figures)),
     ),
     "delivery": FolderKind(
         raw=delivery_report.FILE,

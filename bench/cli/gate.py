@@ -12,7 +12,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from bench.analysis.accuracy import Accuracy
+from bench.analysis.accuracy.records import Accuracy
+from bench.analysis.rates import Rate
 from bench.cli import display
 from bench.cli.options import checked
 from bench.cli.shared import predictor, relative
@@ -161,7 +162,7 @@ def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     fault = f"the folder does not say what was measured: {faults[0]}" if faults else None
     counted = record.read(options.instructions).run.requests if options.instructions else {}
     judged = judge(summary, thresholds, strict=options.strict, fault=fault, instructions=counted)
-    sure = gate_report.false_alarms(*_accuracy(options.accuracy))
+    sure = gate_report.false_alarms(*_false_verdicts(options.accuracy))
     report = gate_report.report(judged, sure)
     display.show(report)
     store = Store(folder)
@@ -174,11 +175,11 @@ def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     return CODES[judged.outcome]
 
 
-def _accuracy(folder: Path) -> tuple[Accuracy | None, Machine | None]:
+def _false_verdicts(folder: Path) -> tuple[Rate | None, Machine | None]:
     path = folder / "accuracy.json"
     if not path.exists():
         return None, None
-    return read_record(path, Accuracy), read_machine(folder)
+    return read_record(path, Accuracy).false_verdicts, read_machine(folder)
 
 
 def _summarise(text: str) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from rich.text import Text
 
+from bench.app.records import BASELINE
 from bench.app.setups import choose as choose_setups
 from bench.cli import display
 from bench.cli.folders import KINDS
@@ -26,6 +27,7 @@ from bench.results.store import Store, pretty
 from bench.runner.run import Progress
 from bench.testbed import machine
 from bench.testbed.environ import Launch
+from bench.testbed.ports import free_ports
 from bench.testbed.workplace import workplace
 
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
@@ -94,7 +96,7 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
     run = MicroRun(rounds=rounds, fast=fast, seed=seed, steal=None)
     store.write(record.RUN, pretty(run))
     with kept(store.folder), workplace() as place:
-        bench = Bench(place)
+        bench = Bench(place, None if fast else _neighbour(place.logs))
         timed = measure(
             bench,
             operations,
@@ -114,6 +116,20 @@ def _measured(  # noqa: PLR0913 - what a microbenchmark is
         for name, count in counters.of_requests(_launches(bench.endpoints), shown):
             run = _counted(run, "requests", name, count)
             store.write(record.RUN, pretty(run))
+
+
+def _neighbour(folder: Path) -> Launch:
+    """How the built-in application is started whose requests cool the caches."""
+    subject = built_in()
+    names = [process.name for process in subject.app.process]
+    return Launch(
+        app=subject.app,
+        place=subject.place,
+        setup=choose_setups(subject.app, (BASELINE,))[0],
+        ports=dict(zip(names, free_ports(len(names)), strict=True)),
+        tmp=folder / "neighbour",
+        endpoints={},
+    )
 
 
 def _launches(endpoints: Mapping[str, str]) -> list[Launch]:

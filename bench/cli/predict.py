@@ -1,6 +1,7 @@
 """`predict`: what tracing would cost at another rate, with other traces, from a run's cost model."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +14,7 @@ from bench.cli import display
 from bench.cli.options import number, read_as, share
 from bench.cli.shared import predictor
 from bench.errors import ResultsError
-from bench.report.run import cost_model_line
+from bench.report.run import cost_model_lines
 from bench.results.folder import read_run
 from bench.testbed.process import ROOT
 
@@ -44,25 +45,29 @@ def predict(
             "name the folder of one with --from; `tracing-overhead run` makes it",
         )
     summary = read_run(source, predictor(source)).summary
-    model = summary.cost_model
-    if model is None:
+    models = {"light load": summary.cost_model, "busy service": summary.cost_model_busy}
+    known = {load: model for load, model in models.items() if model}
+    if not known:
         raise ResultsError(
             f"{source} has no cost model",
             "it takes three valid set-ups with a batch processor that differ in spans or ratio, such as "
             "--setups always-off,ratio-50,batch",
         )
     console = display.console()
-    console.print(_table(model, rps, spans, ratio))
-    console.print(cost_model_line(summary) or "", highlight=False)
+    console.print(_table(known, rps, spans, ratio))
+    for line in cost_model_lines(summary):
+        console.print(line, highlight=False)
     processes = len(summary.plan.app.process)
     console.print(
+        "A service whose CPUs have little to do pays the first, one near its limit the second. "
         f"The range is that of one more set-up (95 %) on that machine, for requests of {summary.app.name}, "
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
-    if len(model.points) < FEW_POINTS:
+    points = min(len(model.points) for model in known.values())
+    if points < FEW_POINTS:
         console.print(
-            f"{len(model.points)} set-ups fix this line, which makes the range wide: measure more, such as "
+            f"{points} set-ups fix this line, which makes the range wide: measure more, such as "
             "--setups always-off,ratio-10,ratio-50,batch,batch-lean.",
             style="yellow",
         )
@@ -71,24 +76,28 @@ def predict(
     return 0
 
 
-def _table(model: CostModel, rps: float, spans: float, ratio: float) -> Table:
+def _table(models: Mapping[str, CostModel], rps: float, spans: float, ratio: float) -> Table:
     exported = spans * ratio
-    costs_s = [max(value, 0.0) for value in cost_model.predict(model, exported)]
-    sizes = [size * exported * rps for size in model.bytes_per_span]
     title = f"{rps:g} requests/s of {spans:g} spans, {ratio * 100:.4g} % sampled"
     table = Table(box=None, pad_edge=False, title=title)
     table.title_justify = "left"
-    for head in ("tracing adds", "", "range"):
+    for head in ("tracing adds", *(head for load in models for head in (load, "range"))):
         table.add_column(head, justify="left" if head == "tracing adds" else "right")
+    costs_s = [
+        [max(value, 0.0) for value in cost_model.predict(model, exported)] for model in models.values()
+    ]
+    sizes = next(iter(models.values())).bytes_per_span
     rows = (
-        ("CPU, cores", [cost_s * rps for cost_s in costs_s]),
-        ("CPU per request, us", [cost_s * 1e6 for cost_s in costs_s]),
-        ("spans per second, on average", [exported * rps] * 3),
-        ("bytes per second, on average", sizes),
+        ("CPU, cores", [[cost_s * rps for cost_s in ends] for ends in costs_s]),
+        ("CPU per request, us", [[cost_s * 1e6 for cost_s in ends] for ends in costs_s]),
+        ("spans per second, on average", [[exported * rps] * 3] * len(models)),
+        ("bytes per second, on average", [[size * exported * rps for size in sizes]] * len(models)),
     )
-    for name, (value, low, high) in rows:
-        ends = "" if low == high else f"[{_two_digits(low)}, {_two_digits(high)}]"
-        table.add_row(name, _two_digits(value), ends)
+    for name, by_load in rows:
+        cells = []
+        for value, low, high in by_load:
+            cells += [_two_digits(value), "" if low == high else f"[{_two_digits(low)}, {_two_digits(high)}]"]
+        table.add_row(name, *cells)
     return table
 
 

@@ -2,7 +2,8 @@
 
 A count is the difference of two numbers of loops over the difference of the loops, so that
 starting the interpreter is not on it.
-Nothing may differ between two counts: no address randomisation, hash seed 0.
+Nothing may differ between two counts: no address randomisation, hash seed 0, and an environment that has
+nothing of the caller's but PATH, and always the same size.
 Operations that talk to another process are not counted: how often they wait differs.
 """
 
@@ -19,8 +20,8 @@ from bench.errors import ServiceError
 from bench.micro.operations import Operation
 from bench.runner.run import Progress
 from bench.testbed import leftovers
-from bench.testbed.environ import Launch
-from bench.testbed.process import plain_environ, run_to_end
+from bench.testbed.environ import PADDING_VARIABLE, Launch, stack_bytes
+from bench.testbed.process import run_to_end
 
 HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
@@ -35,6 +36,8 @@ FEWEST, WARMEST = 8, 256
 """Loops before those that count: the interpreter specialises a function after eight calls."""
 FEW_REQUESTS, MANY_REQUESTS = 40, 140
 LIMIT_S = 300.0
+STACK_BYTES = 32 * 1024
+"""Of the environment and the arguments of what is counted. Other sizes moved counts by up to a hundredth."""
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 
@@ -77,7 +80,7 @@ def of_operation(name: str) -> float:
     arguments = ["-m", "bench.micro.counted", name]
 
     def count(loops: int) -> int:
-        return _count([*arguments, str(loops)], plain_environ())
+        return _count([*arguments, str(loops)], _callers())
 
     def least(loops: int) -> int:
         # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
@@ -102,7 +105,7 @@ def of_requests(launches: Sequence[Launch], shown: Progress) -> Iterator[Count]:
     for launch in launches:
         name = launch.setup.name
         shown.say("counting instructions of a request", name)
-        environ = launch.environ(launch.app.process[0])
+        environ = launch.environ(launch.app.process[0], _callers())
         try:
             few, many = (
                 # What else the machine does only adds: a loop that wakes up for one socket, not two.
@@ -115,6 +118,26 @@ def of_requests(launches: Sequence[Launch], shown: Progress) -> Iterator[Count]:
             yield name, (many - few) / (MANY_REQUESTS - FEW_REQUESTS)
 
 
+def _callers() -> dict[str, str]:
+    """What is kept of the caller's environment."""
+    return {"PATH": os.environ.get("PATH", os.defpath)}
+
+
+def padded(environ: Mapping[str, str], arguments: Sequence[str]) -> dict[str, str]:
+    """An environment that takes `STACK_BYTES` of a new process's stack together with its arguments.
+
+    Raises:
+        ServiceError: they do not fit.
+    """
+    padded = {**environ, "PYTHONHASHSEED": "0", PADDING_VARIABLE: ""}
+    size = stack_bytes(padded) + sum(len(os.fsencode(argument)) + 1 for argument in arguments)
+    if size > STACK_BYTES:
+        raise ServiceError(
+            f"PATH and what is counted take {size} bytes, more than {STACK_BYTES}", "shorten PATH"
+        )
+    return {**padded, PADDING_VARIABLE: "x" * (STACK_BYTES - size)}
+
+
 def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """All instructions of a Python process.
 
@@ -122,11 +145,12 @@ def _count(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         ServiceError: it failed.
     """
     with leftovers.temporary_folder() as folder:
+        counted = [sys.executable, *arguments]
         command = [
             "setarch", "-R", "valgrind", "--tool=cachegrind", "--cache-sim=no",
-            f"--cachegrind-out-file={folder / 'out'}", sys.executable, *arguments,
+            f"--cachegrind-out-file={folder / 'out'}", *counted,
         ]  # fmt: skip
-        done = run_to_end(command, {**environ, "PYTHONHASHSEED": "0"}, LIMIT_S)
+        done = run_to_end(command, padded(environ, counted), LIMIT_S)
     match = _TOTAL.search(done.stderr)
     if match is None:
         raise ServiceError(

@@ -41,6 +41,7 @@ def read(folder: Path) -> MicroSummary:
                 round=int(run_.get_metadata()["round"]),
                 values_s=run_.values,
                 references_s=tuple(map(float, run_.get_metadata()["reference_s"].split())),
+                cold_s=run_.get_metadata().get("cold_s"),
             )
             for benchmark in suite
             for run_ in benchmark.get_runs()

@@ -1,17 +1,17 @@
 """Microbenchmarks as people read them."""
 
 from bench.analysis.stats import Interval
-from bench.micro.timings import MicroSummary
+from bench.micro.timings import MicroSummary, Timing
 from bench.report.document import Caveats, Document, Section, Text, document, section
 from bench.report.words import ABSENT, Table, count, plural, significant
 
 HOW = (
     "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
-    "caches. In a service that wakes up for each request the same operations cost several times as much, "
-    "so a sum of these is no overhead. Each operation is timed once a round by a fresh process, in an "
-    "order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by what plain "
-    "Python (the reference) cost just before and after it, and multiplied by what that cost in the whole "
-    "run: the machine's speed, which doubles and halves within seconds, is taken out. "
+    "caches. Cold: once after an untraced request of the built-in application has used the same CPU, as it "
+    "is in a service; predictions are made of that. Each operation is timed once a round by a fresh "
+    "process, in an order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by "
+    "what plain Python (the reference) cost just before and after it, and multiplied by what that cost in "
+    "the whole run: the machine's speed, which doubles and halves within seconds, is taken out. "
     "`micro.json` is pyperf's own format: `python -m pyperf stats micro.json`."
 )
 REQUEST = "CPU instructions of a request of the built-in application, all services in one process"
@@ -54,9 +54,12 @@ def headline(summary: MicroSummary) -> str:
 def timing_table(summary: MicroSummary) -> Table:
     """What each operation costs."""
     counted = any(timing.instructions for timing in summary.timings)
+    cold = any(timing.cold_s for timing in summary.timings)
     return Table(
         heads=(
-            "operation", "what it is", "CPU us", "95 % interval", "x reference",
+            "operation", "what it is", "CPU us", "95 % interval",
+            *(("cold us", "95 % interval") if cold else ()),
+            "x reference",
             *(("instructions",) if counted else ()),
         ),
         left=(0, 1),
@@ -66,6 +69,7 @@ def timing_table(summary: MicroSummary) -> Table:
                 timing.sentence,
                 significant(timing.cpu_s.value * 1e6),
                 _ends(timing.cpu_s, 1e6),
+                *(_cold(timing) if cold else ()),
                 significant(timing.ratio.value),
                 *((_whole(timing.instructions),) if counted else ()),
             )
@@ -96,6 +100,12 @@ def _ends(interval: Interval, scale: float) -> str:
     if interval.low is None or interval.high is None:
         return ABSENT
     return f"[{significant(interval.low * scale)}, {significant(interval.high * scale)}]"
+
+
+def _cold(timing: Timing) -> tuple[str, str]:
+    if timing.cold_s is None:
+        return ABSENT, ABSENT
+    return significant(timing.cold_s.value * 1e6), _ends(timing.cold_s, 1e6)
 
 
 def _whole(instructions: float | None) -> str:

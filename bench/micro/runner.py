@@ -15,11 +15,15 @@ from dataclasses import dataclass, field
 import pyperf
 
 from bench.errors import ServiceError
+from bench.micro.cold import BODY_VARIABLE, URL_VARIABLE
 from bench.micro.operations import Operation
 from bench.runner.run import Progress
 from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
+from bench.testbed.environ import Launch
+from bench.testbed.instance import LocalInstance
 from bench.testbed.meter import cpu_times
+from bench.testbed.pausing import SignalGroup
 from bench.testbed.process import plain_environ, run_to_end
 from bench.testbed.sink import Sink
 from bench.testbed.workplace import Workplace
@@ -58,12 +62,27 @@ class Bench:
         endpoints: the sink's addresses by OTLP protocol.
     """
 
-    def __init__(self, place: Workplace) -> None:
+    def __init__(self, place: Workplace, neighbour: Launch | None = None) -> None:
+        """Start what operations talk to.
+
+        Args:
+            place: where.
+            neighbour: an application on the same CPU, whose requests come before what is timed with cold
+                caches; without one nothing is.
+
+        Raises:
+            ServiceError: something does not start.
+        """
         self._cpus, self._logs, self._sink = place.cpus, place.logs, place.sink
         child, echo = start_echo(place.logs, place.cpus.others)
         place.parts.callback(child.stop, STOP_LIMIT_S)
         self.endpoints = self._sink.endpoints
         self._environ = plain_environ() | {"BENCH_ECHO": echo} | sink_variables(self._sink)
+        if neighbour:
+            instance = LocalInstance(neighbour, SignalGroup(), place.cpus.services)
+            place.parts.callback(instance.stop)
+            request = neighbour.app.request[0]
+            self._environ |= {URL_VARIABLE: instance.url + request.path, BODY_VARIABLE: request.content}
 
     def read(self, operation: Operation, environ: Mapping[str, str], options: Sequence[str]) -> pyperf.Run:
         """One reading by a fresh process, on the CPU that the application has in a run.

@@ -90,6 +90,20 @@ def tracer(sampler: str, *processors: SpanProcessor) -> Tracer:
     return provider(sampler, *processors).get_tracer("bench")
 
 
+def _processor(kind: str, counting: Counting, exporter: SpanExporter) -> SpanProcessor:
+    """The one that counts, or one of the SDK's: simple, or batch that exports only when asked to."""
+    if kind == "count":
+        return counting
+    if kind == "simple":
+        return SimpleSpanProcessor(exporter)
+    return BatchSpanProcessor(
+        exporter,
+        max_queue_size=QUEUE,
+        schedule_delay_millis=3_600_000,
+        max_export_batch_size=QUEUE // 2,
+    )
+
+
 def start_and_end(
     sampler: str, processor: str = "count", attributes: int = 0, *, child: bool = False
 ) -> Subject:
@@ -103,16 +117,7 @@ def start_and_end(
         child: of a remote parent.
     """
     counting, discarding, blocking, warnings = Counting(), Discarding(), Blocking(), _Warnings()
-    chosen: SpanProcessor = counting
-    if processor == "simple":
-        chosen = SimpleSpanProcessor(discarding)
-    elif processor in {"batch", "full"}:
-        chosen = BatchSpanProcessor(
-            blocking if processor == "full" else discarding,
-            max_queue_size=QUEUE,
-            schedule_delay_millis=3_600_000,
-            max_export_batch_size=QUEUE // 2,
-        )
+    chosen = _processor(processor, counting, blocking if processor == "full" else discarding)
     chosen_tracer = tracer(sampler, chosen)
     context = trace.set_span_in_context(NonRecordingSpan(span_context(sampled=True))) if child else None
     given = {f"attribute.{number}": f"value {number}" for number in range(attributes)} or None
@@ -146,8 +151,16 @@ def start_and_end(
         run(QUEUE)
         blocking.entered.wait()
         run(2 * QUEUE)
-    measured = in_pieces(run, PIECE, chosen.force_flush) if processor == "batch" else timed(run)
-    return Subject(time=measured, check=check, close=close)
+    if processor != "batch":
+        return Subject(time=timed(run), check=check, close=close)
+    flush = timed(lambda _loops: chosen.force_flush())
+    return Subject(
+        time=in_pieces(run, PIECE, chosen.force_flush),
+        check=check,
+        put_off=lambda: timed(run)(1),
+        drain=lambda: flush(1),
+        close=close,
+    )
 
 
 class _Warnings(logging.Handler):

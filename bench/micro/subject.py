@@ -28,11 +28,15 @@ class Subject:
         time: does it so many times; returns the CPU seconds that this took.
         check: called with the number of times that it was done in all; raises `Untrue` if the
             operation is not what its name says.
+        put_off: does it once and leaves what it puts off; the CPU seconds. None: it puts off nothing.
+        drain: does what was put off; the CPU seconds.
         close: lets go of threads, sockets and whatever would keep the process.
     """
 
     time: Callable[[int], float]
     check: Callable[[int], None]
+    put_off: Callable[[], float] | None = None
+    drain: Callable[[], float] = lambda: 0.0
     close: Callable[[], None] = nothing
 
 

@@ -58,6 +58,7 @@ class Timing:
         cpu_s: the ratio times the reference's CPU seconds in the whole run: what it costs at the
             machine's usual speed.
         rounds: how many rounds it was read in.
+        cold_s: CPU seconds of doing it once with cold caches, at the machine's usual speed.
         instructions: CPU instructions of doing it once; absent unless they were counted.
         sentence: what it does.
     """
@@ -66,6 +67,7 @@ class Timing:
     ratio: Interval
     cpu_s: Interval
     rounds: int
+    cold_s: Interval | None = None
     instructions: float | None = None
     sentence: str = ""
 
@@ -90,18 +92,18 @@ class MicroSummary:
 
     @property
     def prices(self) -> dict[str, Price]:
-        """What operations cost, with their errors; those without an interval have no price."""
-        return {
-            timing.name: Price(
-                cpu_s=timing.cpu_s.value,
-                standard_error=(timing.cpu_s.high - timing.cpu_s.low)
-                / 2
-                / t_quantile(0.975, timing.rounds - 1),
-                df=timing.rounds - 1.0,
-            )
-            for timing in self.timings
-            if timing.cpu_s.low is not None and timing.cpu_s.high is not None
-        }
+        """What operations cost with cold caches, with their errors; without an interval there is no price."""
+        prices = {}
+        for timing in self.timings:
+            cost = timing.cold_s or timing.cpu_s
+            if cost.low is not None and cost.high is not None:
+                half = (cost.high - cost.low) / 2
+                prices[timing.name] = Price(
+                    cpu_s=cost.value,
+                    standard_error=half / t_quantile(0.975, timing.rounds - 1),
+                    df=timing.rounds - 1.0,
+                )
+        return prices
 
     @property
     def valid(self) -> bool:
@@ -118,12 +120,14 @@ class Reading:
         round: number of the round.
         values_s: CPU seconds of doing it once.
         references_s: CPU seconds of the reference operation around each of these.
+        cold_s: CPU seconds of doing it once with cold caches; absent where that was not read.
     """
 
     name: str
     round: int
     values_s: tuple[float, ...]
     references_s: tuple[float, ...]
+    cold_s: float | None = None
 
 
 def summarise(
@@ -192,7 +196,11 @@ def timings(
     """A figure an operation, in the order of their first reading."""
     base_s = reference_s(readings)
     by_name: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    colds: defaultdict[str, dict[int, float]] = defaultdict(dict)
     for reading in readings:
+        if reading.cold_s is not None:
+            speed = statistics.median(reading.references_s) / base_s
+            colds[reading.name][reading.round] = reading.cold_s / speed
         ratios = [value / at for value, at in zip(reading.values_s, reading.references_s, strict=True)]
         by_name[reading.name][reading.round].append(math.log(statistics.median(ratios)))
     counted = instructions or {}
@@ -205,10 +213,16 @@ def timings(
                 cpu_s=ratio.times(base_s),
                 ratio=ratio,
                 rounds=len(rounds),
+                cold_s=_mean(list(colds[name].values()), confidence) if name in colds else None,
                 instructions=counted.get(name),
             )
         )
     return tuple(figures)
+
+
+def _mean(values: Sequence[float], confidence: float) -> Interval:
+    value, low, high = mean_interval(values, confidence)
+    return Interval(value=value, low=low, high=high)
 
 
 def _interval(logs: Sequence[float], confidence: float) -> Interval:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pyperf
 
+from bench.micro.cold import SAMPLES, cold_s, neighbour
 from bench.micro.context import reference
 from bench.micro.operations import BY_NAME
 from bench.micro.subject import Untrue, build
@@ -17,6 +18,8 @@ UNTRUE_EXIT_CODE = 4
 PROOF_LOOPS = 3
 REFERENCES = "reference_s"
 """The metadata that holds the reference's readings, one a value."""
+COLD = "cold_s"
+"""The metadata that holds what the operation costs with cold caches."""
 REFERENCE_LOOPS = 1024
 """Two milliseconds: longer than the clock's noise, shorter than the machine's speed lasts."""
 REFERENCE_SUBJECT = reference()
@@ -51,6 +54,10 @@ def main() -> int:
         timed = runner.bench_time_func(operation.name, time_func)
         # Beside each value, what plain Python cost just before and after it.
         timed.update_metadata({REFERENCES: " ".join(f"{s:.4g}" for s in references[-timed.get_nvalue() :])})
+        disturb = neighbour()
+        if disturb:
+            timed.update_metadata({COLD: cold_s(subject, disturb)})
+            done += SAMPLES
         timed.dump(runner.args.output, replace=True)
         subject.check(done)
     except Untrue as untrue:

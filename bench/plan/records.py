@@ -6,7 +6,7 @@ monotonic clock or of a CPU clock. Times inside a step count from the step's sta
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
@@ -44,6 +44,21 @@ class Left:
     traces: Count | None = None
     spans: Count | None = None
     logs: dict[str, Count] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Burn:
+    """Where and when the application itself burns what a set-up is known to burn; even nothing is burnt so.
+
+    With `waited` it waits for as long instead.
+
+    Attributes:
+        processes: that share it evenly; empty: the one of the app file.
+        when: in a request.
+    """
+
+    processes: tuple[str, ...] = ()
+    when: Literal["answered", "before", "after", "waited"] = "answered"
 
 
 class Kind(StrEnum):
@@ -127,6 +142,7 @@ class Plan:
         round_trips_s: how long the network takes to each of them and back.
         collector: what stands between application and sink; empty: nothing.
         burns_s: CPU seconds per request that a set-up is known to burn beyond the application's own.
+        burns: where and when, by set-up; absent: after the answer, in the process of the app file.
         scale_timers: whether the batch processor's delay is multiplied by the number of instances.
     """
 
@@ -167,6 +183,7 @@ class Plan:
     round_trips_s: dict[str, Seconds] = field(default_factory=dict)
     collector: str = ""
     burns_s: dict[str, Seconds] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
+    burns: dict[str, Burn] = field(default_factory=dict)
     scale_timers: bool = False
 
     @property

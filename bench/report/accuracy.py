@@ -1,14 +1,32 @@
-"""The harness's data sheet as people read it: tables and sentences."""
+"""The harness's data sheet as people read it: what is asked of it, and what it has shown."""
 
-from bench.analysis.accuracy import Accuracy, Rate, targets
+from bench.analysis.accuracy.records import Accuracy, Known
+from bench.analysis.accuracy.targets import WORDS, ends_of, targets, told
+from bench.analysis.accuracy.trials import INSIDE
+from bench.analysis.rates import Mean
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import MICROSECONDS, Table, percent
 
 ABOUT = (
-    "A run is a whole run in small, with the statistics that a run is judged by. Costs are burnt "
-    "after the answer; `found in` counts verdicts, which hold for all set-ups of a run at "
-    "once. The weights of one run share its baseline, so their errors are not independent."
+    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after "
+    "the answer, in one process, and compared with the baseline; *inside* means before or after the "
+    "outgoing calls of one, two or all processes, compared with a set-up that can burn there and burns "
+    "nothing. What a cost does to throughput is known as well: the CPUs over what a request costs. "
+    "`Found in` counts verdicts, which hold for all set-ups of a run at once."
+)
+ABOUT_SAME = (
+    "The twin against the baseline, and a weight of nothing against both. A high percentile needs more "
+    "requests than a run of a minute has."
+)
+ABOUT_BETTER = (
+    "One after the other: the same instances, right after the turns, each alone for as long as all of its "
+    "turns took; the number of processes, of requests and of seconds is the same."
+)
+ABOUT_AGREEMENT = (
+    "What tracing costs nobody knows beforehand; here the same instances say it in turns and alone. Likewise "
+    "what a delay of every answer does to percentiles. A timer of the batch processor goes on while an "
+    "instance is stopped; scaled, it waits as many times longer as there are instances."
 )
 
 
@@ -21,88 +39,162 @@ def report(accuracy: Accuracy, *more: Section) -> Document:
     """
     return document(
         "What this harness can be believed",
-        [target_table(accuracy)],
-        section(
-            "Known costs, recovered",
-            chart(accuracy),
-            weight_table(accuracy),
-            *lines(accuracy),
-            ABOUT,
-        ),
+        [target_table(accuracy), extent(accuracy)],
+        section("Known costs, recovered", chart(accuracy), known_table(accuracy), ABOUT),
+        section("Identical set-ups", same_table(accuracy), ABOUT_SAME),
+        section("Against one after the other", better_table(accuracy), ABOUT_BETTER)
+        if accuracy.better
+        else section(""),
+        section("In turns and alone", agreement_table(accuracy), ABOUT_AGREEMENT)
+        if accuracy.agreements
+        else section(""),
         *more,
     )
 
 
-def target_table(accuracy: Accuracy) -> Table:
-    """What is asked of the harness, and what it reaches."""
-    asked = targets(accuracy)
-    return Table(
-        heads=("asked", "reached", "found"),
-        left=(0, 1, 2),
-        rows=tuple((target.what, "yes" if target.reached else "NO", target.value) for target in asked),
-        red=frozenset(at for at, target in enumerate(asked) if not target.reached),
+BESIDE = {
+    "": "",
+    "busy": " Meanwhile another program kept one CPU busy.",
+    "random": " Meanwhile another program woke up at random, and was busy for half of the time.",
+}
+
+
+def extent(accuracy: Accuracy) -> str:
+    """How much was measured, in a sentence."""
+    return (
+        f"{accuracy.trials} runs of {accuracy.measuring_s:.0f} s of load over all instances, fresh processes "
+        f"in each; {accuracy.spoiled} of them invalid by a check, and counted here all the same."
+        f"{BESIDE[accuracy.beside]}"
     )
 
 
-def weight_table(accuracy: Accuracy) -> Table:
-    """Each known cost: true against recovered."""
+def target_table(accuracy: Accuracy) -> Table:
+    """What is asked of the harness, and what it has shown."""
+    asked = targets(accuracy)
+    return Table(
+        heads=("asked", "shown", "found"),
+        left=(0, 1, 2),
+        rows=tuple((target.what, target.shown, target.value) for target in asked),
+        red=frozenset(at for at, target in enumerate(asked) if target.shown == "NO"),
+    )
+
+
+def known_table(accuracy: Accuracy) -> Table:
+    """Each known cost in each figure: true against found."""
     return Table(
         heads=(
-            "added %", "added us", "found us (mean)", "error us (rms)", "intervals that cover",
-            "found in", "95 % interval %",
+            "set-up", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
+            "intervals that cover", "found in",
         ),
-        left=(),
+        left=(0, 1, 2),
+        keys=3,
         rows=tuple(
             (
-                percent(weight.share, sign=False, decimals=0),
-                MICROSECONDS.figure(weight.added_s),
-                MICROSECONDS.figure(weight.found_s, sign=True),
-                MICROSECONDS.figure(weight.error_s),
-                _of(weight.coverage),
-                _of(weight.detected),
-                f"[{weight.detected.low * 100:.0f}, {weight.detected.high * 100:.0f}]",
+                known.setup,
+                where(known.setup),
+                WORDS[known.figure],
+                percent(known.true),
+                percent(known.found),
+                *_bias(known),
+                percent(known.error, sign=False, decimals=2),
+                f"{known.coverage.count} of {known.coverage.of}",
+                f"{known.detected.count} of {known.detected.of}" if known.detected else "-",
             )
-            for weight in accuracy.weights
+            for known in accuracy.known
         ),
     )  # fmt: skip
 
 
-def _of(accuracy: Rate) -> str:
-    return f"{accuracy.count} of {accuracy.trials}"
+def where(setup: str) -> str:
+    """Where in a request a set-up burns."""
+    if setup not in INSIDE:
+        return "after the answer, 1 process"
+    count, when, _ = INSIDE[setup]
+    return f"{when} the calls, {count or 'all'} processes"
 
 
-def lines(accuracy: Accuracy) -> tuple[str, ...]:
-    """What else there is to say, a sentence each."""
-    smallest = (
-        "No weight was found in 80 % of the runs."
-        if accuracy.smallest is None
-        else f"Smallest cost found in 80 % of the runs: {accuracy.smallest * 100:.1f} % of a request "
-        f"(interpolated); the runs themselves say {accuracy.mde * 100:.1f} % (median MDE)."
-    )
-    sentences = [
-        (
-            f"{accuracy.trials} runs of {accuracy.measuring_s:g} s of load over {len(accuracy.weights) + 2} "
-            f"instances, fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted "
-            "here all the same."
+def _bias(known: Known) -> tuple[str, str]:
+    if known.figure == "throughput":
+        return _ends(known.bias, 100.0, "%")
+    return _ends(known.bias, MICROSECONDS.scale, "us")
+
+
+def _ends(mean: Mean, scale: float, unit: str) -> tuple[str, str]:
+    return f"{mean.value * scale:+.1f} {unit}", ends_of(mean, scale)
+
+
+def same_table(accuracy: Accuracy) -> Table:
+    """Identical set-ups, figure by figure."""
+    return Table(
+        heads=("figure", "runs", "differ by %", "95 % interval %", "error % (rms)", "intervals that cover 0"),
+        left=(0,),
+        rows=tuple(
+            (
+                WORDS[same.figure],
+                str(same.trials),
+                percent(same.difference.value, decimals=2),
+                ends_of(same.difference, 100),
+                percent(same.error, sign=False, decimals=2),
+                told(same.coverage),
+            )
+            for same in accuracy.same
+            if same.trials
         ),
-        smallest,
-    ]
-    if accuracy.error is not None and accuracy.sequential_error is not None:
-        sentences.append(
-            f"Error of an overhead (rms): {accuracy.error * 100:.2f} % in turns, "
-            f"{accuracy.sequential_error * 100:.2f} % one after the other, same instances, same number of "
-            "requests, same time."
-        )
-    return tuple(sentences)
+    )
+
+
+def better_table(accuracy: Accuracy) -> Table:
+    """Turns against one after the other."""
+    return Table(
+        heads=("figure", "runs", "error in turns %", "one after the other %", "times", "95 % interval"),
+        left=(0,),
+        rows=tuple(
+            (
+                WORDS[better.figure],
+                str(better.trials),
+                percent(better.error, sign=False, decimals=2),
+                percent(better.alone, sign=False, decimals=2),
+                f"{better.times:.1f}",
+                f"[{better.low:.1f}, {better.high:.1f}]",
+            )
+            for better in accuracy.better
+        ),
+    )
+
+
+def agreement_table(accuracy: Accuracy) -> Table:
+    """Costs that nobody knows, in turns and alone."""
+    return Table(
+        heads=(
+            "set-up", "figure", "timers", "runs", "in turns %", "alone %", "difference %", "95 % interval %",
+        ),
+        left=(0, 1, 2),
+        keys=3,
+        rows=tuple(
+            (
+                agreement.setup,
+                WORDS[agreement.figure],
+                "scaled" if agreement.scaled else "as they are",
+                str(agreement.trials),
+                percent(agreement.in_turns),
+                percent(agreement.alone),
+                percent(agreement.difference.value),
+                ends_of(agreement.difference, 100),
+            )
+            for agreement in accuracy.agreements
+        ),
+    )  # fmt: skip
 
 
 def chart(accuracy: Accuracy) -> Chart:
-    """Recovered against true, every trial a point; those of one weight side by side."""
-    in_turns, sequential = "in turns (this harness)", "one after the other"
+    """Light CPU, found against true, every trial a point; those of one weight side by side."""
+    in_turns, alone = "in turns (this harness)", "one after the other"
     rows: vega.Rows = []
     for weighing in accuracy.weighings:
+        if weighing.figure != "light":
+            continue
         place = ((weighing.trial + 0.5) / max(accuracy.trials, 1) - 0.5) * 0.6
-        values = {in_turns: weighing.found, sequential: weighing.sequential}
+        values = {in_turns: weighing.found, alone: weighing.alone}
         rows += [
             {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
             for how, value in values.items()
@@ -118,7 +210,7 @@ def chart(accuracy: Accuracy) -> Chart:
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
         "encoding": {
-            "x": x, "y": y, "color": vega.kinds("how", [in_turns, sequential]),
+            "x": x, "y": y, "color": vega.kinds("how", [in_turns, alone]),
             "shape": {"field": "how", "type": "nominal", "legend": None},
         },
     }  # fmt: skip

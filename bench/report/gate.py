@@ -1,6 +1,6 @@
 """A gate's outcome as people and CI read it."""
 
-from bench.analysis.accuracy import Accuracy
+from bench.analysis.rates import Rate
 from bench.plan.machine import Machine
 from bench.report import ci
 from bench.report.ci import Ending
@@ -79,14 +79,13 @@ def _ends(judgement: Judgement) -> str:
     return ABSENT if judgement.low is None else f"[{percent(judgement.low)}, {percent(judgement.high)}]"
 
 
-def false_alarms(accuracy: Accuracy | None, machine: Machine | None) -> str:
+def false_alarms(rate: Rate | None, machine: Machine | None) -> str:
     """How often this harness sees what is not there, as measured."""
-    if accuracy is None:
+    if rate is None:
         return "How often it raises a false alarm is not known: `tracing-overhead accuracy` finds out."
-    rate = accuracy.false_verdicts
     where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
-        f"False alarms: {rate.count} of {rate.trials} single comparisons of identical set-ups "
+        f"False alarms: {rate.count} of {rate.of} single comparisons of identical set-ups "
         f"(95 % interval {percent(rate.low, sign=False)} to {percent(rate.high, sign=False)} %){where}."
     )
 

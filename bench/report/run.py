@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from bench.analysis.records import Summary
+from bench.analysis.records import CostModel, Summary
 from bench.app.records import Setup
 from bench.app.setups import TABLE
 from bench.plan.machine import Machine
@@ -221,19 +221,22 @@ def _layers(summary: Summary) -> list[Section]:
             )
         )
     if summary.cost_model:
-        sections.append(section("Cost by spans", cost_model_line(summary)))
+        sections.append(section("Cost by spans", *cost_model_lines(summary)))
     return sections
 
 
-def cost_model_line(summary: Summary) -> str | None:
-    """The fitted cost model in a sentence."""
-    model = summary.cost_model
-    if model is None:
-        return None
+def cost_model_lines(summary: Summary) -> list[str]:
+    """The fitted cost models, a sentence for each load."""
+    models = {"Under light load": summary.cost_model, "In a busy service": summary.cost_model_busy}
+    return [_cost_model_line(summary, load, model) for load, model in models.items() if model]
+
+
+def _cost_model_line(summary: Summary, load: str, model: CostModel) -> str:
     return (
-        f"Extra CPU per {summary.app.request} = {duration(model.fixed_s)} + {duration(model.per_span_s)} for "
-        f"each exported span, fitted to {', '.join(name for name, _, _ in model.points)}; "
-        f"they lie {duration(model.residual_s)} from it (standard deviation)."
+        f"{load}: extra CPU per {summary.app.request} = {duration(model.fixed_s)} + "
+        f"{duration(model.per_span_s)} for each exported span, fitted to "
+        f"{', '.join(name for name, _, _ in model.points)}; they lie {duration(model.residual_s)} from it "
+        "(standard deviation)."
     )
 
 

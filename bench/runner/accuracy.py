@@ -9,28 +9,30 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.analysis.accuracy import Trial, burns_s, setups
-from bench.analysis.own_time import requests_of
+from bench.analysis.accuracy.trials import Beside, Trial, burns, burns_s, setups
+from bench.analysis.own_time import OwnClock, requests_of
 from bench.app.records import BASELINE, TWIN, App
 from bench.errors import MeasurementError
-from bench.plan.budget import stretch
+from bench.plan.budget import BUSY_TURN_S, LIGHT_TURN_S, stretch
 from bench.plan.readings import Reading, Row
-from bench.plan.records import Arrival, Kind, Open, Plan, Step, Stretch, Turn
+from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Step, Stretch, Turn
 from bench.plan.schedule import SWITCH_NS
 from bench.runner.run import Bench, Log, Progress, Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 
-TRIALS = 20
+TRIALS = 40
 EPOCHS = 4
-LIGHT_S = 2.1
-"""Own seconds of an instance in an epoch: 60 s of light load over all of them."""
+LIGHT_S, BUSY_S = 0.72, 0.36
+"""Own seconds of an instance in an epoch: a minute over all of them."""
+LEAD_S = 0.3
+"""Of a closed loop alone, until it has filled."""
 SPARE = 2
 SEQUENTIAL_EVERY = 2
 """In every second trial: it takes as long as the turns."""
 SEQUENTIAL_STEP = 1000
 """Such steps are numbered from here."""
-TRIAL_S = 125.0
+TRIAL_S = 150.0
 """How long a trial takes, roughly; for the display only."""
 
 
@@ -46,7 +48,7 @@ class TrialProgress:
         self._progress.say(self._label, what)
 
 
-def plan_of(app: App, seed: int, cpus: Cpus) -> Plan:
+def plan_of(app: App, seed: int, cpus: Cpus, epochs: int = EPOCHS) -> Plan:
     """The plan of a trial whose rate and weights are not known yet."""
     names = setups()
     return Plan(
@@ -55,16 +57,17 @@ def plan_of(app: App, seed: int, cpus: Cpus) -> Plan:
         seed=seed,
         app=app,
         setups=names,
-        epochs=EPOCHS,
+        epochs=epochs,
         warm_up=Stretch(turn_s=0.05, rounds=12, blocks=1),
-        light=stretch(LIGHT_S, 0.2, len(names)),
-        busy=Stretch(turn_s=0.03, rounds=1, blocks=0),
+        light=stretch(LIGHT_S, LIGHT_TURN_S, len(names)),
+        busy=stretch(BUSY_S, BUSY_TURN_S, len(names)),
         spare=SPARE,
         rest_s=0.0,
         cpus=cpus.usable,
         services_cpus=cpus.services,
         other_cpus=cpus.others,
         burns_s={},
+        burns=burns(app),
     )
 
 
@@ -98,43 +101,56 @@ class _TrialLog(Log):
         self.after(epoch)
 
 
-def trial(plan: Plan, bench: Bench, progress: Progress, *, sequential: bool) -> Trial:
+def trial(plan: Plan, bench: Bench, progress: Progress, *, sequential: bool, beside: Beside = "") -> Trial:
     """One trial.
+
+    Args:
+        plan: of this trial.
+        bench: what carries it out.
+        progress: is told.
+        sequential: whether the instances are measured one after the other, too.
+        beside: what another program does meanwhile.
 
     Raises:
         BenchError: what a run can meet.
         KeyboardInterrupt: a person ended it.
     """
-    costs: dict[str, float] = {}
+    alone: dict[str, dict[str, float]] = {}
 
     def one_after_the_other(epoch: int) -> None:
         if sequential and epoch == plan.epochs - 1:
             progress.say("one after the other")
-            costs.update(_sequential(plan, bench, epoch))
+            alone.update(_alone(plan, bench, epoch))
 
     run = _require(carry_out(plan, bench, _TrialLog(one_after_the_other), progress))
     return Trial(
         plan=run.plan,
         readings=tuple(run.readings),
         rows=tuple((epoch, number, rows) for (epoch, number), rows in run.rows.items() if rows),
-        sequential=costs,
+        alone=alone,
+        beside=beside,
     )
 
 
-def _sequential(plan: Plan, bench: Bench, epoch: int) -> dict[str, float]:
-    """CPU per request: all of the baseline, then all of each candidate, as much load as the turns had."""
-    length_ns = round(plan.light.own_s * plan.epochs * 1e9)
+def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
+    """By figure and set-up, what each instance shows alone, with as much load as in turns."""
+    light_ns, busy_ns = (round(load.own_s * plan.epochs * 1e9) for load in (plan.light, plan.busy))
     names = [BASELINE, TWIN, *(name for name in plan.names if name not in {BASELINE, TWIN})]
-    costs = {}
-    for number, name in enumerate(names, SEQUENTIAL_STEP):
+    figures: dict[str, dict[str, float]] = {"light": {}, "p50": {}, "p90": {}, "throughput": {}}
+    for number, name in enumerate(names):
         instance = plan.names.index(name)
-        step = alone(plan, epoch, number, instance, length_ns)
-        reading, rows = bench.perform(plan, step, lambda _block: None)
-        costs[name] = cpu_per_request_s(plan, reading, rows, instance)
-    return costs
+        steps = (
+            light_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number, instance, light_ns),
+            busy_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number + 1, instance, busy_ns),
+        )
+        for step in steps:
+            reading, rows = bench.perform(plan, step, lambda _block: None)
+            for figure, value in _figures(plan, step, reading, rows, instance).items():
+                figures[figure][name] = value
+    return figures
 
 
-def alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
+def light_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
     """A step in which one instance runs all the time under light load, and all others are stopped."""
     rng = np.random.default_rng([plan.seed, epoch, number])
     rate = plan.rate_per_s
@@ -150,12 +166,37 @@ def alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) ->
     )
 
 
-def cpu_per_request_s(plan: Plan, reading: Reading, rows: Sequence[Row], instance: int) -> float:
-    """CPU seconds per completed request of one instance in one step."""
+def busy_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
+    """The same under busy load, whose first moments do not count."""
+    lead_ns = round(LEAD_S * 1e9)
+    return Step(
+        epoch=epoch,
+        number=number,
+        kind=Kind.BUSY,
+        turns=(
+            Turn(instance, -1, SWITCH_NS, lead_ns),
+            Turn(instance, 0, lead_ns + SWITCH_NS, lead_ns + length_ns + SWITCH_NS),
+        ),
+        load=Closed(users=plan.users),
+    )
+
+
+def _figures(
+    plan: Plan, step: Step, reading: Reading, rows: Sequence[Row], instance: int
+) -> dict[str, float]:
+    """What one instance shows in one step of its own; nothing where no request was completed."""
     expected = [request.statuses for request in plan.app.request]
-    completed = int(np.count_nonzero(requests_of(reading, rows, instance, expected).completed))
-    used = sum(switch.cpu_ns + switch.leaked_ns for switch in reading.switches if switch.instance == instance)
-    return used / 1e9 / max(completed, 1)
+    requests = requests_of(reading, rows, instance, expected)
+    completed = int(np.count_nonzero(requests.done_block == 0))
+    if not completed:
+        return {}
+    if step.kind is Kind.BUSY:
+        return {"throughput": completed / OwnClock(reading.switches, instance).own_s}
+    used_ns = sum(
+        switch.cpu_ns + switch.leaked_ns for switch in reading.switches if switch.instance == instance
+    )
+    p50, p90 = np.quantile(requests.latency_s, [0.5, 0.9])
+    return {"light": used_ns / 1e9 / completed, "p50": float(p50), "p90": float(p90)}
 
 
 def _require(run: Run) -> Run:
@@ -166,6 +207,12 @@ def _require(run: Run) -> Run:
     return run
 
 
+def first_plan(plan: Plan, app: App) -> Plan:
+    """The plan of a measurement that goes on, as it was before its first trial learned anything."""
+    return replace(plan, app=app, rates={}, capacities={}, shapes={}, start_shapes=(), varies=(), left={})
+
+
 def seeded(plan: Plan, number: int) -> Plan:
-    """The plan of one trial: orders and times of its own."""
-    return replace(plan, seed=plan.seed + number)
+    """The plan of one trial: an order of its own; timers scaled in every second one with time alone."""
+    scaled = number % (2 * SEQUENTIAL_EVERY) == SEQUENTIAL_EVERY
+    return replace(plan, seed=plan.seed + number, scale_timers=scaled)

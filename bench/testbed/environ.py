@@ -16,10 +16,11 @@ from bench.app.file import PLACEHOLDER
 from bench.app.records import BASELINE, App, Command, Process, Setup
 from bench.app.setups import protocol
 from bench.errors import UsageError
+from bench.plan.records import Burn
 from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
 from bench.testbed.process import RUN_VARIABLE, plain_environ
 
-WITNESS_VARIABLE = "BENCH_WITNESS"
+WITNESS_VARIABLE, PADDING_VARIABLE = "BENCH_WITNESS", "BENCH_PADDING"
 PADDED_BYTES = 6144
 """How much larger than the caller's environment every process's is."""
 
@@ -59,6 +60,7 @@ class Launch:
         run: identifies the run's processes.
         timers: factor of the batch processor's delay.
         burn_us: CPU that it is to burn per request beyond the application's own.
+        burn: where and when the application does that; None where it is not to burn anything.
         is_witnessed: whether processes that can note their spans and the stalls of their event loop in a
             file are to do that.
     """
@@ -74,6 +76,7 @@ class Launch:
     run: str = ""
     timers: int = 1
     burn_us: int = 0
+    burn: Burn | None = None
     is_witnessed: bool = False
 
     def witness(self, process: Process) -> Path:
@@ -100,7 +103,8 @@ class Launch:
             "npm": lambda _: self.place.npm,
             "tracing": lambda _: self.setup.tracing,
             "spans": lambda _: self.setup.spans or default_spans(self.app),
-            "cpu_us": lambda _: str(self.burn_us),
+            "cpu_us": lambda _: f"{self.burn_us / max(len(self._burning), 1):g}",
+            "when": lambda _: self.burn.when if self.burn else "",
         }
         return PLACEHOLDER.sub(lambda match: words[match[1]](match[2] or ""), text)
 
@@ -130,7 +134,7 @@ class Launch:
             UsageError: its variables do not fit.
         """
         environ = plain_environ(caller)
-        size = _size(environ) + PADDED_BYTES
+        size = stack_bytes(environ) + PADDED_BYTES
         path = os.pathsep.join([*self.place.path, environ.get("PATH", os.defpath)])
         environ |= {"PATH": path, "PYTHONHASHSEED": str(self.hash_seed).zfill(10), RUN_VARIABLE: self.run}
         if self.tmp.name:
@@ -143,16 +147,24 @@ class Launch:
             environ |= self._tracing(process)
         if self.is_witnessed:
             environ[WITNESS_VARIABLE] = str(self.witness(process))
-        if self.app.control and self.burn_us:
+        if self.app.control and self.burn and process.name in (self._burning or (process.name,)):
             environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
-        padding = size - _size(environ) - len("BENCH_PADDING=\0")
+        padding = size - stack_bytes(environ) - stack_bytes({PADDING_VARIABLE: ""})
         if padding < 0:
             raise UsageError(
                 f"the environment of {process.name} in {self.setup.name} is {-padding} bytes too large",
                 "shorten the values in its env",
             )
-        environ["BENCH_PADDING"] = "x" * padding
+        environ[PADDING_VARIABLE] = "x" * padding
         return environ
+
+    @property
+    def _burning(self) -> tuple[str, ...]:
+        """The processes that share what is burnt; empty: all are told, and one knows that it is meant."""
+        if self.burn is None or self.app.control is None:
+            return ()
+        own = (self.app.control.process,) if self.app.control.process else ()
+        return self.burn.processes or own
 
     def _exporting(self) -> dict[str, str]:
         """Where spans go, told to processes that are not to trace, too: one that does all the same is seen.
@@ -198,10 +210,10 @@ def shown_variables(launch: Launch) -> dict[str, str]:
         name: value
         for name, value in sorted(environ.items())
         if name.startswith(("OTEL_", "BENCH_", "NODE_OPTIONS"))
-        and name not in {"BENCH_PADDING", RUN_VARIABLE}
+        and name not in {PADDING_VARIABLE, RUN_VARIABLE}
     }
 
 
-def _size(environ: Mapping[str, str]) -> int:
+def stack_bytes(environ: Mapping[str, str]) -> int:
     """Bytes that an environment takes on a new process's stack."""
     return sum(len(os.fsencode(name)) + len(os.fsencode(value)) + 2 for name, value in environ.items())

@@ -54,13 +54,6 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
         instances: in the plan's order.
     """
     closed = step.load if isinstance(step.load, Closed) else None
-    windows: list[list[tuple[int, int]]] = []
-    if closed and plan.targets:
-        # An instance that cannot be stopped is asked in its turns alone.
-        windows = [
-            [(turn.start_ns, turn.stop_ns) for turn in step.turns if turn.instance == number]
-            for number in range(len(instances))
-        ]
     return Order(
         start_ns=start_ns,
         targets=[instance.url for instance in instances],
@@ -69,11 +62,27 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
         arrivals=list(step.load.arrivals) if isinstance(step.load, Open) else [],
         users=closed.users if closed else 0,
         sequence=kinds_of(plan, SEQUENCE, step.epoch, step.number) if closed else [],
-        windows=windows,
+        windows=windows_of(plan, step),
         length_ns=step.turns[-1].stop_ns,
         in_flight=plan.in_flight,
         timeout_s=plan.timeout_s * len(instances),
     )
+
+
+def windows_of(plan: Plan, step: Step) -> list[list[tuple[int, int]]]:
+    """When the users of a closed loop may ask, for every instance, ns from the start; empty: at any time.
+
+    An instance that cannot be stopped is asked in its turns alone; one that has none in a step is not asked:
+    it would not answer.
+    """
+    number_of = range(len(plan.setups))
+    with_turns = {turn.instance for turn in step.turns}
+    if not isinstance(step.load, Closed) or not (plan.targets or with_turns < set(number_of)):
+        return []
+    return [
+        [(turn.start_ns, turn.stop_ns) for turn in step.turns if turn.instance == number]
+        for number in number_of
+    ]
 
 
 def order_without_turns(

@@ -19,7 +19,7 @@ from pathlib import Path
 from bench.app.records import BASELINE, Setup
 from bench.errors import MeasurementError
 from bench.plan.readings import Account, InstanceReading, Reading, Row
-from bench.plan.records import Kind, Open, Plan, Quiet, Step
+from bench.plan.records import Burn, Kind, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, start_order
 from bench.sink.accounting import total
 from bench.sink.messages import CloseAccounts, TraceSpan
@@ -144,6 +144,7 @@ class Testbed:
             run=self._run,
             timers=len(plan.setups) if plan.scale_timers else 1,
             burn_us=round(plan.burns_s.get(setup.name, 0.0) * 1e6),
+            burn=plan.burns.get(setup.name) or (Burn() if plan.burns_s.get(setup.name) else None),
         )
 
     def start_instance(self, launch: Launch, cpus: Sequence[int] = ()) -> LocalInstance:
@@ -245,6 +246,9 @@ class Testbed:
     def _start(self, plan: Plan, epoch: int) -> None:
         """Fresh processes for all instances, one instance after the other."""
         self.stop_instances()
+        if not epoch:
+            # What came before, from another run's instances, is nothing that this start leaves.
+            self.accounts(plan, epoch)
         instances: dict[int, Instance] = {}
         taken: set[int] = set()
         try:

@@ -65,15 +65,25 @@ def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
     assert "200,000 spans/s cannot be held here with the batch processor" in done.stdout
 
 
-def test_accuracy_of_one_run_weighs_all_weights(tmp_path: Path) -> None:
+def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "accuracy"
-    done = bench("accuracy", "--trials", "1", "--out", str(folder))
+    done = bench("accuracy", "--trials", "2", "--epochs", "2", "--out", str(folder))
     assert done.returncode == 4, done.stderr
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
-    assert found["false_verdicts"]["trials"] == 2
-    assert [weight["share"] for weight in found["weights"]] == [0.0, 0.01, 0.02, 0.05, 0.1]
-    assert all(weighing["sequential"] is not None for weighing in found["weighings"])
+    assert found["trials"] == 2
+    assert found["false_verdicts"]["of"] == 4
+    assert {known["setup"] for known in found["known"]} == {
+        "weight-0", "weight-1", "weight-2", "weight-5", "weight-10", "inside-one", "inside-two", "inside-all",
+    }  # fmt: skip
+    # One after the other comes in every second run, and has no busy CPU.
+    alone = {"light", "throughput", "p50", "p90"}
+    for weighing in found["weighings"]:
+        expected = weighing["trial"] == 0 and weighing["figure"] in alone
+        assert ("alone" in weighing) == expected, weighing
     assert bench("report", str(folder)).returncode == 4
+    again = bench("accuracy", "--trials", "3", "--resume", str(folder))
+    assert again.returncode == 4, again.stderr
+    assert json.loads((folder / "accuracy.json").read_text("utf-8"))["trials"] == 3
 
 
 def test_a_cross_language_scenario_is_told_as_its_dashboard_reads_it(tmp_path: Path) -> None:

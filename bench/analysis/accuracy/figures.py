@@ -1,0 +1,302 @@
+"""What the harness's own figures are worth: known costs, measured again and again.
+
+A trial is a whole run in small: fresh processes, turns, and the very statistics that a run is judged by; only
+what is known beforehand is compared with it. The unit is the trial, not the interval: what is wrong with one
+trial is wrong with all of its figures. Every rate and every mean has an interval of its own, over trials: a
+claim about the harness is no better founded than one about a set-up.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from bench.analysis.accuracy.records import (
+    LATENCIES,
+    SOUGHT,
+    WEIGHED,
+    Accuracy,
+    Agreement,
+    Better,
+    Figure,
+    Known,
+    Same,
+    Weighing,
+)
+from bench.analysis.accuracy.trials import (
+    DELAYS,
+    INSIDE,
+    PATCHED,
+    SAME,
+    SHARES,
+    TRACED,
+    Trial,
+    joined,
+    name_of,
+    raw_of,
+    shares,
+)
+from bench.analysis.rates import Rate, clustered, mean_of, rate, rms
+from bench.analysis.records import Summary
+from bench.analysis.setup_records import Change
+from bench.analysis.summary import summarise
+from bench.app.records import BASELINE, TWIN
+from bench.plan.readings import Raw
+
+TWO_MINUTES = 2
+"""Trials of a minute that make one run of two."""
+REPLICATES = 2000
+"""Resamples of whole trials; for the interval of a ratio of errors."""
+
+
+def accuracy(trials: Sequence[Trial]) -> Accuracy:
+    """What follows from some trials."""
+    raws = [raw_of(trial) for trial in trials]
+    summaries = [summarise(raw) for raw in raws]
+    weighings = [
+        weighing
+        for number, (trial, summary) in enumerate(zip(trials, summaries, strict=True))
+        for weighing in _weighings(number, trial, summary)
+    ]
+    known = [weighing for weighing in weighings if weighing.figure in WEIGHED]
+    plan = trials[0].plan if trials else None
+    own_s = plan.epochs * (plan.light.own_s + plan.busy.own_s) if plan else 0.0
+    return Accuracy(
+        trials=len(trials),
+        beside=trials[0].beside if trials else "",
+        measuring_s=own_s * len(plan.setups) if plan else 0.0,
+        spoiled=sum(not summary.valid for summary in summaries),
+        false_verdicts=_false_verdicts(summaries),
+        coverage=clustered([[weighing.covers for weighing in group] for group in _by_trial(known)]),
+        known=tuple(
+            _known(known, name, figure) for name in shares() for figure in WEIGHED if name != PATCHED
+        ),
+        same=tuple(_same(weighings, figure) for figure in (*WEIGHED, *LATENCIES)),
+        sought=_sought(raws),
+        better=tuple(filter(None, (_better(weighings, figure) for figure in ("light", "throughput", "p50")))),
+        agreements=tuple(_agreements(trials, summaries)),
+        weighings=tuple(weighings),
+    )
+
+
+def _weighings(number: int, trial: Trial, summary: Summary) -> Iterator[Weighing]:
+    """Every known cost, and identical set-ups, in every figure that the run has of them."""
+    compared = {row.setup: row for row in summary.comparisons}
+    for name in (*shares(), TWIN):
+        setup = summary.setup(name)
+        if setup is None or name == PATCHED:
+            continue
+        row = compared.get(name)
+        others = _others(name) if name != TWIN else (BASELINE,)
+        changes: dict[Figure, Change | None] = {
+            "light": row.light if row else _as_change(setup.light),
+            "busy": row.busy if row else _as_change(setup.busy),
+            "throughput": row.throughput if row else _as_change(setup.throughput),
+        }
+        if name in {TWIN, SAME} and setup.latency:
+            changes |= {quantile: setup.latency.changes.get(quantile) for quantile in LATENCIES}
+        burnt_s = trial.plan.burns_s.get(name, 0.0)
+        for figure, change in changes.items():
+            base = _level(summary, others, figure)
+            if change is None or base is None:
+                continue
+            yield Weighing(
+                trial=number,
+                setup=name,
+                figure=figure,
+                true=_true(summary, others, figure, burnt_s),
+                found=math.log1p(change.ratio),
+                low=math.log1p(change.low),
+                high=math.log1p(change.high),
+                claimed=_claims(summary, name) if figure == "light" and name not in INSIDE else None,
+                alone=_alone(trial, figure, name, others),
+                base=base,
+            )
+
+
+def _as_change(figure: object) -> Change | None:
+    """A figure's change against the baseline, if it has one."""
+    ratio, low, high = (getattr(figure, name, None) for name in ("ratio", "low", "high"))
+    if ratio is None or low is None or high is None:
+        return None
+    return Change(ratio=ratio, low=low, high=high)
+
+
+def _level(summary: Summary, names: Sequence[str], figure: Figure) -> float | None:
+    """A figure's level, mean over identical set-ups."""
+    levels = []
+    for name in names:
+        setup = summary.setup(name)
+        if setup is None:
+            return None
+        match figure:
+            case "light":
+                level = setup.light.cpu_per_request_s if setup.light else None
+            case "busy":
+                level = setup.busy.cpu_per_request_s if setup.busy else None
+            case "throughput":
+                level = setup.throughput.per_s if setup.throughput else None
+            case _:
+                level = getattr(setup.latency, f"{figure}_s", None)
+        if level is None:
+            return None
+        levels.append(level)
+    return float(np.mean(levels))
+
+
+def _true(summary: Summary, others: Sequence[str], figure: Figure, burnt_s: float) -> float:
+    """What is known of a figure, as a log ratio.
+
+    Where a service is busy, a request that costs so much more CPU takes so much longer: the throughput of a
+    closed loop is the CPUs over what a request costs.
+    """
+    if not burnt_s:
+        return 0.0
+    base_s = _level(summary, others, "light" if figure == "light" else "busy")
+    effect = math.log1p(burnt_s / base_s) if base_s else 0.0
+    return -effect if figure == "throughput" else effect
+
+
+def _claims(summary: Summary, name: str) -> bool:
+    """True if an overhead would be claimed, whatever the checks say."""
+    setup = summary.setup(name)
+    cost = setup.light if setup else None
+    if cost is None or cost.claim_low is None or cost.claim_high is None:
+        return False
+    return not cost.claim_low <= 0.0 <= cost.claim_high
+
+
+def _false_verdicts(summaries: Sequence[Summary]) -> Rate:
+    """How often an overhead was claimed between identical set-ups."""
+    return clustered([[_claims(summary, name) for name in (TWIN, SAME)] for summary in summaries])
+
+
+def _alone(trial: Trial, figure: Figure, name: str, others: Sequence[str]) -> float | None:
+    """The log ratio of an instance to those that it is compared with, each measured alone."""
+    levels = trial.alone.get(figure, {})
+    if not {name, *others} <= levels.keys():
+        return None
+    return math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
+
+
+def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterator[Agreement]:
+    """Of every traced set-up and figure, in turns against alone."""
+    figures: tuple[Figure, ...] = ("light", "throughput", "p50", "p90")
+    # What is burnt is known, what it costs is not quite: all else that a service does gets cheaper or dearer.
+    for name in (*TRACED, *DELAYS, name_of(SHARES[-1]), "inside-all"):
+        for figure in figures:
+            for scaled in (False, True):
+                both = [
+                    (in_turns, alone)
+                    for trial, summary in zip(trials, summaries, strict=True)
+                    if trial.plan.scale_timers == scaled
+                    and (alone := _alone(trial, figure, name, _others(name))) is not None
+                    and (in_turns := _in_turns(summary, figure, name)) is not None
+                ]
+                if both:
+                    yield Agreement(
+                        setup=name,
+                        figure=figure,
+                        scaled=scaled,
+                        trials=len(both),
+                        in_turns=math.expm1(float(np.mean([in_turns for in_turns, _ in both]))),
+                        alone=math.expm1(float(np.mean([alone for _, alone in both]))),
+                        difference=mean_of([in_turns - alone for in_turns, alone in both]),
+                    )
+
+
+def _others(name: str) -> tuple[str, ...]:
+    """The identical set-ups that one is compared with."""
+    return (PATCHED,) if name in INSIDE or name in DELAYS else (BASELINE, TWIN)
+
+
+def _in_turns(summary: Summary, figure: Figure, name: str) -> float | None:
+    """What a run says of a set-up against those that it is compared with, as a log ratio."""
+    level, base = _level(summary, (name,), figure), _level(summary, _others(name), figure)
+    return math.log(level / base) if level and base else None
+
+
+def _known(weighings: Sequence[Weighing], name: str, figure: Figure) -> Known:
+    chosen = [weighing for weighing in weighings if (weighing.setup, weighing.figure) == (name, figure)]
+    share = shares()[name]
+    in_seconds = figure != "throughput"
+    scales = [weighing.base if in_seconds else 1.0 for weighing in chosen]
+    errors = [
+        (math.expm1(weighing.found) - math.expm1(weighing.true)) * scale
+        for weighing, scale in zip(chosen, scales, strict=True)
+    ]
+    cost = float(np.mean([abs(math.expm1(weighing.true)) for weighing in chosen])) if chosen else 0.0
+    base_s = float(np.mean(scales)) if chosen else 0.0
+    light = [weighing.base for weighing in weighings if weighing.figure == "busy" and weighing.setup == name]
+    ten_us = 10e-6 if in_seconds else 10e-6 / float(np.mean(light)) if light else 0.0
+    claims = [weighing.claimed for weighing in chosen if weighing.claimed is not None]
+    return Known(
+        setup=name,
+        figure=figure,
+        share=share,
+        true=float(np.mean([math.expm1(weighing.true) for weighing in chosen])) if chosen else 0.0,
+        found=float(np.mean([math.expm1(weighing.found) for weighing in chosen])) if chosen else 0.0,
+        bias=mean_of(errors),
+        bound=0.03 * cost * (base_s if in_seconds else 1.0) + ten_us,
+        error=rms([weighing.error for weighing in chosen]) or 0.0,
+        coverage=rate(sum(weighing.covers for weighing in chosen), len(chosen)),
+        detected=rate(sum(claims), len(claims)) if claims else None,
+    )
+
+
+def _same(weighings: Sequence[Weighing], figure: Figure) -> Same:
+    chosen = [
+        weighing for weighing in weighings if weighing.figure == figure and weighing.setup in {TWIN, SAME}
+    ]
+    groups = _by_trial(chosen)
+    return Same(
+        figure=figure,
+        trials=len(groups),
+        difference=mean_of([float(np.mean([weighing.found for weighing in group])) for group in groups]),
+        error=rms([weighing.found for weighing in chosen]) or 0.0,
+        coverage=clustered([[weighing.covers for weighing in group] for group in groups]),
+    )
+
+
+def _sought(raws: Sequence[Raw]) -> Rate:
+    """How often runs of two minutes, two trials each, found the cost that is sought."""
+    pairs = [raws[at : at + TWO_MINUTES] for at in range(0, len(raws) - TWO_MINUTES + 1, TWO_MINUTES)]
+    found = [_claims(summarise(joined(pair)), name_of(SOUGHT)) for pair in pairs]
+    return rate(sum(found), len(found))
+
+
+def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:
+    """How much larger the error of one after the other is, with a bootstrap over whole trials."""
+    both = [weighing for weighing in weighings if weighing.figure == figure and weighing.alone is not None]
+    groups = _by_trial(both)
+    if len(groups) < 2:
+        return None
+    squares = np.array(
+        [
+            [
+                sum(weighing.error**2 for weighing in group),
+                sum(((weighing.alone or 0.0) - weighing.true) ** 2 for weighing in group),
+            ]
+            for group in groups
+        ]
+    )
+    drawn = np.random.default_rng(1).multinomial(
+        len(groups), np.full(len(groups), 1 / len(groups)), REPLICATES
+    )
+    ours, theirs = (drawn @ squares).T
+    low, high = np.quantile(np.sqrt(theirs / ours), [0.025, 0.975])
+    total = squares.sum(axis=0)
+    return Better(
+        figure=figure,
+        trials=len(groups),
+        error=math.sqrt(total[0] / len(both)),
+        alone=math.sqrt(total[1] / len(both)),
+        times=float(np.sqrt(total[1] / total[0])),
+        low=float(low),
+        high=float(high),
+    )
+
+
+def _by_trial(weighings: Sequence[Weighing]) -> list[list[Weighing]]:
+    numbers = sorted({weighing.trial for weighing in weighings})
+    return [[weighing for weighing in weighings if weighing.trial == number] for number in numbers]

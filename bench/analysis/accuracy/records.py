@@ -1,0 +1,183 @@
+"""Figures of the accuracy measurement: what was known, what was found."""
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bench.analysis.accuracy.trials import Beside
+from bench.analysis.rates import Mean, Rate
+from bench.plan.records import SCHEMA
+
+Figure: TypeAlias = Literal["light", "busy", "throughput", "p50", "p90", "p99"]
+WEIGHED: tuple[Figure, ...] = ("light", "busy", "throughput")
+"""Figures in which a known CPU cost has a known effect."""
+LATENCIES: tuple[Figure, ...] = ("p50", "p90", "p99")
+SOUGHT = 0.02
+"""The share that a run of two minutes has to find."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Weighing:
+    """One set-up in one figure of one trial; values are logs of one plus the change.
+
+    Attributes:
+        trial: number of the trial.
+        setup: with the known cost.
+        figure: in which it is looked for.
+        true: what is known.
+        found: what the run says.
+        low: lower end of its interval.
+        high: upper end.
+        claimed: whether its verdict says that there is an overhead; of light CPU alone.
+        alone: what a comparison of one after the other says; absent without one.
+        base: of the figure, without the cost: seconds, or requests per second.
+    """
+
+    trial: int
+    setup: str
+    figure: Figure
+    true: float
+    found: float
+    low: float
+    high: float
+    claimed: bool | None = None
+    alone: float | None = None
+    base: float = 0.0
+
+    @property
+    def covers(self) -> bool:
+        """True if the interval holds what is known."""
+        return self.low <= self.true <= self.high
+
+    @property
+    def error(self) -> float:
+        """By how much it is off."""
+        return self.found - self.true
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """One known cost in one figure, over all trials.
+
+    Attributes:
+        setup: with the cost.
+        figure: in which it is looked for.
+        share: of the baseline, in CPU.
+        true: mean of what is known, as a change.
+        found: mean of what was found.
+        bias: mean of found less true: CPU seconds of a request, or a share of the throughput.
+        bound: how large that may be: 3 % of the cost and 10 us; of throughput the same as a share.
+        error: root of the mean squared error, as a change.
+        coverage: of the 95 % intervals.
+        detected: how often an overhead was claimed; absent where no verdict rests on the figure.
+    """
+
+    setup: str
+    figure: Figure
+    share: float
+    true: float
+    found: float
+    bias: Mean
+    bound: float
+    error: float
+    coverage: Rate
+    detected: Rate | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Same:
+    """Two identical set-ups in one figure, over all trials.
+
+    Attributes:
+        figure: which.
+        trials: with that figure: a high percentile needs many requests.
+        difference: mean of what they differ by, as a change.
+        error: root of the mean squared difference.
+        coverage: of the 95 % intervals around no difference.
+    """
+
+    figure: Figure
+    trials: int
+    difference: Mean
+    error: float
+    coverage: Rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Agreement:
+    """A traced set-up against the baseline, in turns and alone, over all trials with both.
+
+    Attributes:
+        setup: which.
+        figure: of it.
+        scaled: whether the batch processor's timer was slowed down by the number of instances.
+        trials: with both.
+        in_turns: mean change.
+        alone: mean change of the same instances, one after the other.
+        difference: mean of what they differ by, in logs.
+    """
+
+    setup: str
+    figure: Figure
+    scaled: bool
+    trials: int
+    in_turns: float
+    alone: float
+    difference: Mean
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Better:
+    """How much larger the error of one after the other is, in one figure.
+
+    Attributes:
+        figure: which.
+        trials: with both.
+        error: in turns, root of the mean squared error of a log ratio.
+        alone: one after the other.
+        times: how much larger that is.
+        low: of the interval of that.
+        high: upper end.
+    """
+
+    figure: Figure
+    trials: int
+    error: float
+    alone: float
+    times: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accuracy:
+    """The harness's data sheet; `accuracy.json`.
+
+    Attributes:
+        schema: format of the folder.
+        trials: how many runs.
+        beside: what another program on the machine did meanwhile.
+        measuring_s: planned load of one, over all instances.
+        spoiled: trials that a check has made invalid; they count here all the same.
+        false_verdicts: overheads claimed between identical set-ups.
+        coverage: of the 95 % intervals over all weights, in all figures.
+        known: one known cost in one figure each.
+        same: identical set-ups, by figure.
+        sought: how often `SOUGHT` was found in two minutes.
+        better: against one after the other, by figure.
+        agreements: what turns and time alone say of costs that nobody knows.
+        weighings: all of them.
+    """
+
+    schema: int = SCHEMA
+    trials: int
+    beside: Beside
+    measuring_s: float
+    spoiled: int
+    false_verdicts: Rate
+    coverage: Rate
+    known: tuple[Known, ...]
+    same: tuple[Same, ...]
+    sought: Rate
+    better: tuple[Better, ...]
+    agreements: tuple[Agreement, ...]
+    weighings: tuple[Weighing, ...]

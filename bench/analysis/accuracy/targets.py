@@ -1,0 +1,109 @@
+"""What is asked of the harness, and whether the intervals show that it is reached."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from bench.analysis.accuracy.records import SOUGHT, WEIGHED, Accuracy, Figure, Known
+from bench.analysis.rates import Mean, Rate
+
+Shown: TypeAlias = Literal["yes", "NO", "not shown"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What the harness has to reach: a sentence, the value, and whether its interval shows that it does."""
+
+    what: str
+    value: str
+    shown: Shown
+
+
+def shown(
+    low: float | None, high: float | None, at_least: float = -math.inf, at_most: float = math.inf
+) -> Shown:
+    """Whether an interval shows that something lies within bounds, shows that it does not, or neither."""
+    if low is None or high is None:
+        return "not shown"
+    if at_least <= low and high <= at_most:
+        return "yes"
+    return "NO" if high < at_least or low > at_most else "not shown"
+
+
+def targets(accuracy: Accuracy) -> tuple[Target, ...]:
+    """The harness against what is asked of it."""
+    false, covered = accuracy.false_verdicts, accuracy.coverage
+    return (
+        Target(
+            what="false verdicts between identical set-ups at most 5 %, at most 10 % by the interval",
+            value=told(false),
+            shown=shown(false.low, false.high, at_most=0.10) if false.share <= 0.05 else "NO",
+        ),
+        Target(
+            what="95 % intervals cover the truth in 90 to 98 %, trials as the unit",
+            value=told(covered),
+            shown=shown(covered.low, covered.high, 0.90, 0.98),
+        ),
+        *_bias_targets(accuracy.known),
+        Target(
+            what=f"a cost of {SOUGHT:.0%} is found in at least 95 % of runs of two minutes",
+            value=told(accuracy.sought),
+            shown=shown(accuracy.sought.low, accuracy.sought.high, at_least=0.95),
+        ),
+        *(
+            Target(
+                what=f"{WORDS[better.figure]}: error at least 10 times smaller than one after the other",
+                value=f"{better.times:.1f} times [{better.low:.1f}, {better.high:.1f}]",
+                shown=shown(better.low, better.high, at_least=10),
+            )
+            for better in accuracy.better
+        ),
+    )
+
+
+WORDS: Mapping[Figure, str] = {
+    "light": "CPU under light load",
+    "busy": "CPU under busy load",
+    "throughput": "throughput",
+    "p50": "p50",
+    "p90": "p90",
+    "p99": "p99",
+}
+
+
+def _bias_targets(known: Sequence[Known]) -> Iterator[Target]:
+    """Of each figure the known cost whose bias is nearest to its bound, or beyond it."""
+    for figure in WEIGHED:
+        costs = [one for one in known if one.figure == figure and one.share and one.coverage.of]
+        if not costs:
+            continue
+        worst = max(costs, key=lambda one: _farthest(one.bias) / one.bound)
+        scale, unit = (1e6, "us") if figure != "throughput" else (100.0, "%")
+        bound = worst.bound * scale
+        yield Target(
+            what=f"{WORDS[figure]}: a known cost is off by at most 3 % of itself and 10 us",
+            value=f"{worst.setup}: {worst.bias.value * scale:+.1f} {unit} "
+            f"{ends_of(worst.bias, scale)}, bound {bound:.1f}",
+            shown=shown(worst.bias.low, worst.bias.high, -worst.bound, worst.bound),
+        )
+
+
+def _farthest(mean: Mean) -> float:
+    """How far from 0 a mean may be by its interval."""
+    return max(abs(end) for end in (mean.value, mean.low or 0.0, mean.high or 0.0))
+
+
+def ends_of(mean: Mean, scale: float) -> str:
+    """The ends of a mean's interval."""
+    if mean.low is None or mean.high is None:
+        return "[not known]"
+    return f"[{mean.low * scale:+.1f}, {mean.high * scale:+.1f}]"
+
+
+def told(one: Rate) -> str:
+    """A rate in words."""
+    return (
+        f"{one.count} of {one.of} ({one.share * 100:.1f} %; "
+        f"95 % interval {one.low * 100:.1f} to {one.high * 100:.1f} %)"
+    )

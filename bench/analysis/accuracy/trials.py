@@ -1,0 +1,135 @@
+"""What a trial compares: set-ups whose cost is known; and what a trial leaves."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from bench.app.records import BASELINE, TWIN, App, Setup
+from bench.app.setups import TABLE
+from bench.plan.readings import Ending, Raw, Reading, Row
+from bench.plan.records import Burn, Plan
+
+Beside: TypeAlias = Literal["", "busy", "random"]
+When: TypeAlias = Literal["before", "after", "waited"]
+SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
+"""Of what a request of the baseline costs: burnt after the answer, in one process."""
+PATCHED, SAME = "patched", "weight-0"
+INSIDE: dict[str, tuple[int, When, float]] = {
+    "inside-one": (1, "before", 0.02),
+    "inside-two": (2, "after", 0.05),
+    "inside-all": (0, "before", 0.05),
+}
+"""Burnt inside of requests: in how many processes (0: in all), when, and what share in all. Each is compared
+with `patched`, which burns nothing in the same places: to be able to burn costs something itself."""
+DELAYS: dict[str, tuple[int, When, float]] = {
+    "delay-burnt": (1, "before", 0.4),
+    "delay-waited": (1, "waited", 0.4),
+}
+"""Likewise, to delay every answer: by CPU that is burnt, and by a timer, which goes on while an instance is
+stopped. What that does to a percentile follows from how long requests wait for each other, and is not known;
+so it is compared with what the same instances show alone."""
+TRACED = ("always-off", "batch")
+"""Costs that nobody knows, in turns and alone: does the design itself change what it measures?"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One run of the accuracy measurement; raw, a line of `trials.jsonl.gz`.
+
+    Attributes:
+        plan: as it was carried out.
+        readings: of all steps.
+        rows: requests of every step with turns: epoch, number of the step, requests.
+        alone: by figure and set-up, what the same instances showed afterwards, one after the other; empty in
+            trials without that.
+        beside: what another program on the machine did meanwhile.
+    """
+
+    plan: Plan
+    readings: tuple[Reading, ...]
+    rows: tuple[tuple[int, int, tuple[Row, ...]], ...]
+    alone: dict[str, dict[str, float]] = field(default_factory=dict)
+    beside: Beside = ""
+
+
+def name_of(share: float) -> str:
+    """The set-up that burns a share after the answer."""
+    return f"weight-{share * 100:g}"
+
+
+def shares() -> dict[str, float]:
+    """What every set-up with a known cost burns, of what a request of the baseline costs."""
+    return {
+        **{name_of(share): share for share in SHARES},
+        PATCHED: 0.0,
+        **{name: share for name, (_, _, share) in INSIDE.items()},
+    }
+
+
+def burns(app: App) -> dict[str, Burn]:
+    """Where and when the set-ups that burn inside of requests do it."""
+    processes = tuple(process.name for process in app.process if process.traced)
+    return {
+        PATCHED: Burn(processes=processes, when="before"),
+        **{
+            name: Burn(processes=processes[: count or None], when=when)
+            for name, (count, when, _) in (INSIDE | DELAYS).items()
+        },
+    }
+
+
+def setups() -> tuple[Setup, ...]:
+    """The baseline, its twin, and a set-up for every known cost."""
+
+    def plain(name: str, description: str, against: str = "") -> Setup:
+        return Setup(name=name, tracing="none", description=description, against=against)
+
+    answered = (plain(name_of(share), f"The baseline plus {share:.0%} of its CPU.") for share in SHARES)
+    inside = (
+        plain(
+            name, f"{share:.0%} of a request's CPU, {when} the calls of {count or 'all'} processes.", PATCHED
+        )
+        for name, (count, when, share) in INSIDE.items()
+    )
+    delays = (
+        plain(name, f"Every answer later by {share:.0%} of a request's CPU, {when}.", PATCHED)
+        for name, (_, when, share) in DELAYS.items()
+    )
+    return (
+        plain(BASELINE, "The baseline."),
+        plain(TWIN, "The baseline once more."),
+        *answered,
+        *(setup for setup in TABLE if setup.name in TRACED),
+        plain(PATCHED, "Able to burn inside of requests, and burns nothing."),
+        *inside,
+        *delays,
+    )
+
+
+def burns_s(baseline_s: float) -> dict[str, float]:
+    """CPU seconds per request that every set-up burns, or seconds that it waits.
+
+    Args:
+        baseline_s: CPU seconds of a request without any.
+    """
+    delays = {name: share for name, (_, _, share) in DELAYS.items()}
+    return {name: round(share * baseline_s, 6) for name, share in (shares() | delays).items()}
+
+
+def raw_of(trial: Trial) -> Raw:
+    """A trial as the run that it was."""
+    rows = {(epoch, number): rows for epoch, number, rows in trial.rows}
+    return Raw(plan=trial.plan, readings=trial.readings, rows=rows, ending=Ending(complete=True))
+
+
+def joined(raws: Sequence[Raw]) -> Raw:
+    """Runs of one plan as one run of as many epochs in all."""
+    readings: list[Reading] = []
+    rows: dict[tuple[int, int], tuple[Row, ...]] = {}
+    epochs = 0
+    for raw in raws:
+        readings += [replace(reading, epoch=reading.epoch + epochs) for reading in raw.readings]
+        rows |= {(epoch + epochs, number): part for (epoch, number), part in raw.rows.items()}
+        epochs += raw.plan.epochs
+    plan = replace(raws[0].plan, epochs=epochs)
+    return Raw(plan=plan, readings=tuple(readings), rows=rows, ending=Ending(complete=True))

@@ -1,0 +1,31 @@
+"""Another program on the machine: `python disturber.py busy` keeps a CPU busy, `random` wakes up at random.
+
+What a measurement is worth beside it is a question that is asked on purpose.
+"""
+
+import random
+import sys
+import time
+
+WORK_S, REST_S = 0.02, 0.02
+"""Means of what `random` does, each of a length of its own: half of a CPU."""
+
+
+def work(seconds: float) -> None:
+    """Use a CPU for so long."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
+
+
+def disturb(how: str) -> None:
+    """Do so until the process is ended."""
+    lengths = random.Random()
+    while True:
+        work(lengths.expovariate(1 / WORK_S))
+        if how == "random":
+            time.sleep(lengths.expovariate(1 / REST_S))
+
+
+if __name__ == "__main__":
+    disturb(sys.argv[1])

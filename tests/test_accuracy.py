@@ -1,0 +1,204 @@
+"""The harness's data sheet: known costs are found, luck is told from merit, no claim has no interval."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.analysis.accuracy.figures import accuracy
+from bench.analysis.accuracy.records import Accuracy
+from bench.analysis.accuracy.targets import shown, targets
+from bench.analysis.accuracy.trials import DELAYS, INSIDE, PATCHED, TRACED, joined, raw_of, setups, shares
+from bench.analysis.rates import clustered, mean_of, rate
+from bench.analysis.summary import summarise
+from bench.plan.records import Kind, Plan, Stretch
+from bench.plan.schedule import step_of
+from bench.report import accuracy as sheet
+from bench.report import markdown
+from bench.runner import accuracy as runner
+from bench.testbed.machine import Cpus
+from bench.testbed.orders import windows_of
+from tests import make
+from tests.make import Quiet, SimulatedBench
+
+BASE_S = 0.010
+ABLE_S = 0.0001
+"""What it costs to be able to burn inside of requests."""
+
+
+def bench(noise: float = 0.002) -> SimulatedBench:
+    costs = {"none": BASE_S, "none-again": BASE_S, "always-off": 0.013, "batch": 0.016}
+    for name, share in shares().items():
+        costs[name] = BASE_S * (1 + share) + (ABLE_S if name == PATCHED or name in INSIDE else 0.0)
+    for name, (_, _, share) in DELAYS.items():
+        costs[name] = BASE_S * (1 + share) + ABLE_S
+    return SimulatedBench(costs=costs, noise=noise)
+
+
+def planned(simulated: SimulatedBench) -> Plan:
+    plan = runner.plan_of(make.APP, 5, Cpus(usable=2, services=(1,), others=(0,)))
+    # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
+    busy = Stretch(turn_s=0.2, rounds=25, blocks=2)
+    return runner.weighted(replace(plan, epochs=3, busy=busy), simulated, Quiet())
+
+
+@pytest.fixture(scope="module")
+def found() -> Accuracy:
+    simulated = bench()
+    plan = planned(simulated)
+    assert plan.burns_s["weight-5"] == pytest.approx(0.0005, rel=0.1)
+    trials = [
+        runner.trial(runner.seeded(plan, number), simulated, Quiet(), sequential=number % 2 == 0)
+        for number in range(4)
+    ]
+    assert trials[0].alone.keys() == {"light", "p50", "p90", "throughput"}
+    assert not trials[1].alone
+    return accuracy(trials)
+
+
+@pytest.mark.parametrize("name", ["weight-10", *INSIDE])
+@pytest.mark.parametrize("figure", ["light", "busy", "throughput"])
+def test_a_known_cost_is_found_in_every_figure(found: Accuracy, name: str, figure: str) -> None:
+    (known,) = [one for one in found.known if (one.setup, one.figure) == (name, figure)]
+    share = shares()[name]
+    effect = 1 / (1 + share) - 1 if figure == "throughput" else share
+    assert known.true == pytest.approx(effect, rel=0.03)
+    assert known.found == pytest.approx(effect, abs=0.01)
+    assert known.bias.low is not None
+    assert known.bias.low <= known.bias.value
+
+
+def test_what_it_costs_to_be_able_to_burn_is_in_no_known_cost(found: Accuracy) -> None:
+    (known,) = [one for one in found.known if (one.setup, one.figure) == ("inside-all", "light")]
+    # Against the baseline it would be 6 %.
+    assert known.found == pytest.approx(0.05, abs=0.008)
+
+
+def test_identical_set_ups_are_compared_in_every_figure(found: Accuracy) -> None:
+    by_figure = {same.figure: same for same in found.same}
+    assert {figure for figure, same in by_figure.items() if same.trials} >= {
+        "light",
+        "busy",
+        "throughput",
+        "p50",
+    }
+    assert abs(by_figure["light"].difference.value) < 0.005
+
+
+def test_turns_and_time_alone_agree_on_what_nobody_knows(found: Accuracy) -> None:
+    rows = [row for row in found.agreements if (row.setup, row.figure) == ("batch", "light")]
+    assert {row.scaled for row in rows} == {False, True}
+    for row in rows:
+        assert row.in_turns == pytest.approx(0.6, abs=0.03)
+        assert row.alone == pytest.approx(row.in_turns, abs=0.03)
+
+
+@pytest.mark.parametrize("name", DELAYS)
+def test_a_delay_is_the_same_in_turns_and_alone(found: Accuracy, name: str) -> None:
+    rows = [row for row in found.agreements if (row.setup, row.figure) == (name, "p50")]
+    assert {row.scaled for row in rows} == {False, True}
+    for row in rows:
+        # Against what burns nothing in the same places: 14.1 ms and 10.1 ms.
+        assert row.in_turns == pytest.approx(0.396, abs=0.03)
+        assert row.alone == pytest.approx(row.in_turns, abs=0.03)
+
+
+def test_a_report_tells_everything(found: Accuracy) -> None:
+    text = markdown.render(sheet.report(found))
+    for words in ("Known costs, recovered", "Identical set-ups", "Against one after the other", "inside-two"):
+        assert words in text
+    assert len(targets(found)) == 9
+
+
+def test_two_trials_are_one_run_of_twice_the_epochs() -> None:
+    simulated = bench()
+    plan = planned(simulated)
+    pair = [
+        raw_of(runner.trial(runner.seeded(plan, at), simulated, Quiet(), sequential=False)) for at in (0, 1)
+    ]
+    one, both = summarise(pair[0]), summarise(joined(pair))
+    assert both.epochs == 2 * one.epochs
+    halves = [summary.setup("weight-10").light for summary in (one, both)]  # type: ignore[union-attr]
+    widths = [(light.high or 0) - (light.low or 0) for light in halves if light]
+    assert widths[1] < widths[0]
+
+
+def test_alone_no_user_waits_for_an_instance_that_is_stopped() -> None:
+    plan = planned(bench())
+    windows = windows_of(plan, runner.busy_alone(plan, 0, 1000, 3, 10**9))
+    assert [number for number, own in enumerate(windows) if own] == [3]
+    assert not windows_of(plan, step_of(plan, 0, 0, Kind.BUSY, 1))
+
+
+def test_every_set_up_is_compared_with_one_that_differs_in_the_burning_alone() -> None:
+    for setup in setups():
+        assert (setup.tracing == "none") == (setup.name not in TRACED)
+        assert (setup.against == PATCHED) == (setup.name in INSIDE or setup.name in DELAYS)
+
+
+# ---------------------------------------------------------------- intervals
+
+
+@given(st.integers(1, 200), st.data())
+def test_independent_cases_have_the_exact_interval(of: int, data: st.DataObject) -> None:
+    from scipy.stats import binomtest
+
+    count = data.draw(st.integers(0, of))
+    exact = binomtest(count, of).proportion_ci(0.95, method="exact")
+    found = rate(count, of)
+    assert (found.low, found.high) == pytest.approx((exact.low, exact.high), abs=1e-9)
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=8), min_size=2, max_size=30))
+def test_an_interval_of_groups_holds_the_share_and_is_never_narrower_than_that_of_as_many_cases(
+    groups: list[list[bool]],
+) -> None:
+    found = clustered(groups)
+    alone = rate(found.count, found.of)
+    assert 0 <= found.low <= found.share <= found.high <= 1
+    assert found.low <= alone.low + 1e-9
+    assert found.high >= alone.high - 1e-9
+
+
+def test_groups_that_fail_as_a_whole_say_less_than_as_many_single_cases() -> None:
+    together = clustered([[True] * 10] * 16 + [[False] * 10] * 4)
+    apart = clustered([[True] * 8 + [False] * 2] * 20)
+    assert together.share == apart.share
+    assert together.high - together.low > 2 * (apart.high - apart.low)
+
+
+def test_intervals_of_groups_cover_what_they_say() -> None:
+    rng = np.random.default_rng(4)
+    covered = 0
+    for _ in range(400):
+        # Misses come together: a trial has a share of its own around 95 %.
+        own = rng.beta(9.5, 0.5, 40)
+        groups = [list(rng.random(12) < share) for share in own]
+        found = clustered(groups)
+        covered += found.low <= 0.95 <= found.high
+    assert covered / 400 > 0.92
+
+
+@pytest.mark.parametrize(
+    ("ends", "bounds", "expected"),
+    [
+        ((0.91, 0.97), (0.90, 0.98), "yes"),
+        ((0.88, 0.97), (0.90, 0.98), "not shown"),
+        ((0.80, 0.89), (0.90, 0.98), "NO"),
+        ((11.0, 14.0), (10.0, math.inf), "yes"),
+        ((9.0, 14.0), (10.0, math.inf), "not shown"),
+    ],
+)
+def test_only_an_interval_shows_anything(
+    ends: tuple[float, float], bounds: tuple[float, float], expected: str
+) -> None:
+    assert shown(*ends, *bounds) == expected
+
+
+def test_one_trial_shows_nothing() -> None:
+    assert mean_of([1.0]).high is None
+    assert rate(0, 0).high == 1.0
+    assert targets(accuracy([]))[0].shown == "not shown"
