@@ -33,7 +33,7 @@ from bench.testbed.workplace import workplace
 COUNTED_SETUPS = ("none", "api-only", "always-off", "batch", "batch-lean", "simple")
 READING_S = 0.6
 PRICING_ROUNDS = 5
-PRICING_S = 110.0
+PRICING_S = 450.0
 COUNTING_S = 15.0
 """Estimates for the display only."""
 

@@ -22,7 +22,7 @@ def bench(*arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[st
 
 def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
     folder = tmp_path / "layers"
-    done = bench("run", "--preset", "layers", "--budget", "smoke", "--out", str(folder))
+    done = bench("run", "--preset", "layers", "--budget", "smoke", "--out", str(folder), timeout=1200)
     assert done.returncode in {0, 4}, done.stderr
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     unbalanced = {
