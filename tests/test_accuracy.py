@@ -111,6 +111,11 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
     for words in ("Known costs, recovered", "Identical set-ups", "Against one after the other", "inside-two"):
         assert words in text
     assert len(targets(found)) == 9
+    assert [sheet.where(name) for name in INSIDE] == [
+        "before the calls, 1 process",
+        "after the calls, 2 processes",
+        "before the calls, all processes",
+    ]
 
 
 def test_two_trials_are_one_run_of_twice_the_epochs() -> None:

@@ -41,7 +41,7 @@ def accuracy(  # noqa: PLR0913 - one option each
         beside: Another program meanwhile keeps a CPU busy, or wakes up at random.
         seed: Repeat the order and times of another measurement.
         out: The results folder; without it, results/UTC-accuracy.
-        resume: Go on with the measurement in this folder.
+        resume: Go on with the measurement in this folder, with its own seed, epochs and disturbance.
     """
     machine.require_linux()
     cpus = machine.split_cpus(pinned=True)

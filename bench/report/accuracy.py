@@ -6,7 +6,7 @@ from bench.analysis.accuracy.trials import INSIDE
 from bench.analysis.rates import Mean
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
-from bench.report.words import MICROSECONDS, Table, percent
+from bench.report.words import MICROSECONDS, Table, percent, plural
 
 ABOUT = (
     "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after "
@@ -62,8 +62,8 @@ BESIDE = {
 def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
     return (
-        f"{accuracy.trials} runs of {accuracy.measuring_s:.0f} s of load over all instances, fresh processes "
-        f"in each; {accuracy.spoiled} of them invalid by a check, and counted here all the same."
+        f"{plural(accuracy.trials, 'run')} of {accuracy.measuring_s:.0f} s of load over all instances, "
+        f"fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted here all the same."
         f"{BESIDE[accuracy.beside]}"
     )
 
@@ -105,12 +105,15 @@ def known_table(accuracy: Accuracy) -> Table:
     )  # fmt: skip
 
 
+INSIDE_OF = {0: "all processes", 1: "1 process", 2: "2 processes"}
+
+
 def where(setup: str) -> str:
     """Where in a request a set-up burns."""
     if setup not in INSIDE:
         return "after the answer, 1 process"
     count, when, _ = INSIDE[setup]
-    return f"{when} the calls, {count or 'all'} processes"
+    return f"{when} the calls, {INSIDE_OF[count]}"
 
 
 def _bias(known: Known) -> tuple[str, str]:
