@@ -63,8 +63,8 @@ def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
     return (
         f"{plural(accuracy.trials, 'run')} of {accuracy.measuring_s:.0f} s of load over all instances, "
-        f"fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted here all the same."
-        f"{BESIDE[accuracy.beside]}"
+        f"fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted here all the "
+        f"same.{BESIDE[accuracy.beside]}"
     )
 
 
