@@ -203,6 +203,13 @@ def test_only_an_interval_shows_anything(
     assert shown(*ends, *bounds) == expected
 
 
+def test_two_trials_do_not_show_how_much_better_turns_are(found: Accuracy) -> None:
+    assert {row.trials for row in found.better} == {2}
+    for target in targets(found)[-len(found.better) :]:
+        assert target.shown == "not shown"
+        assert "[not known]" in target.value
+
+
 def test_one_trial_shows_nothing() -> None:
     assert mean_of([1.0]).high is None
     assert rate(0, 0).high == 1.0

@@ -1,7 +1,7 @@
 """The harness's data sheet as people read it: what is asked of it, and what it has shown."""
 
 from bench.analysis.accuracy.records import Accuracy, Known
-from bench.analysis.accuracy.targets import WORDS, ends_of, targets, told
+from bench.analysis.accuracy.targets import WORDS, ends_of, ends_of_times, targets, told
 from bench.analysis.accuracy.trials import INSIDE
 from bench.analysis.rates import Mean
 from bench.report import vega
@@ -158,7 +158,7 @@ def better_table(accuracy: Accuracy) -> Table:
                 percent(better.error, sign=False, decimals=2),
                 percent(better.alone, sign=False, decimals=2),
                 f"{better.times:.1f}",
-                f"[{better.low:.1f}, {better.high:.1f}]",
+                ends_of_times(better),
             )
             for better in accuracy.better
         ),

@@ -45,6 +45,8 @@ from bench.plan.readings import Raw
 
 TWO_MINUTES = 2
 """Trials of a minute that make one run of two."""
+FEW_TRIALS = 8
+"""Fewer have no bootstrap interval: two that happen to agree would make it a point."""
 REPLICATES = 2000
 """Resamples of whole trials; for the interval of a ratio of errors."""
 
@@ -292,8 +294,8 @@ def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:
         error=math.sqrt(total[0] / len(both)),
         alone=math.sqrt(total[1] / len(both)),
         times=float(np.sqrt(total[1] / total[0])),
-        low=float(low),
-        high=float(high),
+        low=float(low) if len(groups) >= FEW_TRIALS else None,
+        high=float(high) if len(groups) >= FEW_TRIALS else None,
     )
 
 

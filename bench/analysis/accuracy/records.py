@@ -135,7 +135,7 @@ class Better:
         error: in turns, root of the mean squared error of a log ratio.
         alone: one after the other.
         times: how much larger that is.
-        low: of the interval of that.
+        low: of the interval of that; absent with few trials, which a bootstrap believes too much.
         high: upper end.
     """
 
@@ -144,8 +144,8 @@ class Better:
     error: float
     alone: float
     times: float
-    low: float
-    high: float
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

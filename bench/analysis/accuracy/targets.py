@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from bench.analysis.accuracy.records import SOUGHT, WEIGHED, Accuracy, Figure, Known
+from bench.analysis.accuracy.records import SOUGHT, WEIGHED, Accuracy, Better, Figure, Known
 from bench.analysis.rates import Mean, Rate
 
 Shown: TypeAlias = Literal["yes", "NO", "not shown"]
@@ -54,7 +54,7 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
         *(
             Target(
                 what=f"{WORDS[better.figure]}: error at least 10 times smaller than one after the other",
-                value=f"{better.times:.1f} times [{better.low:.1f}, {better.high:.1f}]",
+                value=f"{better.times:.1f} times {ends_of_times(better)}",
                 shown=shown(better.low, better.high, at_least=10),
             )
             for better in accuracy.better
@@ -99,6 +99,13 @@ def ends_of(mean: Mean, scale: float) -> str:
     if mean.low is None or mean.high is None:
         return "[not known]"
     return f"[{mean.low * scale:+.1f}, {mean.high * scale:+.1f}]"
+
+
+def ends_of_times(better: Better) -> str:
+    """The ends of the interval of how much larger an error is."""
+    if better.low is None or better.high is None:
+        return "[not known]"
+    return f"[{better.low:.1f}, {better.high:.1f}]"
 
 
 def told(one: Rate) -> str:
