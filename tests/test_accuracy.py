@@ -1,6 +1,7 @@
 """The harness's data sheet: known costs are found, luck is told from merit, no claim has no interval."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,24 @@ from hypothesis import strategies as st
 from bench.analysis.accuracy.figures import accuracy
 from bench.analysis.accuracy.records import Accuracy
 from bench.analysis.accuracy.targets import shown, targets
-from bench.analysis.accuracy.trials import DELAYS, INSIDE, PATCHED, TRACED, joined, raw_of, setups, shares
+from bench.analysis.accuracy.trials import (
+    APART,
+    DELAYS,
+    INSIDE,
+    PANELS,
+    PATCHED,
+    TRACED,
+    Trial,
+    setups,
+    shares,
+)
 from bench.analysis.rates import clustered, mean_of, rate
-from bench.analysis.summary import summarise
-from bench.plan.records import Kind, Plan, Stretch
-from bench.plan.schedule import step_of
+from bench.plan.records import Kind
+from bench.plan.schedule import is_saturated, step_of
 from bench.report import accuracy as sheet
 from bench.report import markdown
 from bench.runner import accuracy as runner
+from bench.runner.run import Log, carry_out
 from bench.testbed.machine import Cpus
 from bench.testbed.orders import windows_of
 from tests import make
@@ -38,31 +49,42 @@ def bench(noise: float = 0.002) -> SimulatedBench:
     return SimulatedBench(costs=costs, noise=noise)
 
 
-def planned(simulated: SimulatedBench) -> Plan:
-    plan = runner.plan_of(make.APP, 5, Cpus(usable=2, services=(1,), others=(0,)))
-    # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
-    busy = Stretch(turn_s=0.2, rounds=25, blocks=2)
-    return runner.weighted(replace(plan, epochs=3, busy=busy), simulated, Quiet())
+SERIES = runner.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, epochs=3)
 
 
 @pytest.fixture(scope="module")
-def found() -> Accuracy:
-    simulated = bench()
-    plan = planned(simulated)
-    assert plan.burns_s["weight-5"] == pytest.approx(0.0005, rel=0.1)
-    trials = [
-        runner.trial(runner.seeded(plan, number), simulated, Quiet(), sequential=number % 2 == 0)
-        for number in range(4)
-    ]
+def series() -> Iterator[runner.Series]:
+    with pytest.MonkeyPatch.context() as patch:
+        # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
+        patch.setattr(runner, "BUSY_TURN_S", 0.2)
+        patch.setattr(runner, "PANELS", tuple(replace(panel, busy_s=10.0) for panel in PANELS))
+        yield runner.weighted(SERIES, bench(), Quiet())
+
+
+def tried(series: runner.Series, number: int) -> Trial:
+    return runner.trial(series, number, bench(), Quiet())
+
+
+@pytest.fixture(scope="module")
+def found(series: runner.Series) -> Accuracy:
+    assert series.burns_s["weight-5"] == pytest.approx(0.0005, rel=0.1)
+    # Each panel, and those of costs with time alone, without it, and with scaled timers.
+    trials = [tried(series, number) for number in (0, 1, 2, 3, 7)]
     assert trials[0].alone.keys() == {"light", "p50", "p90", "throughput"}
-    assert not trials[1].alone
+    assert not trials[2].alone
+    assert not trials[3].alone
+    assert [trial.plan.scale_timers for trial in trials] == [False] * 4 + [True]
     return accuracy(trials)
 
 
-@pytest.mark.parametrize("name", ["weight-10", *INSIDE])
+@pytest.mark.parametrize("name", ["apart-10", "weight-10", *INSIDE])
 @pytest.mark.parametrize("figure", ["light", "busy", "throughput"])
 def test_a_known_cost_is_found_in_every_figure(found: Accuracy, name: str, figure: str) -> None:
-    (known,) = [one for one in found.known if (one.setup, one.figure) == (name, figure)]
+    rows = [one for one in found.known if (one.setup, one.figure) == (name, figure)]
+    if (name, figure) == ("apart-10", "throughput"):
+        assert not rows
+        return
+    (known,) = rows
     share = shares()[name]
     effect = 1 / (1 + share) - 1 if figure == "throughput" else share
     assert known.true == pytest.approx(effect, rel=0.03)
@@ -110,7 +132,9 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
     text = markdown.render(sheet.report(found))
     for words in ("Known costs, recovered", "Identical set-ups", "Against one after the other", "inside-two"):
         assert words in text
-    assert len(targets(found)) == 9
+    assert len(targets(found)) == 12
+    assert "1 of two minutes on the clock (4 set-ups, 3 epochs, " in text
+    assert sheet.where("apart-2") == "apart, no request waits"
     assert [sheet.where(name) for name in INSIDE] == [
         "before the calls, 1 process",
         "after the calls, 2 processes",
@@ -118,28 +142,39 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
     ]
 
 
-def test_two_trials_are_one_run_of_twice_the_epochs() -> None:
-    simulated = bench()
-    plan = planned(simulated)
-    pair = [
-        raw_of(runner.trial(runner.seeded(plan, at), simulated, Quiet(), sequential=False)) for at in (0, 1)
-    ]
-    one, both = summarise(pair[0]), summarise(joined(pair))
-    assert both.epochs == 2 * one.epochs
-    halves = [summary.setup("weight-10").light for summary in (one, both)]  # type: ignore[union-attr]
-    widths = [(light.high or 0) - (light.low or 0) for light in halves if light]
-    assert widths[1] < widths[0]
+def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Accuracy) -> None:
+    assert found.sought.of == 1
+    assert found.false_verdicts.of == 2 + 1 + 2 + 2 + 1
 
 
-def test_alone_no_user_waits_for_an_instance_that_is_stopped() -> None:
-    plan = planned(bench())
+def test_what_is_burnt_in_services_leaves_the_cpu_as_busy_as_the_baseline(series: runner.Series) -> None:
+    plan = runner.plan_of(series, 0)
+    run = carry_out(plan, bench(), Log(), Quiet())
+    for name, share in shares().items():
+        if name in plan.names:
+            expected = 1.0 if name in APART else 1 / (1 + share)
+            assert run.plan.rates[name] == pytest.approx(plan.rate_per_s * expected, rel=1e-3)
+            assert not is_saturated(run.plan, name)
+
+
+def test_a_series_goes_on_as_it_began(series: runner.Series) -> None:
+    first = tried(series, 0)
+    assert runner.series_of(first, make.APP, SERIES.cpus) == series
+    own = replace(series, epochs=None)
+    assert {runner.plan_of(own, number).epochs for number in range(3)} == {4, 12}
+    first = replace(first, plan=runner.plan_of(own, 0))
+    assert runner.series_of(first, make.APP, SERIES.cpus) == own
+
+
+def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: runner.Series) -> None:
+    plan = runner.plan_of(series, 0)
     windows = windows_of(plan, runner.busy_alone(plan, 0, 1000, 3, 10**9))
     assert [number for number, own in enumerate(windows) if own] == [3]
     assert not windows_of(plan, step_of(plan, 0, 0, Kind.BUSY, 1))
 
 
 def test_every_set_up_is_compared_with_one_that_differs_in_the_burning_alone() -> None:
-    for setup in setups():
+    for setup in (setup for panel in PANELS for setup in setups(panel)):
         assert (setup.tracing == "none") == (setup.name not in TRACED)
         assert (setup.against == PATCHED) == (setup.name in INSIDE or setup.name in DELAYS)
 
@@ -203,8 +238,8 @@ def test_only_an_interval_shows_anything(
     assert shown(*ends, *bounds) == expected
 
 
-def test_two_trials_do_not_show_how_much_better_turns_are(found: Accuracy) -> None:
-    assert {row.trials for row in found.better} == {2}
+def test_few_trials_do_not_show_how_much_better_turns_are(found: Accuracy) -> None:
+    assert {row.trials for row in found.better} == {3}
     for target in targets(found)[-len(found.better) :]:
         assert target.shown == "not shown"
         assert "[not known]" in target.value

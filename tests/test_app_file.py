@@ -280,6 +280,15 @@ def test_the_control_burns_where_the_application_can() -> None:
     assert "BENCH_CONTROL_CPU_US" not in launch(BY_NAME["none"]).environ(orders, CALLER)
 
 
+def test_what_is_burnt_apart_is_burnt_by_no_service() -> None:
+    apart = launch(BY_NAME["none"], burn_us=600, burn=Burn(when="apart"))
+    assert apart.burns_apart
+    environs = [apart.environ(process) for process in apart.app.process]
+    assert not any(name.startswith("BENCH_CONTROL") for environ in environs for name in environ)
+    assert not launch(BY_NAME["none"], burn_us=600, burn=Burn()).burns_apart
+    assert not launch(BY_NAME["none"], burn_us=0, burn=Burn(when="apart")).burns_apart
+
+
 def test_processes_share_what_is_burnt_and_nothing_is_burnt_alike() -> None:
     two = Burn(processes=("frontend-app", "order-service"), when="after")
     for total_us, own_us in ((300, "150"), (0, "0")):

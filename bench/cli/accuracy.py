@@ -27,7 +27,7 @@ STOP_LIMIT_S = 2.0
 def accuracy(  # noqa: PLR0913 - one option each
     *,
     trials: Count = runner.TRIALS,
-    epochs: Count = runner.EPOCHS,
+    epochs: Count | None = None,
     beside: Literal["busy", "random"] | None = None,
     seed: int | None = None,
     out: Out = None,
@@ -37,7 +37,7 @@ def accuracy(  # noqa: PLR0913 - one option each
 
     Args:
         trials: Runs, those of a measurement that is resumed among them.
-        epochs: Fresh processes so many times in every run.
+        epochs: Fresh processes so many times in every run; without it, as many as its kind of run needs.
         beside: Another program meanwhile keeps a CPU busy, or wakes up at random.
         seed: Repeat the order and times of another measurement.
         out: The results folder; without it, results/UTC-accuracy.
@@ -45,34 +45,32 @@ def accuracy(  # noqa: PLR0913 - one option each
     """
     machine.require_linux()
     cpus = machine.split_cpus(pinned=True)
+    if resume and (seed, epochs, beside) != (None, None, None):
+        raise UsageError(
+            "--resume goes on with the seed, epochs and disturbance that a measurement began with",
+            "leave out --seed, --epochs and --beside",
+        )
     store, before = _folder(out, resume, cpus)
-    first = secrets.randbelow(2**31) if seed is None else seed
     subject = built_in()
-    plan = runner.plan_of(subject.app, first, cpus, epochs)
+    if before:
+        series = runner.series_of(before[0], subject.app, cpus)
+    else:
+        first = secrets.randbelow(2**31) if seed is None else seed
+        series = runner.Series(app=subject.app, cpus=cpus, seed=first, epochs=epochs)
     meanwhile: Beside = before[0].beside if before else beside or ""
     with (
         display.progress((trials - len(before)) * runner.TRIAL_S) as progress,
         kept(store.folder),
         disturbed(meanwhile, store.folder),
     ):
-        testbed = Testbed(plan, Options(place=subject.place))
+        testbed = Testbed(runner.plan_of(series, 0), Options(place=subject.place))
         try:
-            if before:
-                weighted = runner.first_plan(before[0].plan, subject.app)
-            else:
+            if not before:
                 progress.say("what a request costs without any weight")
-                weighted = runner.weighted(plan, testbed, progress)
+                series = runner.weighted(series, testbed, progress)
             for number in range(len(before), trials):
-                store.append_packed(
-                    TRIALS,
-                    runner.trial(
-                        runner.seeded(weighted, number),
-                        testbed,
-                        runner.TrialProgress(progress, f"trial {number + 1} of {trials}"),
-                        sequential=number % runner.SEQUENTIAL_EVERY == 0,
-                        beside=meanwhile,
-                    ),
-                )
+                told = runner.TrialProgress(progress, f"trial {number + 1} of {trials}")
+                store.append_packed(TRIALS, runner.trial(series, number, testbed, told, beside=meanwhile))
         finally:
             with uninterrupted():
                 testbed.close()

@@ -48,9 +48,10 @@ class Left:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Burn:
-    """Where and when the application itself burns what a set-up is known to burn; even nothing is burnt so.
+    """Where and when a set-up burns what it is known to burn; even nothing is burnt so.
 
-    With `waited` it waits for as long instead.
+    With `waited` it waits for as long instead. With `apart` another process of its instance burns, for which
+    no request waits.
 
     Attributes:
         processes: that share it evenly; empty: the one of the app file.
@@ -58,7 +59,7 @@ class Burn:
     """
 
     processes: tuple[str, ...] = ()
-    when: Literal["answered", "before", "after", "waited"] = "answered"
+    when: Literal["answered", "before", "after", "waited", "apart"] = "answered"
 
 
 class Kind(StrEnum):
@@ -123,6 +124,7 @@ class Plan:
         users: of a closed loop, each instance.
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
+        rate_shares: light rate of a set-up as a share of the baseline's, where the plan chooses another one.
         rates: light rate by set-up; empty until capacities are known.
         capacities: requests per second of own time in a closed loop, by set-up; empty until known.
         latency_limit_s: what 99 in 100 requests have to stay under in the search.
@@ -164,6 +166,7 @@ class Plan:
     users: Few = 4
     share: Share = 0.3
     rate_per_s: Rate = 0.0
+    rate_shares: dict[str, Share] = field(default_factory=dict)
     rates: dict[str, Rate] = field(default_factory=dict)
     capacities: dict[str, Rate] = field(default_factory=dict)
     latency_limit_s: Seconds = 0.1

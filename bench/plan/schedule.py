@@ -185,16 +185,24 @@ def light_rates(plan: Plan, capacities: dict[str, float]) -> dict[str, float]:
         capacities: requests per second of own time, by set-up.
     """
     references = [capacities[name] for name in plan.names if name in {"none", "none-again"}]
-    rate = plan.rate_per_s or plan.share * sum(references) / len(references)
+    rate = round(plan.rate_per_s or plan.share * sum(references) / len(references), 3)
+    wanted = {name: _wanted(plan, name, rate) for name in plan.names}
     return {
-        name: round(rate if rate <= SATURATED * capacities[name] else SATURATED_SHARE * capacities[name], 3)
+        name: wanted[name]
+        if wanted[name] <= SATURATED * capacities[name]
+        else round(SATURATED_SHARE * capacities[name], 3)
         for name in plan.names
     }
 
 
 def is_saturated(plan: Plan, name: str) -> bool:
     """True if a set-up has a rate of its own because it cannot hold the light rate."""
-    return bool(plan.rates) and plan.rates[name] < max(plan.rates.values())
+    return bool(plan.rates) and plan.rates[name] < _wanted(plan, name, max(plan.rates.values()))
+
+
+def _wanted(plan: Plan, name: str, rate_per_s: float) -> float:
+    """The light rate that a plan asks of a set-up."""
+    return round(rate_per_s * plan.rate_shares.get(name, 1.0), 3)
 
 
 def search_ends(plan: Plan, epoch: int, instance: int) -> tuple[float, float]:

@@ -2,18 +2,22 @@
 
 from bench.analysis.accuracy.records import Accuracy, Known
 from bench.analysis.accuracy.targets import WORDS, ends_of, ends_of_times, targets, told
-from bench.analysis.accuracy.trials import INSIDE
+from bench.analysis.accuracy.trials import APART, INSIDE
 from bench.analysis.rates import Mean
 from bench.report import vega
 from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import MICROSECONDS, Table, percent, plural
 
 ABOUT = (
-    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after "
-    "the answer, in one process, and compared with the baseline; *inside* means before or after the "
-    "outgoing calls of one, two or all processes, compared with a set-up that can burn there and burns "
-    "nothing. What a cost does to throughput is known as well: the CPUs over what a request costs. "
-    "`Found in` counts verdicts, which hold for all set-ups of a run at once."
+    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt "
+    "after the answer, in one process, and compared with the baseline; *inside* means before or after the"
+    " outgoing calls of one, two or all processes, compared with a set-up that can burn there and burns "
+    "nothing. *Apart* means in a process of the instance for which no request waits. Only there the truth"
+    " is known to the microsecond: what is burnt in a service cools caches for the work around it and, "
+    "where the service is busy, makes requests wait for each other. What a cost does to throughput is "
+    "known as well: the CPUs over what a request costs. Set-ups that burn in services get a light rate at"
+    " which the CPU is as busy as with the baseline, because work is cheaper on a CPU that is awake "
+    "anyway. `Found in` counts verdicts, which hold for all set-ups of a run at once."
 )
 ABOUT_SAME = (
     "The twin against the baseline, and a weight of nothing against both. A high percentile needs more "
@@ -61,11 +65,22 @@ BESIDE = {
 
 def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
-    return (
-        f"{plural(accuracy.trials, 'run')} of {accuracy.measuring_s:.0f} s of load over all instances, "
-        f"fresh processes in each; {accuracy.spoiled} of them invalid by a check, and counted here all the "
-        f"same.{BESIDE[accuracy.beside]}"
+    panels = ", ".join(
+        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} set-ups, {extent.epochs} epochs, "
+        f"{extent.measuring_s:.0f} s of load over all instances)"
+        for extent in accuracy.extents
     )
+    return (
+        f"{plural(accuracy.trials, 'run')}, fresh processes in every epoch: {panels}. {accuracy.spoiled} of "
+        f"them invalid by a check, and counted here all the same.{BESIDE[accuracy.beside]}"
+    )
+
+
+PANEL_WORDS = {
+    "weights": "of costs after the answer",
+    "inside": "of costs inside of requests",
+    "two-minutes": "of two minutes on the clock",
+}
 
 
 def target_table(accuracy: Accuracy) -> Table:
@@ -110,6 +125,8 @@ INSIDE_OF = {0: "all processes", 1: "1 process", 2: "2 processes"}
 
 def where(setup: str) -> str:
     """Where in a request a set-up burns."""
+    if setup in APART:
+        return "apart, no request waits"
     if setup not in INSIDE:
         return "after the answer, 1 process"
     count, when, _ = INSIDE[setup]

@@ -5,11 +5,20 @@ the same instances, right after the turns, with as many seconds in all: only the
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bench.analysis.accuracy.trials import Beside, Trial, burns, burns_s, setups
+from bench.analysis.accuracy.trials import (
+    PANELS,
+    Beside,
+    Panel,
+    Trial,
+    burns,
+    burns_s,
+    rate_shares,
+    setups,
+)
 from bench.analysis.own_time import OwnClock, requests_of
 from bench.app.records import BASELINE, TWIN, App
 from bench.errors import MeasurementError
@@ -21,19 +30,37 @@ from bench.runner.run import Bench, Log, Progress, Run, carry_out
 from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 
-TRIALS = 40
-EPOCHS = 4
-LIGHT_S, BUSY_S = 0.72, 0.36
-"""Own seconds of an instance in an epoch: a minute over all of them."""
+TRIALS = 60
 LEAD_S = 0.3
 """Of a closed loop alone, until it has filled."""
 SPARE = 2
 SEQUENTIAL_EVERY = 2
-"""In every second trial: it takes as long as the turns."""
+"""In every second trial of a panel: it takes as long as the turns."""
 SEQUENTIAL_STEP = 1000
 """Such steps are numbered from here."""
 TRIAL_S = 150.0
 """How long a trial takes, roughly; for the display only."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """What all trials of a measurement share.
+
+    Attributes:
+        app: the example.
+        cpus: how they are divided.
+        seed: of the first trial; every other one counts on from it.
+        epochs: of every trial; absent: each panel's own.
+        burns_s: CPU seconds per request that every set-up burns; empty: not known yet.
+        rate_per_s: light rate of the baseline; 0: not known yet.
+    """
+
+    app: App
+    cpus: Cpus
+    seed: int
+    epochs: int | None = None
+    burns_s: Mapping[str, float] = field(default_factory=dict)
+    rate_per_s: float = 0.0
 
 
 class TrialProgress:
@@ -48,46 +75,72 @@ class TrialProgress:
         self._progress.say(self._label, what)
 
 
-def plan_of(app: App, seed: int, cpus: Cpus, epochs: int = EPOCHS) -> Plan:
-    """The plan of a trial whose rate and weights are not known yet."""
-    names = setups()
+def panel_of(number: int) -> Panel:
+    """The panel of one trial."""
+    return PANELS[number % len(PANELS)]
+
+
+def has_alone(number: int) -> bool:
+    """Whether one trial's instances are measured one after the other, too."""
+    return panel_of(number).alone and number // len(PANELS) % SEQUENTIAL_EVERY == 0
+
+
+def plan_of(series: Series, number: int) -> Plan:
+    """The plan of one trial: an order of its own; timers scaled in every second one with time alone."""
+    panel = panel_of(number)
+    names = setups(panel)
     return Plan(
-        name="accuracy",
+        name=panel.name,
         budget="accuracy",
-        seed=seed,
-        app=app,
+        seed=series.seed + number,
+        app=series.app,
         setups=names,
-        epochs=epochs,
+        epochs=series.epochs or panel.epochs,
         warm_up=Stretch(turn_s=0.05, rounds=12, blocks=1),
-        light=stretch(LIGHT_S, LIGHT_TURN_S, len(names)),
-        busy=stretch(BUSY_S, BUSY_TURN_S, len(names)),
+        light=stretch(panel.light_s, LIGHT_TURN_S, len(names)),
+        busy=stretch(panel.busy_s, BUSY_TURN_S, len(names)),
         spare=SPARE,
         rest_s=0.0,
-        cpus=cpus.usable,
-        services_cpus=cpus.services,
-        other_cpus=cpus.others,
-        burns_s={},
-        burns=burns(app),
+        rate_per_s=series.rate_per_s,
+        rate_shares=rate_shares(),
+        cpus=series.cpus.usable,
+        services_cpus=series.cpus.services,
+        other_cpus=series.cpus.others,
+        burns_s=dict(series.burns_s),
+        burns=burns(series.app),
+        scale_timers=number // len(PANELS) % (2 * SEQUENTIAL_EVERY) == SEQUENTIAL_EVERY,
     )
 
 
-def weighted(plan: Plan, bench: Bench, progress: Progress) -> Plan:
-    """The plan with its rate, and with weights that follow from what a request of the baseline costs.
+def weighted(series: Series, bench: Bench, progress: Progress) -> Series:
+    """The same with a light rate, and weights that follow from what a request of the baseline costs.
 
     Raises:
         BenchError: what a run can meet.
         KeyboardInterrupt: a person ended it.
     """
-    short = replace(plan, setups=plan.setups[:2], epochs=1)
-    run = _require(carry_out(short, bench, Log(), progress))
+    plan = plan_of(series, 0)
+    run = _require(carry_out(replace(plan, setups=plan.setups[:2], epochs=1), bench, Log(), progress))
     light = next(reading for reading in run.readings if reading.kind is Kind.LIGHT)
     costs = [instance.cpu_ns / 1e9 / instance.completed for instance in light.instances if instance.completed]
     if len(costs) < 2:
         raise MeasurementError(
             "no request of the baseline was completed", "`tracing-overhead trace` shows why"
         )
-    rate = max(run.plan.rates.values())
-    return replace(plan, burns_s=burns_s(sum(costs) / len(costs)), rate_per_s=rate)
+    return replace(series, burns_s=burns_s(sum(costs) / len(costs)), rate_per_s=max(run.plan.rates.values()))
+
+
+def series_of(first: Trial, app: App, cpus: Cpus) -> Series:
+    """The series that a measurement goes on with, from its first trial."""
+    plan = first.plan
+    return Series(
+        app=app,
+        cpus=cpus,
+        seed=plan.seed,
+        epochs=None if plan.epochs == panel_of(0).epochs else plan.epochs,
+        burns_s=plan.burns_s,
+        rate_per_s=plan.rate_per_s,
+    )
 
 
 @dataclass(slots=True)
@@ -101,20 +154,21 @@ class _TrialLog(Log):
         self.after(epoch)
 
 
-def trial(plan: Plan, bench: Bench, progress: Progress, *, sequential: bool, beside: Beside = "") -> Trial:
+def trial(series: Series, number: int, bench: Bench, progress: Progress, *, beside: Beside = "") -> Trial:
     """One trial.
 
     Args:
-        plan: of this trial.
+        series: that it belongs to.
+        number: of the trial, from 0.
         bench: what carries it out.
         progress: is told.
-        sequential: whether the instances are measured one after the other, too.
         beside: what another program does meanwhile.
 
     Raises:
         BenchError: what a run can meet.
         KeyboardInterrupt: a person ended it.
     """
+    plan, sequential = plan_of(series, number), has_alone(number)
     alone: dict[str, dict[str, float]] = {}
 
     def one_after_the_other(epoch: int) -> None:
@@ -153,7 +207,7 @@ def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
 def light_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
     """A step in which one instance runs all the time under light load, and all others are stopped."""
     rng = np.random.default_rng([plan.seed, epoch, number])
-    rate = plan.rate_per_s
+    rate = plan.rate_per_s * plan.rate_shares.get(plan.names[instance], 1.0)
     count = max(int(length_ns / 1e9 * rate), 1)
     offsets = (np.arange(count) + rng.random(count)) / rate * 1e9
     arrivals = tuple(Arrival(int(offset), instance, 0) for offset in offsets)
@@ -205,14 +259,3 @@ def _require(run: Run) -> Run:
     if not run.complete:
         raise KeyboardInterrupt
     return run
-
-
-def first_plan(plan: Plan, app: App) -> Plan:
-    """The plan of a measurement that goes on, as it was before its first trial learned anything."""
-    return replace(plan, app=app, rates={}, capacities={}, shapes={}, start_shapes=(), varies=(), left={})
-
-
-def seeded(plan: Plan, number: int) -> Plan:
-    """The plan of one trial: an order of its own; timers scaled in every second one with time alone."""
-    scaled = number % (2 * SEQUENTIAL_EVERY) == SEQUENTIAL_EVERY
-    return replace(plan, seed=plan.seed + number, scale_timers=scaled)

@@ -147,7 +147,8 @@ class Launch:
             environ |= self._tracing(process)
         if self.is_witnessed:
             environ[WITNESS_VARIABLE] = str(self.witness(process))
-        if self.app.control and self.burn and process.name in (self._burning or (process.name,)):
+        burns = self.burn and not self.burns_apart and process.name in (self._burning or (process.name,))
+        if self.app.control and burns:
             environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
         padding = size - stack_bytes(environ) - stack_bytes({PADDING_VARIABLE: ""})
         if padding < 0:
@@ -157,6 +158,12 @@ class Launch:
             )
         environ[PADDING_VARIABLE] = "x" * padding
         return environ
+
+    @property
+    def burns_apart(self) -> bool:
+        """True if what is burnt is burnt by a process beside the application's."""
+        apart = self.app.control is None or (self.burn is not None and self.burn.when == "apart")
+        return bool(self.burn_us) and apart
 
     @property
     def _burning(self) -> tuple[str, ...]:

@@ -131,7 +131,7 @@ class LocalInstance:
                 self._wait_until_ready(process)
             self.ready_s = time.monotonic() - started
             self.start_cpu_ns = group.cpu_ns()
-            if launch.burn_us and launch.app.control is None:
+            if launch.burns_apart:
                 self._burner = self._start_burner()
                 self.burns_s = launch.burn_us * 1e-6
             pin(group.pids(), tuple(cpus))

@@ -13,25 +13,29 @@ import numpy as np
 
 from bench.analysis.accuracy.records import (
     LATENCIES,
-    SOUGHT,
     WEIGHED,
     Accuracy,
     Agreement,
     Better,
+    Extent,
     Figure,
     Known,
     Same,
     Weighing,
 )
 from bench.analysis.accuracy.trials import (
+    APART,
     DELAYS,
     INSIDE,
+    PANELS,
     PATCHED,
     SAME,
     SHARES,
+    SOUGHT,
     TRACED,
+    TWO_MINUTES,
     Trial,
-    joined,
+    is_exact,
     name_of,
     raw_of,
     shares,
@@ -41,10 +45,7 @@ from bench.analysis.records import Summary
 from bench.analysis.setup_records import Change
 from bench.analysis.summary import summarise
 from bench.app.records import BASELINE, TWIN
-from bench.plan.readings import Raw
 
-TWO_MINUTES = 2
-"""Trials of a minute that make one run of two."""
 FEW_TRIALS = 8
 """Fewer have no bootstrap interval: two that happen to agree would make it a point."""
 REPLICATES = 2000
@@ -53,32 +54,39 @@ REPLICATES = 2000
 
 def accuracy(trials: Sequence[Trial]) -> Accuracy:
     """What follows from some trials."""
-    raws = [raw_of(trial) for trial in trials]
-    summaries = [summarise(raw) for raw in raws]
+    summaries = [summarise(raw_of(trial)) for trial in trials]
     weighings = [
         weighing
         for number, (trial, summary) in enumerate(zip(trials, summaries, strict=True))
         for weighing in _weighings(number, trial, summary)
     ]
     known = [weighing for weighing in weighings if weighing.figure in WEIGHED]
-    plan = trials[0].plan if trials else None
-    own_s = plan.epochs * (plan.light.own_s + plan.busy.own_s) if plan else 0.0
+    exact = [weighing for weighing in known if is_exact(weighing.setup)]
+    in_services = [weighing for weighing in known if not is_exact(weighing.setup)]
     return Accuracy(
         trials=len(trials),
         beside=trials[0].beside if trials else "",
-        measuring_s=own_s * len(plan.setups) if plan else 0.0,
+        extents=tuple(_extents(trials)),
         spoiled=sum(not summary.valid for summary in summaries),
         false_verdicts=_false_verdicts(summaries),
-        coverage=clustered([[weighing.covers for weighing in group] for group in _by_trial(known)]),
+        coverage=_coverage(exact),
+        coverage_in_services=_coverage(in_services),
         known=tuple(
-            _known(known, name, figure) for name in shares() for figure in WEIGHED if name != PATCHED
+            _known(known, name, figure)
+            for name in shares()
+            for figure in WEIGHED
+            if name != PATCHED and (name not in APART or figure != "throughput")
         ),
         same=tuple(_same(weighings, figure) for figure in (*WEIGHED, *LATENCIES)),
-        sought=_sought(raws),
+        sought=_sought(trials, summaries),
         better=tuple(filter(None, (_better(weighings, figure) for figure in ("light", "throughput", "p50")))),
         agreements=tuple(_agreements(trials, summaries)),
         weighings=tuple(weighings),
     )
+
+
+def _coverage(weighings: Sequence[Weighing]) -> Rate:
+    return clustered([[weighing.covers for weighing in group] for group in _by_trial(weighings)])
 
 
 def _weighings(number: int, trial: Trial, summary: Summary) -> Iterator[Weighing]:
@@ -95,6 +103,9 @@ def _weighings(number: int, trial: Trial, summary: Summary) -> Iterator[Weighing
             "busy": row.busy if row else _as_change(setup.busy),
             "throughput": row.throughput if row else _as_change(setup.throughput),
         }
+        if name in APART:
+            # Burnt when nothing is measured but CPU: no request is later for it.
+            del changes["throughput"]
         if name in {TWIN, SAME} and setup.latency:
             changes |= {quantile: setup.latency.changes.get(quantile) for quantile in LATENCIES}
         burnt_s = trial.plan.burns_s.get(name, 0.0)
@@ -170,7 +181,9 @@ def _claims(summary: Summary, name: str) -> bool:
 
 def _false_verdicts(summaries: Sequence[Summary]) -> Rate:
     """How often an overhead was claimed between identical set-ups."""
-    return clustered([[_claims(summary, name) for name in (TWIN, SAME)] for summary in summaries])
+    return clustered(
+        [[_claims(summary, name) for name in (TWIN, SAME) if summary.setup(name)] for summary in summaries]
+    )
 
 
 def _alone(trial: Trial, figure: Figure, name: str, others: Sequence[str]) -> float | None:
@@ -256,15 +269,32 @@ def _same(weighings: Sequence[Weighing], figure: Figure) -> Same:
         trials=len(groups),
         difference=mean_of([float(np.mean([weighing.found for weighing in group])) for group in groups]),
         error=rms([weighing.found for weighing in chosen]) or 0.0,
-        coverage=clustered([[weighing.covers for weighing in group] for group in groups]),
+        coverage=_coverage(chosen),
     )
 
 
-def _sought(raws: Sequence[Raw]) -> Rate:
-    """How often runs of two minutes, two trials each, found the cost that is sought."""
-    pairs = [raws[at : at + TWO_MINUTES] for at in range(0, len(raws) - TWO_MINUTES + 1, TWO_MINUTES)]
-    found = [_claims(summarise(joined(pair)), name_of(SOUGHT)) for pair in pairs]
-    return rate(sum(found), len(found))
+def _extents(trials: Sequence[Trial]) -> Iterator[Extent]:
+    for panel in PANELS:
+        plans = [trial.plan for trial in trials if trial.plan.name == panel.name]
+        if plans:
+            plan = plans[0]
+            yield Extent(
+                panel=panel.name,
+                trials=len(plans),
+                setups=len(plan.setups),
+                epochs=plan.epochs,
+                measuring_s=plan.epochs * (plan.light.own_s + plan.busy.own_s) * len(plan.setups),
+            )
+
+
+def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
+    """How often runs of two minutes found the cost that is sought."""
+    claims = [
+        _claims(summary, name_of(SOUGHT))
+        for trial, summary in zip(trials, summaries, strict=True)
+        if trial.plan.name == TWO_MINUTES.name
+    ]
+    return rate(sum(claims), len(claims))
 
 
 def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:

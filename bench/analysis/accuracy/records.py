@@ -11,8 +11,6 @@ Figure: TypeAlias = Literal["light", "busy", "throughput", "p50", "p90", "p99"]
 WEIGHED: tuple[Figure, ...] = ("light", "busy", "throughput")
 """Figures in which a known CPU cost has a known effect."""
 LATENCIES: tuple[Figure, ...] = ("p50", "p90", "p99")
-SOUGHT = 0.02
-"""The share that a run of two minutes has to find."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,6 +147,25 @@ class Better:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Extent:
+    """How much was measured of one panel.
+
+    Attributes:
+        panel: its name.
+        trials: how many runs.
+        setups: that each of them compares.
+        epochs: of each.
+        measuring_s: planned load of each, over all instances.
+    """
+
+    panel: str
+    trials: int
+    setups: int
+    epochs: int
+    measuring_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Accuracy:
     """The harness's data sheet; `accuracy.json`.
 
@@ -156,13 +173,14 @@ class Accuracy:
         schema: format of the folder.
         trials: how many runs.
         beside: what another program on the machine did meanwhile.
-        measuring_s: planned load of one, over all instances.
+        extents: how much was measured, by panel.
         spoiled: trials that a check has made invalid; they count here all the same.
         false_verdicts: overheads claimed between identical set-ups.
-        coverage: of the 95 % intervals over all weights, in all figures.
+        coverage: of the 95 % intervals, in all figures, where the truth is exact.
+        coverage_in_services: likewise, of what is burnt in services.
         known: one known cost in one figure each.
         same: identical set-ups, by figure.
-        sought: how often `SOUGHT` was found in two minutes.
+        sought: how often `SOUGHT` was found in runs of two minutes.
         better: against one after the other, by figure.
         agreements: what turns and time alone say of costs that nobody knows.
         weighings: all of them.
@@ -171,10 +189,11 @@ class Accuracy:
     schema: int = SCHEMA
     trials: int
     beside: Beside
-    measuring_s: float
+    extents: tuple[Extent, ...]
     spoiled: int
     false_verdicts: Rate
     coverage: Rate
+    coverage_in_services: Rate
     known: tuple[Known, ...]
     same: tuple[Same, ...]
     sought: Rate

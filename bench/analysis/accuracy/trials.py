@@ -1,7 +1,6 @@
 """What a trial compares: set-ups whose cost is known; and what a trial leaves."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from bench.app.records import BASELINE, TWIN, App, Setup
@@ -13,6 +12,10 @@ Beside: TypeAlias = Literal["", "busy", "random"]
 When: TypeAlias = Literal["before", "after", "waited"]
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
 """Of what a request of the baseline costs: burnt after the answer, in one process."""
+APART = {"apart-2": 0.02, "apart-10": 0.10}
+"""The same, burnt by a process of the instance for which no request waits. What is burnt in a service is
+known, and what that does to the work around it is not: caches cool meanwhile, and where a service is busy its
+requests are in each other's way. Only here the truth is known to the microsecond."""
 PATCHED, SAME = "patched", "weight-0"
 INSIDE: dict[str, tuple[int, When, float]] = {
     "inside-one": (1, "before", 0.02),
@@ -30,6 +33,60 @@ stopped. What that does to a percentile follows from how long requests wait for 
 so it is compared with what the same instances show alone."""
 TRACED = ("always-off", "batch")
 """Costs that nobody knows, in turns and alone: does the design itself change what it measures?"""
+SOUGHT = 0.02
+"""The share that a run of two minutes has to find."""
+
+
+def name_of(share: float) -> str:
+    """The set-up that burns a share after the answer."""
+    return f"weight-{share * 100:g}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """Set-ups that one trial compares; trials take the panels in turn.
+
+    Attributes:
+        name: of its plan.
+        setups: compared with the baseline and its twin.
+        epochs: fresh processes so many times.
+        light_s: own seconds of an instance under light load in an epoch.
+        busy_s: own seconds under busy load.
+        alone: whether its instances are also measured one after the other.
+    """
+
+    name: str
+    setups: tuple[str, ...]
+    epochs: int
+    light_s: float
+    busy_s: float
+    alone: bool = True
+
+
+WEIGHTS = Panel(
+    name="weights",
+    setups=(*map(name_of, SHARES), *APART, TRACED[0]),
+    epochs=4,
+    light_s=1.1,
+    busy_s=0.4,
+)
+BURNING = Panel(
+    name="inside",
+    setups=(TRACED[1], PATCHED, *INSIDE, *DELAYS),
+    epochs=4,
+    light_s=1.2,
+    busy_s=0.45,
+)
+TWO_MINUTES = Panel(
+    name="two-minutes",
+    setups=(SAME, name_of(SOUGHT)),
+    epochs=12,
+    light_s=0.9,
+    busy_s=0.3,
+    alone=False,
+)
+"""As many epochs as two minutes on the clock have room for: a process is as dear as it happens to be."""
+PANELS = (WEIGHTS, BURNING, TWO_MINUTES)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,15 +109,11 @@ class Trial:
     beside: Beside = ""
 
 
-def name_of(share: float) -> str:
-    """The set-up that burns a share after the answer."""
-    return f"weight-{share * 100:g}"
-
-
 def shares() -> dict[str, float]:
     """What every set-up with a known cost burns, of what a request of the baseline costs."""
     return {
         **{name_of(share): share for share in SHARES},
+        **APART,
         PATCHED: 0.0,
         **{name: share for name, (_, _, share) in INSIDE.items()},
     }
@@ -70,6 +123,7 @@ def burns(app: App) -> dict[str, Burn]:
     """Where and when the set-ups that burn inside of requests do it."""
     processes = tuple(process.name for process in app.process if process.traced)
     return {
+        **{name: Burn(when="apart") for name in APART},
         PATCHED: Burn(processes=processes, when="before"),
         **{
             name: Burn(processes=processes[: count or None], when=when)
@@ -78,12 +132,19 @@ def burns(app: App) -> dict[str, Burn]:
     }
 
 
-def setups() -> tuple[Setup, ...]:
-    """The baseline, its twin, and a set-up for every known cost."""
+def setups(panel: Panel) -> tuple[Setup, ...]:
+    """The baseline, its twin, and the set-ups of a panel."""
+    return tuple(setup for setup in _setups() if setup.name in {BASELINE, TWIN, *panel.setups})
 
+
+def _setups() -> tuple[Setup, ...]:
     def plain(name: str, description: str, against: str = "") -> Setup:
         return Setup(name=name, tracing="none", description=description, against=against)
 
+    apart = (
+        plain(name, f"The baseline plus {share:.0%} of its CPU in a process apart.")
+        for name, share in APART.items()
+    )
     answered = (plain(name_of(share), f"The baseline plus {share:.0%} of its CPU.") for share in SHARES)
     inside = (
         plain(
@@ -99,6 +160,7 @@ def setups() -> tuple[Setup, ...]:
         plain(BASELINE, "The baseline."),
         plain(TWIN, "The baseline once more."),
         *answered,
+        *apart,
         *(setup for setup in TABLE if setup.name in TRACED),
         plain(PATCHED, "Able to burn inside of requests, and burns nothing."),
         *inside,
@@ -116,20 +178,23 @@ def burns_s(baseline_s: float) -> dict[str, float]:
     return {name: round(share * baseline_s, 6) for name, share in (shares() | delays).items()}
 
 
+def is_exact(name: str) -> bool:
+    """True if the truth about a set-up is known exactly: it costs nothing, or is burnt apart."""
+    return name in {TWIN, SAME, *APART}
+
+
+def rate_shares() -> dict[str, float]:
+    """Light rates at which every known cost leaves the CPU as busy as the baseline leaves it.
+
+    At the baseline's rate a cost would keep the CPU awake for longer, and whatever runs on a CPU that is
+    awake is cheaper: what is known would not be what is there to be found.
+    """
+    return {
+        name: round(1 / (1 + share), 4) for name, share in shares().items() if share and name not in APART
+    }
+
+
 def raw_of(trial: Trial) -> Raw:
     """A trial as the run that it was."""
     rows = {(epoch, number): rows for epoch, number, rows in trial.rows}
     return Raw(plan=trial.plan, readings=trial.readings, rows=rows, ending=Ending(complete=True))
-
-
-def joined(raws: Sequence[Raw]) -> Raw:
-    """Runs of one plan as one run of as many epochs in all."""
-    readings: list[Reading] = []
-    rows: dict[tuple[int, int], tuple[Row, ...]] = {}
-    epochs = 0
-    for raw in raws:
-        readings += [replace(reading, epoch=reading.epoch + epochs) for reading in raw.readings]
-        rows |= {(epoch + epochs, number): part for (epoch, number), part in raw.rows.items()}
-        epochs += raw.plan.epochs
-    plan = replace(raws[0].plan, epochs=epochs)
-    return Raw(plan=plan, readings=tuple(readings), rows=rows, ending=Ending(complete=True))
