@@ -110,6 +110,13 @@ def test_identical_set_ups_are_compared_in_every_figure(found: Accuracy) -> None
     assert abs(by_figure["light"].difference.value) < 0.005
 
 
+def test_nothing_is_burnt_apart_while_an_instance_is_alone(found: Accuracy) -> None:
+    light = [weighing for weighing in found.weighings if weighing.figure == "light"]
+    assert {weighing.trial for weighing in light if weighing.setup in APART} == {0, 3}
+    assert all(weighing.alone is None for weighing in light if weighing.setup in APART)
+    assert any(weighing.alone is not None for weighing in light if weighing.setup == "weight-10")
+
+
 def test_turns_and_time_alone_agree_on_what_nobody_knows(found: Accuracy) -> None:
     rows = [row for row in found.agreements if (row.setup, row.figure) == ("batch", "light")]
     assert {row.scaled for row in rows} == {False, True}
@@ -144,7 +151,7 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
 
 def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Accuracy) -> None:
     assert found.sought.of == 1
-    assert found.false_verdicts.of == 2 + 1 + 2 + 2 + 1
+    assert found.false_verdicts.of == 5 * 2
 
 
 def test_what_is_burnt_in_services_leaves_the_cpu_as_busy_as_the_baseline(series: runner.Series) -> None:

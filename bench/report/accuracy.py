@@ -24,8 +24,9 @@ ABOUT_SAME = (
     "requests than a run of a minute has."
 )
 ABOUT_BETTER = (
-    "One after the other: the same instances, right after the turns, each alone for as long as all of its "
-    "turns took; the number of processes, of requests and of seconds is the same."
+    "Errors of identical set-ups. One after the other: the same instances, right after the turns, each "
+    "alone for as long as all of its turns took; the number of processes, of requests and of seconds is "
+    "the same."
 )
 ABOUT_AGREEMENT = (
     "What tracing costs nobody knows beforehand; here the same instances say it in turns and alone. Likewise "

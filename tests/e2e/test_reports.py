@@ -75,16 +75,25 @@ def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -
     assert found["false_verdicts"]["of"] == 4
     assert {known["setup"] for known in found["known"]} == {
         "weight-0", "weight-1", "weight-2", "weight-5", "weight-10", "inside-one", "inside-two", "inside-all",
+        "apart-2", "apart-10",
     }  # fmt: skip
-    # One after the other comes in every second run, and has no busy CPU.
+    # One after the other has no busy CPU, and nothing that is burnt apart.
     alone = {"light", "throughput", "p50", "p90"}
     for weighing in found["weighings"]:
-        expected = weighing["trial"] == 0 and weighing["figure"] in alone
+        expected = not weighing["setup"].startswith("apart") and weighing["figure"] in alone
         assert ("alone" in weighing) == expected, weighing
     assert bench("report", str(folder)).returncode == done.returncode
+    refused = bench("accuracy", "--trials", "3", "--epochs", "3", "--resume", str(folder))
+    assert refused.returncode == 2
+    assert "leave out --seed, --epochs and --beside" in refused.stderr
     again = bench("accuracy", "--trials", "3", "--resume", str(folder))
     assert again.returncode in {0, 4}, again.stderr
-    assert json.loads((folder / "accuracy.json").read_text("utf-8"))["trials"] == 3
+    found = json.loads((folder / "accuracy.json").read_text("utf-8"))
+    assert [(extent["panel"], extent["epochs"]) for extent in found["extents"]] == [
+        ("weights", 2),
+        ("inside", 2),
+        ("two-minutes", 2),
+    ]
 
 
 def test_a_cross_language_scenario_is_told_as_its_dashboard_reads_it(tmp_path: Path) -> None:

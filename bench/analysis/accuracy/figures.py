@@ -187,9 +187,12 @@ def _false_verdicts(summaries: Sequence[Summary]) -> Rate:
 
 
 def _alone(trial: Trial, figure: Figure, name: str, others: Sequence[str]) -> float | None:
-    """The log ratio of an instance to those that it is compared with, each measured alone."""
+    """The log ratio of an instance to those that it is compared with, each measured alone.
+
+    What is burnt apart is burnt between turns, and so not at all there.
+    """
     levels = trial.alone.get(figure, {})
-    if not {name, *others} <= levels.keys():
+    if name in APART or not {name, *others} <= levels.keys():
         return None
     return math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
 
@@ -298,8 +301,15 @@ def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
 
 
 def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:
-    """How much larger the error of one after the other is, with a bootstrap over whole trials."""
-    both = [weighing for weighing in weighings if weighing.figure == figure and weighing.alone is not None]
+    """How much larger the error of one after the other is, with a bootstrap over whole trials.
+
+    Of identical set-ups, about which all is known.
+    """
+    both = [
+        weighing
+        for weighing in weighings
+        if weighing.figure == figure and weighing.setup in {TWIN, SAME} and weighing.alone is not None
+    ]
     groups = _by_trial(both)
     if len(groups) < 2:
         return None

@@ -72,10 +72,10 @@ WEIGHTS = Panel(
 )
 BURNING = Panel(
     name="inside",
-    setups=(TRACED[1], PATCHED, *INSIDE, *DELAYS),
+    setups=(SAME, TRACED[1], PATCHED, *INSIDE, *DELAYS),
     epochs=4,
-    light_s=1.2,
-    busy_s=0.45,
+    light_s=1.1,
+    busy_s=0.4,
 )
 TWO_MINUTES = Panel(
     name="two-minutes",
