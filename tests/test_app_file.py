@@ -272,7 +272,7 @@ def test_timers_are_scaled_where_that_is_wanted() -> None:
 
 
 def test_the_control_burns_where_the_application_can() -> None:
-    made = launch(BY_NAME["control"], burn_us=600, burn=Burn())
+    made = launch(BY_NAME["control"], burn_us=600, burn=Burn(when="answered"))
     frontend, orders, *_ = made.app.process
     assert made.environ(orders, CALLER)["BENCH_CONTROL_CPU_US"] == "600"
     assert made.environ(orders, CALLER)["BENCH_CONTROL_WHEN"] == "answered"
@@ -281,12 +281,12 @@ def test_the_control_burns_where_the_application_can() -> None:
 
 
 def test_what_is_burnt_apart_is_burnt_by_no_service() -> None:
-    apart = launch(BY_NAME["none"], burn_us=600, burn=Burn(when="apart"))
+    apart = launch(BY_NAME["none"], burn_us=600, burn=Burn())
     assert apart.burns_apart
     environs = [apart.environ(process) for process in apart.app.process]
     assert not any(name.startswith("BENCH_CONTROL") for environ in environs for name in environ)
-    assert not launch(BY_NAME["none"], burn_us=600, burn=Burn()).burns_apart
-    assert not launch(BY_NAME["none"], burn_us=0, burn=Burn(when="apart")).burns_apart
+    assert not launch(BY_NAME["none"], burn_us=600, burn=Burn(when="answered")).burns_apart
+    assert not launch(BY_NAME["none"], burn_us=0, burn=Burn()).burns_apart
 
 
 def test_processes_share_what_is_burnt_and_nothing_is_burnt_alike() -> None:

@@ -138,7 +138,7 @@ class Tracing(_Record, frozen=True, kw_only=True):
 
 
 class Control(_Record, frozen=True, kw_only=True):
-    """How the application burns a known amount of CPU for every request, if it can.
+    """How the application burns a known amount of CPU inside of every request, if it can.
 
     Attributes:
         env: variables of the process that is to burn; `{cpu_us}` stands for the microseconds, `{when}` for
@@ -198,7 +198,7 @@ class App(_Record, frozen=True, kw_only=True):
         process: one or more, started in this order; the first one gets the requests.
         request: one or more.
         tracing: how a traced set-up is started.
-        control: how it burns a known cost; absent: a process beside it does.
+        control: how it burns a known cost inside of requests, for `accuracy`; a run's control burns apart.
         setup: set-ups of its own, beside the table.
         preset: lists of set-ups by name.
     """

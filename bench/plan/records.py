@@ -15,7 +15,7 @@ from bench.app.setups import CONTROL_CPU_US
 
 SCHEMA = 2
 """The format of a results folder; raised when old readers would misread it."""
-METHOD = 3
+METHOD = 4
 """How figures come about; raised with every change after which old and new ones must not be compared."""
 
 # What a record can hold, wherever it was read from: whoever computes with it need not ask again.
@@ -50,16 +50,14 @@ class Left:
 class Burn:
     """Where and when a set-up burns what it is known to burn; even nothing is burnt so.
 
-    With `waited` it waits for as long instead. With `apart` another process of its instance burns, for which
-    no request waits.
-
     Attributes:
         processes: that share it evenly; empty: the one of the app file.
-        when: in a request.
+        when: in a request, or `apart`, by another process of its instance, for which no request waits; with
+            `waited` the application waits for as long, as `before`, and burns nothing.
     """
 
     processes: tuple[str, ...] = ()
-    when: Literal["answered", "before", "after", "waited", "apart"] = "answered"
+    when: Literal["apart", "answered", "before", "after", "waited"] = "apart"
 
 
 class Kind(StrEnum):
@@ -144,7 +142,7 @@ class Plan:
         round_trips_s: how long the network takes to each of them and back.
         collector: what stands between application and sink; empty: nothing.
         burns_s: CPU seconds per request that a set-up is known to burn beyond the application's own.
-        burns: where and when, by set-up; absent: after the answer, in the process of the app file.
+        burns: where and when, by set-up; absent: apart.
         scale_timers: whether the batch processor's delay is multiplied by the number of instances.
     """
 

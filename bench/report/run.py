@@ -50,10 +50,11 @@ BIAS = (
 )
 """What makes the figures larger or smaller than in the reader's own system."""
 UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
+BURNT_APART = 4
+"""The method since which a run's control burns in a process apart."""
 BURNT_INSIDE = (
-    "The control burns its CPU inside the application. Under busy load that has cost more than it burns, "
-    "probably because it cools the caches of the requests around it; applications beside which a process "
-    "burns do not show that."
+    "The control of this run burns its CPU inside the application, and what that does to the work around it "
+    "comes on top, most of all under busy load. Later runs burn it in a process for which no request waits."
 )
 ABOUT_PACKAGES = (
     "Set-ups with packages of their own, and what in their environments differs from the others', whose "
@@ -154,7 +155,7 @@ def _cpu(summary: Summary) -> list[Section]:
             section(
                 f"CPU per {unit} under busy load",
                 tables.cpu_table(summary, "busy"),
-                BURNT_INSIDE if summary.plan.app.control else None,
+                BURNT_INSIDE if summary.plan.app.control and summary.plan.method < BURNT_APART else None,
                 folded=True,
             )
         )

@@ -123,6 +123,7 @@ def burns(app: App) -> dict[str, Burn]:
     """Where and when the set-ups that burn inside of requests do it."""
     processes = tuple(process.name for process in app.process if process.traced)
     return {
+        **{name_of(share): Burn(when="answered") for share in SHARES},
         **{name: Burn(when="apart") for name in APART},
         PATCHED: Burn(processes=processes, when="before"),
         **{
