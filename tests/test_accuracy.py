@@ -70,7 +70,8 @@ def found(series: runner.Series) -> Accuracy:
     assert series.burns_s["weight-5"] == pytest.approx(0.0005, rel=0.1)
     # Each panel, and those of costs with time alone, without it, and with scaled timers.
     trials = [tried(series, number) for number in (0, 1, 2, 3, 7)]
-    assert trials[0].alone.keys() == {"light", "p50", "p90", "throughput"}
+    assert [levels.keys() for levels in trials[0].alone] == [{"light", "p50", "p90", "throughput"}] * 3
+    assert all(figure.keys() == set(trials[0].plan.names) for figure in trials[0].alone[2].values())
     assert not trials[2].alone
     assert not trials[3].alone
     assert [trial.plan.scale_timers for trial in trials] == [False] * 4 + [True]

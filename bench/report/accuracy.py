@@ -24,9 +24,8 @@ ABOUT_SAME = (
     "requests than a run of a minute has."
 )
 ABOUT_BETTER = (
-    "Errors of identical set-ups. One after the other: the same instances, right after the turns, each "
-    "alone for as long as all of its turns took; the number of processes, of requests and of seconds is "
-    "the same."
+    "Errors of identical set-ups. One after the other: in every epoch, right after the turns, the same "
+    "instances, each alone for as long as its turns took. Processes, requests and seconds are the same."
 )
 ABOUT_AGREEMENT = (
     "What tracing costs nobody knows beforehand; here the same instances say it in turns and alone. Likewise "

@@ -1,7 +1,7 @@
 """How accurate the harness is: trial after trial with fresh processes, known costs among them.
 
 A trial is a run: the same testbed, the same plan, the same turns. One after the other is measured on
-the same instances, right after the turns, with as many seconds in all: only the order differs.
+the same instances, in every epoch right after the turns, for as many seconds: only the order differs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from bench.analysis.accuracy.trials import (
     setups,
 )
 from bench.analysis.own_time import OwnClock, requests_of
-from bench.app.records import BASELINE, TWIN, App
+from bench.app.records import App
 from bench.errors import MeasurementError
 from bench.plan.budget import BUSY_TURN_S, LIGHT_TURN_S, stretch
 from bench.plan.readings import Reading, Row
@@ -145,7 +145,7 @@ def series_of(first: Trial, app: App, cpus: Cpus) -> Series:
 
 @dataclass(slots=True)
 class _TrialLog(Log):
-    """Measures one after the other while the last epoch's instances still run."""
+    """Measures one after the other while an epoch's instances still run."""
 
     after: Callable[[int], None]
 
@@ -169,30 +169,29 @@ def trial(series: Series, number: int, bench: Bench, progress: Progress, *, besi
         KeyboardInterrupt: a person ended it.
     """
     plan, sequential = plan_of(series, number), has_alone(number)
-    alone: dict[str, dict[str, float]] = {}
+    alone: list[dict[str, dict[str, float]]] = []
 
     def one_after_the_other(epoch: int) -> None:
-        if sequential and epoch == plan.epochs - 1:
-            progress.say("one after the other")
-            alone.update(_alone(plan, bench, epoch))
+        if sequential:
+            progress.say(f"epoch {epoch + 1} of {plan.epochs}: one after the other")
+            alone.append(_alone(plan, bench, epoch))
 
     run = _require(carry_out(plan, bench, _TrialLog(one_after_the_other), progress))
     return Trial(
         plan=run.plan,
         readings=tuple(run.readings),
         rows=tuple((epoch, number, rows) for (epoch, number), rows in run.rows.items() if rows),
-        alone=alone,
+        alone=tuple(alone),
         beside=beside,
     )
 
 
 def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
-    """By figure and set-up, what each instance shows alone, with as much load as in turns."""
-    light_ns, busy_ns = (round(load.own_s * plan.epochs * 1e9) for load in (plan.light, plan.busy))
-    names = [BASELINE, TWIN, *(name for name in plan.names if name not in {BASELINE, TWIN})]
+    """By figure and set-up, what each instance of an epoch shows alone, for as long as its turns took."""
+    light_ns, busy_ns = (round(load.own_s * 1e9) for load in (plan.light, plan.busy))
     figures: dict[str, dict[str, float]] = {"light": {}, "p50": {}, "p90": {}, "throughput": {}}
-    for number, name in enumerate(names):
-        instance = plan.names.index(name)
+    order = np.random.default_rng([plan.seed, epoch, SEQUENTIAL_STEP]).permutation(len(plan.setups))
+    for number, instance in enumerate(map(int, order)):
         steps = (
             light_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number, instance, light_ns),
             busy_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number + 1, instance, busy_ns),
@@ -200,7 +199,7 @@ def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
         for step in steps:
             reading, rows = bench.perform(plan, step, lambda _block: None)
             for figure, value in _figures(plan, step, reading, rows, instance).items():
-                figures[figure][name] = value
+                figures[figure][plan.names[instance]] = value
     return figures
 
 

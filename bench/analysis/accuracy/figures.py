@@ -187,14 +187,16 @@ def _false_verdicts(summaries: Sequence[Summary]) -> Rate:
 
 
 def _alone(trial: Trial, figure: Figure, name: str, others: Sequence[str]) -> float | None:
-    """The log ratio of an instance to those that it is compared with, each measured alone.
+    """The log ratio of instances to those that they are compared with, each measured alone; mean over epochs.
 
     What is burnt apart is burnt between turns, and so not at all there.
     """
-    levels = trial.alone.get(figure, {})
-    if name in APART or not {name, *others} <= levels.keys():
-        return None
-    return math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
+    ratios = [
+        math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
+        for levels in (epoch.get(figure, {}) for epoch in trial.alone)
+        if name not in APART and {name, *others} <= levels.keys()
+    ]
+    return float(np.mean(ratios)) if ratios else None
 
 
 def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterator[Agreement]:

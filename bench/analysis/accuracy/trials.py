@@ -1,6 +1,6 @@
 """What a trial compares: set-ups whose cost is known; and what a trial leaves."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bench.app.records import BASELINE, TWIN, App, Setup
@@ -97,15 +97,15 @@ class Trial:
         plan: as it was carried out.
         readings: of all steps.
         rows: requests of every step with turns: epoch, number of the step, requests.
-        alone: by figure and set-up, what the same instances showed afterwards, one after the other; empty in
-            trials without that.
+        alone: of every epoch, by figure and set-up, what the same instances showed after the turns, one after
+            the other; empty in trials without that.
         beside: what another program on the machine did meanwhile.
     """
 
     plan: Plan
     readings: tuple[Reading, ...]
     rows: tuple[tuple[int, int, tuple[Row, ...]], ...]
-    alone: dict[str, dict[str, float]] = field(default_factory=dict)
+    alone: tuple[dict[str, dict[str, float]], ...] = ()
     beside: Beside = ""
 
 
