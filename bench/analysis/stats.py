@@ -18,8 +18,10 @@ Weights: TypeAlias = Mapping[str, float]
 """A contrast: how much each instance's value counts in it."""
 
 OWN_VARIANCE_FACTOR = 2.5
-"""A contrast whose variance exceeds this many medians is judged by its own."""
-PRIOR_DF = 2
+"""A contrast whose variance exceeds this many medians is judged by its own. With 1.5 a set-up that scatters
+three times as much would be covered in 92 % instead of 88, and the power of all others would be less than
+what the minimal detectable effect promises: four epochs give a factor of 3 by luck."""
+PRIOR_DF = 1
 """What the pooled variance is worth beside such a contrast's own, in degrees of freedom. With none,
 a variance that is large by luck gets the quantile of a single degree of freedom where there are two
 epochs."""
@@ -139,17 +141,19 @@ def contrasts(
     # Over all contrasts, noisy ones included: to leave out those whose variance is large, often by
     # luck, makes what is left too small (family-wise error 10 % instead of 5).
     pooled = float(np.mean(list(variances.values())))
-    df = pooled_df(count, correlations(list(weights.values())))
+    scaled = [values / factor[name] ** 0.5 for name, values in units.items()]
+    df = pooled_df(count, np.maximum(correlations(list(weights.values())), _shared(scaled)))
     noisy = _noisy(variances)
     estimates = {}
     for name, values in units.items():
         variance = pooled
         if name in noisy:
-            variance = (PRIOR_DF * pooled + (count - 1) * variances[name]) / (PRIOR_DF + count - 1)
+            own = (PRIOR_DF * pooled + (count - 1) * variances[name]) / (PRIOR_DF + count - 1)
+            variance = max(pooled, own)
         estimates[name] = Estimate(
             log_ratio=float(np.mean(values)),
             standard_error=float(np.sqrt(variance * factor[name] / count)),
-            df=PRIOR_DF + count - 1.0 if name in noisy else df,
+            df=min(PRIOR_DF + count - 1.0, df) if name in noisy else df,
             family=max(family, 1),
             shares_variance=name not in noisy,
         )
@@ -162,6 +166,20 @@ def correlations(weights: Sequence[Weights]) -> Array:
     rows = np.array([[contrast.get(name, 0.0) for name in names] for contrast in weights])
     rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     return np.asarray(rows @ rows.T, float)
+
+
+def _shared(contrast_values: Sequence[Array]) -> float:
+    """The mean correlation of contrasts over epochs, as it was found; 0 where none is.
+
+    An epoch may be dearer for all that is traced, which their shared instances do not explain. The variance
+    of a mean of S values of one variance is that variance times (1 + (S - 1) rho) / S.
+    """
+    count = len(contrast_values)
+    variance = float(np.mean([np.var(values, ddof=1) for values in contrast_values]))
+    if count < 3 or not variance:
+        return 0.0
+    of_mean = float(np.var(np.mean(contrast_values, axis=0), ddof=1))
+    return min(max((of_mean / variance * count - 1) / (count - 1), 0.0), 1.0)
 
 
 def _noisy(variances: Mapping[str, float]) -> frozenset[str]:

@@ -7,12 +7,13 @@ marked where the intervals support one, all results of all trends considered at 
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import fmean
 
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import SetupSummary
-from bench.analysis.stats import Estimate, welch
+from bench.analysis.stats import Estimate, welch, welch_df
 from bench.app.records import BASELINE, CONTROL
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
@@ -23,8 +24,6 @@ from bench.results.folder import SUMMARY
 from bench.results.store import PLAN, read_machine, read_record
 
 CONFIDENCE = 0.95
-TINY = 1e-12
-"""A variance of 0 weighs much, and not infinitely much."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -198,7 +197,7 @@ def _changes(
     all results of all trends at once; what twins differ by widens them.
     """
     changes: dict[int, tuple[float, float, float]] = {}
-    level: Estimate | None = None
+    since: list[Estimate] = []
     bias = 0.0
     for at, (result, setup) in enumerate(results):
         overhead = setup.overhead
@@ -210,27 +209,33 @@ def _changes(
             df=overhead.df or 1.0,
             shares_variance=False,
         )
-        if level is None:
-            level, bias = now, bias_of(result.run)
+        if not since:
+            since, bias = [now], bias_of(result.run)
             continue
-        step = welch(level, now, family)
+        step = welch(_level(since), now, family)
+        # Far out, where claims of many results begin, the fewer degrees of freedom decide.
+        step = replace(step, df=min(step.df, now.df))
         low, high = step.claim(CONFIDENCE)
         low, high = low - bias - bias_of(result.run), high + bias + bias_of(result.run)
         if low <= 0.0 <= high:
-            level, bias = _joined(level, now), max(bias, bias_of(result.run))
+            since, bias = [*since, now], max(bias, bias_of(result.run))
         else:
             changes[at] = (math.expm1(step.log_ratio), math.expm1(low), math.expm1(high))
-            level, bias = now, bias_of(result.run)
+            since, bias = [now], bias_of(result.run)
     return changes
 
 
-def _joined(one: Estimate, other: Estimate) -> Estimate:
-    """The two together, each weighing as much as it is sure."""
-    weights = [1 / max(estimate.standard_error**2, TINY) for estimate in (one, other)]
+def _level(estimates: Sequence[Estimate]) -> Estimate:
+    """Some results together, each with the same weight.
+
+    To weigh each by how sure it is would favour those that are sure by luck: the level of ten results of two
+    epochs covered 75 % instead of 95.
+    """
+    variances = [estimate.standard_error**2 for estimate in estimates]
     return Estimate(
-        log_ratio=(weights[0] * one.log_ratio + weights[1] * other.log_ratio) / sum(weights),
-        standard_error=1 / math.sqrt(sum(weights)),
-        df=one.df + other.df,
+        log_ratio=fmean(estimate.log_ratio for estimate in estimates),
+        standard_error=math.sqrt(sum(variances)) / len(estimates),
+        df=welch_df(variances, [estimate.df for estimate in estimates]),
         shares_variance=False,
     )
 

@@ -133,7 +133,7 @@ class Better:
         error: in turns, root of the mean squared error of a log ratio.
         alone: one after the other.
         times: how much larger that is.
-        low: of the interval of that; absent with few trials, which a bootstrap believes too much.
+        low: of the interval of that; absent with few trials.
         high: upper end.
     """
 
