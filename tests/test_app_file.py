@@ -248,6 +248,13 @@ def test_environments_differ_in_the_declared_factor_and_in_nothing_else() -> Non
     assert environs["batch"]["OTEL_RESOURCE_ATTRIBUTES"] == "bench.setup=batch,bench.epoch=3"
 
 
+def test_a_set_up_without_tracing_has_its_own_variables_all_the_same() -> None:
+    audited = launch(Setup(name="audited", tracing="none", env={"AUDIT": "1"}))
+    environ = audited.environ(audited.app.process[0], CALLER)
+    assert environ["AUDIT"] == "1"
+    assert not any(name.startswith("OTEL_TRACES") for name in environ)
+
+
 def test_commands_are_split_as_a_shell_would_and_filled_in() -> None:
     made = launch(BY_NAME["batch"])
     words = made.command(made.app.process[0])

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
-from bench.errors import ResultsError
-from bench.plan.readings import Ending, Raw
+from bench.errors import ResultsError, UsageError
+from bench.plan.readings import Raw
 from bench.plan.records import Kind, Step
 from bench.plan.schedule import step_of
 from bench.results import manifest
 from bench.results.compare import compare, estimate_of, several
-from bench.results.differences import RunSide
-from bench.results.folder import read_run, run_result
+from bench.results.differences import RunSide, differences
+from bench.results.folder import read_run, run_result, sound_run
 from bench.results.gate import Figure, Outcome, Threshold, judge
 from bench.results.history import past
 from bench.results.redact import REDACTED, redacted
@@ -150,9 +150,35 @@ def test_a_file_cut_off_anywhere_reads_up_to_there(
     changed = copy(folder, fresh(tmp_path))
     content = (changed / name).read_bytes()
     (changed / name).write_bytes(content[: int(share * len(content))])
+    # So it is left where the harness itself is killed.
+    (changed / "ending.json").unlink()
     cut = read_raw(changed)
     assert cut.readings == whole.readings[: len(cut.readings)]
-    summarise(replace(cut, ending=Ending(complete=False)))
+    summarise(cut)
+
+
+def test_a_complete_run_whose_requests_are_cut_short_is_refused(folder: Path, tmp_path: Path) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    content = (changed / "requests.csv.gz").read_bytes()
+    (changed / "requests.csv.gz").write_bytes(content[:-20])
+    with pytest.raises(ResultsError, match="is cut short, and its run came to its end"):
+        read_raw(changed)
+
+
+@pytest.mark.parametrize("kind", ["settle", "flush"])
+def test_a_complete_run_without_some_steps_is_not_believed_without_a_manifest_either(
+    folder: Path, tmp_path: Path, kind: str
+) -> None:
+    changed = copy(folder, tmp_path / "changed")
+    (changed / "manifest.json").unlink()
+    assert read_run(changed).faults == ()
+    lines = (changed / "readings.jsonl").read_bytes().splitlines(keepends=True)
+    kept = [line for line in lines if f'"{kind}"'.encode() not in line]
+    assert len(kept) < len(lines)
+    (changed / "readings.jsonl").write_bytes(b"".join(kept))
+    assert any("and the plan says" in fault.message for fault in read_run(changed).faults)
+    with pytest.raises(UsageError, match="does not say what was measured"):
+        sound_run(changed)
 
 
 def test_an_empty_ending_reads_as_killed(folder: Path, tmp_path: Path) -> None:
@@ -240,6 +266,22 @@ def test_every_figure_that_is_compared_is_a_chance_to_claim_a_change(
     monkeypatch.setattr("bench.results.compare.welch", spied)
     found = compare(side(folder), side(folder), results=2)
     assert set(families) == {2 * len(found.changes)}
+
+
+def test_other_work_under_the_same_name_is_not_compared(whole: Raw) -> None:
+    plan = whole.plan
+    asked = msgspec.structs.replace(plan.app.request[0], headers={"accept": "text/html"})
+    served = msgspec.structs.replace(plan.app.process[0], env={"WORKERS": "3"})
+    for app in (
+        msgspec.structs.replace(plan.app, request=[asked]),
+        msgspec.structs.replace(plan.app, process=[served, *plan.app.process[1:]]),
+    ):
+        both = [
+            RunSide(name=name, summary=summarise(replace(whole, plan=replace(plan, app=one))), machine=None)
+            for name, one in (("a", plan.app), ("b", app))
+        ]
+        (difference,) = differences(*both)
+        assert difference.decisive
 
 
 def test_another_application_is_not_compared(folder: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from bench.analysis import checks, collector, cost_model, layers
+from bench.analysis import checks, collector, cost_model, layers, work_checks
 from bench.analysis.comparisons import comparisons
 from bench.analysis.figures import QUANTILES, Figure, Findings
 from bench.analysis.ledger import Traffic, together
@@ -337,6 +337,7 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *(() if plan.targets else checks.machine(load)),
         *checks.elsewhere(plan),
         *checks.without_checks(plan),
+        *work_checks.work(raw),
         *checks.stray(raw),
         *checks.flushes(raw),
         *(

@@ -7,7 +7,7 @@ from bench.cli.options import Format
 from bench.cli.shared import predictor, print_as, publish, show_place
 from bench.errors import MeasurementError, UsageError
 from bench.report import applications as applications_report
-from bench.results.folder import read_run
+from bench.results.folder import sound_run
 from bench.results.store import pretty
 
 
@@ -22,7 +22,7 @@ def applications(*folders: Path, out: Path | None = None, format: Format | None 
     if not folders:
         raise UsageError("no run is named", "name results folders, one for each application")
     costs = tuple(
-        applications_report.cost_of(read_run(folder, predictor(folder)).summary) for folder in folders
+        applications_report.cost_of(sound_run(folder, predictor(folder)).summary) for folder in folders
     )
     report = applications_report.report(costs)
     if out:

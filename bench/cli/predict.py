@@ -1,7 +1,7 @@
 """`predict`: what tracing would cost at another rate, with other traces, from a run's cost model."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -15,12 +15,14 @@ from bench.cli.options import number, read_as, share
 from bench.cli.shared import predictor
 from bench.errors import ResultsError
 from bench.report.run import cost_model_lines
-from bench.results.folder import read_run
+from bench.results.folder import sound_run
 from bench.testbed.process import ROOT
 
 REFERENCE = Path("results") / "reference"
 """From the current folder, or beside the harness where that is a clone."""
 FEW_POINTS = 4
+MANY = 1.1
+"""Spans beyond those of the run's own requests by more than this factor."""
 
 
 def predict(
@@ -44,7 +46,7 @@ def predict(
             "there is no run to predict from",
             "name the folder of one with --from; `tracing-overhead run` makes it",
         )
-    summary = read_run(source, predictor(source)).summary
+    summary = sound_run(source, predictor(source)).summary
     models = {"light load": summary.cost_model, "busy service": summary.cost_model_busy}
     known = {load: model for load, model in models.items() if model}
     if not known:
@@ -64,6 +66,8 @@ def predict(
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
+    for doubt in _doubts(known, spans, ratio):
+        console.print(doubt, style="yellow")
     points = min(len(model.points) for model in known.values())
     if points < FEW_POINTS:
         console.print(
@@ -74,6 +78,21 @@ def predict(
     if not summary.valid:
         console.print("The run is NOT VALID: so is this.", style="bold red")
     return 0
+
+
+def _doubts(models: Mapping[str, CostModel], spans: float, ratio: float) -> Iterator[str]:
+    """Why the line may not hold for such requests."""
+    measured = [exported for model in models.values() for _, exported, _ in model.points]
+    if not min(measured) <= spans * ratio <= max(measured):
+        yield (
+            f"{spans * ratio:g} exported spans are outside of what was measured, {min(measured):.3g} to "
+            f"{max(measured):.3g}: nobody knows whether the line goes on straight."
+        )
+    if ratio < 1 and spans > MANY * max(measured):
+        yield (
+            f"A span that is not sampled costs as well; that is priced as in requests of {max(measured):.3g} "
+            "spans, which is too little here."
+        )
 
 
 def _table(models: Mapping[str, CostModel], rps: float, spans: float, ratio: float) -> Table:

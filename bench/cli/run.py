@@ -268,6 +268,8 @@ def report(
         terminal.show_run(result.summary, display.console(), spelled_here)
     else:
         print_as(format, run_document(folder, result), result.summary)
+    for fault in result.faults:
+        sys.stderr.write(f"INVALID: changed since it was measured: {fault}\n")
     return 0 if result.valid else MeasurementError.exit_code
 
 

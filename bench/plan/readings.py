@@ -135,6 +135,7 @@ class InstanceReading:
         sampled: requests whose trace was sampled, as the application counts them; absent where
             it does not.
         discarded: spans by process that an exporter to nowhere has counted.
+        answer_bytes: size of an answer by kind of request, the median; of the first look alone.
     """
 
     setup: str
@@ -148,6 +149,7 @@ class InstanceReading:
     account: Account | None = None
     sampled: Count | None = None
     discarded: dict[str, Count] = field(default_factory=dict)
+    answer_bytes: tuple[Count, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

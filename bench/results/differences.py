@@ -27,6 +27,15 @@ PLANNED = {
     "collector": "collector between application and sink",
     "scale_timers": "timers scaled",
 }
+WORK = {
+    "name": "the application",
+    "process": "the application's processes",
+    "request": "the application's requests",
+    "tracing": "how the application is traced",
+}
+"""Parts of an application that make a request another piece of work."""
+TRACED_BY, PACKED_BY = ("tracing", "spans", "env", "kept"), ("python", "pip", "npm")
+"""What makes a set-up another set-up, and what makes it the same one with other packages."""
 DECISIVE = {"method", "pinned", "elsewhere", "app"}
 """Differences after which a request is not the same work."""
 WATCHED = ("opentelemetry", "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio")
@@ -100,7 +109,10 @@ def _machines(before: Machine, after: Machine) -> Iterator[Difference]:
 
 
 def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
-    yield from _differs("app", "the application", _app(before), _app(after))
+    for part, what in WORK.items():
+        yield from _differs("app", what, *(getattr(plan.app, part) for plan in (before, after)))
+    installed = [plan.app.environment for plan in (before, after)]
+    yield from _differs("environment", "what is installed for the application", *installed)
     for name, what in PLANNED.items():
         yield from _differs(name, what, getattr(before, name), getattr(after, name))
     yield from _differs("pinned", "application pinned", bool(before.services_cpus), bool(after.services_cpus))
@@ -116,7 +128,9 @@ def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
         other = setups[1].get(name)
         if other is None or name == CONTROL:
             continue
-        if (setup.tracing, setup.spans, setup.env) != (other.tracing, other.spans, other.env):
+        for part in PACKED_BY:
+            yield from _differs("packages", f"{part} of {name}", getattr(setup, part), getattr(other, part))
+        if any(getattr(setup, part) != getattr(other, part) for part in TRACED_BY):
             yield Difference(
                 area="set-up",
                 what=f"how {name} is traced",
@@ -125,17 +139,6 @@ def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
                 decisive=True,
                 setup=None if name == BASELINE else name,
             )
-
-
-def _app(plan: Plan) -> str:
-    """What makes a request another piece of work: processes and requests."""
-    return msgspec.json.encode(
-        (
-            plan.app.name,
-            [(process.name, process.command) for process in plan.app.process],
-            [(request.method, request.path, request.content) for request in plan.app.request],
-        )
-    ).decode()
 
 
 def _differs(name: str, what: str, before: object, after: object) -> Iterator[Difference]:

@@ -3,13 +3,16 @@
 Figures are made from raw records each time; `summary.json` is for others to read.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.analysis.records import Summary
 from bench.analysis.summary import Predict, summarise
-from bench.errors import ResultsError
+from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
+from bench.plan.records import Kind
+from bench.plan.schedule import schedule
 from bench.results import manifest
 from bench.results.manifest import Fault
 from bench.results.redact import redacted
@@ -68,7 +71,7 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
     require_run(folder)
     raw = read_raw(folder)
     known = manifest.read(folder)
-    changed = manifest.changed(folder, known) if known else ()
+    changed = manifest.changed(folder, known) if known else missing_steps(raw)
     faults = tuple(fault for fault in changed if fault.file in manifest.RAW)
     try:
         return replace(run_result(raw, predict), faults=faults)
@@ -78,6 +81,40 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
         raise ResultsError(
             f"{where} of {folder} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
         ) from None
+
+
+def sound_run(folder: Path, predict: Predict | None = None) -> RunResult:
+    """A run whose raw records are those that were measured.
+
+    Raises:
+        UsageError: they are not.
+        ResultsError: a file is not there, cannot be read, or is of another schema.
+    """
+    result = read_run(folder, predict)
+    if result.faults:
+        raise UsageError(
+            f"{folder} does not say what was measured: {result.faults[0]}",
+            f"`tracing-overhead verify {folder}`",
+        )
+    return result
+
+
+def missing_steps(raw: Raw) -> Iterator[Fault]:
+    """The epochs of a complete run that have other steps than the plan; spoiled blocks may be repeated."""
+    for epoch in range(raw.plan.epochs if raw.ending.complete else 0):
+        kinds: list[Kind] = []
+        for reading in raw.readings:
+            repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.BUSY}
+            if reading.epoch == epoch and not repeated:
+                kinds.append(reading.kind)
+        due = [kind for kind, _ in schedule(raw.plan, epoch)]
+        if kinds != due:
+            yield Fault(
+                file=READINGS,
+                field="kind",
+                message=f"epoch {epoch} has the steps {', '.join(kinds) or 'none'}, and the plan says "
+                f"{', '.join(due)}",
+            )
 
 
 def run_result(raw: Raw, predict: Predict | None = None) -> RunResult:

@@ -203,9 +203,9 @@ def read_raw(folder: Path) -> Raw:
     readings = read_lines(folder / READINGS, Reading)
     for problem in sound.problems_of_readings(plan, readings):
         raise ResultsError(f"{folder / READINGS}, {problem}", RUN_AGAIN)
-    return Raw(
-        plan=plan, readings=readings, rows=_read_rows(folder / REQUESTS, plan), ending=read_ending(folder)
-    )
+    ending = read_ending(folder)
+    rows = _read_rows(folder / REQUESTS, plan, complete=ending.complete)
+    return Raw(plan=plan, readings=readings, rows=rows, ending=ending)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -272,8 +272,13 @@ def read_packed(path: Path, kind: type[T]) -> tuple[T, ...]:
     return tuple(decode(line, kind, path) for line in _unpacked_lines(path) if line.endswith(b"\n"))
 
 
-def _unpacked_lines(path: Path) -> Iterator[bytes]:
-    """A gzipped file's lines, never more than `MAX_UNPACKED_BYTES` of them, nor a longer one."""
+def _unpacked_lines(path: Path, *, complete: bool = False) -> Iterator[bytes]:
+    """A gzipped file's lines, never more than `MAX_UNPACKED_BYTES` of them, nor a longer one.
+
+    Args:
+        path: of the file; without it there are none.
+        complete: whether a last member that was cut short is an error.
+    """
     if not path.exists():
         return
     _require_regular(path)
@@ -286,15 +291,16 @@ def _unpacked_lines(path: Path) -> Iterator[bytes]:
                     raise ResultsError(f"{path} unpacks to more than {MAX_UNPACKED_BYTES:,} bytes", RUN_AGAIN)
                 yield line
     except EOFError:
-        return  # the last member was cut short
+        if complete:
+            raise ResultsError(f"{path} is cut short, and its run came to its end", RUN_AGAIN) from None
     except (OSError, ValueError, zlib.error) as error:
         raise ResultsError(f"cannot read {path}: {error}", RUN_AGAIN) from None
 
 
-def _read_rows(path: Path, plan: Plan) -> dict[tuple[int, int], tuple[Row, ...]]:
-    """A file's rows by epoch and step, without a last member that was cut short."""
+def _read_rows(path: Path, plan: Plan, *, complete: bool) -> dict[tuple[int, int], tuple[Row, ...]]:
+    """A file's rows by epoch and step, as far as they go where a run ended early."""
     rows: dict[tuple[int, int], list[Row]] = {}
-    for number, line in enumerate(_unpacked_lines(path)):
+    for number, line in enumerate(_unpacked_lines(path, complete=complete)):
         if not number or not line.endswith(b"\n"):
             continue
         try:

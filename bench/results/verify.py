@@ -15,9 +15,9 @@ from bench.analysis.summary import Predict
 from bench.errors import ResultsError
 from bench.plan.readings import UNSENT, Raw, Reading
 from bench.plan.records import Kind, Open
-from bench.plan.schedule import schedule, step_of
+from bench.plan.schedule import step_of
 from bench.results import manifest
-from bench.results.folder import SUMMARY, read_run, require_run
+from bench.results.folder import SUMMARY, missing_steps, read_run, require_run
 from bench.results.manifest import Fault
 from bench.results.store import READINGS, REQUESTS, pretty
 
@@ -125,32 +125,12 @@ def _same(one: object, other: object) -> bool:
 
 def _carried_out(raw: Raw) -> Iterator[Fault]:
     """Whether the records are those of the plan: complete, in its order, sent when it says."""
-    for epoch in range(raw.plan.epochs):
-        readings = [reading for reading in raw.readings if reading.epoch == epoch]
-        if raw.ending.complete:
-            yield from _order(raw, epoch, readings)
-        for reading in readings:
-            fault = _timetable(raw, reading) or _counts(raw, reading)
-            if fault:
-                yield fault
-                return
-
-
-def _order(raw: Raw, epoch: int, readings: list[Reading]) -> Iterator[Fault]:
-    """Whether an epoch has the steps of the plan; blocks that the host spoiled may be repeated."""
-    kinds: list[Kind] = []
-    for reading in readings:
-        repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.BUSY}
-        if not repeated:
-            kinds.append(reading.kind)
-    due = [kind for kind, _ in schedule(raw.plan, epoch)]
-    if kinds != due:
-        yield Fault(
-            file=READINGS,
-            field="kind",
-            message=f"epoch {epoch} has the steps {', '.join(kinds) or 'none'}, and the plan says "
-            f"{', '.join(due)}",
-        )
+    yield from missing_steps(raw)
+    for reading in raw.readings:
+        fault = _timetable(raw, reading) or _counts(raw, reading)
+        if fault:
+            yield fault
+            return
 
 
 def _timetable(raw: Raw, reading: Reading) -> Fault | None:

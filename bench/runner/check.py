@@ -119,7 +119,7 @@ def _stopped(plan: Plan, testbed: Testbed) -> Finding:
     launch = testbed.launch(plan, setup, 0, free_ports(len(plan.app.process)), "stopped")
     instance = testbed.start_instance(launch)
     try:
-        due = ask(plan, instance, LEARN_REQUESTS)
+        due = sum(map(len, ask(plan, instance, LEARN_REQUESTS)))
     finally:
         instance.stop()
     testbed.sink.wait_until_quiet(ARRIVAL_S, ARRIVAL_LIMIT_S)

@@ -145,6 +145,8 @@ class Launch:
         environ |= {name: self.fill(value, process) for name, value in process.env.items()}
         if self.is_traced and process.traced:
             environ |= self._tracing(process)
+        elif process.traced:
+            environ |= {name: self.fill(value, process) for name, value in self.setup.env.items()}
         if self.is_witnessed:
             environ[WITNESS_VARIABLE] = str(self.witness(process))
         burns = self.burn and not self.burns_apart and process.name in (self._burning or (process.name,))

@@ -212,6 +212,11 @@ class Testbed:
                 readings = preflight.learn(self, plan, readings)
             case Kind.SETTLE:
                 drained = self._settle(plan)
+                # What is exported only now, because there is no flush, is not lost sight of.
+                readings = [
+                    replace(reading, cpu_ns=instance.cpu_ns() - begin)
+                    for reading, instance, begin in zip(readings, self.instances, before, strict=True)
+                ]
                 readings, stray = self._with_accounts(plan, step.epoch, readings)
             case _:
                 pass

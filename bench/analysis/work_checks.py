@@ -1,0 +1,90 @@
+"""Whether all set-ups do the same work, and whether it is in what was measured.
+
+As in `checks`, every check is a function: what was measured, a limit, a sentence, advice.
+"""
+
+from collections.abc import Iterator
+
+from bench.analysis.checks import percent
+from bench.analysis.setup_records import Caveat, Severity
+from bench.app.records import BASELINE
+from bench.plan.readings import InstanceReading, Raw
+from bench.plan.records import Kind
+
+ANSWER_FACTOR, ANSWER_BYTES = 2.0, 100
+"""Answers that differ by more than this factor and by more bytes than that are not the same work."""
+LATE_LIMIT, LATE_INVALID = 0.02, 0.10
+"""CPU after the load, as a share of what a set-up used under it."""
+REST_LIMIT = 0.02
+"""Of a CPU, used by an application that nobody asks anything."""
+
+
+def work(raw: Raw) -> Iterator[Caveat]:
+    """All that there is to say about it."""
+    yield from answers(raw)
+    yield from late(raw)
+    yield from at_rest(raw)
+
+
+def answers(raw: Raw) -> Iterator[Caveat]:
+    """Whether every set-up answers with about as much as the baseline: an error may come with status 200."""
+    first = {instance.setup: instance.answer_bytes for instance in _readings(raw, Kind.LEARN)}
+    for name, sizes in first.items():
+        pairs = zip(raw.plan.app.request, sizes, first.get(BASELINE, ()), strict=False)
+        for request, size, usual in pairs:
+            low, high = sorted((size, usual))
+            if high > ANSWER_FACTOR * low and high - low > ANSWER_BYTES:
+                yield Caveat(
+                    code="answers",
+                    setup=name,
+                    message=f"{request.label} is answered with {size:,} bytes by {name}, and with {usual:,} "
+                    f"by {BASELINE}: that is not the same work",
+                    advice="look at both answers; an error may come with the status of a success",
+                )
+
+
+def late(raw: Raw) -> Iterator[Caveat]:
+    """Whether spans were exported when nothing was measured any more; where a flush path ends that."""
+    if raw.plan.app.tracing.flush or raw.plan.targets:
+        return
+    loaded, after = _cpu_ns(raw, Kind.LIGHT, Kind.BUSY), _cpu_ns(raw, Kind.SETTLE)
+    for setup in raw.plan.setups:
+        under_load = loaded.get(setup.name, 0)
+        share = (after.get(setup.name, 0) - after.get(BASELINE, 0)) / under_load if under_load else 0.0
+        if setup.tracing != "none" and share > LATE_LIMIT:
+            yield Caveat(
+                code="late",
+                setup=setup.name,
+                severity=Severity.INVALID if share > LATE_INVALID else Severity.CAVEAT,
+                message=f"after the load {setup.name} used {percent(share)} of what it used under it, when "
+                "its last spans were exported; that is in no figure",
+                advice="give the application a `flush` path, or measure for longer",
+                why="its exports came after the load",
+            )
+
+
+def at_rest(raw: Raw) -> Iterator[Caveat]:
+    """Whether the application works while nobody asks it anything: that is counted to its requests."""
+    length_s = sum(reading.duration_s for reading in raw.readings if reading.kind is Kind.REST)
+    share = _cpu_ns(raw, Kind.REST).get(BASELINE, 0) / 1e9 / length_s if length_s else 0.0
+    if share > REST_LIMIT:
+        yield Caveat(
+            code="background",
+            message=f"{BASELINE} uses {percent(share)} of a CPU while nobody asks it anything, and more in "
+            "turns, where its timers are overdue; percentages are too small for it, microseconds are not",
+            advice="switch off what runs by itself, or read microseconds",
+        )
+
+
+def _readings(raw: Raw, *kinds: Kind) -> Iterator[InstanceReading]:
+    for reading in raw.readings:
+        if reading.kind in kinds:
+            yield from reading.instances
+
+
+def _cpu_ns(raw: Raw, *kinds: Kind) -> dict[str, int]:
+    """CPU time by set-up, over all steps of some kinds."""
+    sums: dict[str, int] = {}
+    for instance in _readings(raw, *kinds):
+        sums[instance.setup] = sums.get(instance.setup, 0) + instance.cpu_ns
+    return sums

@@ -1,0 +1,86 @@
+"""Set-ups that do other work than the baseline, or do it when nothing is measured, are told."""
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from bench.analysis.setup_records import Severity
+from bench.analysis.work_checks import answers, at_rest, late, work
+from bench.app.records import Tracing
+from bench.plan.readings import Account, InstanceReading, Raw
+from bench.plan.records import Kind, Left
+from bench.testbed.preflight import learned
+from tests import make
+from tests.make import SimulatedBench
+
+FLUSHLESS = msgspec.structs.replace(make.APP, tracing=Tracing())
+
+
+@pytest.fixture(scope="module")
+def raw() -> Raw:
+    return make.raw(make.plan(("none", "none-again", "control", "batch"), rest_s=1.0), SimulatedBench())
+
+
+def changed(raw: Raw, kind: Kind, setup: str, **values: object) -> Raw:
+    """The records with other values of a set-up in the steps of a kind."""
+
+    def one(reading: InstanceReading) -> InstanceReading:
+        return replace(reading, **values) if reading.setup == setup else reading  # type: ignore[arg-type]
+
+    return replace(
+        raw,
+        readings=tuple(
+            replace(reading, instances=tuple(map(one, reading.instances)))
+            if reading.kind is kind
+            else reading
+            for reading in raw.readings
+        ),
+    )
+
+
+def test_a_run_like_any_other_says_nothing(raw: Raw) -> None:
+    assert not list(work(raw))
+
+
+@pytest.mark.parametrize(("size", "is_told"), [(4_100, False), (2_100, False), (60, True), (9_000, True)])
+def test_an_error_with_the_status_of_a_success_is_told(raw: Raw, size: int, is_told: bool) -> None:  # noqa: FBT001
+    asked = changed(raw, Kind.LEARN, "none", answer_bytes=(4_000,))
+    found = list(answers(changed(asked, Kind.LEARN, "batch", answer_bytes=(size,))))
+    assert [caveat.setup for caveat in found] == (["batch"] if is_told else [])
+
+
+def test_exports_after_the_load_are_told_where_nothing_flushes(raw: Raw) -> None:
+    loaded_ns = sum(
+        instance.cpu_ns
+        for reading in raw.readings
+        if reading.kind in {Kind.LIGHT, Kind.BUSY}
+        for instance in reading.instances
+        if instance.setup == "batch"
+    )
+    epochs = raw.plan.epochs
+    for share, severity in ((0.01, None), (0.05, Severity.CAVEAT), (0.3, Severity.INVALID)):
+        after = changed(raw, Kind.SETTLE, "batch", cpu_ns=round(share * loaded_ns / epochs))
+        assert not list(late(after))
+        told = list(late(replace(after, plan=replace(after.plan, app=FLUSHLESS))))
+        assert [caveat.severity for caveat in told] == ([severity] if severity else [])
+
+
+def test_work_at_rest_is_told(raw: Raw) -> None:
+    (reading, *_) = [reading for reading in raw.readings if reading.kind is Kind.REST]
+    busy_ns = round(reading.duration_s * 0.08e9)
+    (caveat,) = at_rest(changed(raw, Kind.REST, "none", cpu_ns=busy_ns))
+    assert "8.0 % of a CPU" in caveat.message
+
+
+def test_a_sampled_set_up_is_held_to_all_shapes_of_the_one_that_samples_everything() -> None:
+    plan = make.plan(("none", "ratio-10", "batch"))
+    plan = replace(plan, app=FLUSHLESS, left={"batch": Left(traces=1)})
+    asked, ordered = ({"web SERVER GET": count} for count in (1, 2))
+    readings = [
+        InstanceReading(setup="none", completed=40),
+        # Only one kind was among the few that it sampled.
+        InstanceReading(setup="ratio-10", completed=4, account=Account(shapes=(asked,))),
+        InstanceReading(setup="batch", completed=40, account=Account(shapes=(asked, ordered))),
+    ]
+    assert set(map(str, learned(plan, readings).shapes["ratio-10"])) == {str(asked), str(ordered)}
