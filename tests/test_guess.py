@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.app.file import parse_app
-from bench.app.guess import Start, framework_of, guess, language_of, start_of, with_port, written
+from bench.app.guess import Start, framework_of, guess, language_of, modules_of, start_of, with_port, written
 from bench.errors import UsageError
 
 
@@ -80,6 +80,14 @@ def test_whatever_a_platform_s_file_holds_is_no_error(content: object) -> None:
 def test_quotes_that_do_not_match_are_told() -> None:
     with pytest.raises(UsageError, match="cannot be split"):
         guess("gunicorn 'x", {})
+
+
+def test_a_server_s_command_names_the_file_of_the_application() -> None:
+    assert modules_of("gunicorn --workers 2 -b 127.0.0.1:{port} shop.web:app") == ("shop/web.py",)
+    assert modules_of("uvicorn main:app --port 8000") == ("main.py",)
+    assert modules_of("node server.js") == ()
+    read = {"shop.py": "from flask import Flask\n"}
+    assert guess("gunicorn shop:app -b 127.0.0.1:8000", read).framework == "flask"
 
 
 def test_languages_and_frameworks_are_told_by_program_first_line_and_files() -> None:

@@ -218,6 +218,12 @@ def language_of(words: list[str], files: Mapping[str, str], shebang: str) -> Lan
     return "python" if {"requirements.txt", "pyproject.toml", "manage.py"} & files.keys() else ""
 
 
+def modules_of(command: str) -> tuple[str, ...]:
+    """The files of the Python modules that a server's command names, such as shop.py of `gunicorn shop:app`."""
+    modules = re.findall(r"(?:^|\s)([A-Za-z_][\w.]*):[A-Za-z_]\w*", command)
+    return tuple(module.replace(".", "/") + ".py" for module in modules)
+
+
 def framework_of(language: Language, files: Mapping[str, str]) -> str:
     """The framework that an application's requirements or sources name; empty where none does."""
     text = "\n".join(files.values()).lower()

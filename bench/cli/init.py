@@ -23,9 +23,9 @@ from bench.testbed.testbed import Testbed
 CHECK_S = 30.0
 """About how long trying takes; for the display only."""
 AGENT = (
-    "in the application's environment: `pip install opentelemetry-distro opentelemetry-exporter-otlp` and "
-    "the instrumentation of its framework{framework}, or `opentelemetry-bootstrap -a install` for all that "
-    "fit (`uv pip install` where there is no pip)"
+    "in the application's environment: `pip install` (where there is none, `uv pip install`) "
+    "opentelemetry-distro opentelemetry-exporter-otlp and the instrumentation of its framework{framework}; "
+    "`opentelemetry-bootstrap -a requirements` prints all that fit"
 )
 
 
@@ -47,7 +47,8 @@ def init(
         name: Of the application; without it, that of this folder.
         force: Overwrite the file.
     """
-    files = {file: Path(file).read_text("utf-8", "replace") for file in guessing.READ if Path(file).is_file()}
+    names = [*guessing.READ, *guessing.modules_of(command or "")]
+    files = {file: Path(file).read_text("utf-8", "replace") for file in names if Path(file).is_file()}
     start = guessing.Start(command=command) if command else guessing.start_of(files)
     if start is None:
         raise UsageError(

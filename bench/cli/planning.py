@@ -1,5 +1,6 @@
 """The application that a command line names, and the plan that follows from it."""
 
+import contextlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -35,6 +36,8 @@ REST_S, COLLECTOR_REST_S = 1.0, 4.0
 """A collector at rest does something every second or so; a quiet stretch has to hold several of these."""
 PROBES = 5
 LOOPBACK = "127.0.0.1"
+MOST_NAMES = 3
+"""Files that a hint lists."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,26 +73,34 @@ def read_subject(options: Application, *, installed: bool = True) -> Subject:
         UsageError: a file cannot be read, or something in it is wrong.
     """
     path = options.app or BUILT_IN
-    app = parse_app(_text(path, "--app"), path.name)
+    app = parse_app(_text(path), path.name)
     taken = [setup.name for setup in (*TABLE, *app.setup)]
     own: list[Setup] = []
     for file in options.setups_file:
         names = [*taken, *(setup.name for setup in own)]
-        own += parse_setups(_text(file, "--setups-file"), file.name, names)
+        own += parse_setups(_text(file), file.name, names)
     place = Place(folder=path.resolve().parent)
     if app.environment and app.environment.always and installed:
         place = install.environment(app.environment, path.resolve().parent)
     return Subject(app=app, place=place, own=tuple(own))
 
 
-def _text(path: Path, option: str) -> str:
+def _text(path: Path) -> str:
     try:
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
-            f"cannot read {path}: {reason}", f"name a TOML file that is there ({option})"
+            f"cannot read {path}: {reason}", f"name a TOML file that is there{_files_beside(path)}"
         ) from None
+
+
+def _files_beside(path: Path) -> str:
+    """The TOML files in the folder where one was looked for, for a hint."""
+    with contextlib.suppress(OSError):
+        names = sorted(file.name for file in path.parent.glob("*.toml"))[:MOST_NAMES]
+        return f", such as {' or '.join(names)}" if names else ""
+    return ""
 
 
 def crew_of(options: RunOptions) -> Crew:

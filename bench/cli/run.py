@@ -36,7 +36,7 @@ from bench.plan.readings import Reading, Row
 from bench.plan.records import Plan
 from bench.report import markdown, terminal
 from bench.report.document import Document, Section
-from bench.report.words import percent, printable
+from bench.report.words import percent, plural, printable
 from bench.results.folder import is_run, read_run, run_result
 from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
@@ -79,7 +79,7 @@ def run(options: RunOptions | None = None) -> int:
         display.warn(sentence)
     # What cannot be installed is told before anything is measured.
     how = testbed_options(options, plan, subject)
-    _look_at_machine(plan, wait=options.wait_for_quiet)
+    _look_at_machine(plan, options.app, wait=options.wait_for_quiet)
     store = new_folder(options.out, plan.name)
     log = StoreLog(store)
     log.write_plan(plan)
@@ -107,7 +107,7 @@ def run(options: RunOptions | None = None) -> int:
         return _conclude(done, store, full=options.full)
 
 
-def _look_at_machine(plan: Plan, *, wait: bool) -> None:
+def _look_at_machine(plan: Plan, app_file: Path | None, *, wait: bool) -> None:
     """Tell, before anything is measured, what is wrong with this machine and what precision to expect."""
     if wait:
         with display.progress(fitness.QUIET_LIMIT_S) as progress:
@@ -115,13 +115,14 @@ def _look_at_machine(plan: Plan, *, wait: bool) -> None:
     doubts = [look for look in fitness.examine(LOOK_S) if not look.fit]
     for look in doubts:
         display.warn(f"{look.name}: {look.value}: {look.advice}")
+    app = f" --app {app_file}" if app_file else ""
     expected = doctor.expected_mde(plan, doctor.TYPICAL)
     if expected is not None:
         state = "not quiet" if doubts else "fit to measure"
         display.tell(
             f"This machine is {state}. Expect {minutes(plan)}, and to find overheads from "
             f"{percent(expected, sign=False)} % on if "
-            "requests cost and vary as the built-in example's do; `tracing-overhead doctor` tries yours."
+            f"requests cost and vary as the built-in example's do; `tracing-overhead doctor{app}` tries."
         )
 
 
@@ -194,7 +195,11 @@ class StoreLog(Log):
 
 def show_plan(plan: Plan, console: Console) -> None:
     """What a run would do, and how long it takes."""
-    pinned = f"application on CPU {plan.services_cpus}" if plan.services_cpus else "not pinned"
+    pinned = (
+        f"application on CPU {', '.join(map(str, plan.services_cpus))}"
+        if plan.services_cpus
+        else "not pinned"
+    )
     console.print(f"{plan.app.name}, budget {plan.budget}: {minutes(plan)}, seed {plan.seed}, {pinned}")
     console.print(
         f"{plan.epochs} epochs of fresh processes; in each, instances take turns: a closed loop of "
@@ -204,7 +209,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     )
     rate = f"{plan.rate_per_s:g}/s" if plan.rate_per_s else f"{plan.share:.0%} of what the baseline can do"
     console.print(
-        f"light rate: {rate}; up to {plan.spare} blocks of each load are repeated if the host is busy"
+        f"light rate: {rate}; up to {plural(plan.spare, 'block')} of each load may be repeated if the host is "
+        "busy"
     )
     if plan.probes:
         limit = f"{plan.latency_limit_s * 1e3:g} ms"

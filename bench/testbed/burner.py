@@ -1,7 +1,8 @@
-"""Burns CPU on demand: `python -S burner.py`; a line holds how many nanoseconds, the answer is a line.
+"""Burns CPU on demand: `python -S burner.py [JOIN LEAVE]`; a line says how many nanoseconds, and is answered.
 
-The control of an application that cannot burn a known cost itself. It runs inside the instance's
-group, so that it proves clocks, attribution and statistics.
+What a run's control is known to cost. It burns inside the instance's group, so that it proves clocks,
+attribution and statistics, and is no member of it meanwhile: to stop and wake one more process in every
+turn is a cost that nobody knows. JOIN and LEAVE are the files through which it comes and goes.
 """
 
 import sys
@@ -15,8 +16,19 @@ def burn(cpu_ns: int) -> None:
         pass
 
 
+def move(to: str) -> None:
+    """Become a member of a control group."""
+    with open(to, "w", encoding="ascii") as file:  # noqa: PTH123 - nothing is imported that is not needed
+        file.write("0")
+
+
 if __name__ == "__main__":
+    join, leave = sys.argv[1:] or ("", "")
     for line in sys.stdin:
+        if join:
+            move(join)
         burn(int(line))
+        if leave:
+            move(leave)
         sys.stdout.write("\n")
         sys.stdout.flush()

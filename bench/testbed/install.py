@@ -157,7 +157,7 @@ def instrumentors(place: Place, app: App) -> tuple[str, ...]:
     if not names:
         raise UsageError(
             f"the environment of {app.name} has no instrumentation that fits what is installed there",
-            "`opentelemetry-bootstrap -a install` in it gets those that fit",
+            "`opentelemetry-bootstrap -a requirements` in it says which would fit",
         )
     return names
 

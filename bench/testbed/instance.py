@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -98,7 +98,7 @@ class LocalInstance:
         start_cpu_ns: CPU time that its start took.
     """
 
-    def __init__(self, launch: Launch, group: Group, cpus: Iterable[int]) -> None:
+    def __init__(self, launch: Launch, group: Group, cpus: Collection[int]) -> None:
         """Start all processes and wait until they answer.
 
         Args:
@@ -132,7 +132,7 @@ class LocalInstance:
             self.ready_s = time.monotonic() - started
             self.start_cpu_ns = group.cpu_ns()
             if launch.burns_apart:
-                self._burner = self._start_burner()
+                self._burner = self._start_burner(tuple(cpus))
                 self.burns_s = launch.burn_us * 1e-6
             pin(group.pids(), tuple(cpus))
 
@@ -224,16 +224,18 @@ class LocalInstance:
         child = self._processes[name]
         return death_of(f"{name} of {self.setup.name}", child.poll(), self._log(name))
 
-    def _start_burner(self) -> subprocess.Popen[bytes]:
+    def _start_burner(self, cpus: Collection[int]) -> subprocess.Popen[bytes]:
         program = Path(__file__).with_name("burner.py")
         child = subprocess.Popen(
-            [*self._group.prefix, sys.executable, "-S", str(program)],
+            [sys.executable, "-S", str(program), *self._group.doors],
             env=self._launch.environ(self._launch.app.process[0]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
-        self._group.add(child.pid)
+        pin([child.pid], tuple(cpus))
+        if not self._group.doors:
+            self._group.add(child.pid)
         return child
 
     def burn(self, cpu_ns: int) -> None:
@@ -356,6 +358,8 @@ class LocalInstance:
                 child.wait(max(deadline - time.monotonic(), 0.01))
         self._group.kill()
         for child in children:
+            # A process beside the application is no member of its group.
+            child.kill()
             child.wait()
         self._client.close()
         shutil.rmtree(self._launch.tmp, ignore_errors=True)

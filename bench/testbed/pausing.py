@@ -46,6 +46,10 @@ class Group(Protocol):
     def kill(self) -> None:
         """End all members by force, stopped or not."""
 
+    @property
+    def doors(self) -> tuple[str, ...]:
+        """The files through which a process joins and leaves; none where a member stays one."""
+
 
 def cpu_clock_ns(pid: int) -> int:
     """CPU time of all threads of a process so far; 0.5 us to read.
@@ -91,6 +95,11 @@ class ControlGroup:
         except OSError:
             return ()  # it was ended and removed meanwhile
 
+    @property
+    def doors(self) -> tuple[str, ...]:
+        # It leaves for the group of the harness, below whose folder for the run this one is.
+        return tuple(str(folder / "cgroup.procs") for folder in (self._path, self._path.parent.parent))
+
     def kill(self) -> None:
         kill_control_group(self._path)
         for descriptor in (self._freeze, self._stat):
@@ -109,6 +118,10 @@ class SignalGroup:
     @property
     def prefix(self) -> list[str]:
         return []
+
+    @property
+    def doors(self) -> tuple[str, ...]:
+        return ()
 
     def add(self, pid: int) -> None:
         self._roots.append(pid)

@@ -216,9 +216,10 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
             f"`{ESM_LOADER}` to NODE_OPTIONS"
         )
     return (
-        "nothing traced it: is there an instrumentation for this framework and its version "
-        "(`opentelemetry-bootstrap -a install` in its environment gets those that fit)? Then look at "
-        "`launcher` and `env` of the app file's [tracing] table"
+        "nothing traced it: is there an instrumentation for this framework and its version in its "
+        "environment, such as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` gets all that fit "
+        "where there is pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -` where there is "
+        "none)? Then look at `launcher` and `env` of the app file's [tracing] table"
     )
 
 
