@@ -209,8 +209,8 @@ def show_plan(plan: Plan, console: Console) -> None:
     )
     rate = f"{plan.rate_per_s:g}/s" if plan.rate_per_s else f"{plan.share:.0%} of what the baseline can do"
     console.print(
-        f"light rate: {rate}; up to {plural(plan.spare, 'block')} of each load may be repeated if the host is "
-        "busy"
+        f"light rate: {rate}; up to {plural(plan.spare, 'block')} of each load may be repeated if the host "
+        "is busy"
     )
     if plan.probes:
         limit = f"{plan.latency_limit_s * 1e3:g} ms"

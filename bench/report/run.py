@@ -50,8 +50,6 @@ BIAS = (
 )
 """What makes the figures larger or smaller than in the reader's own system."""
 UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
-EXAMPLE = "checkout"
-"""The application that is measured where no other is named."""
 BURNT_APART = 4
 """The method since which a run's control burns in a process apart."""
 BURNT_INSIDE = (
@@ -313,8 +311,7 @@ def how_to_repeat(plan: Plan) -> str:
     own = [setup.name for setup in plan.setups if setup.name not in known]
     names = ",".join(name for name in plan.names if name not in own)
     chosen = f"--preset {plan.preset}" if plan.preset else f"--setups {names}"
-    app = ["--app FILE"] if plan.app.name != EXAMPLE else []
-    options = ["tracing-overhead run", *app, chosen, f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
+    options = ["tracing-overhead run --app FILE", chosen, f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
     options += ["--setups-file FILE"] if own and not plan.preset else []
     options += [f"--budget {plan.budget}"] if plan.budget != "default" else []
     options += [f"--light {plan.light.own_s:g}", f"--busy {plan.busy.own_s:g}"]
@@ -325,6 +322,6 @@ def how_to_repeat(plan: Plan) -> str:
     options += [f"--collector {plan.collector}"] if plan.collector else []
     options += [f"--target {name}={url}" for name, url in plan.targets.items()]
     return (
-        f"`{' '.join(options)}`. The raw records lie beside this report; `tracing-overhead report` with "
-        "their folder makes it again from them."
+        f"`{' '.join(options)}`, without `--app` for the built-in example. The raw records lie beside this "
+        "report; `tracing-overhead report` with their folder makes it again from them."
     )
