@@ -219,7 +219,7 @@ def language_of(words: list[str], files: Mapping[str, str], shebang: str) -> Lan
 
 
 def modules_of(command: str) -> tuple[str, ...]:
-    """The files of the Python modules that a server's command names, such as shop.py of `gunicorn shop:app`."""
+    """The files of the Python modules that a server's command names: shop.py of `gunicorn shop:app`."""
     modules = re.findall(r"(?:^|\s)([A-Za-z_][\w.]*):[A-Za-z_]\w*", command)
     return tuple(module.replace(".", "/") + ".py" for module in modules)
 

@@ -218,8 +218,8 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
     return (
         "nothing traced it: is there an instrumentation for this framework and its version in its "
         "environment, such as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` gets "
-        "all that fit where there is pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -` where there is "
-        "none)? Then look at `launcher` and `env` of the app file's [tracing] table"
+        "all that fit where there is pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -` "
+        "where there is none)? Then look at `launcher` and `env` of the app file's [tracing] table"
     )
 
 
