@@ -1,7 +1,7 @@
 """The harness's data sheet: known costs are found, luck is told from merit, no claim has no interval."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -24,7 +24,8 @@ from bench.analysis.accuracy.trials import (
     shares,
 )
 from bench.analysis.rates import clustered, mean_of, rate
-from bench.plan.records import Kind
+from bench.plan.readings import Reading, Row
+from bench.plan.records import Kind, Plan, Step
 from bench.plan.schedule import is_saturated, step_of
 from bench.report import accuracy as sheet
 from bench.report import markdown
@@ -181,6 +182,24 @@ def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: runner.Seri
     windows = windows_of(plan, runner.busy_alone(plan, 0, 1000, 3, 10**9))
     assert [number for number, own in enumerate(windows) if own] == [3]
     assert not windows_of(plan, step_of(plan, 0, 0, Kind.BUSY, 1))
+
+
+def test_spans_of_time_alone_are_in_no_account_of_the_next_epoch(
+    series: runner.Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulated, kinds = bench(), []
+    perform = simulated.perform
+
+    def noted(plan: Plan, step: Step, tell: Callable[[int], None]) -> tuple[Reading, tuple[Row, ...]]:
+        kinds.append((step.epoch, step.number >= runner.SEQUENTIAL_STEP, step.kind))
+        return perform(plan, step, tell)
+
+    monkeypatch.setattr(simulated, "perform", noted)
+    runner.trial(series, 1, simulated, Quiet())
+    for epoch in range(3):
+        alone = [kind for where, is_alone, kind in kinds if where == epoch and is_alone]
+        assert alone[-1] is Kind.SETTLE
+        assert alone.count(Kind.LIGHT) == alone.count(Kind.BUSY) == len(setups(PANELS[1]))
 
 
 def test_every_set_up_is_compared_with_one_that_differs_in_the_burning_alone() -> None:

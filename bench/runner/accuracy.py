@@ -24,7 +24,7 @@ from bench.app.records import App
 from bench.errors import MeasurementError
 from bench.plan.budget import BUSY_TURN_S, LIGHT_TURN_S, stretch
 from bench.plan.readings import Reading, Row
-from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Step, Stretch, Turn
+from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Quiet, Step, Stretch, Turn
 from bench.plan.schedule import SWITCH_NS
 from bench.runner.run import Bench, Log, Progress, Run, carry_out
 from bench.sink.messages import TraceSpan
@@ -197,10 +197,19 @@ def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
             busy_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number + 1, instance, busy_ns),
         )
         for step in steps:
-            reading, rows = bench.perform(plan, step, lambda _block: None)
+            reading, rows = bench.perform(plan, step, _say_nothing)
             for figure, value in _figures(plan, step, reading, rows, instance).items():
                 figures[figure][plan.names[instance]] = value
+    # Spans of these requests are in no account of the next epoch.
+    last = SEQUENTIAL_STEP + 2 * len(plan.setups)
+    bench.perform(
+        plan, Step(epoch=epoch, number=last, kind=Kind.SETTLE, turns=(), load=Quiet()), _say_nothing
+    )
     return figures
+
+
+def _say_nothing(_block: int) -> None:
+    """Nobody is told of a step that belongs to no run."""
 
 
 def light_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
