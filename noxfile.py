@@ -64,7 +64,7 @@ COMMANDS = {
     "web": "Explore the set-ups by hand in Locust's web UI, until Ctrl-C.",
     "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
     "predict": "What tracing would cost you (`-- --rps 500 --spans 22 --ratio 0.1`).",
-    "accuracy": "Measure known costs: how far the harness can be believed on this machine (two hours).",
+    "accuracy": "Measure known costs: how far the harness can be believed here (two and a half hours).",
     "delivery": "Which server stacks keep their spans when they are stopped? (3 minutes)",
     "faults": "What do customers feel when the backend of tracing fails? (10 minutes)",
     "soak": "Does anything grow under load for long? (`-- --minutes 30`)",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import msgspec
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,7 +21,7 @@ from bench.results.compare import compare, estimate_of, several
 from bench.results.differences import RunSide, differences
 from bench.results.folder import read_run, run_result, sound_run
 from bench.results.gate import Figure, Outcome, Threshold, judge
-from bench.results.history import past
+from bench.results.history import level_of, past
 from bench.results.redact import REDACTED, redacted
 from bench.results.store import SlowestTrace as Trace
 from bench.results.store import Store, pretty, read_packed, read_raw
@@ -349,6 +350,26 @@ def test_what_is_counted_passes_or_fails_on_a_noisy_machine(
 def test_what_nobody_counted_never_passes(folder: Path) -> None:
     threshold = Threshold(setup="batch", limit=1e9, figure=Figure.INSTRUCTIONS)
     assert judge(read_run(folder).summary, [threshold]).outcome is Outcome.INVALID
+
+
+def test_the_level_of_some_results_covers_what_it_says() -> None:
+    rng = np.random.default_rng(8)
+    covered = 0
+    for _ in range(400):
+        # Ten results of a few epochs each: some are sure by luck.
+        level = level_of(
+            [
+                Estimate(
+                    log_ratio=0.01 * float(rng.normal()),
+                    standard_error=0.01 * float(np.sqrt(rng.chisquare(4) / 4)),
+                    df=4.0,
+                )
+                for _ in range(10)
+            ]
+        )
+        low, high = level.interval(0.95)
+        covered += low <= 0.0 <= high
+    assert covered / 400 > 0.92
 
 
 def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> None:

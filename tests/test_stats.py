@@ -118,6 +118,18 @@ def test_no_more_than_one_run_in_twenty_claims_something_of_nothing() -> None:
     assert claims <= 33
 
 
+def test_an_epoch_that_is_dearer_for_all_that_is_traced_takes_degrees_of_freedom_away() -> None:
+    rng = np.random.default_rng(3)
+    logs = {name: list(rng.normal(0, 0.01, 6)) for name in ("none", "a", "b", "c", "d")}
+    weights = {name: against(name, ["none"]) for name in "abcd"}
+    apart = max(found.df for found in contrasts(logs, weights, 4).values())
+    shared = rng.normal(0, 0.05, 6)
+    together = {name: list(np.asarray(values) + (name != "none") * shared) for name, values in logs.items()}
+    assert contrasts(together, weights, 4)["a"].df < 0.7 * apart
+    # Nearly one and the same contrast: as if there were a single one.
+    assert contrasts(together, weights, 4)["a"].df == pytest.approx(5, abs=1)
+
+
 def test_the_mde_is_found_in_four_runs_of_five() -> None:
     mde = np.median([simulate(4, 0.0, seed, tails=100)["a"].mde(0.95) for seed in range(50)])
     found = []

@@ -169,6 +169,23 @@ def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> Non
     assert flush.instances[0].cpu_ns < 0.1 * burnt
 
 
+def test_what_burns_apart_is_a_member_of_its_instance_only_while_it_burns(testbed: Testbed) -> None:
+    plan_ = plan(app())
+    for number, (kind, blocks) in enumerate(((Kind.START, 0), (Kind.WARM_UP, 1), (Kind.FLUSH, 0))):
+        testbed.perform(plan_, step_of(plan_, 0, number, kind, blocks))
+    burners = [
+        child
+        for child in psutil.Process().children(recursive=True)
+        if any(word.endswith("burner.py") for word in child.cmdline())
+    ]
+    assert len(burners) == 1
+    if testbed.pausing == "control group":
+        own, its = (Path(f"/proc/{pid}/cgroup").read_text("ascii") for pid in ("self", burners[0].pid))
+        assert its == own
+    testbed.stop_instances()
+    assert not burners[0].is_running()
+
+
 def test_memory_is_read_while_everybody_is_stopped(testbed: Testbed) -> None:
     plan_ = replace(plan(app()), rest_s=0.05)
     testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))

@@ -212,7 +212,7 @@ def _changes(
         if not since:
             since, bias = [now], bias_of(result.run)
             continue
-        step = welch(_level(since), now, family)
+        step = welch(level_of(since), now, family)
         # Far out, where claims of many results begin, the fewer degrees of freedom decide.
         step = replace(step, df=min(step.df, now.df))
         low, high = step.claim(CONFIDENCE)
@@ -225,7 +225,7 @@ def _changes(
     return changes
 
 
-def _level(estimates: Sequence[Estimate]) -> Estimate:
+def level_of(estimates: Sequence[Estimate]) -> Estimate:
     """Some results together, each with the same weight.
 
     To weigh each by how sure it is would favour those that are sure by luck: the level of ten results of two

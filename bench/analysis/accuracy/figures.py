@@ -245,8 +245,8 @@ def _known(weighings: Sequence[Weighing], name: str, figure: Figure) -> Known:
     ]
     cost = float(np.mean([abs(math.expm1(weighing.true)) for weighing in chosen])) if chosen else 0.0
     base_s = float(np.mean(scales)) if chosen else 0.0
-    light = [weighing.base for weighing in weighings if weighing.figure == "busy" and weighing.setup == name]
-    ten_us = 10e-6 if in_seconds else 10e-6 / float(np.mean(light)) if light else 0.0
+    busy_s = [weighing.base for weighing in weighings if weighing.figure == "busy" and weighing.setup == name]
+    ten_us = 10e-6 if in_seconds else 10e-6 / float(np.mean(busy_s)) if busy_s else 0.0
     claims = [weighing.claimed for weighing in chosen if weighing.claimed is not None]
     return Known(
         setup=name,

@@ -120,7 +120,7 @@ def shares() -> dict[str, float]:
 
 
 def burns(app: App) -> dict[str, Burn]:
-    """Where and when the set-ups that burn inside of requests do it."""
+    """Where and when every set-up burns."""
     processes = tuple(process.name for process in app.process if process.traced)
     return {
         **{name_of(share): Burn(when="answered") for share in SHARES},
