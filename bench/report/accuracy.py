@@ -166,11 +166,16 @@ def same_table(accuracy: Accuracy) -> Table:
 def better_table(accuracy: Accuracy) -> Table:
     """Turns against one after the other."""
     return Table(
-        heads=("figure", "runs", "error in turns %", "one after the other %", "times", "95 % interval"),
+        heads=(
+            "figure", "load of each", "runs", "error in turns %", "one after the other %", "times",
+            "95 % interval",
+        ),
         left=(0,),
+        keys=2,
         rows=tuple(
             (
                 WORDS[better.figure],
+                f"{better.own_s:.0f} s",
                 str(better.trials),
                 percent(better.error, sign=False, decimals=2),
                 percent(better.alone, sign=False, decimals=2),
@@ -179,7 +184,7 @@ def better_table(accuracy: Accuracy) -> Table:
             )
             for better in accuracy.better
         ),
-    )
+    )  # fmt: skip
 
 
 def agreement_table(accuracy: Accuracy) -> Table:

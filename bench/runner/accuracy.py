@@ -38,7 +38,7 @@ SEQUENTIAL_EVERY = 2
 """In every second trial of a panel: it takes as long as the turns."""
 SEQUENTIAL_STEP = 1000
 """Such steps are numbered from here."""
-TRIAL_S = 150.0
+TRIAL_S = 160.0
 """How long a trial takes, roughly; for the display only."""
 
 
@@ -82,7 +82,7 @@ def panel_of(number: int) -> Panel:
 
 def has_alone(number: int) -> bool:
     """Whether one trial's instances are measured one after the other, too."""
-    return panel_of(number).alone and number // len(PANELS) % SEQUENTIAL_EVERY == 0
+    return number // len(PANELS) % SEQUENTIAL_EVERY == 0
 
 
 def plan_of(series: Series, number: int) -> Plan:

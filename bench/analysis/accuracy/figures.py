@@ -7,6 +7,7 @@ claim about the harness is no better founded than one about a set-up.
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,7 +28,6 @@ from bench.analysis.accuracy.trials import (
     APART,
     DELAYS,
     INSIDE,
-    PANELS,
     PATCHED,
     SAME,
     SHARES,
@@ -45,6 +45,7 @@ from bench.analysis.records import Summary
 from bench.analysis.setup_records import Change
 from bench.analysis.summary import summarise
 from bench.app.records import BASELINE, TWIN
+from bench.plan.records import Plan
 
 FEW_TRIALS = 8
 """Fewer have no interval of a ratio of errors: two that happen to agree would make it a point."""
@@ -77,7 +78,7 @@ def accuracy(trials: Sequence[Trial]) -> Accuracy:
         ),
         same=tuple(_same(weighings, figure) for figure in (*WEIGHED, *LATENCIES)),
         sought=_sought(trials, summaries),
-        better=tuple(filter(None, (_better(weighings, figure) for figure in ("light", "throughput", "p50")))),
+        better=tuple(_all_better(trials, weighings)),
         agreements=tuple(_agreements(trials, summaries)),
         weighings=tuple(weighings),
     )
@@ -277,30 +278,46 @@ def _same(weighings: Sequence[Weighing], figure: Figure) -> Same:
 
 
 def _extents(trials: Sequence[Trial]) -> Iterator[Extent]:
-    for panel in PANELS:
-        plans = [trial.plan for trial in trials if trial.plan.name == panel.name]
-        if plans:
-            plan = plans[0]
-            yield Extent(
-                panel=panel.name,
-                trials=len(plans),
-                setups=len(plan.setups),
-                epochs=plan.epochs,
-                measuring_s=plan.epochs * (plan.light.own_s + plan.busy.own_s) * len(plan.setups),
-            )
+    alike: defaultdict[tuple[str, int, int], list[Plan]] = defaultdict(list)
+    for trial in trials:
+        alike[trial.plan.name, len(trial.plan.setups), trial.plan.epochs].append(trial.plan)
+    for (panel, setups, epochs), plans in alike.items():
+        yield Extent(
+            panel=panel,
+            trials=len(plans),
+            setups=setups,
+            epochs=epochs,
+            measuring_s=_own_s(plans[0]) * setups,
+        )
+
+
+def _own_s(plan: Plan) -> float:
+    """Planned seconds of load of one instance, over all epochs."""
+    return plan.epochs * (plan.light.own_s + plan.busy.own_s)
 
 
 def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
     """How often runs of two minutes found the cost that is sought."""
     claims = [
-        _claims(summary, name_of(SOUGHT))
+        _claims(summary, SOUGHT)
         for trial, summary in zip(trials, summaries, strict=True)
-        if trial.plan.name == TWO_MINUTES.name
+        if trial.plan.name == TWO_MINUTES.name and SOUGHT in trial.plan.names
     ]
     return rate(sum(claims), len(claims))
 
 
-def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:
+def _all_better(trials: Sequence[Trial], weighings: Sequence[Weighing]) -> Iterator[Better]:
+    """By length of the runs: requests scatter in both ways alike, what the machine does does not."""
+    figures: tuple[Figure, ...] = ("light", "throughput", "p50")
+    for own_s in sorted({_own_s(trial.plan) for trial in trials if trial.alone}):
+        of_length = [weighing for weighing in weighings if _own_s(trials[weighing.trial].plan) == own_s]
+        for figure in figures:
+            better = _better(of_length, figure, own_s)
+            if better:
+                yield better
+
+
+def _better(weighings: Sequence[Weighing], figure: Figure, own_s: float) -> Better | None:
     """How much larger the error of one after the other is, of identical set-ups, about which all is known.
 
     Its interval is Student's t around the mean of a jackknife's pseudo-values over whole trials, of the log
@@ -330,6 +347,7 @@ def _better(weighings: Sequence[Weighing], figure: Figure) -> Better | None:
     known = len(groups) >= FEW_TRIALS and interval.low is not None and interval.high is not None
     return Better(
         figure=figure,
+        own_s=own_s,
         trials=len(groups),
         error=math.sqrt(total[0] / len(both)),
         alone=math.sqrt(total[1] / len(both)),

@@ -125,10 +125,11 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Better:
-    """How much larger the error of one after the other is, in one figure.
+    """How much larger the error of one after the other is, in one figure of runs of one length.
 
     Attributes:
         figure: which.
+        own_s: planned seconds of load of one instance in such a run, over all epochs.
         trials: with both.
         error: in turns, root of the mean squared error of a log ratio.
         alone: one after the other.
@@ -138,6 +139,7 @@ class Better:
     """
 
     figure: Figure
+    own_s: float
     trials: int
     error: float
     alone: float

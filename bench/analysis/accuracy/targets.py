@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from bench.analysis.accuracy.records import WEIGHED, Accuracy, Better, Figure, Known
-from bench.analysis.accuracy.trials import SOUGHT, is_exact
+from bench.analysis.accuracy.trials import APART, SOUGHT, is_exact
 from bench.analysis.rates import Mean, Rate
 
 Shown: TypeAlias = Literal["yes", "NO", "not shown"]
@@ -54,13 +54,14 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
         ),
         *_bias_targets(accuracy.known),
         Target(
-            what=f"a cost of {SOUGHT:.0%} is found in at least 95 % of runs of two minutes",
+            what=f"a cost of {APART[SOUGHT]:.0%} is found in at least 95 % of runs of two minutes",
             value=told(accuracy.sought),
             shown=shown(accuracy.sought.low, accuracy.sought.high, at_least=0.95),
         ),
         *(
             Target(
-                what=f"{WORDS[better.figure]}: error at least 10 times smaller than one after the other",
+                what=f"{WORDS[better.figure]}: error at least 10 times smaller than one after the other, "
+                f"{better.own_s:.0f} s of load each",
                 value=f"{better.times:.1f} times {ends_of_times(better)}",
                 shown=shown(better.low, better.high, at_least=10),
             )
