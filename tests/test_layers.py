@@ -7,6 +7,7 @@ import pytest
 
 from bench.analysis.layers import ladder
 from bench.app.records import Setup
+from bench.report.run import layer_line
 from tests import make
 
 RUNGS = (
@@ -44,3 +45,12 @@ def test_the_baselines_level_is_not_taken_for_exact() -> None:
     plan = make.plan(("none", "none-again", "one", "two"), own=RUNGS)
     calm, moody = (ladder(plan, logs(sd), {})[0] for sd in (0.0, 0.1))
     assert moody.high_s - moody.low_s > 5 * (calm.high_s - calm.low_s)
+
+
+def test_the_whole_is_told_beside_what_is_predicted_of_all_of_it() -> None:
+    plan = make.plan(("none", "none-again", "one", "two"), own=RUNGS)
+    price = 0.001, 0.0009, 0.0011
+    line = layer_line(ladder(plan, logs(), {"one": price, "two": price}))
+    assert line is not None
+    assert "predict 2.0 ms: what is measured is 2.5" in line
+    assert layer_line(ladder(plan, logs(), {"one": price})) is None

@@ -1,6 +1,7 @@
 """The operations that are timed prove what they are; here inside this process, in e2e in their own."""
 
 import importlib
+import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,10 @@ import pytest
 from bench.cli.folders import KINDS
 from bench.errors import ResultsError
 from bench.micro import record
+from bench.micro.cold import cold_s
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
 from bench.micro.runner import in_order, sink_variables
-from bench.micro.subject import Untrue, build
+from bench.micro.subject import Subject, Untrue, Wait, build, timed
 from bench.micro.timings import MicroRun
 from bench.results.store import Store, pretty
 from bench.sink.messages import CloseAccounts
@@ -124,3 +126,29 @@ def test_a_file_that_is_not_pyperfs_is_refused(tmp_path: Path) -> None:
     store.write(record.FILE, b"{}")
     with pytest.raises(ResultsError, match=record.FILE):
         record.read(tmp_path)
+
+
+def test_others_have_the_cpu_before_an_operation_and_while_it_waits_and_it_does_not_pay_for_them() -> None:
+    wait, asked = Wait(), list[None]()
+
+    def busy(for_s: float) -> None:
+        end = time.process_time() + for_s
+        while time.process_time() < end:
+            pass
+
+    def do(loops: int) -> None:
+        for _ in range(loops):
+            busy(0.0002)
+            wait()
+
+    def disturb() -> None:
+        asked.append(None)
+        busy(0.001)
+
+    subject = Subject(time=timed(do), check=lambda _done: None, wait=wait)
+    assert 0.0002 <= cold_s(subject, disturb, samples=20) < 0.0006
+    # Once more before the clock alone is read.
+    assert len(asked) == 20 * 3
+    asked.clear()
+    subject.time(1)
+    assert not asked

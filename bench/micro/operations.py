@@ -121,7 +121,9 @@ TABLE = (
             ("no-provider", "the same instrumented, no provider"),
             ("unsampled", "the same, unsampled parent"),
             ("sampled", "the same, sampled, with receive and send spans"),
-            ("lean", "the same, sampled, without receive and send spans"),
+            ("lean-no-provider", "the same instrumented without receive and send spans, no provider"),
+            ("lean-unsampled", "the same without them, unsampled parent"),
+            ("lean", "the same without them, sampled"),
             ("native", "the same, sampled, Starlette's own middleware"),
             ("metrics", "the same, sampled, with receive and send spans and metrics"),
         )

@@ -54,13 +54,20 @@ def predicted(counts: Mapping[str, float], prices: Mapping[str, Price]) -> Predi
 
 REQUESTS, CALLS, STATEMENTS = "requests served", "calls", "SQL statements"
 _SCOPES = {"starlette": REQUESTS, "httpx": CALLS, "sqlite3": STATEMENTS}
+RUNGS = (
+    ("bare", "bare"),
+    ("lean-no-provider", "no-provider"),
+    ("lean-unsampled", "unsampled"),
+    ("lean", "sampled"),
+)
+"""Variants of a server, and of calls and statements: rung by rung up to all spans but receive and send."""
 PRICED = (
     "span/root", "span/batch", "span/simple", "extract/tracecontext-8", "inject/tracecontext-8",
     "encode/1", "encode/64", "serialise/1", "serialise/64", "gzip/1", "gzip/64",
     "export/http-1", "export/http-512", "export/grpc-1", "export/grpc-512",
-    *(f"server/{variant}" for variant in ("bare", "no-provider", "unsampled", "lean", "sampled", "metrics")),
-    *(f"httpx-async/{variant}" for variant in ("bare", "no-provider", "unsampled", "sampled", "metrics")),
-    *(f"sqlite/{variant}" for variant in ("bare", "no-provider", "unsampled", "sampled")),
+    *(f"server/{variant}" for variant, _ in RUNGS), "server/sampled", "server/metrics",
+    *(f"httpx-async/{variant}" for _, variant in RUNGS), "httpx-async/metrics",
+    *(f"sqlite/{variant}" for _, variant in RUNGS),
 )  # fmt: skip
 """The operations that predictions are made of."""
 
@@ -93,15 +100,15 @@ def predictions(
         return {}
     price = prices.__getitem__
 
-    def moved(server: tuple[str, str], other: tuple[str, str]) -> float:
-        """Every request, and every call and statement, in one variant instead of another."""
+    def rung(server: str, other: str) -> float:
+        """Every request, and every call and statement, of one variant."""
         return (
-            counted[REQUESTS] * (price(f"server/{server[0]}") - price(f"server/{server[1]}"))
-            + counted[CALLS] * (price(f"httpx-async/{other[0]}") - price(f"httpx-async/{other[1]}"))
-            + counted[STATEMENTS] * (price(f"sqlite/{other[0]}") - price(f"sqlite/{other[1]}"))
+            counted[REQUESTS] * price(f"server/{server}")
+            + counted[CALLS] * price(f"httpx-async/{other}")
+            + counted[STATEMENTS] * price(f"sqlite/{other}")
         )
 
-    instrumented, off = ("no-provider", "bare"), ("unsampled", "no-provider")
+    bare, instrumented, off, recorded = (rung(*names) for names in RUNGS)
     propagation = counted[REQUESTS] * price("extract/tracecontext-8")
     propagation += counted[CALLS] * price("inject/tracecontext-8")
     encode = _line(price("encode/1") + price("serialise/1"), price("encode/64") + price("serialise/64"), 64)
@@ -114,10 +121,10 @@ def predictions(
     metrics += counted[CALLS] * (price("httpx-async/metrics") - price("httpx-async/sampled"))
     inline = price("span/simple") - price("span/batch")
     return {
-        "layer-api": moved(instrumented, instrumented),
-        "layer-off": moved(off, off) - propagation,
+        "layer-api": instrumented - bare,
+        "layer-off": off - instrumented - propagation,
         "layer-propagate": propagation,
-        "layer-record": moved(("lean", "unsampled"), ("sampled", "unsampled")),
+        "layer-record": recorded - off,
         "layer-discard": lean[1] * queued,
         "layer-encode": _cost(encode, lean),
         LEAN: _cost(http, lean) - _cost(encode, lean),

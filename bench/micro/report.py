@@ -8,11 +8,12 @@ from bench.report.words import ABSENT, Table, count, plural, significant
 HOW = (
     "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
     "caches. Cold: once after an untraced request of the built-in application has used the same CPU, as it "
-    "is in a service; predictions are made of that. Each operation is timed once a round by a fresh "
-    "process, in an order shuffled anew; the intervals (95 %) are over rounds. Every value is divided by "
-    "what plain Python (the reference) cost just before and after it, and multiplied by what that cost in "
-    "the whole run: the machine's speed, which doubles and halves within seconds, is taken out. "
-    "`micro.json` is pyperf's own format: `python -m pyperf stats micro.json`."
+    "is in a service, and another one where the operation waits for an answer; predictions are made of "
+    "that. Each operation is timed once a round by a fresh process, in an order shuffled anew; the "
+    "intervals (95 %) are over rounds. Every value is divided by what plain Python (the reference) cost "
+    "just before and after it, and multiplied by what that cost in the whole run: the machine's speed, "
+    "which doubles and halves within seconds, is taken out. `micro.json` is pyperf's own format: `python -m "
+    "pyperf stats micro.json`."
 )
 REQUEST = "CPU instructions of a request of the built-in application, all services in one process"
 

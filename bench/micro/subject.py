@@ -7,7 +7,7 @@ import importlib
 import itertools
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bench.micro.operations import Operation
 
@@ -20,6 +20,31 @@ def nothing() -> None:
     """Nothing to let go of."""
 
 
+class Wait:
+    """Where an operation waits for an answer, and something else has the CPU.
+
+    Attributes:
+        meanwhile: has it; absent: nothing has.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has it yet."""
+        self.meanwhile: Callable[[], None] | None = None
+        self._spent_s = 0.0
+
+    def __call__(self) -> None:
+        """The operation waits."""
+        if self.meanwhile is not None:
+            started = time.process_time()
+            self.meanwhile()
+            self._spent_s += time.process_time() - started
+
+    def spent_s(self) -> float:
+        """CPU seconds of this process, since this was asked last, that were not the operation's."""
+        spent_s, self._spent_s = self._spent_s, 0.0
+        return spent_s
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Subject:
     """An operation that is ready to be timed.
@@ -30,6 +55,7 @@ class Subject:
             operation is not what its name says.
         put_off: does it once and leaves what it puts off; the CPU seconds. None: it puts off nothing.
         drain: does what was put off; the CPU seconds.
+        wait: where it waits for an answer.
         close: lets go of threads, sockets and whatever would keep the process.
     """
 
@@ -37,6 +63,7 @@ class Subject:
     check: Callable[[int], None]
     put_off: Callable[[], float] | None = None
     drain: Callable[[], float] = lambda: 0.0
+    wait: Wait = field(default_factory=Wait)
     close: Callable[[], None] = nothing
 
 

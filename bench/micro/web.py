@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
-from bench.micro.subject import Subject, require, timed
+from bench.micro.subject import Subject, Wait, require, timed
 
 ECHO_VARIABLE = "BENCH_ECHO"
 BODY = (
@@ -29,7 +29,7 @@ SPANS = {"sampled": 4, "metrics": 4, "lean": 1, "native": 1}
 
 def _providers(variant: str) -> tuple[Any, dict[str, Any], Callable[[], int]]:
     """A counter of ended spans, the providers for an instrumentation, and a count of metric points."""
-    if variant in {"bare", "no-provider"}:
+    if variant in {"bare", "no-provider", "lean-no-provider"}:
         return None, {}, lambda: 0
     from opentelemetry.sdk.metrics import MeterProvider
     from opentelemetry.sdk.metrics.export import InMemoryMetricReader
@@ -37,7 +37,8 @@ def _providers(variant: str) -> tuple[Any, dict[str, Any], Callable[[], int]]:
     from bench.micro.spans import Counting, provider
 
     counting, reader = Counting(), InMemoryMetricReader()
-    given: dict[str, Any] = {"tracer_provider": provider("off" if variant == "unsampled" else "on", counting)}
+    sampler = "off" if variant.endswith("unsampled") else "on"
+    given: dict[str, Any] = {"tracer_provider": provider(sampler, counting)}
     if variant == "metrics":
         given["meter_provider"] = MeterProvider([reader], shutdown_on_exit=False)
     return counting, given, lambda: _points(reader)
@@ -65,7 +66,7 @@ def server(variant: str) -> Subject:
 
     counting, given, points = _providers(variant)
     app = _instrumented(Starlette(routes=[Route("/payments", pay, methods=["POST"])]), variant, given)
-    flag = "00" if variant == "unsampled" else "01"
+    flag = "00" if variant.endswith("unsampled") else "01"
     headers = [
         (b"host", b"127.0.0.1:8002"), (b"accept", b"*/*"), (b"accept-encoding", b"gzip, deflate"),
         (b"connection", b"keep-alive"), (b"user-agent", b"python-httpx/0.28.1"),
@@ -119,7 +120,7 @@ def _instrumented(app: Starlette, variant: str, given: dict[str, Any]) -> ASGIAp
     StarletteInstrumentor.instrument_app(app, **given)
     middleware = [added for added in app.user_middleware if added.cls is OpenTelemetryMiddleware]  # type: ignore[comparison-overlap]
     require(true=len(middleware) == 1, otherwise="the application is not instrumented")
-    if variant == "lean":
+    if variant.startswith("lean"):
         middleware[0].kwargs["exclude_spans"] = ["receive", "send"]
     return app
 
@@ -131,7 +132,7 @@ def call(variant: str, *, asynchronous: bool) -> Subject:
         from opentelemetry.instrumentation.httpx import HTTPXClientInstrumentor
 
         HTTPXClientInstrumentor().instrument(**given)
-    url, statuses = os.environ[ECHO_VARIABLE] + "/payments", set[int]()
+    url, statuses, wait = os.environ[ECHO_VARIABLE] + "/payments", set[int](), Wait()
     headers = {"content-type": "application/json"}
 
     def check(done: int) -> None:
@@ -147,17 +148,36 @@ def call(variant: str, *, asynchronous: bool) -> Subject:
         client = httpx.AsyncClient(trust_env=False)
 
         async def run(loops: int) -> None:
+            extensions = _extensions(wait, asynchronous=True)
             for _ in itertools.repeat(None, loops):
-                statuses.add((await client.post(url, content=BODY, headers=headers)).status_code)
+                answer = await client.post(url, content=BODY, headers=headers, extensions=extensions)
+                statuses.add(answer.status_code)
 
-        return _on_a_loop(run, check, client.aclose)
+        return _on_a_loop(run, check, wait, client.aclose)
     blocking = httpx.Client(trust_env=False)
 
     def run_blocking(loops: int) -> None:
+        extensions = _extensions(wait)
         for _ in itertools.repeat(None, loops):
-            statuses.add(blocking.post(url, content=BODY, headers=headers).status_code)
+            answer = blocking.post(url, content=BODY, headers=headers, extensions=extensions)
+            statuses.add(answer.status_code)
 
-    return Subject(time=timed(run_blocking), check=check, close=blocking.close)
+    return Subject(time=timed(run_blocking), check=check, wait=wait, close=blocking.close)
+
+
+def _extensions(wait: Wait, *, asynchronous: bool = False) -> dict[str, Any] | None:
+    """What makes httpx tell when it begins to wait for an answer, while something is to have the CPU then."""
+    if wait.meanwhile is None:
+        return None
+
+    def trace(event: str, _details: object) -> None:
+        if event == "http11.receive_response_headers.started":
+            wait()
+
+    async def awaited(event: str, details: object) -> None:
+        trace(event, details)
+
+    return {"trace": awaited if asynchronous else trace}
 
 
 def statement(variant: str) -> Subject:
@@ -190,6 +210,7 @@ def statement(variant: str) -> Subject:
 def _on_a_loop(
     run: Callable[[int], Awaitable[None]],
     check: Callable[[int], None],
+    wait: Wait | None = None,
     close: Callable[[], Awaitable[None]] | None = None,
 ) -> Subject:
     """A subject that runs on an event loop of its own, the one that the services have."""
@@ -204,5 +225,8 @@ def _on_a_loop(
         loop.close()
 
     return Subject(
-        time=timed(lambda loops: loop.run_until_complete(awaited(run(loops)))), check=check, close=finish
+        time=timed(lambda loops: loop.run_until_complete(awaited(run(loops)))),
+        check=check,
+        wait=wait or Wait(),
+        close=finish,
     )

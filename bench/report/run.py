@@ -1,8 +1,9 @@
 """The report of a run: what stands in it, and in which order."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analysis.records import CostModel, Summary
+from bench.analysis.records import CostModel, Layer, Summary
 from bench.app.records import Setup
 from bench.app.setups import TABLE
 from bench.plan.machine import Machine
@@ -219,11 +220,25 @@ def _layers(summary: Summary) -> list[Section]:
                 "Layers: where the cost goes",
                 charts.waterfall(summary.layers),
                 replace(tables.layer_table(summary.layers), folded=FIGURES),
+                layer_line(summary.layers),
             )
         )
     if summary.cost_model:
         sections.append(section("Cost by spans", *cost_model_lines(summary)))
     return sections
+
+
+def layer_line(layers: Sequence[Layer]) -> str | None:
+    """What all layers add, beside what is predicted of them; None where nothing is."""
+    predicted = [layer.predicted_s for layer in layers if layer.predicted_s is not None]
+    if len(predicted) < len(layers) or sum(predicted) <= 0:
+        return None
+    added_s = sum(layer.cpu_s for layer in layers)
+    return (
+        f"Together they add {duration(added_s)}. Their operations, each timed on its own and with cold "
+        f"caches, predict {duration(sum(predicted))}: what is measured is "
+        f"{added_s / sum(predicted):.2f} times that."
+    )
 
 
 def cost_model_lines(summary: Summary) -> list[str]:
