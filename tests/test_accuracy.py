@@ -145,7 +145,7 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
     assert [row.figure for row in found.better] == ["light", "p50"]
     assert len(targets(found)) == 11
     assert "1 of two minutes on the clock (3 set-ups, 3 epochs, " in text
-    assert sheet.where("apart-2") == "apart, no request waits"
+    assert sheet.where("apart-2") == "apart"
     assert [sheet.where(name) for name in INSIDE] == [
         "before the calls, 1 process",
         "after the calls, 2 processes",

@@ -118,9 +118,10 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
         Setup(name="small", env={"OTEL_BSP_MAX_QUEUE_SIZE": "64"}, may_lose=True),
         Setup(name="tail", kept=0.1),
         Setup(name="plain", tracing="none", python="3.13"),
+        Setup(name="rung", layer="recorded", against="none", env={"OTEL_TRACES_SAMPLER": "always_off"}),
     )
     names = (*make.NAMES, *(setup.name for setup in own))
-    costs = COSTS | {"newer": 0.013, "small": 0.016, "tail": 0.016, "plain": 0.010}
+    costs = COSTS | {"newer": 0.013, "small": 0.016, "tail": 0.016, "plain": 0.010, "rung": 0.012}
     table = decision_table(
         summarise(
             make.raw(make.plan(names, own=own), SimulatedBench(costs=costs, noise=0.002, lose={"small": 0.1}))
@@ -128,7 +129,7 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
     )
     assert table
     rows = {row[1].split()[0]: (row[0], row[-1]) for row in table.rows}
-    assert "plain" not in rows
+    assert not {"plain", "rung"} & rows.keys()
     assert {name: rows[name][0] for name in ("newer", "small", "tail")} == {
         "newer": "packages", "small": "batching", "tail": "sampler",
     }  # fmt: skip

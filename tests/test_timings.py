@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bench.analysis.setup_records import Severity
 from bench.errors import ServiceError
-from bench.micro.instructions import STACK_BYTES, padded
+from bench.micro.instructions import STACK_BYTES, guess, padded
 from bench.micro.timings import MicroRun, Reading, reference_s, summarise, timings
 from bench.testbed.environ import stack_bytes
 
@@ -115,3 +115,16 @@ def test_a_path_that_does_not_fit_is_told() -> None:
 def test_a_try_says_that_it_is_one() -> None:
     run = MicroRun(rounds=2, fast=True, seed=1, steal=0.3)
     assert {caveat.code for caveat in summarise(run, []).caveats} == {"try", "steal"}
+
+
+@pytest.mark.parametrize("cost", [40, 400, 20_000, 3_000_000])
+def test_a_cheap_operation_is_not_guessed_from_what_two_starts_differ_by(cost: int) -> None:
+    asked = []
+
+    def count(loops: int) -> int:
+        asked.append(loops)
+        # A start takes more the first time than ever after.
+        return 900_000_000 + cost * loops - 2_000 * (len(asked) > 1)
+
+    assert guess(count) == pytest.approx(cost, rel=0.1)
+    assert max(asked) * cost < 100e6

@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeAlias
 
@@ -27,8 +27,9 @@ HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed "
     "(`apt-get install valgrind`, or your system's own way)"
 )
-ROUGHLY = (2, 10)
-"""Loops for a first guess."""
+FIRST, MORE, SURE = 2, (8, 128, 2048, 32_768), 1e6
+"""Loops before a first guess, and those of it: as many as take so many instructions. Eight loops of the
+cheapest operations are less than what two starts of the interpreter differ by, and would be guessed as nothing."""
 WARM, ENOUGH = 2e7, 2e8
 """Instructions before those that count, and of these: two starts of an interpreter differ by about a
 thousand."""
@@ -89,10 +90,25 @@ def of_operation(name: str) -> float:
     # The same loops each time, whatever the machine does: what is paid once, and the adaptive
     # interpreter's second thoughts, are shared out among all loops, and would be among others. One guess
     # that was disturbed would choose others, and move the count by up to a thousandth.
-    cost = max((least(ROUGHLY[1]) - least(ROUGHLY[0])) / (ROUGHLY[1] - ROUGHLY[0]), 1.0)
+    cost = guess(least)
     few = min(max(_power(WARM / cost), FEWEST), WARMEST)
     many = few + max(_power(ENOUGH / cost), FEWEST)
     return (least(many) - least(few)) / (many - few)
+
+
+def guess(count: Callable[[int], int]) -> float:
+    """Instructions of one loop, roughly; at least 1.
+
+    Args:
+        count: the instructions of so many loops, and of starting.
+    """
+    before, cost = count(FIRST), 1.0
+    for loops in MORE:
+        instructions = count(FIRST + loops) - before
+        cost = max(instructions / loops, 1.0)
+        if instructions >= SURE:
+            break
+    return cost
 
 
 def _power(value: float) -> int:

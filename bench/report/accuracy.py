@@ -126,9 +126,9 @@ INSIDE_OF = {0: "all processes", 1: "1 process", 2: "2 processes"}
 def where(setup: str) -> str:
     """Where in a request a set-up burns."""
     if setup in APART:
-        return "apart, no request waits"
+        return "apart"
     if setup not in INSIDE:
-        return "after the answer, 1 process"
+        return "after the answer"
     count, when, _ = INSIDE[setup]
     return f"{when} the calls, {INSIDE_OF[count]}"
 

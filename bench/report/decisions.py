@@ -33,8 +33,7 @@ def decision_table(summary: Summary) -> Table | None:
     pairs = [
         (pair, result)
         for pair in summary.pairs
-        # Another baseline is no way to trace.
-        if (result := summary.setup(pair.setup)) and setups[pair.setup].tracing != "none"
+        if (result := summary.setup(pair.setup)) and _is_choice(setups[pair.setup], result)
     ]
     unit = unit_of([_change_s(result, reference) for _, result in pairs])
     for pair, result in pairs:
@@ -57,6 +56,11 @@ def decision_table(summary: Summary) -> Table | None:
         keys=2,
         rows=tuple(sorted(rows, key=lambda row: DECISIONS.index(row[0]))),
     )
+
+
+def _is_choice(setup: Setup, result: SetupSummary) -> bool:
+    """False of another baseline, and of the rungs of a ladder that send nothing: they explain a cost."""
+    return setup.tracing != "none" and not (setup.layer and not result.ledger.bytes)
 
 
 def _change_s(result: SetupSummary, reference: SetupSummary) -> float | None:
