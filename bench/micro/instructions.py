@@ -29,7 +29,7 @@ HOW_TO_GET_IT = (
 )
 FIRST, MORE, SURE = 2, (8, 128, 2048, 32_768), 1e6
 """Loops before a first guess, and those of it: as many as take so many instructions. Eight loops of the
-cheapest operations are less than what two starts of the interpreter differ by, and would be guessed as nothing."""
+cheapest operations are less than what two starts of an interpreter differ by, and were guessed as nothing."""
 WARM, ENOUGH = 2e7, 2e8
 """Instructions before those that count, and of these: two starts of an interpreter differ by about a
 thousand."""
