@@ -393,3 +393,20 @@ def test_what_is_discarded_leaves_no_folder(tmp_path: Path) -> None:
     store.append(reading, rows)
     store.discard()
     assert not store.folder.exists()
+
+
+def test_a_measurement_that_goes_on_is_sealed_again_and_one_that_was_changed_does_not_go_on(
+    tmp_path: Path,
+) -> None:
+    trials = tmp_path / "trials.jsonl.gz"
+    trials.write_bytes(b"one")
+    manifest.seal(tmp_path, [])
+    manifest.unseal(tmp_path, trials.name)
+    trials.write_bytes(b"one, two")
+    manifest.seal(tmp_path, [])
+    known = manifest.read(tmp_path)
+    assert known
+    assert not list(manifest.changed(tmp_path, known))
+    trials.write_bytes(b"three, two")
+    with pytest.raises(ResultsError, match="is not what was written"):
+        manifest.unseal(tmp_path, trials.name)

@@ -14,6 +14,7 @@ from bench.cli.options import Count, Out
 from bench.cli.planning import built_in
 from bench.cli.shared import kept, new_folder, uninterrupted
 from bench.errors import UsageError
+from bench.results import manifest
 from bench.results.store import MACHINE, TRIALS, Store, pretty, read_packed
 from bench.runner import accuracy as runner
 from bench.testbed import disturber, machine
@@ -109,4 +110,5 @@ def _folder(out: Path | None, resume: Path | None, cpus: machine.Cpus) -> tuple[
             else "--resume goes on in its own folder",
             "name its folder with --resume, and leave out --out",
         )
+    manifest.unseal(resume, TRIALS)
     return Store(resume), before

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench.errors import ResultsError
 from bench.plan.records import SCHEMA
 from bench.results.store import (
     ENDING,
@@ -65,6 +66,22 @@ def seal(folder: Path, derived: Iterable[str]) -> None:
     files |= {name: digest(folder / name) for name in RAW if name not in files and (folder / name).is_file()}
     files |= {name: digest(folder / name) for name in derived}
     Store(folder).write(FILE, pretty(Manifest(files=dict(sorted(files.items())))))
+
+
+def unseal(folder: Path, raw: str) -> None:
+    """Break the seal of a raw file that is about to be gone on with.
+
+    Raises:
+        ResultsError: it is not what was written.
+    """
+    known = read(folder)
+    if known is None:
+        return
+    for fault in changed(folder, known):
+        if fault.file == raw:
+            raise ResultsError(f"{folder}: {fault}", "begin a measurement anew, without --resume")
+    files = {name: digest_ for name, digest_ in known.files.items() if name != raw}
+    Store(folder).write(FILE, pretty(Manifest(files=files)))
 
 
 def read(folder: Path) -> Manifest | None:

@@ -88,6 +88,7 @@ def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -
     assert "leave out --seed, --epochs and --beside" in refused.stderr
     again = bench("accuracy", "--trials", "3", "--resume", str(folder))
     assert again.returncode in {0, 4}, again.stderr
+    assert bench("verify", str(folder)).returncode == 0
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
     assert [(extent["panel"], extent["epochs"]) for extent in found["extents"]] == [
         ("weights", 2),
