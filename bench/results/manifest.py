@@ -69,7 +69,7 @@ def seal(folder: Path, derived: Iterable[str]) -> None:
 
 
 def unseal(folder: Path, raw: str) -> None:
-    """Break the seal of a raw file that is about to be gone on with.
+    """Take the seal off a raw file that more will be appended to.
 
     Raises:
         ResultsError: it is not what was written.
@@ -79,7 +79,7 @@ def unseal(folder: Path, raw: str) -> None:
         return
     for fault in changed(folder, known):
         if fault.file == raw:
-            raise ResultsError(f"{folder}: {fault}", "begin a measurement anew, without --resume")
+            raise ResultsError(f"{folder}: {fault}", "`tracing-overhead accuracy` begins a new series")
     files = {name: digest_ for name, digest_ in known.files.items() if name != raw}
     Store(folder).write(FILE, pretty(Manifest(files=files)))
 

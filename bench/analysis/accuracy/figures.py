@@ -307,7 +307,7 @@ def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
 
 
 def _all_better(trials: Sequence[Trial], weighings: Sequence[Weighing]) -> Iterator[Better]:
-    """By length of the runs: requests scatter in both ways alike, what the machine does does not."""
+    """By length of the runs: requests scatter in both ways alike, the machine disturbs only one of them."""
     figures: tuple[Figure, ...] = ("light", "throughput", "p50")
     for own_s in sorted({_own_s(trial.plan) for trial in trials if trial.alone}):
         of_length = [weighing for weighing in weighings if _own_s(trials[weighing.trial].plan) == own_s]
