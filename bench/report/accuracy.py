@@ -17,7 +17,8 @@ ABOUT = (
     "where the service is busy, makes requests wait for each other. What a cost does to throughput is "
     "known as well: the CPUs over what a request costs. Set-ups that burn in services get a light rate at"
     " which the CPU is as busy as with the baseline, because work is cheaper on a CPU that is awake "
-    "anyway. `Found in` counts verdicts, which hold for all set-ups of a run at once."
+    "anyway. `Covered in` counts runs whose interval holds the truth, `found in` counts verdicts, which hold "
+    "for all set-ups of a run at once."
 )
 ABOUT_SAME = (
     "The twin against the baseline, and a weight of nothing against both. A high percentile needs more "
@@ -99,7 +100,7 @@ def known_table(accuracy: Accuracy) -> Table:
     return Table(
         heads=(
             "set-up", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
-            "intervals that cover", "found in",
+            "covered in", "found in",
         ),
         left=(0, 1, 2),
         keys=3,

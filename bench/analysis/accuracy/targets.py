@@ -71,8 +71,8 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
 
 
 WORDS: Mapping[Figure, str] = {
-    "light": "CPU under light load",
-    "busy": "CPU under busy load",
+    "light": "light CPU",
+    "busy": "busy CPU",
     "throughput": "throughput",
     "p50": "p50",
     "p90": "p90",
