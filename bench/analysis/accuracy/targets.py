@@ -54,7 +54,7 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
         ),
         *_bias_targets(accuracy.known),
         Target(
-            what=f"a cost of {APART[SOUGHT]:.0%} is found in at least 95 % of runs of two minutes",
+            what=f"a cost of {APART[SOUGHT] * 100:.0f} % is found in at least 95 % of runs of two minutes",
             value=told(accuracy.sought),
             shown=shown(accuracy.sought.low, accuracy.sought.high, at_least=0.95),
         ),
