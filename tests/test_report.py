@@ -12,6 +12,7 @@ from bench.plan.machine import Machine
 from bench.report import applications, charts, html, markdown, run, tables, terminal, vega
 from bench.report.answer import answer
 from bench.report.decisions import decision_table
+from bench.report.document import Caveats, document, section
 from bench.report.histograms import render
 from bench.report.words import duration, interval, percent, signed
 from tests import make
@@ -136,6 +137,10 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
     assert "spans per request: 0 instead of" in rows["newer"][1]
     assert rows["small"][1].endswith(" spans lost")
     assert "a collector keeps one trace in 10" in rows["tail"][1]
+
+
+def test_a_heading_with_nothing_to_say_is_left_out() -> None:
+    assert document("Nothing", [], section("Caveats", Caveats(caveats=()))).sections == ()
 
 
 def test_a_ledger_that_does_not_balance_is_not_folded(summary: Summary, lossy: Summary) -> None:

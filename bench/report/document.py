@@ -60,6 +60,9 @@ class Caveats:
 
     caveats: tuple[Caveat, ...]
 
+    def __bool__(self) -> bool:
+        return bool(self.caveats)
+
 
 Part: TypeAlias = Text | Table | Chart | Items | Caveats
 

@@ -85,7 +85,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         f"What tracing costs: {summary.app.name}",
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
         section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
-        section("Caveats", Caveats(caveats=summary.caveats) if summary.caveats else None),
+        section("Caveats", Caveats(caveats=summary.caveats)),
         *_comparisons(summary),
         section("What should I do?", decisions, ABOUT_DECISIONS if decisions else None),
         *_latency(summary),
