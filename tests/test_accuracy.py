@@ -153,6 +153,26 @@ def test_a_report_tells_everything(found: Accuracy) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("false", "of", "word"),
+    [(2, 74, "yes"), (0, 10, "not shown"), (1, 15, "not shown"), (4, 74, "not shown"), (12, 74, "NO")],
+)
+def test_false_verdicts_are_few_or_many_only_where_the_interval_says_so(
+    found: Accuracy, false: int, of: int, word: str
+) -> None:
+    assert targets(replace(found, false_verdicts=rate(false, of)))[0].shown == word
+
+
+def test_a_run_that_is_invalid_counts_and_says_why(series: runner.Series) -> None:
+    lossy = accuracy([runner.trial(series, 1, replace(bench(), lose={"batch": 0.1}), Quiet())])
+    assert lossy.spoiled == 1
+    assert lossy.coverage.of
+    assert (
+        "1 of them invalid by a check (its ledger does not balance: 1), and counted here all the same"
+        in sheet.extent(lossy)
+    )
+
+
 def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Accuracy) -> None:
     assert found.sought.of == 1
     # Runs of two minutes have a twin, and no weight of nothing.

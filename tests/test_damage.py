@@ -46,8 +46,9 @@ LIMIT_S = 20
 KILLED = """
 import os, subprocess, sys
 from bench.testbed import leftovers
-print(leftovers.make_folder("killed-run"), flush=True)
-subprocess.Popen(["sleep", "60"], env={**os.environ, "BENCH_RUN": "killed-run"})
+run = f"killed-{os.getpid()}"
+print(leftovers.make_folder(run), flush=True)
+subprocess.Popen(["sleep", "60"], env={**os.environ, "BENCH_RUN": run})
 print("ready", flush=True)
 sys.stdin.read()
 """
@@ -301,7 +302,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(
     killed.kill()
     killed.wait()
     (sentence,) = leftovers.remove()
-    assert f"had left 1 processes and {folder}" in sentence
+    assert f"had left {folder}, processes: 1;" in sentence
     assert not folder.exists()
     assert mine.exists()
     assert leftovers.remove() == []

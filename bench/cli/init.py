@@ -71,6 +71,11 @@ def init(
     display.console().print(
         f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
     )
+    if guess.command != start.command:
+        where = ", where {port} is a free one of each instance" if "{port}" in guess.command else ""
+        display.console().print(
+            f"Its command there is `{guess.command}`{where}.", highlight=False, markup=False
+        )
     if guess.launcher and shutil.which(guess.launcher, path=path_of_the_caller()) is None:
         raise UsageError(
             f"there is no {guess.launcher} here",

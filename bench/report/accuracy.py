@@ -71,9 +71,11 @@ def extent(accuracy: Accuracy) -> str:
         f"{extent.measuring_s:.0f} s of load over all instances)"
         for extent in accuracy.extents
     )
+    why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
     return (
         f"{plural(accuracy.trials, 'run')}, fresh processes in every epoch: {panels}. {accuracy.spoiled} of "
-        f"them invalid by a check, and counted here all the same.{BESIDE[accuracy.beside]}"
+        f"them invalid by a check{f' ({why})' if why else ''}, and counted here all the same."
+        f"{BESIDE[accuracy.beside]}"
     )
 
 

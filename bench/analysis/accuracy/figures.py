@@ -7,7 +7,7 @@ claim about the harness is no better founded than one about a set-up.
 """
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -42,7 +42,7 @@ from bench.analysis.accuracy.trials import (
 )
 from bench.analysis.rates import Rate, clustered, mean_of, rate, rms
 from bench.analysis.records import Summary
-from bench.analysis.setup_records import Change
+from bench.analysis.setup_records import Change, Severity
 from bench.analysis.summary import summarise
 from bench.app.records import BASELINE, TWIN
 from bench.plan.records import Plan
@@ -67,6 +67,7 @@ def accuracy(trials: Sequence[Trial]) -> Accuracy:
         beside=trials[0].beside if trials else "",
         extents=tuple(_extents(trials)),
         spoiled=sum(not summary.valid for summary in summaries),
+        spoiled_by=dict(Counter(why for summary in summaries for why in _why_invalid(summary)).most_common()),
         false_verdicts=_false_verdicts(summaries),
         coverage=_coverage(exact),
         coverage_in_services=_coverage(in_services),
@@ -82,6 +83,11 @@ def accuracy(trials: Sequence[Trial]) -> Accuracy:
         agreements=tuple(_agreements(trials, summaries)),
         weighings=tuple(weighings),
     )
+
+
+def _why_invalid(summary: Summary) -> set[str]:
+    """The words of every check that makes a run invalid."""
+    return {caveat.why or caveat.code for caveat in summary.caveats if caveat.severity is Severity.INVALID}
 
 
 def _coverage(weighings: Sequence[Weighing]) -> Rate:

@@ -1,5 +1,6 @@
 """Figures of the accuracy measurement: what was known, what was found."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -177,6 +178,7 @@ class Accuracy:
         beside: what another program on the machine did meanwhile.
         extents: how much was measured, by panel.
         spoiled: trials that a check has made invalid; they count here all the same.
+        spoiled_by: how many trials each check has made invalid, by its words; several can hold of one.
         false_verdicts: overheads claimed between identical set-ups.
         coverage: of the 95 % intervals, in all figures, where the truth is exact.
         coverage_in_services: likewise, of what is burnt in services.
@@ -193,6 +195,7 @@ class Accuracy:
     beside: Beside
     extents: tuple[Extent, ...]
     spoiled: int
+    spoiled_by: Mapping[str, int]
     false_verdicts: Rate
     coverage: Rate
     coverage_in_services: Rate
