@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from bench.analysis.accuracy.figures import accuracy
 from bench.analysis.accuracy.records import Accuracy
@@ -18,6 +19,7 @@ from bench.analysis.accuracy.trials import (
     INSIDE,
     PANELS,
     PATCHED,
+    SAME,
     TRACED,
     Trial,
     setups,
@@ -227,6 +229,14 @@ def test_every_set_up_is_compared_with_one_that_differs_in_the_burning_alone() -
     for setup in (setup for panel in PANELS for setup in setups(panel)):
         assert (setup.tracing == "none") == (setup.name not in TRACED)
         assert (setup.against == PATCHED) == (setup.name in INSIDE or setup.name in DELAYS)
+        assert (setup.against == SAME) == (setup.name.startswith("weight-") and setup.name != SAME)
+
+
+def test_older_trials_are_compared_with_the_same_set_ups(series: runner.Series) -> None:
+    trial = tried(series, 0)
+    bare = tuple(structs.replace(setup, against="") for setup in trial.plan.setups)
+    older = replace(trial, plan=replace(trial.plan, setups=bare))
+    assert accuracy([older]) == accuracy([trial])
 
 
 # ---------------------------------------------------------------- intervals

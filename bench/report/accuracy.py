@@ -9,16 +9,16 @@ from bench.report.document import Chart, Document, Section, document, section
 from bench.report.words import MICROSECONDS, Table, percent, plural
 
 ABOUT = (
-    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt "
-    "after the answer, in one process, and compared with the baseline; *inside* means before or after the"
-    " outgoing calls of one, two or all processes, compared with a set-up that can burn there and burns "
-    "nothing. *Apart* means in a process of the instance for which no request waits. Only there the truth"
-    " is known to the microsecond: what is burnt in a service cools caches for the work around it and, "
-    "where the service is busy, makes requests wait for each other. What a cost does to throughput is "
-    "known as well: the CPUs over what a request costs. Set-ups that burn in services get a light rate at"
-    " which the CPU is as busy as with the baseline, because work is cheaper on a CPU that is awake "
-    "anyway. `Covered in` counts runs whose interval holds the truth, `found in` counts verdicts, which hold "
-    "for all set-ups of a run at once."
+    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after"
+    " the answer, in one process; *inside* means before or after the outgoing calls of one, two or all "
+    "processes. Each of them is compared with a set-up that can burn there and burns nothing, `weight-0` "
+    "or `patched`; `weight-0` itself with the baseline. *Apart* means in a process of the instance for "
+    "which no request waits. Only there the truth is known to the microsecond: what is burnt in a service "
+    "cools caches for the work around it and, where the service is busy, makes requests wait for each "
+    "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Set-ups "
+    "that burn in services get a light rate at which the CPU is as busy as with the baseline, because work"
+    " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
+    "`found in` counts verdicts against the baseline, which hold for all set-ups of a run at once."
 )
 ABOUT_SAME = (
     "The twin against the baseline, and a weight of nothing against both. A high percentile needs more "

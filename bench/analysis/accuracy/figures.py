@@ -35,6 +35,7 @@ from bench.analysis.accuracy.trials import (
     TRACED,
     TWO_MINUTES,
     Trial,
+    against,
     is_exact,
     name_of,
     raw_of,
@@ -232,7 +233,8 @@ def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterat
 
 def _others(name: str) -> tuple[str, ...]:
     """The identical set-ups that one is compared with."""
-    return (PATCHED,) if name in INSIDE or name in DELAYS else (BASELINE, TWIN)
+    other = against(name)
+    return (other,) if other else (BASELINE, TWIN)
 
 
 def _in_turns(summary: Summary, figure: Figure, name: str) -> float | None:

@@ -1,7 +1,9 @@
 """What a trial compares: set-ups whose cost is known; and what a trial leaves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
+
+import msgspec
 
 from bench.app.records import BASELINE, TWIN, App, Setup
 from bench.app.setups import TABLE
@@ -17,13 +19,14 @@ APART = {"apart-2": 0.02, "apart-10": 0.10}
 known, and what that does to the work around it is not: caches cool meanwhile, and where a service is busy its
 requests are in each other's way. Only here the truth is known to the microsecond."""
 PATCHED, SAME = "patched", "weight-0"
+"""They can burn and burn nothing: to be able to costs something itself, so that every cost that is burnt in a
+service is the difference between two set-ups that can."""
 INSIDE: dict[str, tuple[int, When, float]] = {
     "inside-one": (1, "before", 0.02),
     "inside-two": (2, "after", 0.05),
     "inside-all": (0, "before", 0.05),
 }
-"""Burnt inside of requests: in how many processes (0: in all), when, and what share in all. Each is compared
-with `patched`, which burns nothing in the same places: to be able to burn costs something itself."""
+"""Burnt inside of requests: in how many processes (0: in all), when, and what share in all."""
 DELAYS: dict[str, tuple[int, When, float]] = {
     "delay-burnt": (1, "before", 0.4),
     "delay-waited": (1, "waited", 0.4),
@@ -132,14 +135,21 @@ def burns(app: App) -> dict[str, Burn]:
     }
 
 
+def against(name: str) -> str:
+    """The set-up that can burn like another one and burns nothing; empty where only the baseline will do."""
+    if name in INSIDE or name in DELAYS:
+        return PATCHED
+    return SAME if name != SAME and name in map(name_of, SHARES) else ""
+
+
 def setups(panel: Panel) -> tuple[Setup, ...]:
     """The baseline, its twin, and the set-ups of a panel."""
     return tuple(setup for setup in _setups() if setup.name in {BASELINE, TWIN, *panel.setups})
 
 
 def _setups() -> tuple[Setup, ...]:
-    def plain(name: str, description: str, against: str = "") -> Setup:
-        return Setup(name=name, tracing="none", description=description, against=against)
+    def plain(name: str, description: str) -> Setup:
+        return Setup(name=name, tracing="none", description=description, against=against(name))
 
     apart = (
         plain(name, f"The baseline plus {share:.0%} of its CPU in a process apart.")
@@ -147,13 +157,11 @@ def _setups() -> tuple[Setup, ...]:
     )
     answered = (plain(name_of(share), f"The baseline plus {share:.0%} of its CPU.") for share in SHARES)
     inside = (
-        plain(
-            name, f"{share:.0%} of a request's CPU, {when} the calls of {count or 'all'} processes.", PATCHED
-        )
+        plain(name, f"{share:.0%} of a request's CPU, {when} the calls of {count or 'all'} processes.")
         for name, (count, when, share) in INSIDE.items()
     )
     delays = (
-        plain(name, f"Every answer later by {share:.0%} of a request's CPU, {when}.", PATCHED)
+        plain(name, f"Every answer later by {share:.0%} of a request's CPU, {when}.")
         for name, (_, when, share) in DELAYS.items()
     )
     return (
@@ -195,6 +203,14 @@ def rate_shares() -> dict[str, float]:
 
 
 def raw_of(trial: Trial) -> Raw:
-    """A trial as the run that it was."""
+    """A trial as the run that it was; what is compared with what is decided here, for older trials, too."""
     rows = {(epoch, number): rows for epoch, number, rows in trial.rows}
-    return Raw(plan=trial.plan, readings=trial.readings, rows=rows, ending=Ending(complete=True))
+    compared = tuple(
+        msgspec.structs.replace(setup, against=against(setup.name)) for setup in trial.plan.setups
+    )
+    return Raw(
+        plan=replace(trial.plan, setups=compared),
+        readings=trial.readings,
+        rows=rows,
+        ending=Ending(complete=True),
+    )
