@@ -302,7 +302,7 @@ def test_what_a_killed_run_left_is_removed_by_the_next_one(
     killed.kill()
     killed.wait()
     (sentence,) = leftovers.remove()
-    assert f"had left {folder}, processes: 1;" in sentence
+    assert f"had left: {folder}, processes: 1" in sentence
     assert not folder.exists()
     assert mine.exists()
     assert leftovers.remove() == []

@@ -72,9 +72,9 @@ def init(
         f"Written: {relative(file)} ({', '.join(told)}; {start.file or 'as you said'})", highlight=False
     )
     if guess.command != start.command:
-        where = ", where {port} is a free one of each instance" if "{port}" in guess.command else ""
+        placeholder = "; {port} stands for a free port" if "{port}" in guess.command else ""
         display.console().print(
-            f"Its command there is `{guess.command}`{where}.", highlight=False, markup=False
+            f"It starts the application with `{guess.command}`{placeholder}.", highlight=False, markup=False
         )
     if guess.launcher and shutil.which(guess.launcher, path=path_of_the_caller()) is None:
         raise UsageError(

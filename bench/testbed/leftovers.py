@@ -65,9 +65,7 @@ def remove() -> list[str]:
             if owner.user == os.getuid() and not _is_alive(owner):
                 left = len(keeper.processes_of(owner.run)) if owner.run else 0
                 keeper.clean_up(owner.run, str(folder), owner.group)
-                removed.append(
-                    f"a run that was killed had left {folder}, processes: {left}; all of it is gone"
-                )
+                removed.append(f"removed what a killed run had left: {folder}, processes: {left}")
     return removed
 
 

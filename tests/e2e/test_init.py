@@ -67,7 +67,10 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
     assert done.returncode == 0, said(done)
     text = said(done)
     assert "Written: shop.toml (python, flask; Procfile)" in text
-    assert "Its command there is `gunicorn --workers 2 --bind 127.0.0.1:{port} shop:app`" in text
+    assert (
+        "It starts the application with `gunicorn --workers 2 --bind 127.0.0.1:{port} shop:app`; "
+        "{port} stands for a free port."
+    ) in text
     assert "It is traced: spans of a request: 1 of web" in text
     assert "Measure it: `tracing-overhead run --app shop.toml --budget quick`" in text
     again = bench(project, "init", "--out", "shop.toml")

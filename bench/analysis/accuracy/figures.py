@@ -35,7 +35,7 @@ from bench.analysis.accuracy.trials import (
     TRACED,
     TWO_MINUTES,
     Trial,
-    against,
+    compared_with,
     is_exact,
     name_of,
     raw_of,
@@ -86,9 +86,11 @@ def accuracy(trials: Sequence[Trial]) -> Accuracy:
     )
 
 
-def _why_invalid(summary: Summary) -> set[str]:
-    """The words of every check that makes a run invalid."""
-    return {caveat.why or caveat.code for caveat in summary.caveats if caveat.severity is Severity.INVALID}
+def _why_invalid(summary: Summary) -> list[str]:
+    """The words of every check that makes a run invalid, each once."""
+    invalid = [caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID]
+    # In an order that no hash seed changes: a report made again is the same to the byte.
+    return sorted({caveat.why or caveat.code for caveat in invalid})
 
 
 def _coverage(weighings: Sequence[Weighing]) -> Rate:
@@ -233,7 +235,7 @@ def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterat
 
 def _others(name: str) -> tuple[str, ...]:
     """The identical set-ups that one is compared with."""
-    other = against(name)
+    other = compared_with(name)
     return (other,) if other else (BASELINE, TWIN)
 
 

@@ -67,7 +67,7 @@ class Known:
         bound: how large that may be: 3 % of the cost and 10 us; of throughput the same as a share.
         error: root of the mean squared error, as a change.
         coverage: of the 95 % intervals.
-        detected: how often an overhead was claimed; absent where no verdict rests on the figure.
+        detected: how often an overhead over the baseline was claimed; absent where no verdict rests on it.
     """
 
     setup: str
@@ -178,7 +178,7 @@ class Accuracy:
         beside: what another program on the machine did meanwhile.
         extents: how much was measured, by panel.
         spoiled: trials that a check has made invalid; they count here all the same.
-        spoiled_by: how many trials each check has made invalid, by its words; several can hold of one.
+        spoiled_by: how many trials each check has made invalid, in its words; a trial can have several.
         false_verdicts: overheads claimed between identical set-ups.
         coverage: of the 95 % intervals, in all figures, where the truth is exact.
         coverage_in_services: likewise, of what is burnt in services.

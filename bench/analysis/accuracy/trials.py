@@ -135,8 +135,8 @@ def burns(app: App) -> dict[str, Burn]:
     }
 
 
-def against(name: str) -> str:
-    """The set-up that can burn like another one and burns nothing; empty where only the baseline will do."""
+def compared_with(name: str) -> str:
+    """The set-up that can burn like this one and burns nothing; empty where the baseline is compared with."""
     if name in INSIDE or name in DELAYS:
         return PATCHED
     return SAME if name != SAME and name in map(name_of, SHARES) else ""
@@ -149,7 +149,7 @@ def setups(panel: Panel) -> tuple[Setup, ...]:
 
 def _setups() -> tuple[Setup, ...]:
     def plain(name: str, description: str) -> Setup:
-        return Setup(name=name, tracing="none", description=description, against=against(name))
+        return Setup(name=name, tracing="none", description=description, against=compared_with(name))
 
     apart = (
         plain(name, f"The baseline plus {share:.0%} of its CPU in a process apart.")
@@ -203,10 +203,10 @@ def rate_shares() -> dict[str, float]:
 
 
 def raw_of(trial: Trial) -> Raw:
-    """A trial as the run that it was; what is compared with what is decided here, for older trials, too."""
+    """A trial as the run that it was, its set-ups compared as they are now: older trials, too."""
     rows = {(epoch, number): rows for epoch, number, rows in trial.rows}
     compared = tuple(
-        msgspec.structs.replace(setup, against=against(setup.name)) for setup in trial.plan.setups
+        msgspec.structs.replace(setup, against=compared_with(setup.name)) for setup in trial.plan.setups
     )
     return Raw(
         plan=replace(trial.plan, setups=compared),
