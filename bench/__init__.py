@@ -3,14 +3,14 @@
 Reading order; a package imports only from those before it:
 
 1. `errors`: what a user can do something about.
-2. `app`: the app file, its presets and set-ups.
-3. `plan`: set-ups, blocks and the timetable of turns, all of it from one seed.
-4. `sink`: the process that receives spans.
+2. `app`: the app file, its presets and setups.
+3. `plan`: setups, blocks and the timetable of time slices, all of it from one seed.
+4. `receiver`: the process that receives spans.
 5. `testbed`: processes, clocks, control groups and load; the only package that touches the machine.
-   `analysis`: pure; turns become figures per block, and these intervals, checks and verdicts.
+   `analysis`: pure; time slices become figures per block, and these intervals, checks and verdicts.
 6. `runner`: carries out a plan. `results`: its folder is written, read, compared, gated and verified.
 7. `report`: figures become tables, charts and sentences.
-8. `traces`: a single trace told as a story; real collectors and trace backends.
+8. `traces`: a single trace told as a scenario; real collectors and trace backends.
    `micro` and `spec`: benchmarks with processes of their own.
 9. `cli`: parses the command line, calls, prints.
 

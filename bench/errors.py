@@ -23,13 +23,13 @@ class BenchError(Exception):
 
 
 class UsageError(BenchError):
-    """The command line or a set-ups file is wrong."""
+    """The command line or a setups file is wrong."""
 
     exit_code = 2
 
 
 class ServiceError(BenchError):
-    """A process of the run (a service, the sink, the load generator) failed."""
+    """A process of the run (a service, the receiver, the load generator) failed."""
 
     exit_code = 3
 

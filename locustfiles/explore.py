@@ -1,6 +1,6 @@
-"""Locust's web UI over one set-up's instance at a time: `tracing-overhead web` starts it.
+"""Locust's web UI over one setup's instance at a time: `tracing-overhead web` starts it.
 
-The start form has the set-ups; start brings the chosen instance up, stop takes it down, and the tab
+The start form has the setups; start brings the chosen instance up, stop takes it down, and the tab
 "Tracing overhead" shows all runs so far side by side.
 """
 
@@ -22,9 +22,9 @@ from bench.app.setups import TABLE
 from bench.testbed import install
 from bench.testbed.environ import Place
 from bench.testbed.process import ROOT
-from bench.traces.story import DELAYS
+from bench.traces.scenario import DELAYS
+from locustfiles.explorer import Explorer
 from locustfiles.guard import keep_out_strangers
-from locustfiles.lab import Lab
 from locustfiles.tab import add_tab
 
 READ_EVERY_S = 1.0
@@ -43,16 +43,16 @@ def read_app() -> tuple[App, Place]:
 
 
 APP, PLACE = read_app()
-# A set-up with packages of its own, or that needs a collector, is measured, not explored.
+# A setup with packages of its own, or that needs a collector, is measured, not explored.
 SETUPS = {
     setup.name: setup
     for setup in (*TABLE, *APP.setup)
-    if setup.tracing in APP.modes and not setup.has_packages and setup.kept == 1
+    if setup.tracing in APP.modes and not setup.has_packages and setup.collector_sampling == 1
 }
 DELAYED = [process.name for process in APP.process if process.name in DELAYS]
 
 
-class Customer(FastHttpUser):
+class Client(FastHttpUser):
     """Somebody who asks the application what its file says, by weight."""
 
     host = "http://127.0.0.1"
@@ -76,8 +76,8 @@ class Customer(FastHttpUser):
                 response.failure(f"answered {response.status_code}")
 
 
-# Locust imports this file; one process is one lab.
-_labs: list[Lab] = []
+# Locust imports this file; one process is one explorer.
+_explorers: list[Explorer] = []
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
@@ -97,22 +97,22 @@ def add_fields(parser: Any) -> None:  # noqa: ANN401
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Open the lab, and its tab."""
+    """Open the explorer, and its tab."""
     # Python's own way would raise KeyboardInterrupt in whatever greenlet runs: one that answers a browser,
     # with a traceback, or one that starts a process.
     gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
-    lab = Lab(APP, PLACE)
-    _labs.append(lab)
+    explorer = Explorer(APP, PLACE)
+    _explorers.append(explorer)
     if environment.web_ui:
         keep_out_strangers(environment.web_ui.app)
-        add_tab(environment.web_ui, lab, SETUPS.values())
-    gevent.spawn(_read, lab, starters())
+        add_tab(environment.web_ui, explorer, SETUPS.values())
+    gevent.spawn(_read, explorer, starters())
 
 
-def _read(lab: Lab, parents: Sequence[psutil.Process]) -> None:
+def _read(explorer: Explorer, parents: Sequence[psutil.Process]) -> None:
     while True:
         gevent.sleep(READ_EVERY_S)
-        lab.read()
+        explorer.read()
         if not all(parent.is_running() for parent in parents):
             # Who kills `uvx nox -s web` means the web UI, and the signal does not get here.
             os.kill(os.getpid(), signal.SIGTERM)
@@ -130,28 +130,30 @@ def starters() -> list[psutil.Process]:
 
 @events.test_start.add_listener  # type: ignore[untyped-decorator]
 def on_start(environment: Any, **_rest: object) -> None:  # noqa: ANN401
-    """Bring the chosen instance up before the first customer comes."""
+    """Bring the chosen instance up before the first client comes."""
     # Before the instance is there: the page looks at it once, and a stop is heard in this state alone.
     environment.runner.update_state(STATE_SPAWNING)
     options = environment.parsed_options
     setup = SETUPS.get(options.setup)
     if setup is None:
-        _labs[0].error = f"there is no set-up named {options.setup!r} - the start form lists those that exist"
+        _explorers[
+            0
+        ].error = f"there is no setup named {options.setup!r} - the start form lists those that exist"
         url = None
     else:
         delays = {process: getattr(options, f"{process.replace('-', '_')}_delay") for process in DELAYED}
         # In a greenlet of its own, because a stop kills this one.
-        url = gevent.spawn(_labs[0].start, setup, delays).get()
+        url = gevent.spawn(_explorers[0].start, setup, delays).get()
     if url is None:
         # Nothing to send to: the tab says why.
         gevent.spawn(environment.runner.stop)
-    environment.host = url or Customer.host
+    environment.host = url or Client.host
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]
 def on_stop(**_rest: object) -> None:
     """Take the instance down after its last flush."""
-    _labs[0].stop()
+    _explorers[0].stop()
 
 
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
@@ -159,11 +161,11 @@ def on_quitting(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     """Leave no process behind."""
     if environment.runner.state not in {STATE_STOPPED, STATE_STOPPING, STATE_CLEANUP}:
         environment.runner.stop()
-    for lab in _labs:
-        lab.close()
+    for explorer in _explorers:
+        explorer.close()
 
 
 @events.request.add_listener  # type: ignore[untyped-decorator]
 def on_request(response_time: float, exception: object, **_rest: object) -> None:
     """One request."""
-    _labs[0].note(response_time / 1e3, completed=exception is None)
+    _explorers[0].note(response_time / 1e3, completed=exception is None)

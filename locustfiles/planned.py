@@ -6,7 +6,7 @@ slowness counted once. Here one user spawns a greenlet per planned arrival, what
 earlier ones. On another machine, `locust -f locustfiles/planned.py --worker --master-host H` takes
 a share of the load.
 
-An arrival that finds too many requests under way waits for its turn, and its latency counts from
+An arrival that finds too many requests under way waits for its time_slice, and its latency counts from
 when it was planned; one that has waited for the whole timeout is dropped and counted. No
 `traceparent` is sent: a parent would decide the sampling.
 """
@@ -25,8 +25,8 @@ from locust.runners import MasterRunner, WorkerRunner
 
 from bench.plan.readings import DROPPED, Row
 from bench.testbed.load import MAX_IN_FLIGHT, WORKERS_VARIABLE, Order
+from locustfiles.channel import Channel, LocalChannel, Master, WorkerChannel, control_socket
 from locustfiles.clock import Clock
-from locustfiles.desk import Desk, Master, OwnDesk, WorkerDesk, control_socket
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +36,10 @@ class PlannedLoad(FastHttpUser):
 
     host = "http://127.0.0.1"
     concurrency = MAX_IN_FLIGHT
-    # The clock goes on while an instance is stopped; the order's own timeout counts turns.
+    # The clock goes on while an instance is stopped; the order's own timeout counts slices.
     connection_timeout = 300.0
     network_timeout = 300.0
-    desk: ClassVar[Desk]
+    channel: ClassVar[Channel]
 
     @task
     def work(self) -> None:
@@ -48,8 +48,8 @@ class PlannedLoad(FastHttpUser):
         gc.collect()
         gc.freeze()
         try:
-            for order in self.desk.orders():
-                self.desk.answer(*self.carry_out(order))
+            for order in self.channel.orders():
+                self.channel.answer(*self.carry_out(order))
         except OSError:
             # Locust would call this task again and again.
             log.warning("the harness closed the control socket")
@@ -183,11 +183,11 @@ def on_init(environment: Any, runner: Any, **_rest: object) -> None:  # noqa: AN
             master = Master(runner, control, int(os.environ[WORKERS_VARIABLE]))
             gevent.spawn(_until_the_harness_ends, master.serve, runner)
         case WorkerRunner():
-            PlannedLoad.desk = WorkerDesk(runner)
+            PlannedLoad.channel = WorkerChannel(runner)
             if control:
                 gevent.spawn(_until_the_harness_ends, lambda: control.recv(1), runner)
         case _ if control:
-            PlannedLoad.desk = OwnDesk(control)
+            PlannedLoad.channel = LocalChannel(control)
         case _:
             log.error(
                 "this Locust file carries out the orders of `tracing-overhead run`; "

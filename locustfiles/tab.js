@@ -6,18 +6,18 @@
   const EVERY_MS = 1000;
   const NOTE =
     "Runs one after another are for exploring, and their differences are rough (~): each meets the machine in " +
-    "another mood. To measure, use tracing-overhead run, in which all set-ups take turns, with intervals.";
+    "another mood. To measure, use tracing-overhead run, in which all setups run in interleaved time slices, with intervals.";
   const COLUMNS = [
-    ["setup", "set-up"], ["requests", "requests"], ["requests_per_s", "per second"],
+    ["setup", "setup"], ["requests", "requests"], ["requests_per_s", "per second"],
     ["p50_ms", "p50 ms"], ["p95_ms", "p95 ms"], ["p99_ms", "p99 ms"],
-    ["cpu_ms_per_request", "CPU ms per request"], ["extra_cpu_ms", "extra ms, roughly"],
-    ["extra_cpu_percent", "CPU %, roughly"], ["spans_received", "spans received"],
+    ["cpu_ms_per_request", "CPU ms per request"], ["added_cpu_ms", "added ms, roughly"],
+    ["added_cpu_percent", "CPU %, roughly"], ["spans_received", "spans received"],
     ["spans_lost", "spans lost"], ["exported_bytes", "exported bytes"],
   ];
   const DIGITS = {
-    requests_per_s: 1, p50_ms: 1, p95_ms: 1, p99_ms: 1, cpu_ms_per_request: 2, extra_cpu_ms: 2,
+    requests_per_s: 1, p50_ms: 1, p95_ms: 1, p99_ms: 1, cpu_ms_per_request: 2, added_cpu_ms: 2,
   };
-  const SIGNED = new Set(["extra_cpu_ms", "extra_cpu_percent"]);
+  const SIGNED = new Set(["added_cpu_ms", "added_cpu_percent"]);
   const STYLE = `
     #${KEY} { padding: 0 0 48px; font-family: inherit; }
     #${KEY} .note { margin: 8px 0 24px; max-width: 75ch; line-height: 1.5; opacity: .85; }
@@ -79,14 +79,14 @@
     const bars = element("div", { className: "bars" });
     for (const run of measured) {
       const cpu = run.cpu_ms_per_request;
-      const extra = Math.max(run.extra_cpu_ms ?? 0, 0);
+      const extra = Math.max(run.added_cpu_ms ?? 0, 0);
       // Without a run of none nobody knows how much of it is tracing.
-      const isCompared = run.setup === "none" || run.extra_cpu_ms !== null;
+      const isCompared = run.setup === "none" || run.added_cpu_ms !== null;
       const bar = element("div", { className: "bar" },
         element("div", { className: isCompared ? "base" : "alone", style: `width: ${100 * (1 - extra / cpu)}%` }),
         element("div", { className: "extra", style: `width: ${100 * extra / cpu}%` }));
       bar.style.width = `${75 * cpu / most}%`;
-      const percent = run.extra_cpu_percent === null ? "" : ` (${shown(run, "extra_cpu_percent")} %)`;
+      const percent = run.added_cpu_percent === null ? "" : ` (${shown(run, "added_cpu_percent")} %)`;
       bars.append(
         element("div", {}, ...name(run)),
         element("div", { className: "track" }, bar,
@@ -97,7 +97,7 @@
     return [
       element("h2", { textContent: "CPU per request, all processes together" }), bars,
       element("div", { className: "legend" }, key("base", "as without tracing"), key("extra", "more than without tracing"),
-        ...(measured.some((run) => run.setup !== "none" && run.extra_cpu_ms === null)
+        ...(measured.some((run) => run.setup !== "none" && run.added_cpu_ms === null)
           ? [key("alone", "not compared: run none, too")] : [])),
     ];
   };
@@ -123,7 +123,7 @@
     const parts = [element("p", { className: "note", textContent: NOTE })];
     if (error) parts.push(element("p", { className: "error", role: "alert", textContent: error }));
     if (!runs.some((run) => run.setup === "none") && runs.length) {
-      parts.push(element("p", { className: "note", textContent: "Run the set-up none, too, to see the difference." }));
+      parts.push(element("p", { className: "note", textContent: "Run the setup none, too, to see the difference." }));
     }
     if (runs.some((run) => run.cpu_ms_per_request !== null)) parts.push(...chart(runs));
     if (runs.length) parts.push(...table(runs));
@@ -156,7 +156,7 @@
     }
   };
 
-  // The set-ups are what this page is for; Locust folds its custom fields away, below all others and in
+  // The setups are what this page is for; Locust folds its custom fields away, below all others and in
   // the order of the alphabet.
   let descriptions = {};
   const arrange = () => {

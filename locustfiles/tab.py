@@ -14,7 +14,7 @@ from flask import Blueprint, Response, jsonify
 
 from bench.app.records import Setup
 from bench.app.setups import sampling_ratio
-from locustfiles.lab import Lab
+from locustfiles.explorer import Explorer
 
 KEY = "tracing-overhead"
 TITLE = "Tracing overhead"
@@ -22,20 +22,20 @@ SCRIPT = Path(__file__).with_name("tab.js")
 INDEX = "/"
 
 
-def add_tab(web_ui: Any, lab: Lab, setups: Iterable[Setup]) -> None:  # noqa: ANN401
-    """Adds the tab to a web UI, and to its start form what each set-up is."""
+def add_tab(web_ui: Any, explorer: Explorer, setups: Iterable[Setup]) -> None:  # noqa: ANN401
+    """Adds the tab to a web UI, and to its start form what each setup is."""
     blueprint = Blueprint("overhead", __name__, url_prefix="/overhead")
 
     @blueprint.route("/data")
     @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
     def data() -> Response:
-        return jsonify({"runs": lab.rows(), "error": lab.error})
+        return jsonify({"runs": explorer.rows(), "error": explorer.error})
 
     @blueprint.route("/csv")
     @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
     def download() -> Response:
         disposition = {"Content-Disposition": "attachment; filename=tracing-overhead.csv"}
-        return Response(to_csv(lab.rows()), mimetype="text/csv", headers=disposition)
+        return Response(to_csv(explorer.rows()), mimetype="text/csv", headers=disposition)
 
     @blueprint.route("/setups")
     @web_ui.auth_required_if_enabled  # type: ignore[untyped-decorator]
@@ -63,7 +63,7 @@ def add_tab(web_ui: Any, lab: Lab, setups: Iterable[Setup]) -> None:  # noqa: AN
 
 
 def _group(setup: Setup) -> str:
-    """Under which heading the start form lists a set-up."""
+    """Under which heading the start form lists a setup."""
     ratio = sampling_ratio(setup)
     if setup.tracing == "none":
         return "Without tracing"

@@ -9,6 +9,6 @@ Reading order: `checkout` (the messages), `frontend`, `orders`, `payments`,
 `__main__` (the command line).
 
 Nothing here imports `bench`; the two meet at HTTP and environment variables.
-Whatever is not the declared factor is the same in every set-up: the admin
+Whatever is not the declared factor is the same in every setup: the admin
 paths, the server, the clients, the order of the work.
 """

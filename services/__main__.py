@@ -17,8 +17,8 @@ from starlette.types import ASGIApp
 from services import frontend, inventory, orders, payments
 from services.server import bind, serve
 from services.telemetry import ConfigurationError, check, configure
+from services.usage_file import UsageFile, usage_file_of
 from services.web import CONNECTIONS
-from services.witness import Witness, witness_of
 
 SERVICES = (frontend.SERVICE, orders.SERVICE, payments.SERVICE, inventory.SERVICE)
 FIRST_PORT = 8000
@@ -115,8 +115,8 @@ def _address(host: str, port: int) -> str:
 
 def _run_one(args: argparse.Namespace) -> int:
     _check_tracing()
-    witness = witness_of()
-    serve(_build(args, witness), _listen(args), stop_on_eof=args.stop_on_eof, witness=witness)
+    usage_file = usage_file_of()
+    serve(_build(args, usage_file), _listen(args), stop_on_eof=args.stop_on_eof, usage_file=usage_file)
     return 0
 
 
@@ -139,9 +139,9 @@ def _bind(service: str, host: str, port: int) -> socket.socket:
         raise StartError(f"{port} is not a port", "choose one from 1 to 65535 with --port") from None
 
 
-def _build(args: argparse.Namespace, witness: Witness | None) -> ASGIApp:
+def _build(args: argparse.Namespace, usage_file: UsageFile | None) -> ASGIApp:
     try:
-        tracing = configure(args.service, witness=witness)
+        tracing = configure(args.service, usage_file=usage_file)
     except ConfigurationError as error:
         raise StartError(str(error), "install the package, or unset BENCH_SPANS") from None
     if args.service == frontend.SERVICE:

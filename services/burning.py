@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-CPU_US, WHEN = "BENCH_CONTROL_CPU_US", "BENCH_CONTROL_WHEN"
+CPU_US, WHEN = "BENCH_INJECTED_CPU_US", "BENCH_INJECTED_WHEN"
 BEFORE, AFTER, ANSWERED, WAITED = "before", "after", "answered", "waited"
 
 

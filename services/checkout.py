@@ -33,7 +33,7 @@ class Item(Struct, forbid_unknown_fields=True):
 
 
 class Checkout(Struct, forbid_unknown_fields=True):
-    """What a customer sends: the cart, the amount in minor units, and a payment token."""
+    """What a client sends: the cart, the amount in minor units, and a payment token."""
 
     items: Annotated[list[Item], Meta(min_length=1, max_length=100)]
     amount: Amount
@@ -70,7 +70,7 @@ class Reserved(Struct):
 
 
 class Confirmation(Struct):
-    """What the customer gets with 201: the order, its payment, its stock, and when (RFC 3339, UTC)."""
+    """What the client gets with 201: the order, its payment, its stock, and when (RFC 3339, UTC)."""
 
     order_id: str
     transaction_id: str

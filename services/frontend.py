@@ -1,6 +1,6 @@
-"""frontend-app: takes a customer's checkout, asks order-service, answers the customer.
+"""frontend-app: takes a client's checkout, asks order-service, answers the client.
 
-It validates what the customer sent; nothing invalid goes further.
+It validates what the client sent; nothing invalid goes further.
 It decides nothing about an order: order-service's answer is passed on as it is.
 """
 

@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 _RESERVATION = msgspec.json.Decoder(Reservation)
 
 # An UPDATE that takes from full shelves whenever they would run dry: the same single
-# statement for every order, so that restocking never makes one order dearer than another.
+# statement for every order, so that restocking never makes one order more expensive than another.
 _TAKE = """
     UPDATE stock
     SET available = CASE WHEN available < :quantity THEN capacity ELSE available END - :quantity
@@ -84,7 +84,7 @@ def build(tracing: Tracing, *, delay_s: float = 0.0) -> ASGIApp:
 
 
 def _open(tracing: Tracing, path: Path) -> sqlite3.Connection:
-    """The database, filled. Made before the connection is traced: its set-up is no checkout's."""
+    """The database, filled. Made before the connection is traced: its setup is no checkout's."""
     with sqlite3.connect(path) as plain:
         plain.executescript("""
             PRAGMA journal_mode = WAL;

@@ -1,4 +1,4 @@
-"""order-service: charges the customer, reserves the stock, and undoes the one if the other fails.
+"""order-service: charges the client, reserves the stock, and undoes the one if the other fails.
 
 Payment first; a failed payment reserves no stock.
 A failed reservation voids the payment, and so does a payment that timed out:
@@ -115,7 +115,7 @@ class _Orders:
                 await self._payments.post(f"/payments/{order_id}/void", None, span.headers)
                 span.succeed()
         except Failure:
-            return  # the customer's answer is the first failure; this one is in the trace
+            return  # the client's answer is the first failure; this one is in the trace
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:

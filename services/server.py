@@ -23,16 +23,18 @@ from types import FrameType
 import uvicorn
 from starlette.types import ASGIApp
 
+from services.usage_file import UsageFile
 from services.web import KEEP_ALIVE_S
-from services.witness import Witness
 
 
 class _Server(uvicorn.Server):
     """uvicorn's server without its ten wake-ups a second."""
 
-    def __init__(self, config: uvicorn.Config, *, stop_on_eof: bool, witness: Witness | None = None) -> None:
+    def __init__(
+        self, config: uvicorn.Config, *, stop_on_eof: bool, usage_file: UsageFile | None = None
+    ) -> None:
         super().__init__(config)
-        self._witness = witness
+        self._usage_file = usage_file
         self._stop_on_eof = stop_on_eof
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop = asyncio.Event()
@@ -41,7 +43,7 @@ class _Server(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         if self._stop_on_eof:
             self._loop.add_reader(sys.stdin.fileno(), self._read_stdin)
-        watching = asyncio.create_task(self._witness.watch_the_loop()) if self._witness else None
+        watching = asyncio.create_task(self._usage_file.watch_the_loop()) if self._usage_file else None
         if not self.should_exit:
             await self._stop.wait()
         if watching is not None:
@@ -91,7 +93,7 @@ def _wake_when_the_parent_dies() -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, int(signal.SIGCONT))
 
 
-def _server(app: ASGIApp, *, stop_on_eof: bool = False, witness: Witness | None = None) -> _Server:
+def _server(app: ASGIApp, *, stop_on_eof: bool = False, usage_file: UsageFile | None = None) -> _Server:
     config = uvicorn.Config(
         app,
         loop="uvloop",
@@ -105,7 +107,7 @@ def _server(app: ASGIApp, *, stop_on_eof: bool = False, witness: Witness | None 
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
-    return _Server(config, stop_on_eof=stop_on_eof, witness=witness)
+    return _Server(config, stop_on_eof=stop_on_eof, usage_file=usage_file)
 
 
 @contextlib.asynccontextmanager
@@ -124,12 +126,12 @@ async def running(app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
 
 
 def serve(
-    app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False, witness: Witness | None = None
+    app: ASGIApp, listener: socket.socket, *, stop_on_eof: bool = False, usage_file: UsageFile | None = None
 ) -> None:
-    """The application served until it is told to stop; a witness is told of the event loop's stalls."""
+    """The application served until it is told to stop; a usage_file is told of the event loop's stalls."""
     if stop_on_eof and sys.platform == "linux":
         _wake_when_the_parent_dies()
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     # uvicorn raises the signal again after an orderly shutdown; the orderly part is done.
     with contextlib.suppress(KeyboardInterrupt):
-        _server(app, stop_on_eof=stop_on_eof, witness=witness).run(sockets=[listener])
+        _server(app, stop_on_eof=stop_on_eof, usage_file=usage_file).run(sockets=[listener])

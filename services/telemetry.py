@@ -6,11 +6,11 @@ Configured by OpenTelemetry's own `OTEL_*` variables, and by two of ours where t
   simple or batch (the SDK with that span processor).
 - `BENCH_SPANS`: auto (the contrib instrumentations of Starlette, httpx and sqlite3),
   lean (the same without ASGI receive/send spans), native (Starlette's own middleware
-  for the servers), manual (the checkout story, written by hand); or the name of another tracer
+  for the servers), manual (the checkout scenario, written by hand); or the name of another tracer
   (services/tracers.py).
 
 Imports of OpenTelemetry stand inside functions: the baseline never reaches them. One process is one
-set-up; a provider is made once and shut down in the lifespan, because uvicorn re-raises SIGTERM and
+setup; a provider is made once and shut down in the lifespan, because uvicorn re-raises SIGTERM and
 `atexit` never runs.
 """
 
@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from services.counting import Discarding, RootCounter
 from services.tracers import TRACERS, told
 from services.tracing import NoTracing, Step, Tracing
-from services.witness import SpanCounter, Witness
+from services.usage_file import SpanCounter, UsageFile
 
 if TYPE_CHECKING:
     from opentelemetry.sdk._logs import LoggerProvider
@@ -76,7 +76,7 @@ class ProvidedTracing(NoTracing):
         return self._providers.roots.count if self._providers.roots else 0
 
     def flush(self) -> None:
-        # The return value says True even when every span was dropped: the sink counts.
+        # The return value says True even when every span was dropped: the receiver counts.
         for provider in self._providers.all:
             provider.force_flush()
 
@@ -124,7 +124,7 @@ class InstrumentedTracing(ProvidedTracing):
 
 
 class ManualTracing(ProvidedTracing):
-    """The checkout story written by hand: context extracted, spans made, context injected."""
+    """The checkout scenario written by hand: context extracted, spans made, context injected."""
 
     def __init__(self, providers: "Providers") -> None:
         # Kept, not imported again in every step: an import statement costs a microsecond.
@@ -221,9 +221,9 @@ def check(environ: Mapping[str, str]) -> tuple[Mode, str]:
 
 
 def configure(
-    service: str, environ: Mapping[str, str] = os.environ, witness: Witness | None = None
+    service: str, environ: Mapping[str, str] = os.environ, usage_file: UsageFile | None = None
 ) -> Tracing:
-    """The tracing that the environment asks for; a witness is told of every span.
+    """The tracing that the environment asks for; a usage_file is told of every span.
 
     Raises:
         ConfigurationError: a variable has a value that does not exist.
@@ -238,7 +238,7 @@ def configure(
             raise ConfigurationError(
                 f"BENCH_SPANS={spans!r}: its package is not installed ({error})"
             ) from None
-    providers = Providers() if mode is Mode.API else _providers(service, mode, environ, witness)
+    providers = Providers() if mode is Mode.API else _providers(service, mode, environ, usage_file)
     if spans == Spans.MANUAL:
         return ManualTracing(providers)
     return InstrumentedTracing(Spans(spans), providers, _disabled(environ))
@@ -278,7 +278,9 @@ class Providers:
         return filter(None, (self.traces, self.metrics, self.logs))
 
 
-def _providers(service: str, mode: Mode, environ: Mapping[str, str], witness: Witness | None) -> Providers:
+def _providers(
+    service: str, mode: Mode, environ: Mapping[str, str], usage_file: UsageFile | None
+) -> Providers:
     """The SDK's providers, made global, with one processor; sampler and limits come from `OTEL_*`."""
     from opentelemetry import metrics, trace
     from opentelemetry.sdk.resources import Resource
@@ -294,8 +296,8 @@ def _providers(service: str, mode: Mode, environ: Mapping[str, str], witness: Wi
     provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     roots = RootCounter()
     provider.add_span_processor(roots)  # type: ignore[arg-type]
-    if witness is not None:
-        provider.add_span_processor(SpanCounter(witness))  # type: ignore[arg-type]
+    if usage_file is not None:
+        provider.add_span_processor(SpanCounter(usage_file))  # type: ignore[arg-type]
     if exporter is not None:
         kind: Any = SimpleSpanProcessor if mode is Mode.SIMPLE else BatchSpanProcessor
         provider.add_span_processor(kind(exporter))

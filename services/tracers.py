@@ -1,7 +1,7 @@
 """Other tracers beside OpenTelemetry's, each configured as its own documentation says.
 
-None of them is a dependency of the project: a set-up names the packages, and `BENCH_SPANS` the tracer. Where
-spans go, which set-up they belong to and how many are sampled, all of them are told by the same `OTEL_*`
+None of them is a dependency of the project: a setup names the packages, and `BENCH_SPANS` the tracer. Where
+spans go, which setup they belong to and how many are sampled, all of them are told by the same `OTEL_*`
 variables, which are handed on here in each one's own words. What asks its makers for news, or tells them that
 it is used, is switched off; so is what has nothing to do with tracing, such as profiles.
 """
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
     from starlette.types import ASGIApp
 
-SETUP, EPOCH = "bench.setup", "bench.epoch"
+SETUP, REPLICATE = "bench.setup", "bench.replicate"
 PROJECT = 1
 """Sentry's, which has to be a number."""
 KEY = "0" * 32
@@ -50,7 +50,7 @@ def told(service: str, environ: Mapping[str, str]) -> Told:
     return Told(
         service=service,
         url=environ.get("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318"),
-        labels={name: value for name, _, value in pairs if name in {SETUP, EPOCH}},
+        labels={name: value for name, _, value in pairs if name in {SETUP, REPLICATE}},
         ratio=ratio,
     )
 

@@ -38,7 +38,7 @@ class Tracing(Protocol):
         """The application as it is to be served."""
 
     def connect(self, path: str, /) -> sqlite3.Connection:
-        """A SQLite connection, traced where the set-up traces databases."""
+        """A SQLite connection, traced where the setup traces databases."""
 
     def serve(self, name: str, headers: Mapping[str, str], /) -> AbstractContextManager[Step]:
         """A SERVER span that continues the caller's trace, made current."""
@@ -57,7 +57,7 @@ class Tracing(Protocol):
 
     @property
     def discarded(self) -> int:
-        """Spans that were exported to nowhere, so that no sink can count them."""
+        """Spans that were exported to nowhere, so that no receiver can count them."""
 
     @property
     def sampled_roots(self) -> int | None:
@@ -65,9 +65,9 @@ class Tracing(Protocol):
 
 
 class NoTracing:
-    """Tracing that does nothing: the baseline, and all set-ups whose spans are not hand-written.
+    """Tracing that does nothing: the baseline, and all setups whose spans are not hand-written.
 
-    It is its own span: entering, leaving and naming it cost one method call, in every set-up alike.
+    It is its own span: entering, leaving and naming it cost one method call, in every setup alike.
     """
 
     headers: Mapping[str, str] = MappingProxyType({})

@@ -2,7 +2,7 @@
 
 A failure is a JSON body with `error`, `message` and `service`; its status
 says whose fault it is (4xx the caller's, 502 and 504 an upstream's, which is named).
-The admin paths lie outside the traced application, in every set-up alike,
+The admin paths lie outside the traced application, in every setup alike,
 so that asking a service how it is never makes a span.
 """
 
@@ -47,14 +47,14 @@ CONNECTIONS = 20
 (`--connections`). For every request httpcore looks at every pooled connection, once for each
 other one: 1.5 ms of CPU per call with one or two of them, 2.2 with eight, 7.9 with 64 (seen with
 httpcore 1.0.9). So a large pool is hidden state: an instance that met one burst while warming up
-cost 20 % more than its twin until it ended. A measured run has two, and requests beyond that
+cost 20 % more than its A/A aa until it ended. A measured run has two, and requests beyond that
 wait in the caller; to open and close connections in a burst costs a fifth of a checkout."""
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$", re.DOTALL)
 _NAMED = re.compile(r"field `(?P<field>[^`]+)`")
 
 
-class Failure(Exception):  # noqa: N818 - an answer to a customer, not a defect
+class Failure(Exception):  # noqa: N818 - an answer to a client, not a defect
     """An answer other than success.
 
     Attributes:
@@ -235,7 +235,7 @@ class _Admin:
 
     def _flush(self) -> Response:
         # On the event loop on purpose: nothing else runs during a flush, and a thread
-        # would add its own start-up to one set-up's bill and not to another's.
+        # would add its own start-up to one setup's bill and not to another's.
         self._tracing.flush()
         return answer(200, {"service": self._service, "flushed": True})
 

@@ -1,6 +1,6 @@
 """Plans, and whole runs of simulated instances: what a run would read if requests cost what a test says.
 
-An instance is a queue with one server whose clock is its own time; the runner, the schedule and the
+An instance is a queue with one server whose clock is its active time; the runner, the schedule and the
 analysis are the real ones.
 """
 
@@ -13,9 +13,9 @@ from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import choose, sampling_ratio
 from bench.plan.readings import Account, InstanceReading, MachineReading, Memory, Raw, Reading, Row, Switch
 from bench.plan.records import Closed, Kind, Open, Plan, Step, Stretch
+from bench.receiver.accounting import Span
+from bench.receiver.messages import TraceSpan
 from bench.runner.run import Log, Run, carry_out
-from bench.sink.accounting import Span
-from bench.sink.messages import TraceSpan
 
 APP = App(
     name="shop",
@@ -30,8 +30,8 @@ APP = App(
 SHAPE = {"web": 2, "stock": 1}
 COSTS = {
     "none": 0.010,
-    "none-again": 0.010,
-    "control": 0.0106,
+    "none-aa": 0.010,
+    "injected": 0.0106,
     "disabled": 0.011,
     "always-off": 0.013,
     "ratio-10": 0.014,
@@ -39,13 +39,13 @@ COSTS = {
     "simple": 0.060,
 }
 """CPU seconds per request."""
-NAMES = ("none", "none-again", "control", "always-off", "batch")
+NAMES = ("none", "none-aa", "injected", "always-off", "batch")
 
 
 def plan(
     names: Sequence[str] = NAMES,
     *,
-    epochs: int = 3,
+    replicates: int = 3,
     app: App = APP,
     own: Sequence[Setup] = (),
     **changes: object,
@@ -58,10 +58,10 @@ def plan(
             seed=7,
             app=app,
             setups=choose(app, names, own),
-            epochs=epochs,
-            warm_up=Stretch(turn_s=0.05, rounds=4, blocks=1),
-            light=Stretch(turn_s=0.2, rounds=2, blocks=4),
-            busy=Stretch(turn_s=0.03, rounds=8, blocks=2),
+            replicates=replicates,
+            warm_up=Stretch(slice_s=0.05, rounds=4, blocks=1),
+            light=Stretch(slice_s=0.2, rounds=2, blocks=4),
+            saturation=Stretch(slice_s=0.03, rounds=8, blocks=2),
             services_cpus=(1,),
             other_cpus=(0,),
             cpus=2,
@@ -75,9 +75,9 @@ class SimulatedBench:
     """Performs steps with simulated instances, and writes down what it was asked.
 
     Attributes:
-        costs: CPU seconds per request, by set-up.
-        noise: standard deviation of ln(cost) from one epoch and set-up to the next.
-        lose: share of the traces of a set-up that never arrive.
+        costs: CPU seconds per request, by setup.
+        noise: standard deviation of ln(cost) from one replicate and setup to the next.
+        lose: share of the traces of a setup that never arrive.
         steal_s: what the host takes away in the blocks of a step, by its number.
         fail: called before every step; may raise.
     """
@@ -103,15 +103,15 @@ class SimulatedBench:
     def perform(
         self, plan_: Plan, step: Step, tell: Callable[[int], None]
     ) -> tuple[Reading, tuple[Row, ...]]:
-        self.log.append(f"{step.kind} {step.epoch}")
+        self.log.append(f"{step.kind} {step.replicate}")
         self.fail(step)
-        if not step.turns:
+        if not step.slices:
             return self._quiet(plan_, step), ()
         rows: list[Row] = []
         switches: list[Switch] = []
         readings = []
         for number, setup in enumerate(plan_.setups):
-            rng = np.random.default_rng([plan_.seed, step.epoch, number])
+            rng = np.random.default_rng([plan_.seed, step.replicate, number])
             cost_s = self.costs[setup.name] * float(np.exp(self.noise * rng.standard_normal()))
             served, turned = self._serve(step, number, cost_s)
             rows += served
@@ -126,10 +126,10 @@ class SimulatedBench:
                     failed=len(served) - completed,
                 )
             )
-        blocks = step.turns[-1].block + 1
-        length_s = step.turns[-1].stop_ns / 1e9 / blocks
+        blocks = step.slices[-1].block + 1
+        length_s = step.slices[-1].stop_ns / 1e9 / blocks
         reading = Reading(
-            epoch=step.epoch,
+            replicate=step.replicate,
             number=step.number,
             kind=step.kind,
             duration_s=length_s * blocks,
@@ -144,40 +144,43 @@ class SimulatedBench:
         return reading, tuple(sorted(rows, key=lambda row: row.planned_ns))
 
     def _serve(self, step: Step, number: int, cost_s: float) -> tuple[list[Row], list[Switch]]:
-        """One instance's requests: first come, first served, in its own time."""
-        turns = [turn for turn in step.turns if turn.instance == number]
-        if not turns:
+        """One instance's requests: first come, first served, in its active time."""
+        slices = [time_slice for time_slice in step.slices if time_slice.instance == number]
+        if not slices:
             return [], []
-        length_ns = turns[0].stop_ns - turns[0].start_ns
+        length_ns = slices[0].stop_ns - slices[0].start_ns
         cost_ns = max(round(cost_s * 1e9), 1)
 
-        def wall(own_ns: int) -> int:
-            # After the last turn it goes on running.
-            turn = min(own_ns // length_ns, len(turns) - 1)
-            return turns[turn].start_ns + own_ns - turn * length_ns
+        def wall(active_ns: int) -> int:
+            # After the last time slice it goes on running.
+            at = min(active_ns // length_ns, len(slices) - 1)
+            return slices[at].start_ns + active_ns - at * length_ns
 
-        starts = [turn.start_ns for turn in turns]
-        rows, busy_ns, free_ns = [], 0, 0
+        starts = [time_slice.start_ns for time_slice in slices]
+        rows, saturation_ns, free_ns = [], 0, 0
         if isinstance(step.load, Open):
             for arrival in step.load.arrivals:
                 if arrival.instance != number:
                     continue
-                turn = int(np.searchsorted(starts, arrival.offset_ns, side="right")) - 1
-                own_ns = turn * length_ns + arrival.offset_ns - starts[turn]
-                free_ns = max(free_ns, own_ns) + cost_ns
-                busy_ns += cost_ns
+                at = int(np.searchsorted(starts, arrival.offset_ns, side="right")) - 1
+                active_ns = at * length_ns + arrival.offset_ns - starts[at]
+                free_ns = max(free_ns, active_ns) + cost_ns
+                saturation_ns += cost_ns
                 done_ns = wall(free_ns)
                 rows.append(
                     Row(arrival.offset_ns, arrival.offset_ns, done_ns, self.status, number, arrival.request)
                 )
         elif isinstance(step.load, Closed):
-            while free_ns + cost_ns <= length_ns * len(turns):
+            while free_ns + cost_ns <= length_ns * len(slices):
                 planned_ns = wall(max(free_ns - (step.load.users - 1) * cost_ns, 0))
                 free_ns += cost_ns
                 rows.append(Row(planned_ns, planned_ns, wall(free_ns), self.status, number, 0))
-            busy_ns = length_ns * len(turns)
-        each_ns = busy_ns // len(turns)
-        switches = [Switch(number, turn.block, turn.start_ns, turn.stop_ns, each_ns, 0) for turn in turns]
+            saturation_ns = length_ns * len(slices)
+        each_ns = saturation_ns // len(slices)
+        switches = [
+            Switch(number, time_slice.block, time_slice.start_ns, time_slice.stop_ns, each_ns, 0)
+            for time_slice in slices
+        ]
         return rows, switches
 
     def _quiet(self, plan_: Plan, step: Step) -> Reading:
@@ -195,7 +198,7 @@ class SimulatedBench:
                 self.served[setup.name] = 0
             readings.append(reading)
         return Reading(
-            epoch=step.epoch,
+            replicate=step.replicate,
             number=step.number,
             kind=step.kind,
             duration_s=1.0,
@@ -206,7 +209,7 @@ class SimulatedBench:
 
     def _sampled(self, setup: Setup) -> int | None:
         # What a collector keeps is decided after that.
-        ratio = sampling_ratio(setup) / setup.kept
+        ratio = sampling_ratio(setup) / setup.collector_sampling
         return round(self.served.get(setup.name, 0) * ratio) if 0 < ratio < 1 else None
 
     def _account(self, setup: Setup) -> Account:

@@ -28,7 +28,7 @@ from bench.analysis.accuracy.trials import (
 from bench.analysis.rates import clustered, mean_of, rate
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Kind, Plan, Step
-from bench.plan.schedule import is_saturated, step_of
+from bench.plan.schedule import is_overloaded, step_of
 from bench.report import accuracy as sheet
 from bench.report import markdown
 from bench.runner import accuracy as runner
@@ -44,7 +44,7 @@ ABLE_S = 0.0001
 
 
 def bench(noise: float = 0.002) -> SimulatedBench:
-    costs = {"none": BASE_S, "none-again": BASE_S, "always-off": 0.013, "batch": 0.016}
+    costs = {"none": BASE_S, "none-aa": BASE_S, "always-off": 0.013, "batch": 0.016}
     for name, share in shares().items():
         costs[name] = BASE_S * (1 + share) + (ABLE_S if name == PATCHED or name in INSIDE else 0.0)
     for name, (_, _, share) in DELAYS.items():
@@ -52,15 +52,15 @@ def bench(noise: float = 0.002) -> SimulatedBench:
     return SimulatedBench(costs=costs, noise=noise)
 
 
-SERIES = runner.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, epochs=3)
+SERIES = runner.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, replicates=3)
 
 
 @pytest.fixture(scope="module")
 def series() -> Iterator[runner.Series]:
     with pytest.MonkeyPatch.context() as patch:
         # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
-        patch.setattr(runner, "BUSY_TURN_S", 0.2)
-        patch.setattr(runner, "PANELS", tuple(replace(panel, busy_s=10.0) for panel in PANELS))
+        patch.setattr(runner, "SATURATION_SLICE_S", 0.2)
+        patch.setattr(runner, "PANELS", tuple(replace(panel, saturation_s=10.0) for panel in PANELS))
         yield runner.weighted(SERIES, bench(), Quiet())
 
 
@@ -82,7 +82,7 @@ def found(series: runner.Series) -> Accuracy:
 
 
 @pytest.mark.parametrize("name", ["apart-10", "weight-10", *INSIDE])
-@pytest.mark.parametrize("figure", ["light", "busy", "throughput"])
+@pytest.mark.parametrize("figure", ["light", "saturation", "throughput"])
 def test_a_known_cost_is_found_in_every_figure(found: Accuracy, name: str, figure: str) -> None:
     rows = [one for one in found.known if (one.setup, one.figure) == (name, figure)]
     if (name, figure) == ("apart-10", "throughput"):
@@ -103,11 +103,11 @@ def test_what_it_costs_to_be_able_to_burn_is_in_no_known_cost(found: Accuracy) -
     assert known.found == pytest.approx(0.05, abs=0.008)
 
 
-def test_identical_set_ups_are_compared_in_every_figure(found: Accuracy) -> None:
+def test_identical_setups_are_compared_in_every_figure(found: Accuracy) -> None:
     by_figure = {same.figure: same for same in found.same}
     assert {figure for figure, same in by_figure.items() if same.trials} >= {
         "light",
-        "busy",
+        "saturation",
         "throughput",
         "p50",
     }
@@ -121,32 +121,32 @@ def test_nothing_is_burnt_apart_while_an_instance_is_alone(found: Accuracy) -> N
     assert any(weighing.alone is not None for weighing in light if weighing.setup == "weight-10")
 
 
-def test_turns_and_time_alone_agree_on_what_nobody_knows(found: Accuracy) -> None:
+def test_slices_and_time_alone_agree_on_what_nobody_knows(found: Accuracy) -> None:
     rows = [row for row in found.agreements if (row.setup, row.figure) == ("batch", "light")]
     assert {row.scaled for row in rows} == {False, True}
     for row in rows:
-        assert row.in_turns == pytest.approx(0.6, abs=0.03)
-        assert row.alone == pytest.approx(row.in_turns, abs=0.03)
+        assert row.in_slices == pytest.approx(0.6, abs=0.03)
+        assert row.alone == pytest.approx(row.in_slices, abs=0.03)
 
 
 @pytest.mark.parametrize("name", DELAYS)
-def test_a_delay_is_the_same_in_turns_and_alone(found: Accuracy, name: str) -> None:
+def test_a_delay_is_the_same_in_slices_and_alone(found: Accuracy, name: str) -> None:
     rows = [row for row in found.agreements if (row.setup, row.figure) == (name, "p50")]
     assert {row.scaled for row in rows} == {False, True}
     for row in rows:
         # Against what burns nothing in the same places: 14.1 ms and 10.1 ms.
-        assert row.in_turns == pytest.approx(0.396, abs=0.03)
-        assert row.alone == pytest.approx(row.in_turns, abs=0.03)
+        assert row.in_slices == pytest.approx(0.396, abs=0.03)
+        assert row.alone == pytest.approx(row.in_slices, abs=0.03)
 
 
 def test_a_report_tells_everything(found: Accuracy) -> None:
     text = markdown.render(sheet.report(found))
-    for words in ("Known costs, recovered", "Identical set-ups", "Against one after the other", "inside-two"):
+    for words in ("Known costs, recovered", "Identical setups", "Against one after the other", "inside-two"):
         assert words in text
     # Simulated instances answer the same number of requests alone: one after the other has no error there.
     assert [row.figure for row in found.better] == ["light", "p50"]
     assert len(targets(found)) == 11
-    assert "1 of two minutes on the clock (3 set-ups, 3 epochs, " in text
+    assert "1 of two minutes on the clock (3 setups, 3 replicates, " in text
     assert sheet.where("apart-2") == "apart"
     assert [sheet.where(name) for name in INSIDE] == [
         "before the calls, 1 process",
@@ -170,14 +170,14 @@ def test_a_run_that_is_invalid_counts_and_says_why(series: runner.Series) -> Non
     assert lossy.spoiled == 1
     assert lossy.coverage.of
     assert (
-        "1 of them invalid by a check (its ledger does not balance: 1), and counted here all the same"
+        "1 of them invalid by a check (its span accounting is incomplete: 1), and counted here all the same"
         in sheet.extent(lossy)
     )
 
 
 def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Accuracy) -> None:
     assert found.sought.of == 1
-    # Runs of two minutes have a twin, and no weight of nothing.
+    # Runs of two minutes have a aa, and no weight of nothing.
     assert found.false_verdicts.of == 4 * 2 + 1
 
 
@@ -188,51 +188,51 @@ def test_what_is_burnt_in_services_leaves_the_cpu_as_busy_as_the_baseline(series
         if name in plan.names:
             expected = 1.0 if name in APART else 1 / (1 + share)
             assert run.plan.rates[name] == pytest.approx(plan.rate_per_s * expected, rel=1e-3)
-            assert not is_saturated(run.plan, name)
+            assert not is_overloaded(run.plan, name)
 
 
 def test_a_series_goes_on_as_it_began(series: runner.Series) -> None:
     first = tried(series, 0)
     assert runner.series_of(first, make.APP, SERIES.cpus) == series
-    own = replace(series, epochs=None)
-    assert {runner.plan_of(own, number).epochs for number in range(3)} == {4, 8}
+    own = replace(series, replicates=None)
+    assert {runner.plan_of(own, number).replicates for number in range(3)} == {4, 8}
     first = replace(first, plan=runner.plan_of(own, 0))
     assert runner.series_of(first, make.APP, SERIES.cpus) == own
 
 
 def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: runner.Series) -> None:
     plan = runner.plan_of(series, 0)
-    windows = windows_of(plan, runner.busy_alone(plan, 0, 1000, 3, 10**9))
+    windows = windows_of(plan, runner.saturation_alone(plan, 0, 1000, 3, 10**9))
     assert [number for number, own in enumerate(windows) if own] == [3]
-    assert not windows_of(plan, step_of(plan, 0, 0, Kind.BUSY, 1))
+    assert not windows_of(plan, step_of(plan, 0, 0, Kind.SATURATION, 1))
 
 
-def test_spans_of_time_alone_are_in_no_account_of_the_next_epoch(
+def test_spans_of_time_alone_are_in_no_account_of_the_next_replicate(
     series: runner.Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulated, kinds = bench(), []
     perform = simulated.perform
 
     def noted(plan: Plan, step: Step, tell: Callable[[int], None]) -> tuple[Reading, tuple[Row, ...]]:
-        kinds.append((step.epoch, step.number >= runner.SEQUENTIAL_STEP, step.kind))
+        kinds.append((step.replicate, step.number >= runner.SEQUENTIAL_STEP, step.kind))
         return perform(plan, step, tell)
 
     monkeypatch.setattr(simulated, "perform", noted)
     runner.trial(series, 1, simulated, Quiet())
-    for epoch in range(3):
-        alone = [kind for where, is_alone, kind in kinds if where == epoch and is_alone]
+    for replicate in range(3):
+        alone = [kind for where, is_alone, kind in kinds if where == replicate and is_alone]
         assert alone[-1] is Kind.SETTLE
-        assert alone.count(Kind.LIGHT) == alone.count(Kind.BUSY) == len(setups(PANELS[1]))
+        assert alone.count(Kind.LIGHT) == alone.count(Kind.SATURATION) == len(setups(PANELS[1]))
 
 
-def test_every_set_up_is_compared_with_one_that_differs_in_the_burning_alone() -> None:
+def test_every_setup_is_compared_with_one_that_differs_in_the_burning_alone() -> None:
     for setup in (setup for panel in PANELS for setup in setups(panel)):
         assert (setup.tracing == "none") == (setup.name not in TRACED)
         assert (setup.against == PATCHED) == (setup.name in INSIDE or setup.name in DELAYS)
         assert (setup.against == SAME) == (setup.name.startswith("weight-") and setup.name != SAME)
 
 
-def test_older_trials_are_compared_with_the_same_set_ups(series: runner.Series) -> None:
+def test_older_trials_are_compared_with_the_same_setups(series: runner.Series) -> None:
     trial = tried(series, 0)
     bare = tuple(structs.replace(setup, against="") for setup in trial.plan.setups)
     older = replace(trial, plan=replace(trial.plan, setups=bare))
@@ -301,10 +301,10 @@ def test_only_an_interval_shows_anything(
 def test_runs_of_different_length_are_not_averaged(series: runner.Series) -> None:
     found = accuracy([tried(series, number) for number in (0, 1, 2, 8)])
     assert [(row.figure, row.trials) for row in found.better] == [("light", 2), ("p50", 2)] * 2
-    assert len({row.own_s for row in found.better}) == 2
+    assert len({row.active_s for row in found.better}) == 2
 
 
-def test_few_trials_do_not_show_how_much_better_turns_are(found: Accuracy) -> None:
+def test_few_trials_do_not_show_how_much_better_slices_are(found: Accuracy) -> None:
     assert {row.trials for row in found.better} == {3}
     for target in targets(found)[-len(found.better) :]:
         assert target.shown == "not shown"

@@ -1,4 +1,4 @@
-"""App files and set-up files: every error names file, line and key, and the nearest right one."""
+"""App files and setup files: every error names file, line and key, and the nearest right one."""
 
 import json
 from pathlib import Path
@@ -125,7 +125,7 @@ def test_wrong_values_end_in_a_sentence(values: dict[str, object]) -> None:
         parse_app(text, "x.toml")
 
 
-def test_set_ups_files_add_up() -> None:
+def test_setups_files_add_up() -> None:
     setups = parse_setups('[[setup]]\nname = "mine"\ntracing = "simple"\n', "a.toml", ["none"])
     assert setups[0].tracing == "simple"
     with pytest.raises(UsageError, match="is taken"):
@@ -135,7 +135,7 @@ def test_set_ups_files_add_up() -> None:
 def test_a_variable_that_nobody_knows_is_told_with_the_nearest_one() -> None:
     found = list(warnings([Setup(name="x", env={"OTEL_TRACES_SAMPLR": "always_on", "OTHER": "1"})]))
     assert found == [
-        "OTEL_TRACES_SAMPLR in the set-up x is not known to OpenTelemetry; did you mean OTEL_TRACES_SAMPLER?"
+        "OTEL_TRACES_SAMPLR in the setup x is not known to OpenTelemetry; did you mean OTEL_TRACES_SAMPLER?"
     ]
 
 
@@ -164,16 +164,16 @@ def test_names_are_unique_and_sentences_end() -> None:
     assert set(ALWAYS) <= set(QUICK) <= set(DEFAULT) <= set(names)
 
 
-def test_a_set_up_that_an_application_cannot_run_is_refused() -> None:
+def test_a_setup_that_an_application_cannot_run_is_refused() -> None:
     app = parse_app(GOOD, "polls.toml")
-    with pytest.raises(UsageError, match="cannot run the set-up simple"):
+    with pytest.raises(UsageError, match="cannot run the setup simple"):
         choose(app, ["simple"])
     assert "simple" not in default_names(app, DEFAULT)
-    with pytest.raises(UsageError, match="no set-up named 'nothing'"):
+    with pytest.raises(UsageError, match="no setup named 'nothing'"):
         choose(app, ["nothing"])
 
 
-def test_what_a_set_up_samples_follows_from_its_variables() -> None:
+def test_what_a_setup_samples_follows_from_its_variables() -> None:
     by_name = {setup.name: setup for setup in TABLE}
     ratios = {
         name: sampling_ratio(by_name[name])
@@ -201,7 +201,7 @@ def launch(setup: Setup, **changes: object) -> Launch:
     ports = {process.name: 18000 + number for number, process in enumerate(app.process)}
     values: dict[str, object] = {
         "app": app, "place": Place(folder=SERVICES), "setup": setup, "ports": ports, "tmp": Path("tmp"),
-        "endpoints": {"http/protobuf": "http://127.0.0.1:4318", "grpc": "http://127.0.0.1:4317"}, "epoch": 3,
+        "endpoints": {"http/protobuf": "http://127.0.0.1:4318", "grpc": "http://127.0.0.1:4317"}, "replicate": 3,
     }  # fmt: skip
     return Launch(**(values | changes))  # type: ignore[arg-type]
 
@@ -220,7 +220,7 @@ def test_nothing_of_the_callers_reaches_a_process() -> None:
     assert {name: value for name, value in environ.items() if name.startswith("OTEL_")} == {
         "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
         "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318",
-        "OTEL_RESOURCE_ATTRIBUTES": "bench.setup=none,bench.epoch=3",
+        "OTEL_RESOURCE_ATTRIBUTES": "bench.setup=none,bench.replicate=3",
     }
     assert not [name for name in environ if name.lower().endswith("_proxy")]
     assert "PYTHONPATH" not in environ
@@ -228,16 +228,14 @@ def test_nothing_of_the_callers_reaches_a_process() -> None:
 
 
 def test_environments_differ_in_the_declared_factor_and_in_nothing_else() -> None:
-    made = {
-        name: launch(BY_NAME[name]) for name in ("none", "none-again", "batch", "always-off", "batch-grpc")
-    }
+    made = {name: launch(BY_NAME[name]) for name in ("none", "none-aa", "batch", "always-off", "batch-grpc")}
     process = made["none"].app.process[0]
     environs = {name: each.environ(process, CALLER) for name, each in made.items()}
     sizes = {
         sum(len(name) + len(value) + 2 for name, value in environ.items()) for environ in environs.values()
     }
     assert len(sizes) == 1
-    assert environs["none"] == environs["none-again"]
+    assert environs["none"] == environs["none-aa"]
     differing = {
         name for name in environs["batch"] | environs["always-off"]
         if environs["batch"].get(name) != environs["always-off"].get(name)
@@ -245,10 +243,10 @@ def test_environments_differ_in_the_declared_factor_and_in_nothing_else() -> Non
     assert differing == {"OTEL_TRACES_SAMPLER", "OTEL_RESOURCE_ATTRIBUTES", "BENCH_PADDING"}
     assert environs["batch"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4318"
     assert environs["batch-grpc"]["OTEL_EXPORTER_OTLP_ENDPOINT"] == "http://127.0.0.1:4317"
-    assert environs["batch"]["OTEL_RESOURCE_ATTRIBUTES"] == "bench.setup=batch,bench.epoch=3"
+    assert environs["batch"]["OTEL_RESOURCE_ATTRIBUTES"] == "bench.setup=batch,bench.replicate=3"
 
 
-def test_a_set_up_without_tracing_has_its_own_variables_all_the_same() -> None:
+def test_a_setup_without_tracing_has_its_own_variables_all_the_same() -> None:
     audited = launch(Setup(name="audited", tracing="none", env={"AUDIT": "1"}))
     environ = audited.environ(audited.app.process[0], CALLER)
     assert environ["AUDIT"] == "1"
@@ -262,10 +260,10 @@ def test_commands_are_split_as_a_shell_would_and_filled_in() -> None:
     assert words[words.index("--order-service-url") + 1] == "http://127.0.0.1:18001"
 
 
-def test_a_plain_set_up_is_started_without_launcher_and_tracing() -> None:
+def test_a_plain_setup_is_started_without_launcher_and_tracing() -> None:
     app = parse_app((SERVICES / "glances.toml").read_text("utf-8"), "glances.toml")
     ports = {"glances": 18000}
-    plain = launch(BY_NAME["control"], app=app, ports=ports)
+    plain = launch(BY_NAME["injected"], app=app, ports=ports)
     traced = launch(BY_NAME["disabled"], app=app, ports=ports)
     assert plain.command(app.process[0])[0] == "glances"
     assert traced.command(app.process[0])[0] == "opentelemetry-instrument"
@@ -279,12 +277,12 @@ def test_timers_are_scaled_where_that_is_wanted() -> None:
 
 
 def test_the_control_burns_where_the_application_can() -> None:
-    made = launch(BY_NAME["control"], burn_us=600, burn=Burn(when="answered"))
+    made = launch(BY_NAME["injected"], burn_us=600, burn=Burn(when="answered"))
     frontend, orders, *_ = made.app.process
-    assert made.environ(orders, CALLER)["BENCH_CONTROL_CPU_US"] == "600"
-    assert made.environ(orders, CALLER)["BENCH_CONTROL_WHEN"] == "answered"
-    assert "BENCH_CONTROL_CPU_US" not in made.environ(frontend, CALLER)
-    assert "BENCH_CONTROL_CPU_US" not in launch(BY_NAME["none"]).environ(orders, CALLER)
+    assert made.environ(orders, CALLER)["BENCH_INJECTED_CPU_US"] == "600"
+    assert made.environ(orders, CALLER)["BENCH_INJECTED_WHEN"] == "answered"
+    assert "BENCH_INJECTED_CPU_US" not in made.environ(frontend, CALLER)
+    assert "BENCH_INJECTED_CPU_US" not in launch(BY_NAME["none"]).environ(orders, CALLER)
 
 
 def test_what_is_burnt_apart_is_burnt_by_no_service() -> None:
@@ -298,11 +296,11 @@ def test_what_is_burnt_apart_is_burnt_by_no_service() -> None:
 
 def test_processes_share_what_is_burnt_and_nothing_is_burnt_alike() -> None:
     two = Burn(processes=("frontend-app", "order-service"), when="after")
-    for total_us, own_us in ((300, "150"), (0, "0")):
+    for total_us, active_us in ((300, "150"), (0, "0")):
         made = launch(BY_NAME["none"], burn_us=total_us, burn=two)
-        told = [made.environ(process, CALLER).get("BENCH_CONTROL_CPU_US") for process in made.app.process]
-        assert told == [own_us, own_us, None, None]
-        assert made.environ(made.app.process[0], CALLER)["BENCH_CONTROL_WHEN"] == "after"
+        told = [made.environ(process, CALLER).get("BENCH_INJECTED_CPU_US") for process in made.app.process]
+        assert told == [active_us, active_us, None, None]
+        assert made.environ(made.app.process[0], CALLER)["BENCH_INJECTED_WHEN"] == "after"
 
 
 def test_an_environment_that_does_not_fit_is_told() -> None:
@@ -311,18 +309,18 @@ def test_an_environment_that_does_not_fit_is_told() -> None:
         made.environ(made.app.process[0], CALLER)
 
 
-def test_an_app_file_in_the_place_of_a_set_ups_file_is_told() -> None:
+def test_an_app_file_in_the_place_of_a_setups_file_is_told() -> None:
     with pytest.raises(UsageError) as error:
         parse_setups('name = "x"\n[[process]]\nname = "web"\n', "x.toml", ())
     assert "--app" in error.value.hint
 
 
-def test_a_set_ups_packages_take_the_place_of_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setups_packages_take_the_place_of_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Environment] = []
 
     def environment(wanted: Environment, folder: Path, whose: str) -> Place:
         made.append(wanted)
-        assert whose in {"set-up old", "set-up same"}
+        assert whose in {"setup old", "setup same"}
         return Place(folder=folder)
 
     monkeypatch.setattr(install, "environment", environment)

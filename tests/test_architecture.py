@@ -13,7 +13,7 @@ LAYERS = (
     ("errors",),
     ("app",),
     ("plan",),
-    ("sink",),
+    ("receiver",),
     ("testbed", "analysis"),
     ("runner", "results"),
     ("report",),
@@ -123,8 +123,8 @@ def test_every_package_has_a_layer_and_there_are_few() -> None:
 
 def test_nothing_in_the_harness_knows_the_built_in_example() -> None:
     for path in everything("bench", "locustfiles"):
-        # The stories are the example's own.
-        if name(path) in {"bench/traces/story.py", "locustfiles/lab.py", "locustfiles/explore.py"}:
+        # The scenarios are the example's own.
+        if name(path) in {"bench/traces/scenario.py", "locustfiles/explorer.py", "locustfiles/explore.py"}:
             continue
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             assert not OF_THE_EXAMPLE.search(line), f"{name(path)}:{number}: {line.strip()}"
@@ -151,19 +151,19 @@ def test_harness_and_services_do_not_know_each_other(package: str, other: str) -
 
 def test_only_telemetry_imports_opentelemetry_and_only_inside_functions() -> None:
     for path in everything("services"):
-        if path.parent.name == "delivery":
+        if path.parent.name == "shutdown":
             continue  # an application of its own, always under the agent, in an environment of its own
         for _, imported, deferred in imports(path):
             if imported.split(".")[0] == "opentelemetry":
-                assert path.name in {"telemetry.py", "counting.py", "witness.py"}, name(path)
+                assert path.name in {"telemetry.py", "counting.py", "usage_file.py"}, name(path)
                 assert deferred, f"{imported} at the top of {name(path)}"
 
 
-def test_of_the_harness_only_the_sink_and_what_is_timed_import_opentelemetry() -> None:
+def test_of_the_harness_only_the_receiver_and_what_is_timed_import_opentelemetry() -> None:
     for path in everything("bench", "locustfiles"):
         for _, imported, _ in imports(path):
             if imported.split(".")[0] == "opentelemetry" and name(path) not in TIMED:
-                assert name(path) in {"bench/sink/decoding.py", "bench/sink/otlp_json.py"}
+                assert name(path) in {"bench/receiver/decoding.py", "bench/receiver/otlp_json.py"}
                 assert imported.startswith("opentelemetry.proto.")
 
 

@@ -15,19 +15,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis import collector as collected
-from bench.analysis.ledger import Traffic, traffic_of
+from bench.analysis.accounting import Traffic, traffic_of
 from bench.analysis.summary import summarise
 from bench.cli import main as cli
 from bench.errors import ServiceError, UsageError
 from bench.plan.machine import Machine
 from bench.plan.readings import Memory, Raw
 from bench.plan.records import Kind
+from bench.receiver import otlp_json as otlp
+from bench.receiver.messages import KINDS, STATUSES, SpanEvent, TraceSpan
 from bench.report import markdown
 from bench.report.run import report
 from bench.results.differences import RunSide, differences
 from bench.results.store import Store
-from bench.sink import otlp_json as otlp
-from bench.sink.messages import KINDS, STATUSES, SpanEvent, TraceSpan
 from bench.testbed.meter import MachineClocks, between
 from bench.testbed.process import leashed
 from bench.traces import catalogue, collector, install, readback
@@ -55,7 +55,7 @@ def test_the_containers_are_those_of_the_catalogue_and_the_file_is_valid() -> No
     assert "was not run" in text
     for tool in TOOLS.values():
         assert not tool.image or f"\n  {tool.name}:\n" in text, f"docker compose up {tool.name}"
-    for port in collector.SINK_PORTS:
+    for port in collector.RECEIVER_PORTS:
         assert str(port) in text
 
 
@@ -225,17 +225,17 @@ def test_a_collector_without_an_address_for_grpc_takes_no_setup_that_needs_one()
 
 
 def test_the_collector_limits_memory_before_it_batches_and_sends_metrics_only_over_otlp() -> None:
-    made = collector.configuration((1, 2), {"otlp_http/sink": {}, "zipkin": {}})
+    made = collector.configuration((1, 2), {"otlp_http/receiver": {}, "zipkin": {}})
     pipelines = json.loads(json.dumps(made))["service"]["pipelines"]
     for pipeline in pipelines.values():
         assert pipeline["processors"] == ["memory_limiter", "batch"]
-    assert pipelines["traces"]["exporters"] == ["otlp_http/sink", "zipkin"]
-    assert pipelines["metrics"]["exporters"] == ["otlp_http/sink"]
+    assert pipelines["traces"]["exporters"] == ["otlp_http/receiver", "zipkin"]
+    assert pipelines["metrics"]["exporters"] == ["otlp_http/receiver"]
 
 
-def test_the_collector_samples_at_the_end_of_traces_where_a_set_up_asks_for_it() -> None:
+def test_the_collector_samples_at_the_end_of_traces_where_a_setup_asks_for_it() -> None:
     made = json.loads(
-        json.dumps(collector.configuration((1, 2), {"otlp_http/sink": {}}, {"batch": 1, "tail": 0.1}))
+        json.dumps(collector.configuration((1, 2), {"otlp_http/receiver": {}}, {"batch": 1, "tail": 0.1}))
     )
     assert made["service"]["pipelines"]["traces"]["processors"] == [
         "memory_limiter",
@@ -318,7 +318,7 @@ def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -
 def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
     shown = markdown.render(report(summarise(through(0.01)), Machine(collector="otelcol 0.161.0")))
     assert "otelcol 0.161.0" in shown
-    assert "## The collector between application and sink" in shown
+    assert "## The collector between application and receiver" in shown
     assert "20.0" in shown
     assert "--collector otelcol" in shown
 
@@ -329,7 +329,7 @@ def test_runs_with_and_without_one_differ_and_may_be_compared() -> None:
         for plan in (make.plan(), make.plan(collector="rotel"))
     ]
     (found,) = differences(*sides)
-    assert (found.what, found.after) == ("collector between application and sink", "rotel")
+    assert (found.what, found.after) == ("collector between application and receiver", "rotel")
     assert not found.decisive
 
 
@@ -343,13 +343,13 @@ def test_one_that_somebody_else_started_has_no_cost_and_is_no_zero() -> None:
 
 
 def test_its_cpu_is_not_that_of_other_programs() -> None:
-    zero = MachineClocks(at_s=0, steal_s=0, busy_s=0, load_s=0, sink_s=0, harness_s=0, collector_s=0)
+    zero = MachineClocks(at_s=0, steal_s=0, busy_s=0, load_s=0, receiver_s=0, harness_s=0, collector_s=0)
     later = replace(zero, at_s=1.0, busy_s=5.0, load_s=1.0, collector_s=3.0)
     reading = between(zero, later, 1.0)
     assert (reading.collector_s, reading.foreign_s) == (3.0, 0.0)
 
 
-def test_an_epoch_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
+def test_an_replicate_that_it_did_not_pass_on_makes_the_run_invalid() -> None:
     good = through(0.0)
     readings = [replace(reading, drained=reading.kind is not Kind.SETTLE) for reading in good.readings]
     bad = summarise(replace(good, readings=tuple(readings)))
@@ -415,16 +415,16 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Store(tmp_path).write_plan(make.plan())
-    for epoch, trace, length_ms in ((0, "aa11", 10), (1, "bb22", 90)):
+    for replicate, trace, length_ms in ((0, "aa11", 10), (1, "bb22", 90)):
         spans = (make.span(trace=trace, length_ms=length_ms), make.span("child", parent="root", trace=trace))
-        Store(tmp_path).append_slowest(epoch, {"batch": spans})
+        Store(tmp_path).append_slowest(replicate, {"batch": spans})
     assert cli.main(["trace", "--from", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.index("bb22") < printed.index("aa11")
-    assert "in epoch 1" in printed
+    assert "in replicate 1" in printed
     page = tmp_path / "page.html"
     assert cli.main(["trace", "--from", str(tmp_path), "aa", "--html", str(page)]) == 0
-    assert "in epoch 0" in capsys.readouterr().out
+    assert "in replicate 0" in capsys.readouterr().out
     assert "aa11" in page.read_text("utf-8")
     assert "CPU beside" not in page.read_text("utf-8")
     assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--json"]) == 0
@@ -437,7 +437,7 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
     [
         (["--from", "nowhere"], 5, "there is no folder nowhere"),
         (["--from", "{empty}"], 5, "has kept no traces"),
-        (["--from", "{kept}", "--story", "ok"], 2, "shows a trace that was kept"),
+        (["--from", "{kept}", "--scenario", "ok"], 2, "shows a trace that was kept"),
         (["--html", "nowhere/x.html"], 5, "there is no folder nowhere"),
         (["--from", "{kept}", "cc"], 5, "has no trace cc"),
         (["--from", "{kept}", "aa", "bb"], 2, "takes a folder and one trace"),

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
     store = Store.create(path)
-    plan = make.plan(("none", "none-again", "control", "always-off", "ratio-10", "batch"))
+    plan = make.plan(("none", "none-aa", "injected", "always-off", "ratio-10", "batch"))
     run = carry_out(plan, SimulatedBench(noise=0.002), StoreLog(store), Quiet())
     store.write("ending.json", pretty(run.raw.ending))
     publish_run(path, run_result(run.raw))
@@ -39,25 +39,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("arguments", "code", "words"),
     [
         (["run", "--light", "-1"], 2, "it must lie between"),
-        (["run", "--epochs", "x"], 2, "unable to convert"),
-        (["run", "--turn", "1h"], 2, "is no time"),
+        (["run", "--replicates", "x"], 2, "unable to convert"),
+        (["run", "--slice", "1h"], 2, "is no time"),
         (["run", "--budget", "huge"], 2, "huge"),
         (["run", "--setups", "a", "--preset", "b"], 2, "--setups"),
         (["run", "--target", "batch"], 2, "is not SETUP=URL"),
         (["run", "--no-such-option"], 2, "--no-such-option"),
         (["nonsense"], 2, "nonsense"),
         (["gate", "/nowhere", "--max-overhead", "batch"], 2, "is no threshold"),
-        (["trace", "--story", "nothing"], 2, "there is no story"),
-        (["run", "--setups", "nothing"], 2, "there is no set-up named 'nothing'"),
-        (["run", "--setups", ","], 2, "--setups names no set-up"),
+        (["trace", "--scenario", "nothing"], 2, "there is no scenario"),
+        (["run", "--setups", "nothing"], 2, "there is no setup named 'nothing'"),
+        (["run", "--setups", ","], 2, "--setups names no setup"),
         (["run", "--preset", "nothing"], 2, "there is no preset named 'nothing'"),
         (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
         (["run", "--app", "/nowhere.toml"], 2, "cannot read /nowhere.toml"),
-        (["run", "--light", "0", "--busy", "0"], 2, "neither light nor busy load is left"),
+        (["run", "--light", "0", "--saturation", "0"], 2, "neither light nor full load is left"),
         (["run", "--master", "h:1"], 2, "--master goes with"),
         (["run", "--remote-workers", "1"], 2, "cannot reach instances"),
         (["run", "--target", "batch=http://h:1"], 2, "no target runs the baseline"),
-        (["run", "--sink-host", "0.0.0.0"], 2, "--sink-host goes with"),
+        (["run", "--receiver-host", "0.0.0.0"], 2, "--receiver-host goes with"),
         (["report", "/nowhere"], 5, "is not a folder"),
         (["verify", "/nowhere"], 5, "is not a folder"),
         (["history", "/nowhere"], 5, "is not a folder"),
@@ -88,8 +88,8 @@ def test_a_plan_is_shown_before_anything_is_measured(capsys: pytest.CaptureFixtu
     for word in (
         "budget quick",
         "about",
-        "epochs of fresh processes",
-        "none-again",
+        "replicates of fresh processes",
+        "none-aa",
         "highest rate",
         "2 workers",
     ):
@@ -135,7 +135,7 @@ def test_a_gate_has_an_exit_code_and_writes_what_ci_reads(
     assert (folder / "gate.xml").read_bytes().startswith(b"<?xml")
     assert b'<failure message="' in (folder / "gate.xml").read_bytes()
     assert main(["gate", str(folder), "--max-overhead", "nothing=30%"]) == 2
-    assert "has no set-up 'nothing'" in capsys.readouterr().err
+    assert "has no setup 'nothing'" in capsys.readouterr().err
 
 
 def test_a_gate_reads_its_thresholds_from_a_file(
@@ -200,7 +200,7 @@ def test_nox_keeps_the_exit_code_of_a_command() -> None:
     assert ended == [4]
 
 
-def test_set_ups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
+def test_setups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["setups"]) == 0
     assert "always-off" in capsys.readouterr().out
     assert main(["setups", "--env", "ratio-10"]) == 0
@@ -250,7 +250,7 @@ def test_a_raw_file_with_a_wrong_byte_is_no_traceback(
 
 
 def test_results_that_were_changed_say_so_and_are_not_sealed_again(tmp_path: Path) -> None:
-    for name, file in (("delivery", "delivery.json"), ("faults", "faults.jsonl")):
+    for name, file in (("shutdown", "shutdown.json"), ("faults", "faults.jsonl")):
         changed = tmp_path / name
         shutil.copytree(ROOT / "results" / name, changed)
         content = (changed / file).read_text("utf-8")

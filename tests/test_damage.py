@@ -21,23 +21,23 @@ from bench.cli import drawing
 from bench.cli.folders import document_of
 from bench.cli.shared import publish_run
 from bench.errors import BenchError, ResultsError
+from bench.receiver import otlp_json
+from bench.receiver.bodies import Bodies
+from bench.receiver.decoding import Body
+from bench.receiver.messages import CloseAccounts, Signal
 from bench.report import markdown, run, words
 from bench.results import manifest
 from bench.results.folder import read_run, run_result
 from bench.results.store import SlowestTrace, Store, read_packed, read_raw
 from bench.results.verify import verify
-from bench.sink import otlp_json
-from bench.sink.bodies import Bodies
-from bench.sink.decoding import Body
-from bench.sink.messages import CloseAccounts, Signal
 from bench.testbed import leftovers
 from services import frontend, inventory, orders, payments
 from services.tracing import NoTracing
 from tests import make
 from tests.hostile import damaged, damaged_file
 from tests.make import trace_of
+from tests.test_receiver import body
 from tests.test_results import measure
-from tests.test_sink import body
 
 APP_FILE = Path(__file__).parent.parent / "services" / "checkout.toml"
 RAW = ("plan.json", "readings.jsonl", "requests.csv.gz", "ending.json", "manifest.json", "summary.json")
@@ -99,7 +99,7 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("raw", ["delivery.json", "faults.jsonl", "applications.json"])
+@pytest.mark.parametrize("raw", ["shutdown.json", "faults.jsonl", "applications.json"])
 def test_whatever_is_damaged_results_of_other_kinds_are_read_or_refused(
     tmp_path: Path, raw: str, fuzz: int
 ) -> None:
@@ -215,19 +215,19 @@ def test_whatever_is_no_app_file_ends_in_a_sentence(fuzz: int) -> None:
             parse_app(mutant, "x")
 
 
-def test_whatever_is_sent_to_the_sink_is_counted(fuzz: int) -> None:
+def test_whatever_is_sent_to_the_receiver_is_counted(fuzz: int) -> None:
     sent = body("batch", trace_of(0))
     for seed in range(BODIES * fuzz):
         chance = random.Random(seed)
-        sink = Bodies()
+        receiver = Bodies()
         content = damaged(sent, chance)
         for signal_ in Signal:
-            sink.keep(signal_, Body(content, chance.choice(["", "gzip", "deflate", "br"])))
+            receiver.keep(signal_, Body(content, chance.choice(["", "gzip", "deflate", "br"])))
         with within(LIMIT_S):
-            sink.peek()
-            sink.spans()
-            accounts = sink.close(CloseAccounts(epoch=0, learn=True))
-            sink.slowest()
+            receiver.peek()
+            receiver.spans()
+            accounts = receiver.close(CloseAccounts(replicate=0, learn=True))
+            receiver.slowest()
             msgspec.json.encode(accounts)
         assert accounts, seed
 

@@ -12,12 +12,12 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from bench.analysis.faults import NO_EFFECT, WORDS, Cell, Fault, customers, is_harmful, spans, verdict
+from bench.analysis.faults import NO_EFFECT, WORDS, Cell, Fault, clients, is_harmful, spans, verdict
 from bench.report import faults as faults_report
 from bench.report import markdown
 from bench.runner.faults import IMPOSED
 from bench.testbed.proxy import Proxy, Way
-from services.witness import NUMBERS, Witness
+from services.usage_file import NUMBERS, UsageFile
 
 
 class _Backend(http.server.BaseHTTPRequestHandler):
@@ -100,18 +100,18 @@ def test_every_fault_is_made_and_told() -> None:
     assert set(faults_report.ADVICE) == set(Fault) - {Fault.NONE}
 
 
-def test_a_stall_that_goes_on_can_be_read_from_a_witness(tmp_path: object) -> None:
+def test_a_stall_that_goes_on_can_be_read_from_a_usage_file(tmp_path: object) -> None:
     import asyncio
 
-    path = f"{tmp_path}/x.witness"
+    path = f"{tmp_path}/x.usage"
 
     async def stall() -> None:
-        witness = Witness(path)
-        watching = asyncio.create_task(witness.watch_the_loop())
+        usage_file = UsageFile(path)
+        watching = asyncio.create_task(usage_file.watch_the_loop())
         await asyncio.sleep(0.02)
         time.sleep(0.1)  # noqa: ASYNC251 - this is the stall
         await asyncio.sleep(0.02)
-        witness.add_span()
+        usage_file.add_span()
         watching.cancel()
 
     asyncio.run(stall())
@@ -159,18 +159,18 @@ def test_a_cell_is_told_in_words(changes: dict[str, object], words: str) -> None
 def test_what_happens_without_tracing_too_is_not_tracings() -> None:
     slow = replace(PLAIN, fault=Fault.ERROR, latencies_s=(0.1,) * 60)
     found = cell(Fault.ERROR, latencies_s=(0.2,) * 60)
-    assert customers(found, [PLAIN, HEALTHY, slow, found]) == NO_EFFECT, "the machine was ten times as slow"
+    assert clients(found, [PLAIN, HEALTHY, slow, found]) == NO_EFFECT, "the machine was ten times as slow"
     broken = replace(PLAIN, fault=Fault.KILL, latencies_s=(0.01,) * 30, failed=30)
     killed = cell(Fault.KILL, latencies_s=(0.02,) * 30, failed=30, received=1300)
     cells = [PLAIN, HEALTHY, broken, killed]
-    assert customers(killed, cells) == "30 of 60 requests fail, as without tracing"
+    assert clients(killed, cells) == "30 of 60 requests fail, as without tracing"
     assert not is_harmful(killed, cells)
     assert not is_harmful(broken, cells)
     assert spans(killed) == "20 of 1,320 spans lost (queued when it was killed)"
     assert killed.quantile_s(0.99) is None, "who failed took for ever"
 
 
-def test_the_report_says_for_each_processor_what_customers_feel() -> None:
+def test_the_report_says_for_each_processor_what_clients_feel() -> None:
     simple = replace(HEALTHY, setup="simple")
     failing = replace(simple, fault=Fault.MUTE, latencies_s=(), failed=60)
     text = markdown.render(
@@ -178,6 +178,6 @@ def test_the_report_says_for_each_processor_what_customers_feel() -> None:
             [PLAIN, HEALTHY, simple, cell(Fault.MUTE), failing, replace(PLAIN, fault=Fault.MUTE)]
         )
     )
-    assert "**`batch`**: 1 failure of the backend, over 1 protocol: customers feel 0 of 1" in text
-    assert "**`simple`**: 1 failure of the backend, over 1 protocol: customers feel 1 of 1" in text
+    assert "**`batch`**: 1 failure of the backend, over 1 protocol: clients feel 0 of 1" in text
+    assert "**`simple`**: 1 failure of the backend, over 1 protocol: clients feel 1 of 1" in text
     assert "## Accepts and never answers" in text

@@ -8,7 +8,7 @@ from bench.testbed import fitness
 
 def test_a_busy_machine_is_waited_for_until_three_quiet_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     looks = iter([(0.0, 0.9), (0.0, 0.0), (0.3, 0.0), (0.0, 0.0), (0.0, 0.05), (0.01, 0.0), (0.0, 0.9)])
-    monkeypatch.setattr(fitness, "stolen_and_busy", lambda _seconds: next(looks))
+    monkeypatch.setattr(fitness, "steal_and_foreign", lambda _seconds: next(looks))
     told: list[str] = []
     fitness.wait_until_quiet(told.append)
     assert [sentence.split(": ")[1] for sentence in told] == [
@@ -19,7 +19,7 @@ def test_a_busy_machine_is_waited_for_until_three_quiet_seconds(monkeypatch: pyt
 
 
 def test_a_machine_that_stays_busy_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fitness, "stolen_and_busy", lambda _seconds: (0.0, 0.5))
+    monkeypatch.setattr(fitness, "steal_and_foreign", lambda _seconds: (0.0, 0.5))
     with pytest.raises(MeasurementError, match="did not become quiet") as raised:
         fitness.wait_until_quiet(lambda _sentence: None, limit_s=0.0)
     assert "--wait-for-quiet" in raised.value.hint

@@ -19,7 +19,7 @@ from bench.report.document import document
 from tests import make
 from tests.make import SimulatedBench
 
-ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "simple", "batch")
+ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "simple", "batch")
 HOSTILE = "<script>alert('x')</script>"
 
 
@@ -47,10 +47,10 @@ def page(shown: Summary | None = None) -> str:
 
 
 def many(count: int) -> Summary:
-    """A run of many set-ups."""
+    """A run of many setups."""
     found = summary()
     batch = found.setups[-1]
-    more = tuple(replace(batch, name=f"set-up-{number}") for number in range(count - len(found.setups)))
+    more = tuple(replace(batch, name=f"setup-{number}") for number in range(count - len(found.setups)))
     plan = found.plan
     planned = (*plan.setups, *(replace(plan.setups[-1], name=setup.name) for setup in more))
     return replace(found, setups=(*found.setups, *more), plan=replace_plan(plan, setups=planned))
@@ -90,7 +90,7 @@ def test_text_is_no_html_even_where_it_has_emphasis() -> None:
 
 def test_an_invalid_figure_is_no_answer() -> None:
     found = summary()
-    spoiled = replace(found.setups[-1], invalid=True, verdict="invalid (ledger)")
+    spoiled = replace(found.setups[-1], invalid=True, verdict="invalid (accounting)")
     lines = answer(replace(found, setups=(*found.setups[:-1], spoiled)))
     assert not any("batch" in line for line in lines[:2])
 
@@ -101,7 +101,7 @@ def test_one_that_is_far_off_does_not_squash_the_others() -> None:
     assert vega.reach([-1.0, -0.5]) > 0
 
 
-def test_fifty_set_ups_are_small_and_quick() -> None:
+def test_fifty_setups_are_small_and_quick() -> None:
     html.render(run.report(summary()))  # the renderer itself has to start once
     before = time.process_time()
     drawn = page(many(50))
@@ -147,11 +147,7 @@ def test_headings_lead_from_the_answer_to_the_machine_without_gaps() -> None:
         if "id" in attributes
     ]
     assert titles[0] == "what-it-costs"
-    assert (
-        titles.index("ledger-where-every-span-went")
-        < titles.index("how-it-was-measured")
-        < titles.index("the-machine")
-    )
+    assert titles.index("span-accounting") < titles.index("how-it-was-measured") < titles.index("the-machine")
     assert titles[-1] == "how-to-repeat-it"
 
 

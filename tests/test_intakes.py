@@ -1,4 +1,4 @@
-"""Other tracers' protocols: their spans are read by set-up, and whatever is no such body is counted."""
+"""Other tracers' protocols: their spans are read by setup, and whatever is no such body is counted."""
 
 import gzip
 import json
@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.plan.readings import Account
-from bench.sink.bodies import Bodies
-from bench.sink.decoding import Body, parts_of
-from bench.sink.intakes import format_of
-from bench.sink.messages import CloseAccounts, Format, Signal
+from bench.receiver.bodies import Bodies
+from bench.receiver.decoding import Body, parts_of
+from bench.receiver.intakes import format_of
+from bench.receiver.messages import CloseAccounts, Format, Signal
 
-TAGS = {"bench.setup": "mine", "bench.epoch": "3"}
+TAGS = {"bench.setup": "mine", "bench.replicate": "3"}
 
 
 def datadog_span(number: int, parent: int, *, service: str = "web", keep: int = 1) -> dict[str, object]:
@@ -97,15 +97,15 @@ BODIES: dict[Format, Callable[..., bytes]] = {
 }
 
 
-def account_of(*bodies: Body, epoch: int = 3) -> dict[str, Account]:
+def account_of(*bodies: Body, replicate: int = 3) -> dict[str, Account]:
     kept = Bodies()
     for body in bodies:
         kept.keep(Signal.TRACES, body)
-    return kept.close(CloseAccounts(epoch=epoch, learn=True))
+    return kept.close(CloseAccounts(replicate=replicate, learn=True))
 
 
 @pytest.mark.parametrize("format_", BODIES)
-def test_a_trace_of_three_spans_is_one_tree_of_its_set_up(format_: Format) -> None:
+def test_a_trace_of_three_spans_is_one_tree_of_its_setup(format_: Format) -> None:
     accounts = account_of(Body(BODIES[format_](), format=format_))
     assert set(accounts) == {"mine"}
     account = accounts["mine"]
@@ -116,8 +116,8 @@ def test_a_trace_of_three_spans_is_one_tree_of_its_set_up(format_: Format) -> No
 
 
 @pytest.mark.parametrize("format_", BODIES)
-def test_spans_of_an_earlier_epoch_are_late(format_: Format) -> None:
-    assert account_of(Body(BODIES[format_](), format=format_), epoch=4)["mine"].late == 3
+def test_spans_of_an_earlier_replicate_are_late(format_: Format) -> None:
+    assert account_of(Body(BODIES[format_](), format=format_), replicate=4)["mine"].late == 3
 
 
 @pytest.mark.parametrize("format_", BODIES)

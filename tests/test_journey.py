@@ -1,4 +1,4 @@
-"""A trace as a story: the tree, who is to blame, and what becomes of it on a page."""
+"""A trace as a scenario: the tree, who is to blame, and what becomes of it on a page."""
 
 import json
 
@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.receiver import otlp_json as otlp
+from bench.receiver.messages import KINDS, SpanEvent, TraceSpan
 from bench.report import html, markdown
-from bench.sink import otlp_json as otlp
-from bench.sink.messages import KINDS, SpanEvent, TraceSpan
 from bench.traces import report as trace_report
 from bench.traces.journey import diagnosis, export_gaps, rows, seconds, traces
 
@@ -66,28 +66,28 @@ LATE = (SpanEvent(name="exception", at_ns=157 * MS, attributes={"exception.type"
             checkout(201, 201, error=False),
             (
                 "order-service waited 150 ms for payment-service, 88 % of the 170 ms that the request took; "
-                "the customer saw 201."
+                "the client saw 201."
             ),
         ),
         (
             checkout(402, 402),
-            "payment-service said no to order-service (402); the customer saw 402.",
+            "payment-service said no to order-service (402); the client saw 402.",
         ),
         (
             checkout(None, 504, events=LATE, length=2000),
-            "order-service waited 2.0 s for payment-service, which timed out; the customer saw 504.",
+            "order-service waited 2.0 s for payment-service, which timed out; the client saw 504.",
         ),
         (
             checkout(500, 502),
-            "payment-service failed order-service (500); the customer saw 502.",
+            "payment-service failed order-service (500); the client saw 502.",
         ),
         (
             checkout(None, 502),
-            "payment-service failed order-service (without saying why); the customer saw 502.",
+            "payment-service failed order-service (without saying why); the client saw 502.",
         ),
         (
             [span("frontend-app", "root", status=400)],
-            "frontend-app did this itself in 100 ms; the customer saw 400.",
+            "frontend-app did this itself in 100 ms; the client saw 400.",
         ),
         ([], "There are no spans: was anything sampled?"),
     ],
@@ -107,8 +107,8 @@ def test_time_in_which_exports_kept_the_service_busy_is_named() -> None:
     sentence = export_gaps(spans)
     assert sentence
     assert sentence.startswith("In 70 ms of the 100 ms no span ran")
-    busy = [*spans, span("web", "third", parent="root", start=10, end=70)]
-    assert export_gaps(busy) is None
+    saturation = [*spans, span("web", "third", parent="root", start=10, end=70)]
+    assert export_gaps(saturation) is None
 
 
 def test_what_is_not_tied_together_is_said_to_be_so() -> None:
@@ -138,7 +138,7 @@ def test_bars_lie_where_the_time_went() -> None:
     assert trace_report.table(rows(checkout(402, 402)), 10).red == frozenset(range(5))
 
 
-def test_a_page_and_markdown_tell_the_story() -> None:
+def test_a_page_and_markdown_tell_the_scenario() -> None:
     spans = tuple(checkout(None, 504, events=LATE))
     told = trace_report.Told(
         title="x", sentence="A late one.", spans=spans, cpu_s={"payment-service": 0.01}, how="again"

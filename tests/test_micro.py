@@ -14,12 +14,12 @@ from bench.errors import ResultsError
 from bench.micro import record
 from bench.micro.cold import cold_s
 from bench.micro.operations import REFERENCE, TABLE, Operation, choose
-from bench.micro.runner import in_order, sink_variables
+from bench.micro.runner import in_order, receiver_variables
 from bench.micro.subject import Subject, Untrue, Wait, build, timed
 from bench.micro.timings import MicroRun
+from bench.receiver.messages import CloseAccounts
 from bench.results.store import Store, pretty
-from bench.sink.messages import CloseAccounts
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 
 ALONE = [operation for operation in TABLE if operation.room in {"spans", "context"}]
 WITH_MESSAGES = [operation for operation in TABLE if operation.build in {"encode", "serialise", "gzip"}]
@@ -48,8 +48,8 @@ def test_an_operation_does_what_its_name_says(operation: Operation) -> None:
 
 
 @pytest.fixture(scope="module")
-def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
-    running = Sink(tmp_path_factory.mktemp("sink"))
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    running = Receiver(tmp_path_factory.mktemp("receiver"))
     try:
         yield running
     finally:
@@ -57,12 +57,12 @@ def sink(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sink]:
 
 
 @pytest.mark.parametrize("operation", [each for each in TABLE if each.build == "export"], ids=name)
-def test_spans_that_are_exported_are_counted_at_the_sink(
-    operation: Operation, sink: Sink, monkeypatch: pytest.MonkeyPatch
+def test_spans_that_are_exported_are_counted_at_the_receiver(
+    operation: Operation, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for variable, value in sink_variables(sink).items():
+    for variable, value in receiver_variables(receiver).items():
         monkeypatch.setenv(variable, value)
-    sink.close_accounts(CloseAccounts(epoch=0))
+    receiver.close_accounts(CloseAccounts(replicate=0))
     subject = build(operation)
     try:
         subject.time(3)

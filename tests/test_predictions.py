@@ -1,10 +1,10 @@
-"""Predictions of layers: each is made of what its set-up does, and together of what all of them do."""
+"""Predictions of layers: each is made of what its setup does, and together of what all of them do."""
 
 from dataclasses import replace
 
 import pytest
 
-from bench.analysis.ledger import Traffic
+from bench.analysis.accounting import Traffic
 from bench.cli.planning import built_in
 from bench.micro.predictions import FULL, LEAN, PRICED, Price, contributions, operations, predictor
 from tests import make
@@ -29,7 +29,7 @@ def test_operations_are_counted_where_each_makes_one_span() -> None:
     assert not predictor({})(traffic())
 
 
-def test_a_step_is_priced_with_the_receive_and_send_spans_that_its_set_ups_have() -> None:
+def test_a_step_is_priced_with_the_receive_and_send_spans_that_its_setups_have() -> None:
     app, parts = built_in().app, contributions(operations(traffic()), traffic(), PRICES)
     rungs = {setup.name: setup for setup in app.setup if setup.name in parts and setup.layer}
     assert len(rungs) >= 8

@@ -1,4 +1,4 @@
-"""Presets: lists of set-ups, in the table or made for an application."""
+"""Presets: lists of setups, in the table or made for an application."""
 
 import itertools
 
@@ -15,7 +15,7 @@ from tests import make
 
 
 def off(setup: Setup) -> set[str]:
-    """The instrumentations that a set-up switches off."""
+    """The instrumentations that a setup switches off."""
     return set(setup.env[DISABLED_INSTRUMENTATIONS].split(","))
 
 
@@ -56,8 +56,8 @@ def test_names_in_presets_exist() -> None:
     assert known >= set(itertools.chain(*PRESETS.values()))
 
 
-@pytest.mark.parametrize("preset", ["instrumentors", "batching", "signals", "dapper"])
-def test_a_plan_of_a_preset_remembers_it_and_has_what_its_set_ups_are_compared_with(preset: str) -> None:
+@pytest.mark.parametrize("preset", ["instrumentors", "batching", "signals", "ratios"])
+def test_a_plan_of_a_preset_remembers_it_and_has_what_its_setups_are_compared_with(preset: str) -> None:
     plan = plan_of(RunOptions(preset=preset), built_in())
     assert plan.preset == preset
     assert {setup.against for setup in plan.setups} <= {"", *plan.names}
@@ -69,7 +69,7 @@ def test_sampling_in_a_collector_needs_one_that_can() -> None:
     assert "--collector otelcol" in caught.value.hint
 
 
-def test_a_set_up_whose_python_is_not_here_is_left_out_of_a_preset(
+def test_a_setup_whose_python_is_not_here_is_left_out_of_a_preset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(install, "interpreter", lambda version: None if version == "3.13" else "python")
@@ -96,7 +96,7 @@ def test_whoever_cannot_be_asked_for_instrumentations_has_to_name_them() -> None
     assert "instrumentors = [" in caught.value.hint
 
 
-def test_the_set_ups_of_a_choice_stay_one_set_up_each() -> None:
+def test_the_setups_of_a_choice_stay_one_setup_each() -> None:
     own = batching_setups()
     names = [setup.name for setup in choose(make.APP, [setup.name for setup in own], own)]
     assert names == ["none", *(setup.name for setup in own)]

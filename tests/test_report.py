@@ -18,7 +18,7 @@ from bench.report.words import duration, interval, percent, signed
 from tests import make
 from tests.make import COSTS, SimulatedBench
 
-ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "batch", "simple")
+ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "batch", "simple")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
     assert len(lines) == 5
     assert re.fullmatch(
         r"Tracing everything \(batch\) costs shop \+(59|6\d)\.\d \+- \d\.\d % CPU: 6\.\d ms per order; "
-        r"a busy service pays \+(59|6\d)\.\d % and does 3\d\.\d % less\.",
+        r"a full load pays \+(59|6\d)\.\d % and does 3\d\.\d % less\.",
         lines[0],
     ), lines[0]
     assert re.fullmatch(
@@ -54,19 +54,19 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
         lines[1],
     ), lines[1]
     assert "at ratio 0" in lines[2]
-    assert re.match(r"Customers at (29|30) orders/s \(batch\): p50 \+", lines[3])
+    assert re.match(r"Clients at (29|30) orders/s \(batch\): p50 \+", lines[3])
     assert lines[4].endswith("no span lost.")
 
 
 def test_checks_are_no_part_of_the_answer(summary: Summary) -> None:
     text = " ".join(answer(summary))
-    assert "none-again" not in text
-    assert "control" not in text
+    assert "none-aa" not in text
+    assert "injected" not in text
 
 
 def test_a_run_that_is_not_valid_says_so_first_and_once(lossy: Summary) -> None:
     lines = answer(lossy)
-    assert lines[0].startswith("NOT VALID: the ledger of batch does not balance")
+    assert lines[0].startswith("NOT VALID: the span accounting of batch is incomplete")
     assert len(lines) == 2
 
 
@@ -86,7 +86,7 @@ def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
     for figure in ("MDE %", "orphaned", "throughput %", "requests"):
         assert figure in text
     assert "…" not in text
-    for table in (tables.cpu_table(summary, "light"), tables.ledger_table(summary)):
+    for table in (tables.cpu_table(summary, "light"), tables.accounting_table(summary)):
         for row in table.rows:
             for cell, right in zip(row, table.right, strict=True):
                 assert not right or cell in text
@@ -117,7 +117,7 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
     own = (
         Setup(name="newer", pip=["opentelemetry-sdk==9"], env={"OTEL_TRACES_SAMPLER": "always_off"}),
         Setup(name="small", env={"OTEL_BSP_MAX_QUEUE_SIZE": "64"}, may_lose=True),
-        Setup(name="tail", kept=0.1),
+        Setup(name="tail", collector_sampling=0.1),
         Setup(name="plain", tracing="none", python="3.13"),
         Setup(name="rung", layer="recorded", against="none", env={"OTEL_TRACES_SAMPLER": "always_off"}),
     )
@@ -145,8 +145,10 @@ def test_a_heading_with_nothing_to_say_is_left_out() -> None:
 
 def test_a_ledger_that_does_not_balance_is_not_folded(summary: Summary, lossy: Summary) -> None:
     for measured, folded in ((summary, True), (lossy, False)):
-        ledger = next(part for part in run.report(measured).sections if part.title.startswith("Ledger"))
-        assert ledger.folded is folded
+        accounting = next(
+            part for part in run.report(measured).sections if part.title.startswith("Span accounting")
+        )
+        assert accounting.folded is folded
 
 
 def test_a_chart_is_drawn_again_for_a_phone(summary: Summary) -> None:
@@ -163,7 +165,7 @@ def test_a_chart_is_drawn_again_for_a_phone(summary: Summary) -> None:
 
 def test_everything_is_there_if_asked_for(summary: Summary) -> None:
     text = printed(summary, 100, full=True)
-    for word in ("MDE", "p50 ms", "Ledger", "PSS MB", "exported span", "steal"):
+    for word in ("MDE", "p50 ms", "Span accounting", "PSS MB", "exported span", "steal"):
         assert word in text
 
 
@@ -187,7 +189,7 @@ def test_applications_stand_in_one_table(summary: Summary, lossy: Summary) -> No
     costs = [applications.cost_of(summary), applications.cost_of(lossy)]
     table = applications.table(costs)
     assert [row[0] for row in table.rows] == ["shop", "shop"]
-    assert [row[-1] for row in table.rows].count("NOT BALANCED") == len(table.red) == 1
+    assert [row[-1] for row in table.rows].count("NOT COMPLETE") == len(table.red) == 1
     own = costs[0]
     assert own.spans == 3
     assert own.cost

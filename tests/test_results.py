@@ -78,26 +78,26 @@ def test_the_summary_holds_what_others_read(folder: Path) -> None:
     summary = msgspec.json.decode((folder / "summary.json").read_bytes())
     assert summary["schema"] == 2
     assert summary["app"] == {"name": "shop", "request": "order"}
-    assert set(summary["checks"]) == {"twin", "control", "control_busy", "noise_floor"}
-    assert set(summary["checks"]["control"]) == {"known_s", "found_s", "low_s", "high_s"}
+    assert set(summary["checks"]) == {"aa", "injected", "injected_saturation", "noise_floor"}
+    assert set(summary["checks"]["injected"]) == {"known_s", "found_s", "low_s", "high_s"}
     batch = next(setup for setup in summary["setups"] if setup["name"] == "batch")
     assert {
         "rate_per_s",
         "cpu_per_request_s",
-        "extra_s",
-        "extra_low_s",
-        "extra_high_s",
+        "added_s",
+        "added_low_s",
+        "added_high_s",
         "ratio",
         "low",
         "high",
         "mde",
     } <= set(batch["light"])
     assert {"per_s", "ratio", "low", "high"} <= set(batch["throughput"])
-    assert {"ratio", "low", "high", "extra_s"} <= set(batch["latency"]["changes"]["p50"])
+    assert {"ratio", "low", "high", "added_s"} <= set(batch["latency"]["changes"]["p50"])
     assert batch["rest"].keys() == {"cpu_per_s", "pss_bytes", "uss_bytes"}
     assert batch["start"].keys() == {"ready_s", "cpu_s"}
-    assert {"requests", "spans_expected", "spans_received", "balanced", "exports", "bytes"} <= set(
-        batch["ledger"]
+    assert {"requests", "spans_expected", "spans_received", "complete", "exports", "bytes"} <= set(
+        batch["accounting"]
     )
     baseline = summary["setups"][0]
     assert "ratio" not in baseline["light"]
@@ -140,7 +140,7 @@ def test_another_seed_is_not_the_timetable_that_was_carried_out(folder: Path, tm
     (changed / "manifest.json").unlink()
     Store(changed).write_plan(replace(plan, seed=99))
     faults = verify(changed).faults
-    assert any("turns of the plan" in fault.message for fault in faults)
+    assert any("time slices of the plan" in fault.message for fault in faults)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
@@ -194,7 +194,7 @@ def test_a_results_folder_of_the_first_schema_is_told_in_a_sentence(tmp_path: Pa
         read_raw(tmp_path)
 
 
-def test_a_set_up_that_names_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
+def test_a_setup_that_names_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     changed = copy(folder, tmp_path / "changed")
     text = (changed / "plan.json").read_text("utf-8").replace('"batch"', '"../../pwned"')
     (changed / "plan.json").write_text(text, "utf-8")
@@ -204,7 +204,7 @@ def test_a_set_up_that_names_another_folder_is_refused(folder: Path, tmp_path: P
 
 def test_the_slowest_traces_are_kept(folder: Path) -> None:
     kept = read_packed(folder / "traces.jsonl.gz", Trace)
-    assert [trace.epoch for trace in kept] == [0, 1, 2]
+    assert [trace.replicate for trace in kept] == [0, 1, 2]
     assert kept[0].duration_s == pytest.approx(0.01)
 
 
@@ -228,7 +228,7 @@ def test_a_folder_in_use_is_not_measured_into(folder: Path) -> None:
 
 def test_requests_are_stored_in_members_of_their_own(folder: Path) -> None:
     text = gzip.decompress((folder / "requests.csv.gz").read_bytes()).decode()
-    assert text.splitlines()[0] == "epoch,step,planned_ns,sent_ns,done_ns,status,instance,request,worker"
+    assert text.splitlines()[0] == "replicate,step,planned_ns,sent_ns,done_ns,status,instance,request,worker"
 
 
 # ---------------------------------------------------------------- compare, gate, history
@@ -251,7 +251,7 @@ def test_a_change_is_found_in_every_figure(folder: Path, tmp_path: Path) -> None
     changed = {
         (change.setup, change.figure) for change in found.changes if change.verdict.startswith("change")
     }
-    assert {("batch", "light CPU"), ("batch", "busy CPU"), ("batch", "throughput")} <= changed
+    assert {("batch", "light CPU"), ("batch", "full-load CPU"), ("batch", "throughput")} <= changed
     assert all(setup == "batch" for setup, _ in changed)
 
 
@@ -319,7 +319,7 @@ def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
     assert judge(read_run(lossy).summary, threshold).outcome is Outcome.INVALID
 
     def interrupt(step: Step) -> None:
-        if step.epoch == 2 and step.kind is Kind.BUSY:
+        if step.replicate == 2 and step.kind is Kind.SATURATION:
             raise KeyboardInterrupt
 
     cut = measure(tmp_path / "cut", SimulatedBench(fail=interrupt))
@@ -356,7 +356,7 @@ def test_the_level_of_some_results_covers_what_it_says() -> None:
     rng = np.random.default_rng(8)
     covered = 0
     for _ in range(400):
-        # Ten results of a few epochs each: some are sure by luck.
+        # Ten results of a few replicates each: some are sure by luck.
         level = level_of(
             [
                 Estimate(

@@ -7,9 +7,9 @@ import pytest
 from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Kind, Plan, Step
+from bench.receiver.messages import TraceSpan
 from bench.runner import doctor
 from bench.runner.run import Log, carry_out
-from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 from tests import make
 from tests.make import Quiet, SimulatedBench
@@ -29,13 +29,13 @@ class MemoryLog(Log):
     def append(self, reading: Reading, rows: Sequence[Row]) -> None:
         self.events.append(f"{reading.kind} {len(rows) > 0}")
 
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
-        self.events.append(f"slowest {epoch}")
+    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
+        self.events.append(f"slowest {replicate}")
 
 
 def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
     bench, log = SimulatedBench(), MemoryLog()
-    carry_out(make.plan(epochs=1), bench, log, Quiet())
+    carry_out(make.plan(replicates=1), bench, log, Quiet())
     assert bench.log == [
         "start 0", "learn 0", "warm-up 0", "capacity 0", "flush 0", "rest 0", "light 0", "flush 0",
         "empty-flush 0", "busy 0", "flush 0", "empty-flush 0", "settle 0", "stop",
@@ -49,7 +49,7 @@ def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
 
 def test_the_plan_is_completed_by_what_is_measured_first() -> None:
     log = MemoryLog()
-    carry_out(make.plan(epochs=1), SimulatedBench(), log, Quiet())
+    carry_out(make.plan(replicates=1), SimulatedBench(), log, Quiet())
     assert not log.plans[0].rates
     assert log.plans[1].shapes["batch"] == (make.SHAPE,)
     assert log.plans[2].rates["none"] == pytest.approx(30.0, rel=0.05)
@@ -57,10 +57,10 @@ def test_the_plan_is_completed_by_what_is_measured_first() -> None:
 
 def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
     def steal(step: Step) -> float:
-        return 0.2 if step.kind is Kind.LIGHT and step.epoch == 0 and step.number < 7 else 0.0
+        return 0.2 if step.kind is Kind.LIGHT and step.replicate == 0 and step.number < 7 else 0.0
 
     bench = SimulatedBench(steal_s=steal)
-    run = carry_out(make.plan(epochs=2, spare=3), bench, MemoryLog(), Quiet())
+    run = carry_out(make.plan(replicates=2, spare=3), bench, MemoryLog(), Quiet())
     light = [reading for reading in run.readings if reading.kind is Kind.LIGHT]
     assert [reading.planned_blocks for reading in light] == [4, 3, 4]
 
@@ -70,14 +70,14 @@ def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
 )
 def test_what_a_run_can_meet_ends_it_and_is_told(error: Exception) -> None:
     def fail(step: Step) -> None:
-        if step.epoch == 1 and step.kind is Kind.BUSY:
+        if step.replicate == 1 and step.kind is Kind.SATURATION:
             raise error
 
     run = make.run(make.plan(), SimulatedBench(fail=fail))
     assert run.error is error
     assert not run.complete
     assert run.raw.ending.failure == str(error)
-    assert any(reading.epoch == 1 and reading.kind is Kind.LIGHT for reading in run.readings)
+    assert any(reading.replicate == 1 and reading.kind is Kind.LIGHT for reading in run.readings)
 
 
 def test_a_defect_is_not_swallowed() -> None:
@@ -88,7 +88,7 @@ def test_a_defect_is_not_swallowed() -> None:
         make.run(make.plan(), SimulatedBench(fail=fail))
 
 
-def test_a_set_up_that_completes_nothing_ends_the_run_before_it_measures() -> None:
+def test_a_setup_that_completes_nothing_ends_the_run_before_it_measures() -> None:
     run = make.run(make.plan(), SimulatedBench(status=500))
     assert isinstance(run.error, MeasurementError)
     assert "no request of none was completed" in str(run.error)
@@ -110,9 +110,9 @@ def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
     assert expected == sorted(expected, reverse=True)
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 5])
-@pytest.mark.parametrize("names", [("none",), ("none", "none-again"), ("none", "control"), ("none", "batch")])
-def test_whatever_is_planned_has_an_expectation_or_none(names: tuple[str, ...], epochs: int) -> None:
-    expected = doctor.expected_mde(make.plan(names, epochs=epochs), doctor.TYPICAL)
-    assert (expected is not None) == ("batch" in names and epochs > 1)
+@pytest.mark.parametrize("replicates", [1, 2, 5])
+@pytest.mark.parametrize("names", [("none",), ("none", "none-aa"), ("none", "injected"), ("none", "batch")])
+def test_whatever_is_planned_has_an_expectation_or_none(names: tuple[str, ...], replicates: int) -> None:
+    expected = doctor.expected_mde(make.plan(names, replicates=replicates), doctor.TYPICAL)
+    assert (expected is not None) == ("batch" in names and replicates > 1)
     assert expected is None or 0 < expected < 10

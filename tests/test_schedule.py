@@ -1,4 +1,4 @@
-"""The timetable: everything follows from the seed, every round visits everybody, arrivals are in own time."""
+"""The timetable: everything follows from the seed, every round visits everybody, arrivals are in active time."""
 
 import itertools
 from collections import Counter
@@ -14,7 +14,7 @@ from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, stretch, stretch
 from bench.plan.records import Closed, Kind, Open, Plan, Stretch
 from bench.plan.schedule import (
     LEAD_ROUNDS,
-    is_saturated,
+    is_overloaded,
     lead_rounds,
     light_rates,
     schedule,
@@ -27,10 +27,10 @@ from tests import make
 RATES = dict.fromkeys(make.NAMES, 20.0)
 
 
-def light(plan: Plan, epoch: int = 0, blocks: int = 4) -> tuple[list[tuple[int, int]], Open]:
-    step = step_of(plan, epoch, 5, Kind.LIGHT, blocks)
+def light(plan: Plan, replicate: int = 0, blocks: int = 4) -> tuple[list[tuple[int, int]], Open]:
+    step = step_of(plan, replicate, 5, Kind.LIGHT, blocks)
     assert isinstance(step.load, Open)
-    return [(turn.instance, turn.block) for turn in step.turns], step.load
+    return [(time_slice.instance, time_slice.block) for time_slice in step.slices], step.load
 
 
 @pytest.fixture
@@ -44,36 +44,38 @@ def test_the_same_seed_makes_the_same_timetable(plan: Plan) -> None:
     assert light(plan, 0) != light(plan, 1)
 
 
-def test_every_round_gives_every_instance_one_turn(plan: Plan) -> None:
-    turns, _ = light(plan)
+def test_every_round_gives_every_instance_one_slice(plan: Plan) -> None:
+    slices, _ = light(plan)
     count = len(plan.setups)
-    rounds = [turns[at : at + count] for at in range(0, len(turns), count)]
-    assert all(sorted(instance for instance, _ in turn) == list(range(count)) for turn in rounds)
-    assert len({tuple(instance for instance, _ in turn) for turn in rounds}) > 1
+    rounds = [slices[at : at + count] for at in range(0, len(slices), count)]
+    assert all(sorted(instance for instance, _ in time_slice) == list(range(count)) for time_slice in rounds)
+    assert len({tuple(instance for instance, _ in time_slice) for time_slice in rounds}) > 1
 
 
-def test_turns_do_not_overlap(plan: Plan) -> None:
-    turns = step_of(plan, 0, 5, Kind.LIGHT, 4).turns
-    assert all(one.stop_ns < other.start_ns for one, other in itertools.pairwise(turns))
+def test_slices_do_not_overlap(plan: Plan) -> None:
+    slices = step_of(plan, 0, 5, Kind.LIGHT, 4).slices
+    assert all(one.stop_ns < other.start_ns for one, other in itertools.pairwise(slices))
 
 
 @given(st.integers(0, 1000), st.floats(1.0, 200.0))
-def test_arrivals_fall_into_their_instances_turns_one_in_every_slot_of_own_time(
+def test_arrivals_fall_into_their_instances_slices_one_in_every_slot_of_active_time(
     seed: int, rate: float
 ) -> None:
     plan = make.plan(rates=dict.fromkeys(make.NAMES, rate), seed=seed)
     step = step_of(plan, 0, 5, Kind.LIGHT, 4)
     assert isinstance(step.load, Open)
     for instance in range(len(plan.setups)):
-        turns = [turn for turn in step.turns if turn.instance == instance]
+        slices = [time_slice for time_slice in step.slices if time_slice.instance == instance]
         offsets = [each.offset_ns for each in step.load.arrivals if each.instance == instance]
         own = []
         for offset in offsets:
             place = next(
-                number for number, turn in enumerate(turns) if turn.start_ns <= offset < turn.stop_ns
+                number
+                for number, time_slice in enumerate(slices)
+                if time_slice.start_ns <= offset < time_slice.stop_ns
             )
-            own.append((place * 200_000_000 + offset - turns[place].start_ns) / 1e9)
-        assert len(own) == int(plan.light.own_s * rate)
+            own.append((place * 200_000_000 + offset - slices[place].start_ns) / 1e9)
+        assert len(own) == int(plan.light.active_s * rate)
         assert [int(at * rate + 1e-6) for at in own] == pytest.approx(range(len(own)), abs=1)
 
 
@@ -100,15 +102,15 @@ def test_steps_stand_in_the_order_of_the_method(plan: Plan) -> None:
     first = [kind for kind, _ in schedule(plan, 0)]
     assert first == [
         Kind.START, Kind.LEARN, Kind.WARM_UP, Kind.CAPACITY, Kind.FLUSH, Kind.REST,
-        Kind.LIGHT, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.BUSY, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE,
+        Kind.LIGHT, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SATURATION, Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE,
     ]  # fmt: skip
     later = [kind for kind, _ in schedule(plan, 1)]
     assert later == [kind for kind in first if kind not in {Kind.LEARN, Kind.CAPACITY}]
 
 
 def test_a_load_that_is_not_wanted_is_left_out(plan: Plan) -> None:
-    without = replace(plan, busy=replace(plan.busy, blocks=0))
-    assert Kind.BUSY not in [kind for kind, _ in schedule(without, 0)]
+    without = replace(plan, saturation=replace(plan.saturation, blocks=0))
+    assert Kind.SATURATION not in [kind for kind, _ in schedule(without, 0)]
 
 
 def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
@@ -117,32 +119,32 @@ def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
 
 
 def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan: Plan) -> None:
-    busy = step_of(plan, 0, 8, Kind.BUSY, 2)
-    assert busy.load == Closed(users=4)
+    saturation = step_of(plan, 0, 8, Kind.SATURATION, 2)
+    assert saturation.load == Closed(users=4)
     lead = LEAD_ROUNDS * len(plan.setups)
-    assert {turn.block for turn in busy.turns[:lead]} == {-1}
-    assert {turn.block for turn in busy.turns[lead:]} == {0, 1}
+    assert {time_slice.block for time_slice in saturation.slices[:lead]} == {-1}
+    assert {time_slice.block for time_slice in saturation.slices[lead:]} == {0, 1}
 
 
 def test_a_slow_application_takes_longer_to_fill() -> None:
-    long = make.plan(busy=Stretch(turn_s=0.03, rounds=20, blocks=3), rates=RATES)
-    # Four users of requests of 10 ms: 80 ms are three turns. Of 50 ms: 400 ms are 14.
+    long = make.plan(saturation=Stretch(slice_s=0.03, rounds=20, blocks=3), rates=RATES)
+    # Four users of requests of 10 ms: 80 ms are three slices. Of 50 ms: 400 ms are 14.
     for capacity, rounds in ((100.0, 3), (20.0, 14), (1.0, 20)):
         capacities = dict.fromkeys(make.NAMES, capacity)
         assert lead_rounds(replace(long, capacities=capacities)) == rounds
-    # A set-up that cannot hold the light rate is not waited for.
+    # A setup that cannot hold the light rate is not waited for.
     slow = {**dict.fromkeys(make.NAMES, 100.0), "batch": 5.0}
     assert lead_rounds(replace(long, capacities=slow, rates={**RATES, "batch": 2.5})) == 3
 
 
-def test_a_set_up_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:
-    capacities = {"none": 100.0, "none-again": 120.0, "control": 100.0, "always-off": 80.0, "batch": 30.0}
+def test_a_setup_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:
+    capacities = {"none": 100.0, "none-aa": 120.0, "injected": 100.0, "always-off": 80.0, "batch": 30.0}
     rates = light_rates(plan, capacities)
     assert rates["none"] == rates["always-off"] == pytest.approx(33.0)
     assert rates["batch"] == pytest.approx(15.0)
     loaded = replace(plan, rates=rates)
-    assert is_saturated(loaded, "batch")
-    assert not is_saturated(loaded, "always-off")
+    assert is_overloaded(loaded, "batch")
+    assert not is_overloaded(loaded, "always-off")
 
 
 def test_a_rate_of_the_users_is_kept(plan: Plan) -> None:
@@ -150,8 +152,8 @@ def test_a_rate_of_the_users_is_kept(plan: Plan) -> None:
     assert set(rates.values()) == {12.0}
 
 
-def test_instances_start_in_another_order_each_epoch(plan: Plan) -> None:
-    orders = {start_order(plan, epoch) for epoch in range(10)}
+def test_instances_start_in_another_order_each_replicate(plan: Plan) -> None:
+    orders = {start_order(plan, replicate) for replicate in range(10)}
     assert len(orders) > 1
     assert all(sorted(order) == list(range(len(plan.setups))) for order in orders)
 
@@ -164,16 +166,16 @@ def test_a_search_begins_between_half_and_a_little_more_than_capacity(plan: Plan
 
 @pytest.mark.parametrize("instances", [2, 8, 30])
 def test_nobody_is_stopped_for_long(instances: int) -> None:
-    _, light, busy = stretches(BUDGETS["default"], instances, (None, None, None, None))
-    assert light.turn_s * instances <= MAX_PAUSE_S + 1e-9
-    assert busy.turn_s * instances <= MAX_PAUSE_S
-    assert light.own_s == pytest.approx(BUDGETS["default"].light_s, rel=0.35)
+    _, light, saturation = stretches(BUDGETS["default"], instances, (None, None, None, None))
+    assert light.slice_s * instances <= MAX_PAUSE_S + 1e-9
+    assert saturation.slice_s * instances <= MAX_PAUSE_S
+    assert light.active_s == pytest.approx(BUDGETS["default"].light_s, rel=0.35)
 
 
 @given(st.floats(0.1, 60.0), st.integers(2, 40))
-def test_a_stretch_has_about_the_own_time_that_was_asked_for(own_s: float, instances: int) -> None:
-    found = stretch(own_s, 0.05, instances)
-    assert found.own_s == pytest.approx(own_s, rel=0.4, abs=0.2)
+def test_a_stretch_has_about_the_active_time_that_was_asked_for(active_s: float, instances: int) -> None:
+    found = stretch(active_s, 0.05, instances)
+    assert found.active_s == pytest.approx(active_s, rel=0.4, abs=0.2)
     assert found.blocks >= 1
 
 
@@ -181,14 +183,16 @@ def test_a_longer_budget_takes_longer() -> None:
     durations = []
     for budget in ("smoke", "quick", "default", "long"):
         chosen = BUDGETS[budget]
-        warm_up, light, busy = stretches(chosen, 8, (None, None, None, None))
-        plan = make.plan(epochs=chosen.epochs, warm_up=warm_up, light=light, busy=busy)
+        warm_up, light, saturation = stretches(chosen, 8, (None, None, None, None))
+        plan = make.plan(replicates=chosen.replicates, warm_up=warm_up, light=light, saturation=saturation)
         durations.append(duration_s(plan))
     assert durations == sorted(durations)
 
 
-def test_the_own_time_of_a_block_is_the_same_for_all(plan: Plan) -> None:
-    turns = step_of(plan, 0, 5, Kind.LIGHT, 4).turns
-    counts = Counter((turn.instance, turn.block) for turn in turns)
+def test_the_active_time_of_a_block_is_the_same_for_all(plan: Plan) -> None:
+    slices = step_of(plan, 0, 5, Kind.LIGHT, 4).slices
+    counts = Counter((time_slice.instance, time_slice.block) for time_slice in slices)
     assert set(counts.values()) == {plan.light.rounds}
-    assert np.unique([turn.stop_ns - turn.start_ns for turn in turns]).tolist() == [200_000_000]
+    assert np.unique([time_slice.stop_ns - time_slice.start_ns for time_slice in slices]).tolist() == [
+        200_000_000
+    ]

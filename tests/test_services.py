@@ -1,4 +1,4 @@
-"""The services: every answer a customer can get, over real sockets, and what it leaves behind."""
+"""The services: every answer a client can get, over real sockets, and what it leaves behind."""
 
 import asyncio
 import itertools
@@ -40,7 +40,7 @@ ITEM = {"sku": "keyboard", "quantity": 1}
 
 
 class Shop:
-    """The four services as a customer and an operator see them."""
+    """The four services as a client and an operator see them."""
 
     def __init__(self, instance: LocalInstance, urls: dict[str, str]) -> None:
         self.instance = instance
@@ -194,7 +194,7 @@ def test_what_is_burnt_is_burnt_where_it_is_asked_for(when: str, stage: int | No
         if message["type"] == "http.response.start":
             mark()
 
-    burns = burning(app, {"BENCH_CONTROL_CPU_US": "20000", "BENCH_CONTROL_WHEN": when})
+    burns = burning(app, {"BENCH_INJECTED_CPU_US": "20000", "BENCH_INJECTED_WHEN": when})
 
     async def request() -> None:
         await burns({"type": "http"}, receive, send)

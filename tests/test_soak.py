@@ -34,7 +34,7 @@ def samples(*, per_s: float = 0.0, threads: int = 5, files: int = 3, lost: int =
                 completed=number * 100,
                 failed=0,
                 spans=number * 2200 - lost,
-                spans_due=number * 2200,
+                spans_expected=number * 2200,
                 final=last,
             )
         )
@@ -85,7 +85,7 @@ def test_the_interval_of_a_slope_holds_where_neighbours_are_alike() -> None:
 def test_what_was_ended_early_says_no_more_than_it_knows() -> None:
     taken = samples()[:6]
     result = soak(taken)
-    assert result.spans_due is None
+    assert result.spans_expected is None
     text = markdown.render(soak_report.report(result))
     assert "too short to tell" in text
     assert "lost" not in text

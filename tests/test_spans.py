@@ -37,7 +37,7 @@ class Node:
 
 
 class Collector(ThreadingHTTPServer):
-    """Keeps the spans of every checkout, by set-up."""
+    """Keeps the spans of every checkout, by setup."""
 
     def __init__(self) -> None:
         self.nodes: defaultdict[str, list[Node]] = defaultdict(list)
@@ -69,7 +69,7 @@ Trees = dict[str, dict[str, list[Node]]]
 
 
 def modes() -> list[Setup]:
-    """A set-up per way of making spans."""
+    """A setup per way of making spans."""
     return [Setup(name=mode, spans=mode) for mode in SHAPES]
 
 
@@ -192,7 +192,7 @@ def test_auto_adds_receive_and_send_spans_and_nothing_else(trees: Trees) -> None
     assert lines([node for node in nodes if node not in extra]) == LEAN.splitlines()
 
 
-def test_the_hand_written_story(trees: Trees) -> None:
+def test_the_hand_written_scenario(trees: Trees) -> None:
     assert lines(trees["manual"]["good"]) == MANUAL.splitlines()
 
 

@@ -30,7 +30,7 @@ def estimate(log_ratio: float = 0.0, standard_error: float = 0.01, df: float = 1
     return Estimate(log_ratio=log_ratio, standard_error=standard_error, df=df)
 
 
-def test_a_contrast_is_the_mean_over_epochs() -> None:
+def test_a_contrast_is_the_mean_over_replicates() -> None:
     # Values 0.10 and 0.14; their variance 0.0008, so SE = sqrt(0.0008 / 2) = 0.02.
     found = contrasts({"base": [0.0, 0.0], "a": [0.10, 0.14]}, {"a": against("a", ["base"])}, 1)["a"]
     assert found.log_ratio == pytest.approx(0.12)
@@ -38,14 +38,14 @@ def test_a_contrast_is_the_mean_over_epochs() -> None:
     assert found.df == pytest.approx(1)
 
 
-def test_a_quantile_that_is_a_mean_of_epochs_needs_a_tail_in_each() -> None:
+def test_a_quantile_that_is_a_mean_of_replicates_needs_a_tail_in_each() -> None:
     assert has_tail(2000, 0.99)
     assert has_tail(2000, 0.99, parts=4)
     assert not has_tail(2000, 0.99, parts=10)
     assert not has_tail(1999, 0.99)
 
 
-def test_one_epoch_has_no_interval() -> None:
+def test_one_replicate_has_no_interval() -> None:
     assert contrasts({"base": [0.0], "a": [0.1]}, {"a": against("a", ["base"])}, 1) == {}
 
 
@@ -84,16 +84,16 @@ def test_a_contrast_that_scatters_much_more_is_judged_by_its_own() -> None:
     assert found["wild"].standard_error > found["a"].standard_error
 
 
-def simulate(epochs: int, effect: float, seed: int, tails: float = 4) -> dict[str, Estimate]:
+def simulate(replicates: int, effect: float, seed: int, tails: float = 4) -> dict[str, Estimate]:
     rng = np.random.default_rng(seed)
-    mood = rng.normal(0, 0.1, epochs)
-    names = ("none", "none-again", "control", "a", "b", "c", "d")
+    mood = rng.normal(0, 0.1, replicates)
+    names = ("none", "none-aa", "injected", "a", "b", "c", "d")
     # Heavy tails: Student's t with four degrees of freedom.
-    logs = {name: list(mood + 0.01 * rng.standard_t(tails, epochs)) for name in names}
+    logs = {name: list(mood + 0.01 * rng.standard_t(tails, replicates)) for name in names}
     logs["a"] = [value + effect for value in logs["a"]]
-    references = ("none", "none-again")
+    references = ("none", "none-aa")
     weights = {
-        name: against(name, ("none",) if name == "none-again" else references)
+        name: against(name, ("none",) if name == "none-aa" else references)
         for name in names
         if name != "none"
     }
@@ -118,7 +118,7 @@ def test_no_more_than_one_run_in_twenty_claims_something_of_nothing() -> None:
     assert claims <= 33
 
 
-def test_an_epoch_that_is_dearer_for_all_that_is_traced_takes_degrees_of_freedom_away() -> None:
+def test_an_replicate_that_is_more_expensive_for_all_that_is_traced_takes_degrees_of_freedom_away() -> None:
     rng = np.random.default_rng(3)
     logs = {name: list(rng.normal(0, 0.01, 6)) for name in ("none", "a", "b", "c", "d")}
     weights = {name: against(name, ["none"]) for name in "abcd"}

@@ -22,7 +22,7 @@ from tests import make
 from tests.make import COSTS, SimulatedBench
 
 QUEUE = dict.fromkeys(BATCHING, "512")
-ALL = ("none", "none-again", "control", "disabled", "always-off", "ratio-10", "batch", "simple")
+ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "batch", "simple")
 
 
 def summary(bench: SimulatedBench | None = None, **changes: object) -> Summary:
@@ -38,11 +38,11 @@ def calm() -> Summary:
 def test_a_calm_run_is_valid(calm: Summary) -> None:
     assert calm.valid, [caveat.message for caveat in calm.caveats]
     assert calm.complete
-    assert calm.epochs == 3
+    assert calm.replicates == 3
     assert calm.app.request == "order"
 
 
-@pytest.mark.parametrize("load", ["light", "busy"])
+@pytest.mark.parametrize("load", ["light", "saturation"])
 @pytest.mark.parametrize("name", ["always-off", "batch", "simple"])
 def test_costs_are_found(calm: Summary, name: str, load: str) -> None:
     setup = calm.setup(name)
@@ -51,8 +51,8 @@ def test_costs_are_found(calm: Summary, name: str, load: str) -> None:
     true = COSTS[name] / COSTS["none"] - 1
     assert cost.ratio == pytest.approx(true, rel=0.06)
     assert cost.low <= cost.ratio <= cost.high
-    assert cost.extra_low_s <= cost.extra_s <= cost.extra_high_s
-    assert cost.extra_s == pytest.approx(COSTS[name] - COSTS["none"], rel=0.06)
+    assert cost.added_low_s <= cost.added_s <= cost.added_high_s
+    assert cost.added_s == pytest.approx(COSTS[name] - COSTS["none"], rel=0.06)
 
 
 def test_throughput_is_what_cpu_allows(calm: Summary) -> None:
@@ -64,7 +64,7 @@ def test_throughput_is_what_cpu_allows(calm: Summary) -> None:
     assert not batch.throughput.derived
 
 
-def test_latency_counts_in_own_time(calm: Summary) -> None:
+def test_latency_counts_in_active_time(calm: Summary) -> None:
     base, slow = calm.setup("none"), calm.setup("always-off")
     assert base
     assert slow
@@ -75,11 +75,11 @@ def test_latency_counts_in_own_time(calm: Summary) -> None:
     assert base.latency.p99_s is None
 
 
-def test_a_set_up_that_cannot_hold_the_rate_has_no_percentiles(calm: Summary) -> None:
+def test_a_setup_that_cannot_hold_the_rate_has_no_percentiles(calm: Summary) -> None:
     simple = calm.setup("simple")
     assert simple
     assert simple.latency
-    assert simple.latency.saturated
+    assert simple.latency.overloaded
     assert simple.latency.p50_s is None
     assert simple.light
     assert simple.light.rate_per_s == pytest.approx(0.5 / COSTS["simple"], rel=0.15)
@@ -93,11 +93,11 @@ def test_verdicts_use_the_methods_words(calm: Summary) -> None:
 
 
 def test_the_checks_find_the_twin_equal_and_the_known_cost(calm: Summary) -> None:
-    assert calm.checks.twin
-    assert calm.checks.twin.light
-    assert abs(calm.checks.twin.light.ratio) < 0.02
-    assert calm.checks.control
-    assert calm.checks.control.found_s == pytest.approx(600e-6, abs=250e-6)
+    assert calm.checks.aa
+    assert calm.checks.aa.light
+    assert abs(calm.checks.aa.light.ratio) < 0.02
+    assert calm.checks.injected
+    assert calm.checks.injected.found_s == pytest.approx(600e-6, abs=250e-6)
     assert calm.checks.noise_floor is not None
 
 
@@ -106,18 +106,18 @@ def test_checks_do_not_widen_the_family(calm: Summary) -> None:
     batch, again = calm.setup("batch"), without.setup("batch")
     assert batch
     assert again
-    # Five set-ups under test; the twin and the control claim nothing.
+    # Five setups under test; the A/A setup and the injected cost claim nothing.
     assert batch.light
     assert batch.light.claim_low == again.light.claim_low if again.light else False
 
 
 def test_the_floor_is_what_sampling_cannot_save(calm: Summary) -> None:
-    assert calm.floor.off == pytest.approx(0.5, abs=0.05)
-    assert calm.floor.disabled == pytest.approx(1 / 6, abs=0.05)
+    assert calm.fixed_cost.off == pytest.approx(0.5, abs=0.05)
+    assert calm.fixed_cost.disabled == pytest.approx(1 / 6, abs=0.05)
 
 
 def test_levels_and_changes_belong_together(calm: Summary) -> None:
-    base, batch, again = (calm.setup(name) for name in ("none", "batch", "none-again"))
+    base, batch, again = (calm.setup(name) for name in ("none", "batch", "none-aa"))
     assert base
     assert batch
     assert again
@@ -141,26 +141,26 @@ def codes(found: Summary, severity: Severity = Severity.INVALID) -> set[str]:
     return {caveat.code for caveat in found.caveats if caveat.severity is severity}
 
 
-def test_a_set_up_that_loses_spans_is_never_cheap() -> None:
+def test_a_setup_that_loses_spans_is_never_cheap() -> None:
     found = summary(SimulatedBench(lose={"batch": 0.02}, noise=0.002))
     batch, always_off = found.setup("batch"), found.setup("always-off")
     assert batch
     assert always_off
     assert not found.valid
-    assert batch.verdict == "invalid (its ledger does not balance)"
-    assert batch.ledger.lost > 0
+    assert batch.verdict == "invalid (its span accounting is incomplete)"
+    assert batch.accounting.lost > 0
     assert not always_off.invalid
 
 
-def test_a_baseline_that_is_dearer_than_its_twin_makes_the_run_invalid() -> None:
-    found = summary(SimulatedBench(costs={**COSTS, "none-again": 0.0115}, noise=0.001))
-    assert "twin" in codes(found)
+def test_a_baseline_that_is_more_expensive_than_its_twin_makes_the_run_invalid() -> None:
+    found = summary(SimulatedBench(costs={**COSTS, "none-aa": 0.0115}, noise=0.001))
+    assert "aa" in codes(found)
     assert not found.valid
 
 
 def test_a_control_whose_cost_is_not_found_makes_the_run_invalid() -> None:
-    found = summary(SimulatedBench(costs={**COSTS, "control": 0.0118}, noise=0.001))
-    assert "control" in codes(found)
+    found = summary(SimulatedBench(costs={**COSTS, "injected": 0.0118}, noise=0.001))
+    assert "injected" in codes(found)
 
 
 def test_failed_requests_make_a_run_invalid() -> None:
@@ -182,30 +182,30 @@ def test_failed_requests_make_a_run_invalid() -> None:
 
 def test_an_interrupted_run_keeps_what_is_whole() -> None:
     def interrupt(step: Step) -> None:
-        if step.epoch == 2 and step.kind is Kind.LIGHT:
+        if step.replicate == 2 and step.kind is Kind.LIGHT:
             raise KeyboardInterrupt
 
     found = summary(SimulatedBench(noise=0.002, fail=interrupt))
-    assert found.epochs == 2
+    assert found.replicates == 2
     assert not found.complete
     assert "interrupted" in codes(found, Severity.CAVEAT)
     assert found.setup("batch").light.ratio is not None  # type: ignore[union-attr]
 
 
-def test_one_epoch_is_too_short() -> None:
-    found = summary(epochs=1)
+def test_one_replicate_is_too_short() -> None:
+    found = summary(replicates=1)
     assert not found.valid
     assert "too-short" in codes(found)
 
 
 def test_a_load_of_one_kind_alone_is_a_run() -> None:
     plan = make.plan()
-    no_busy = summarise(
-        make.raw(replace(plan, busy=replace(plan.busy, blocks=0)), SimulatedBench(noise=0.002))
+    no_saturation = summarise(
+        make.raw(replace(plan, saturation=replace(plan.saturation, blocks=0)), SimulatedBench(noise=0.002))
     )
-    assert no_busy.valid, codes(no_busy)
-    assert no_busy.setup("batch").throughput is None  # type: ignore[union-attr]
-    plan = make.plan(("none", "none-again", "batch"))
+    assert no_saturation.valid, codes(no_saturation)
+    assert no_saturation.setup("batch").throughput is None  # type: ignore[union-attr]
+    plan = make.plan(("none", "none-aa", "batch"))
     no_light = summarise(
         make.raw(replace(plan, light=replace(plan.light, blocks=0)), SimulatedBench(noise=0.002))
     )
@@ -217,15 +217,15 @@ def test_steal_is_a_caveat_and_much_of_it_forbids_the_figures() -> None:
     assert "steal" in codes(summary(SimulatedBench(steal_s=lambda _step: 1.0)))
 
 
-def test_a_sampled_set_up_is_held_to_what_the_application_counted() -> None:
+def test_a_sampled_setup_is_held_to_what_the_application_counted() -> None:
     found = summary(SimulatedBench(lose={"ratio-10": 0.5}))
     ratio = found.setup("ratio-10")
     assert ratio
-    assert ratio.ledger.sampled is not None
-    assert ratio.ledger.balanced is False
+    assert ratio.accounting.sampled is not None
+    assert ratio.accounting.complete is False
 
 
-def test_a_stranger_at_the_sink_forbids_the_figures() -> None:
+def test_a_stranger_at_the_receiver_forbids_the_figures() -> None:
     ok = make.raw(make.plan(ALL), SimulatedBench())
     strange = tuple(
         replace(reading, stray=make.whole(1)) if reading.kind is Kind.SETTLE else reading
@@ -248,7 +248,7 @@ def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...])
                 for switch in reading.switches
             ),
         )
-        if reading.kind is Kind.BUSY
+        if reading.kind is Kind.SATURATION
         else reading
         for reading in ok.readings
     )  # fmt: skip
@@ -259,8 +259,8 @@ def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...])
         )
         for key, mine in ok.rows.items()
     }
-    busy = {reading.number for reading in ok.readings if reading.kind is Kind.BUSY}
-    rows = {key: rows[key] if key[1] in busy else ok.rows[key] for key in ok.rows}
+    saturation = {reading.number for reading in ok.readings if reading.kind is Kind.SATURATION}
+    rows = {key: rows[key] if key[1] in saturation else ok.rows[key] for key in ok.rows}
     found = summarise(replace(ok, readings=half, rows=rows))
     batch = found.setup("batch")
     assert batch
@@ -268,14 +268,14 @@ def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...])
     assert batch.throughput.derived
     assert "idle" in codes(found, Severity.CAVEAT)
     # The application uses one CPU, however many there are.
-    assert batch.busy
-    assert batch.throughput.per_s == pytest.approx(1 / (batch.busy.cpu_per_request_s or 1.0), rel=0.01)
+    assert batch.saturation
+    assert batch.throughput.per_s == pytest.approx(1 / (batch.saturation.cpu_per_request_s or 1.0), rel=0.01)
 
 
 def test_a_cost_in_seconds_has_the_sign_of_its_ratio() -> None:
-    # The machine is twice as fast in the second epoch: of the level two epochs say little, of the ratio all.
-    values = {"none": [0.010, 0.020], "none-again": [0.01001, 0.01999], "batch": [0.020, 0.0401]}
-    cpu = Figure(plan=make.plan(("none", "none-again", "batch")), values=values)
+    # The machine is twice as fast in the second replicate: of the level two replicates say little, of the ratio all.
+    values = {"none": [0.010, 0.020], "none-aa": [0.01001, 0.01999], "batch": [0.020, 0.0401]}
+    cpu = Figure(plan=make.plan(("none", "none-aa", "batch")), values=values)
     _, low, high = cpu.difference("batch")
     assert cpu.estimates["batch"].ratios(0.95)[0] > 0.9
     assert 0 < low < 0.014 < high
@@ -285,7 +285,7 @@ def test_other_versions_and_what_a_collector_samples_are_no_points_of_the_cost_m
     everything = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
     assert cost_model._is_point(Setup(name="x", env=everything))
     assert not cost_model._is_point(Setup(name="x", env=everything, pip=["opentelemetry-sdk==1.20.0"]))
-    assert not cost_model._is_point(Setup(name="x", env=everything, kept=0.1))
+    assert not cost_model._is_point(Setup(name="x", env=everything, collector_sampling=0.1))
 
 
 def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summary) -> None:
@@ -321,14 +321,14 @@ def test_a_run_that_failed_says_so() -> None:
 
 
 def test_the_known_cost_is_looked_for_under_both_loads(calm: Summary) -> None:
-    for control in (calm.checks.control, calm.checks.control_busy):
-        assert control
-        assert control.known_s == pytest.approx(0.0006)
-        assert control.low_s < 0.0006 < control.high_s
-        assert control.found_s == pytest.approx(0.0006, rel=0.3)
+    for injected in (calm.checks.injected, calm.checks.injected_saturation):
+        assert injected
+        assert injected.known_s == pytest.approx(0.0006)
+        assert injected.low_s < 0.0006 < injected.high_s
+        assert injected.found_s == pytest.approx(0.0006, rel=0.3)
 
 
-# ---------------------------------------------------------------- against another set-up
+# ---------------------------------------------------------------- against another setup
 
 
 MINE = (
@@ -341,33 +341,33 @@ MINE = (
 
 @pytest.fixture(scope="module")
 def against_each_other() -> Summary:
-    names = ("none", "none-again", "control", "batch", *(setup.name for setup in MINE))
+    names = ("none", "none-aa", "injected", "batch", *(setup.name for setup in MINE))
     costs = COSTS | {"mine": 0.020, "lossy": 0.015, "kept": 0.016, "step": 0.017}
     bench = SimulatedBench(costs=costs, noise=0.002, lose={"lossy": 0.1})
-    return summarise(make.raw(make.plan(names, own=MINE, epochs=4), bench))
+    return summarise(make.raw(make.plan(names, own=MINE, replicates=4), bench))
 
 
-def test_a_set_up_is_compared_with_the_one_that_it_names(against_each_other: Summary) -> None:
+def test_a_setup_is_compared_with_the_one_that_it_names(against_each_other: Summary) -> None:
     rows = {row.setup: row for row in against_each_other.comparisons}
     # A step of a ladder is a layer.
     assert set(rows) == {"mine", "lossy"}
     mine = rows["mine"]
     assert mine.against == "batch"
-    for change in (mine.light, mine.busy):
+    for change in (mine.light, mine.saturation):
         assert change
         assert change.ratio == pytest.approx(0.25, abs=0.02)
         assert change.low <= change.ratio <= change.high
-        assert change.extra_s == pytest.approx(0.004, rel=0.1)
+        assert change.added_s == pytest.approx(0.004, rel=0.1)
     assert compared(against_each_other).startswith("CPU against batch: mine +2")
     assert mine.throughput
     assert mine.throughput.ratio == pytest.approx(-0.2, abs=0.03)
 
 
-def test_spans_that_a_set_up_may_lose_are_told_and_make_nothing_invalid(against_each_other: Summary) -> None:
+def test_spans_that_a_setup_may_lose_are_told_and_make_nothing_invalid(against_each_other: Summary) -> None:
     lossy = against_each_other.setup("lossy")
     assert lossy
-    assert lossy.ledger.lost > 0
-    assert lossy.ledger.balanced is False
+    assert lossy.accounting.lost > 0
+    assert lossy.accounting.complete is False
     assert not lossy.invalid
     assert against_each_other.valid, [caveat.message for caveat in against_each_other.caveats]
     assert [caveat.setup for caveat in against_each_other.caveats if caveat.code == "loss"] == ["lossy"]

@@ -84,8 +84,8 @@ def begin(kind: str, folder: Path) -> Testbed:
     return Testbed(plan(app()), Options(place=Place(folder=folder), signals=kind == "signals"))
 
 
-def plan(app_: App, names: tuple[str, ...] = ("none", "none-again", "control")) -> Plan:
-    return make.plan(names, app=app_, epochs=1, services_cpus=(), other_cpus=(), shapes={})
+def plan(app_: App, names: tuple[str, ...] = ("none", "none-aa", "injected")) -> Plan:
+    return make.plan(names, app=app_, replicates=1, services_cpus=(), other_cpus=(), shapes={})
 
 
 def group_of(kind: str) -> Group:
@@ -127,14 +127,14 @@ def _stands_still(group: Group) -> bool:
     return group.cpu_ns() == before
 
 
-def test_a_step_in_turns_reads_what_each_instance_used(testbed: Testbed) -> None:
+def test_a_step_in_slices_reads_what_each_instance_used(testbed: Testbed) -> None:
     plan_ = plan(app())
     start = step_of(plan_, 0, 0, Kind.START, 0)
     reading, _ = testbed.perform(plan_, start)
     assert all((instance.ready_s or 0) > 0 for instance in reading.instances)
     warm = step_of(plan_, 0, 1, Kind.WARM_UP, 1)
     reading, rows = testbed.perform(plan_, warm)
-    assert len(reading.switches) >= len(warm.turns)
+    assert len(reading.switches) >= len(warm.slices)
     assert {instance.setup for instance in reading.instances if instance.completed} == set(plan_.names)
     used = [instance.cpu_ns for instance in reading.instances]
     assert all(ns > 0 for ns in used)
@@ -148,10 +148,10 @@ def test_a_step_in_turns_reads_what_each_instance_used(testbed: Testbed) -> None
         (arrival.offset_ns, arrival.instance) for arrival in arrivals
     )
     assert len(reading.blocks) == 1
-    busy = step_of(loaded, 0, 3, Kind.BUSY, 1)
-    reading, _ = testbed.perform(loaded, busy)
-    assert [switch.block for switch in reading.switches[: len(busy.turns)]] == [
-        turn.block for turn in busy.turns
+    saturation = step_of(loaded, 0, 3, Kind.SATURATION, 1)
+    reading, _ = testbed.perform(loaded, saturation)
+    assert [switch.block for switch in reading.switches[: len(saturation.slices)]] == [
+        time_slice.block for time_slice in saturation.slices
     ]
     assert len(reading.blocks) == 1
 
@@ -163,9 +163,9 @@ def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> Non
     first, _ = testbed.perform(plan_, step_of(plan_, 0, 1, Kind.WARM_UP, 1))
     reading, _ = testbed.perform(plan_, step_of(plan_, 0, 2, Kind.WARM_UP, 1))
     flush, _ = testbed.perform(plan_, step_of(plan_, 0, 3, Kind.FLUSH, 0))
-    control = reading.instances[2]
+    injected = reading.instances[2]
     burnt = flush.instances[2].cpu_ns
-    assert burnt == pytest.approx((first.instances[2].completed + control.completed) * 600_000, rel=0.1)
+    assert burnt == pytest.approx((first.instances[2].completed + injected.completed) * 600_000, rel=0.1)
     assert flush.instances[0].cpu_ns < 0.1 * burnt
 
 
@@ -239,7 +239,7 @@ def test_an_unexpected_answer_is_told_with_its_first_line(folder: Path) -> None:
     expect_error(folder, app(path="/wrong"), MeasurementError, "was answered 404, not 200: no such page")
 
 
-def test_a_set_up_that_traces_nothing_stops_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setup_that_traces_nothing_stops_the_run(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.testbed.testbed.QUIET_MARGIN_S", 0.2)
     quick = Setup(name="batch", env={"OTEL_BSP_SCHEDULE_DELAY": "10", "OTEL_TRACES_SAMPLER": "always_on"})
     hint = expect_error(

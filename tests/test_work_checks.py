@@ -1,4 +1,4 @@
-"""Set-ups that do other work than the baseline, or do it when nothing is measured, are told."""
+"""Setups that do other work than the baseline, or do it when nothing is measured, are told."""
 
 from dataclasses import replace
 
@@ -19,11 +19,11 @@ FLUSHLESS = msgspec.structs.replace(make.APP, tracing=Tracing())
 
 @pytest.fixture(scope="module")
 def raw() -> Raw:
-    return make.raw(make.plan(("none", "none-again", "control", "batch"), rest_s=1.0), SimulatedBench())
+    return make.raw(make.plan(("none", "none-aa", "injected", "batch"), rest_s=1.0), SimulatedBench())
 
 
 def changed(raw: Raw, kind: Kind, setup: str, **values: object) -> Raw:
-    """The records with other values of a set-up in the steps of a kind."""
+    """The records with other values of a setup in the steps of a kind."""
 
     def one(reading: InstanceReading) -> InstanceReading:
         return replace(reading, **values) if reading.setup == setup else reading  # type: ignore[arg-type]
@@ -54,13 +54,13 @@ def test_exports_after_the_load_are_told_where_nothing_flushes(raw: Raw) -> None
     loaded_ns = sum(
         instance.cpu_ns
         for reading in raw.readings
-        if reading.kind in {Kind.LIGHT, Kind.BUSY}
+        if reading.kind in {Kind.LIGHT, Kind.SATURATION}
         for instance in reading.instances
         if instance.setup == "batch"
     )
-    epochs = raw.plan.epochs
+    replicates = raw.plan.replicates
     for share, severity in ((0.01, None), (0.05, Severity.CAVEAT), (0.3, Severity.INVALID)):
-        after = changed(raw, Kind.SETTLE, "batch", cpu_ns=round(share * loaded_ns / epochs))
+        after = changed(raw, Kind.SETTLE, "batch", cpu_ns=round(share * loaded_ns / replicates))
         assert not list(late(after))
         told = list(late(replace(after, plan=replace(after.plan, app=FLUSHLESS))))
         assert [caveat.severity for caveat in told] == ([severity] if severity else [])
@@ -68,12 +68,12 @@ def test_exports_after_the_load_are_told_where_nothing_flushes(raw: Raw) -> None
 
 def test_work_at_rest_is_told(raw: Raw) -> None:
     (reading, *_) = [reading for reading in raw.readings if reading.kind is Kind.REST]
-    busy_ns = round(reading.duration_s * 0.08e9)
-    (caveat,) = at_rest(changed(raw, Kind.REST, "none", cpu_ns=busy_ns))
+    saturation_ns = round(reading.duration_s * 0.08e9)
+    (caveat,) = at_rest(changed(raw, Kind.REST, "none", cpu_ns=saturation_ns))
     assert "8.0 % of a CPU" in caveat.message
 
 
-def test_a_sampled_set_up_is_held_to_all_shapes_of_the_one_that_samples_everything() -> None:
+def test_a_sampled_setup_is_held_to_all_shapes_of_the_one_that_samples_everything() -> None:
     plan = make.plan(("none", "ratio-10", "batch"))
     plan = replace(plan, app=FLUSHLESS, left={"batch": Left(traces=1)})
     asked, ordered = ({"web SERVER GET": count} for count in (1, 2))

@@ -1,4 +1,4 @@
-"""From readings to one value per epoch and set-up: CPU per request, throughput, latency quantiles.
+"""From readings to one value per replicate and setup: CPU per request, throughput, latency quantiles.
 
 Which blocks count is decided by what the host did, never by what was measured.
 """
@@ -11,7 +11,7 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.analysis.own_time import OwnClock, Requests, requests_of
+from bench.analysis.active_time import ActiveClock, Requests, requests_of
 from bench.plan.readings import MachineReading, Raw, Reading, Row
 from bench.plan.records import Kind, Plan
 
@@ -34,24 +34,24 @@ class Cell:
 
     Attributes:
         cpu_s: that it used.
-        own_s: time during which it ran.
+        active_s: time during which it ran.
         completed: requests answered as expected.
         planned: requests that were to be sent.
     """
 
     cpu_s: float
-    own_s: float
+    active_s: float
     completed: int
     planned: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """All blocks of one load in one epoch, as far as they count.
+    """All blocks of one load in one replicate, as far as they count.
 
     Attributes:
         plan: of the run.
-        epoch: number.
+        replicate: number.
         readings: the steps of this load.
         requests: of every reading, by instance.
         counting: blocks that count, by number of the reading.
@@ -61,7 +61,7 @@ class Stretch:
     """
 
     plan: Plan
-    epoch: int
+    replicate: int
     readings: tuple[Reading, ...]
     requests: tuple[tuple[Requests, ...], ...]
     counting: tuple[frozenset[int], ...]
@@ -94,13 +94,13 @@ class Stretch:
         ]
         requests = self.requests[at][instance]
         cpu_s = sum(switch.cpu_ns + switch.leaked_ns for switch in switches) / 1e9
-        own_s = sum(switch.stop_ns - switch.start_ns for switch in switches) / 1e9
+        active_s = sum(switch.stop_ns - switch.start_ns for switch in switches) / 1e9
         if self.rest:
-            # It was not stopped: what it burns at rest while others had their turns is nobody's.
-            cpu_s -= self.rest[instance] * max(self.readings[at].blocks[block].duration_s - own_s, 0.0)
+            # It was not stopped: what it burns at rest while others had their time slices is nobody's.
+            cpu_s -= self.rest[instance] * max(self.readings[at].blocks[block].duration_s - active_s, 0.0)
         return Cell(
             cpu_s,
-            own_s,
+            active_s,
             int(np.count_nonzero(requests.done_block == block)),
             int(np.count_nonzero(requests.planned_block == block)),
         )
@@ -109,26 +109,26 @@ class Stretch:
         """Requests that an instance completed in blocks that count."""
         return sum(cells[instance].completed for cells in self.cells)
 
-    def own_s(self, instance: int) -> float:
-        """An instance's own time in blocks that count."""
-        return sum(cells[instance].own_s for cells in self.cells)
+    def active_s(self, instance: int) -> float:
+        """An instance's active time in blocks that count."""
+        return sum(cells[instance].active_s for cells in self.cells)
 
-    def busy(self, instance: int) -> float:
+    def utilization(self, instance: int) -> float:
         """Share of its CPUs that an instance used in blocks that count."""
-        own_s = self.own_s(instance) * self.plan.service_cpus
-        return sum(cells[instance].cpu_s for cells in self.cells) / own_s if own_s else 0.0
+        active_s = self.active_s(instance) * self.plan.service_cpus
+        return sum(cells[instance].cpu_s for cells in self.cells) / active_s if active_s else 0.0
 
     def outside(self, instance: int) -> float:
-        """Share of a closed loop's users that were not waiting for the instance, mean over its own time.
+        """Share of a closed loop's users that were not waiting for the instance, mean over its active time.
 
         Where it is large, the load was the limit; where an idle instance has all users waiting, it
         waits for something else itself.
         """
-        own_s = sum(OwnClock(reading.switches, instance).total_s for reading in self.readings)
+        active_s = sum(ActiveClock(reading.switches, instance).total_s for reading in self.readings)
         waiting_s = sum(
             float(np.sum(part[instance].service_s[part[instance].completed])) for part in self.requests
         )
-        return max(1.0 - waiting_s / (own_s * self.plan.users), 0.0) if own_s else 0.0
+        return max(1.0 - waiting_s / (active_s * self.plan.users), 0.0) if active_s else 0.0
 
     def cpu_per_request_s(self, instance: int) -> float | None:
         """CPU seconds per completed request, exports included; None where none was completed.
@@ -145,9 +145,9 @@ class Stretch:
         return value if value > 0 else None
 
     def per_s(self, instance: int) -> float | None:
-        """Completed requests per second of own time; None where none was completed."""
-        own_s = self.own_s(instance)
-        return self.completed(instance) / own_s if own_s and self.completed(instance) else None
+        """Completed requests per second of active time; None where none was completed."""
+        active_s = self.active_s(instance)
+        return self.completed(instance) / active_s if active_s and self.completed(instance) else None
 
     def latencies_s(self, instance: int) -> np.ndarray:
         """Latencies of the requests planned in blocks that count; infinite where they failed."""
@@ -166,28 +166,28 @@ class Stretch:
 
 
 def stretches(raw: Raw, kind: Kind) -> tuple[Stretch, ...]:
-    """The stretches of a load, one per epoch in which it ended; of an interrupted run, those that did."""
+    """The stretches of a load, one per replicate in which it ended; of an interrupted run, those that did."""
     return tuple(_stretches(raw, kind))
 
 
 def _stretches(raw: Raw, kind: Kind) -> Iterator[Stretch]:
     plan = raw.plan
     expected = [request.statuses for request in plan.app.request]
-    planned = (plan.light if kind is Kind.LIGHT else plan.busy).blocks
-    by_epoch: defaultdict[int, list[Reading]] = defaultdict(list)
+    planned = (plan.light if kind is Kind.LIGHT else plan.saturation).blocks
+    by_replicate: defaultdict[int, list[Reading]] = defaultdict(list)
     for reading in raw.readings:
-        by_epoch[reading.epoch].append(reading)
-    for epoch, readings in sorted(by_epoch.items()):
+        by_replicate[reading.replicate].append(reading)
+    for replicate, readings in sorted(by_replicate.items()):
         loaded = tuple(reading for reading in readings if reading.kind is kind)
-        if not loaded or (epoch, loaded[0].number) not in raw.rows:
+        if not loaded or (replicate, loaded[0].number) not in raw.rows:
             continue
         yield Stretch(
             plan=plan,
-            epoch=epoch,
+            replicate=replicate,
             readings=loaded,
             requests=tuple(
                 tuple(
-                    requests_of(reading, raw.rows.get((epoch, reading.number), ()), instance, expected)
+                    requests_of(reading, raw.rows.get((replicate, reading.number), ()), instance, expected)
                     for instance in range(len(plan.setups))
                 )
                 for reading in loaded
@@ -201,7 +201,7 @@ def _stretches(raw: Raw, kind: Kind) -> Iterator[Stretch]:
 def _counting(readings: Sequence[Reading], planned: int) -> tuple[frozenset[int], ...]:
     """The blocks that count: those with the least steal, as many as were planned.
 
-    The same number in every epoch, so that repeating a block favours no set-up. A step in which a
+    The same number in every replicate, so that repeating a block favours no setup. A step in which a
     load worker died does not count.
     """
     blocks = [
@@ -238,22 +238,24 @@ def _rest(readings: Sequence[Reading]) -> tuple[float, ...]:
 
 
 def closed_loop_rates(reading: Reading, rows: Sequence[Row], plan: Plan) -> dict[str, float]:
-    """Requests per second of own time in a closed loop, by set-up; 0 where none was completed."""
+    """Requests per second of active time in a closed loop, by setup; 0 where none was completed."""
     expected = [request.statuses for request in plan.app.request]
     rates = {}
     for instance, setup in enumerate(plan.setups):
         requests = requests_of(reading, rows, instance, expected)
-        own_s = OwnClock(reading.switches, instance).own_s
-        rates[setup.name] = int(np.count_nonzero(requests.done_block >= 0)) / own_s if own_s else 0.0
+        active_s = ActiveClock(reading.switches, instance).active_s
+        rates[setup.name] = int(np.count_nonzero(requests.done_block >= 0)) / active_s if active_s else 0.0
     return rates
 
 
 def logs(values: Mapping[str, Sequence[float | None]]) -> dict[str, list[float]]:
-    """Ln of one value per epoch, of the epochs in which every set-up has one."""
+    """Ln of one value per replicate, of the replicates in which every setup has one."""
     names = list(values)
-    epochs = range(min((len(values[name]) for name in names), default=0))
-    whole = [epoch for epoch in epochs if all(_is_usable(values[name][epoch]) for name in names)]
-    return {name: [math.log(values[name][epoch] or 1.0) for epoch in whole] for name in names}
+    replicates = range(min((len(values[name]) for name in names), default=0))
+    whole = [
+        replicate for replicate in replicates if all(_is_usable(values[name][replicate]) for name in names)
+    ]
+    return {name: [math.log(values[name][replicate] or 1.0) for replicate in whole] for name in names}
 
 
 def _is_usable(value: float | None) -> bool:

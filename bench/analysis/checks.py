@@ -10,9 +10,9 @@ import msgspec
 
 from bench.analysis.blocks import Stretch
 from bench.analysis.records import LoadSummary
-from bench.analysis.setup_records import Caveat, Ledger, Severity
+from bench.analysis.setup_records import Accounting, Caveat, Severity
 from bench.analysis.stats import Estimate, trend
-from bench.app.records import CONTROL, TWIN, Setup
+from bench.app.records import AA, INJECTED, Setup
 from bench.plan.readings import Ending, Raw
 from bench.plan.records import Plan
 
@@ -20,9 +20,9 @@ TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
 NETWORK_S = 0.001
 """A round trip that is worth telling: on one machine it takes a twentieth of that."""
-TWIN_LIMIT = 0.03
-TWIN_T = 3.5
-CONTROL_CONFIDENCE = 0.99
+AA_LIMIT = 0.03
+AA_T = 3.5
+INJECTED_CONFIDENCE = 0.99
 IDLE_LIMIT, OUTSIDE_LIMIT = 0.01, 0.10
 """An instance that idles more than the first in a closed loop waits for the load, if more than the
 second of the users are not waiting for it."""
@@ -47,8 +47,8 @@ def percent(share: float, digits: int = 1) -> str:
     return f"{share * 100:.{digits}f} %"
 
 
-def progress(plan: Plan, epochs: int, ending: Ending) -> Iterator[Caveat]:
-    """Whether the plan came to its end, with epochs enough for an interval."""
+def progress(plan: Plan, replicates: int, ending: Ending) -> Iterator[Caveat]:
+    """Whether the plan came to its end, with replicates enough for an interval."""
     if ending.failure is not None:
         yield _invalid(
             "failure",
@@ -59,22 +59,22 @@ def progress(plan: Plan, epochs: int, ending: Ending) -> Iterator[Caveat]:
     elif not ending.complete:
         yield Caveat(
             code="interrupted",
-            message=f"the run was interrupted after {epochs} of {plan.epochs} epochs",
+            message=f"the run was interrupted after {replicates} of {plan.replicates} replicates",
             advice="the intervals are honest but wide; let it run to its end",
         )
-    if epochs < 2:
+    if replicates < 2:
         yield _invalid(
             "too-short",
-            f"{epochs} of {plan.epochs} epochs are complete, and an interval needs two",
+            f"{replicates} of {plan.replicates} replicates are complete, and an interval needs two",
             "let the run go on for longer",
-            "too few epochs",
+            "too few replicates",
         )
-    elif ending.complete and epochs < plan.epochs:
+    elif ending.complete and replicates < plan.replicates:
         yield _invalid(
-            "epochs",
-            f"only {epochs} of {plan.epochs} epochs have a figure of every set-up",
-            "lower --rate, or leave out the set-up that answers nothing",
-            "epochs without a figure",
+            "replicates",
+            f"only {replicates} of {plan.replicates} replicates have a figure of every setup",
+            "lower --rate, or leave out the setup that answers nothing",
+            "replicates without a figure",
         )
 
 
@@ -96,14 +96,14 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
         "lower --rate", "requests were not sent",
     )  # fmt: skip
     yield from _graded(
-        "load-busy", summary.load_busy, 0.6, 0.8,
-        f"the load generator used {percent(summary.load_busy, 0)} of its CPU at light load",
+        "load-utilization", summary.load_utilization, 0.6, 0.8,
+        f"the load generator used {percent(summary.load_utilization, 0)} of its CPU at light load",
         "lower --rate, or spread the load with --workers", "the load generator was too busy",
     )  # fmt: skip
     yield from _graded(
         "outside", summary.outside, 0.01, 0.05,
         f"{percent(summary.outside)} of the arrivals were sent after their turn",
-        "close other programs", "requests missed their turns",
+        "close other programs", "requests missed their time slices",
     )  # fmt: skip
     if summary.lost_workers:
         yield Caveat(
@@ -113,12 +113,12 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
         )
 
 
-def turns(summary: LoadSummary) -> Iterator[Caveat]:
-    """Whether turns were as long as planned, and stopped instances stood still."""
+def slices(summary: LoadSummary) -> Iterator[Caveat]:
+    """Whether time slices were as long as planned, and stopped instances stood still."""
     yield from _graded(
-        "turns", summary.turns, 0.005, 0.02,
-        f"turns were {percent(summary.turns)} off their planned length in sum",
-        "close other programs", "turns were not kept",
+        "time slices", summary.slices, 0.005, 0.02,
+        f"time slices were {percent(summary.slices)} off their planned length in sum",
+        "close other programs", "time slices were not kept",
     )  # fmt: skip
     yield from _graded(
         "leak", summary.leaked, 0.01, 0.02,
@@ -147,18 +147,18 @@ def host(steal: float, foreign: float) -> Iterator[Caveat]:
 
 
 def idle(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
-    """Whether busy load was limited by the load generator; throughput then follows from CPU time."""
+    """Whether full load was limited by the load generator; throughput then follows from CPU time."""
     for number, setup in enumerate(plan.setups):
-        shares = [stretch.busy(number) for stretch in stretches if stretch.own_s(number)]
+        shares = [stretch.utilization(number) for stretch in stretches if stretch.active_s(number)]
         mean = sum(shares) / len(shares) if shares else 1.0
         outside = max((stretch.outside(number) for stretch in stretches), default=0.0)
         if mean < 1 - IDLE_LIMIT and outside > OUTSIDE_LIMIT:
             yield Caveat(
                 code="idle",
-                message=f"at busy load the CPU of {setup.name} idled {percent(1 - mean)} of its turns",
+                message=f"at full load the CPU of {setup.name} idled {percent(1 - mean)} of its time slices",
                 advice="its throughput was derived from CPU time per request; more --workers may drive it",
                 setup=setup.name,
-                load="busy",
+                load="saturation",
             )
 
 
@@ -173,7 +173,7 @@ def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:
         yield msgspec.structs.replace(caveat, setup=setup)
 
 
-def ledger(setup: Setup, account: Ledger) -> Iterator[Caveat]:
+def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
     """Whether every span is accounted for, and a loss of all of them would be seen."""
     name = setup.name
     if account.problems and setup.may_lose and account.lost and not account.duplicated:
@@ -185,13 +185,13 @@ def ledger(setup: Setup, account: Ledger) -> Iterator[Caveat]:
         )
     elif account.problems:
         yield _invalid(
-            "ledger",
-            f"the ledger of {name} does not balance: {account.problems[0]}",
-            "a set-up that loses spans looks cheap; find the loss before reading its figure",
-            "its ledger does not balance",
+            "accounting",
+            f"the span accounting of {name} is incomplete: {account.problems[0]}",
+            "a setup that loses spans looks cheap; find the loss before reading its figure",
+            "its span accounting is incomplete",
             name,
         )
-    elif account.balanced is None:
+    elif account.complete is None:
         yield Caveat(
             code="varies",
             message=f"traces of {name} differ from request to request: {account.spans_received} spans "
@@ -201,7 +201,7 @@ def ledger(setup: Setup, account: Ledger) -> Iterator[Caveat]:
         )
     if account.high > 0 == account.low:
         yield Caveat(
-            code="ledger-blind",
+            code="accounting-blind",
             message=f"of {account.requests} requests {name} may sample none, "
             "so a loss of all its traces would not be seen",
             advice="measure for longer, or with a larger ratio",
@@ -227,30 +227,30 @@ def flushes(raw: Raw) -> Iterator[Caveat]:
 
 
 def stray(raw: Raw) -> Iterator[Caveat]:
-    """Whether the sink got something that belongs to no set-up, and a collector passed on everything."""
+    """Whether the receiver got something that belongs to no setup, and a collector passed on everything."""
     exports = sum(reading.stray.exports for reading in raw.readings if reading.stray)
     if exports:
         yield _invalid(
             "stray",
-            f"the sink got {exports} export requests that name no set-up of this run",
-            "is another program exporting to the sink's port?",
-            "strangers exported to the sink",
+            f"the receiver got {exports} export requests that name no setup of this run",
+            "is another program exporting to the receiver's port?",
+            "strangers exported to the receiver",
         )
     refused = sum(reading.stray.refused for reading in raw.readings if reading.stray)
     if refused:
         yield _invalid(
             "refused",
-            f"the sink refused {refused} export requests that were too large for it",
-            "it takes 16 MiB in one, as sent and as unpacked, and 1 GiB in an epoch: smaller batches, or "
+            f"the receiver refused {refused} export requests that were too large for it",
+            "it takes 16 MiB in one, as sent and as unpacked, and 1 GiB in a replicate: smaller batches, or "
             "fewer requests, fit",
-            "the sink refused exports",
+            "the receiver refused exports",
         )
     undrained = sum(not reading.drained for reading in raw.readings)
     if undrained:
         yield _invalid(
             "collector",
             f"{undrained} times {raw.plan.collector} had not passed on everything long after the flush",
-            "does it export to the sink, all of it, and without waiting for more?",
+            "does it export to the receiver, all of it, and without waiting for more?",
             "the collector kept spans",
         )
 
@@ -260,7 +260,7 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
     if plan.targets:
         yield Caveat(
             code="same-processes",
-            message="instances that run elsewhere were not started afresh between epochs, and not stopped",
+            message="instances that run elsewhere were not started afresh between replicates, and not stopped",
             advice="identical instances may differ by somewhat more than the intervals say; restart "
             "them and measure again to see by how much",
         )
@@ -269,7 +269,7 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
             yield Caveat(
                 code="network",
                 message=f"a round trip to the instances takes {network_s * 1e3:.1f} ms: it is in every "
-                "latency, in no difference between set-ups, and in no CPU time",
+                "latency, in no difference between setups, and in no CPU time",
                 advice="look at changes in ms: those in percent are smaller than the application's own",
             )
         yield Caveat(
@@ -282,7 +282,7 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
 def trends(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
     """Whether an overhead drifts from block to block, so that its mean depends on the run's length.
 
-    Tested at 1 % over all set-ups together (Bonferroni): one healthy run in a hundred gets this.
+    Tested at 1 % over all setups together (Bonferroni): one healthy run in a hundred gets this.
     """
     costs = [stretch.log_costs() for stretch in stretches]
     whole = [cost for cost in costs if cost]
@@ -298,44 +298,44 @@ def trends(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
             yield msgspec.structs.replace(caveat, setup=setup.name)
 
 
-def twin(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Caveat]:
-    """Whether two identical set-ups look alike in one figure."""
+def aa(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Caveat]:
+    """Whether two identical setups look alike in one figure."""
     if estimate is None:
         return
     low, high = estimate.interval(confidence)
     if low <= 0.0 <= high:
         return
-    difference, words = estimate.ratio, f"{name} CPU" if name in {"light", "busy"} else name
-    invalid = abs(difference) > TWIN_LIMIT and abs(estimate.t) > TWIN_T
+    difference, words = estimate.ratio, f"{name} CPU" if name in {"light", "saturation"} else name
+    invalid = abs(difference) > AA_LIMIT and abs(estimate.t) > AA_T
     yield Caveat(
-        code="twin",
-        message=f"two identical set-ups differ by {percent(difference)} in {words}",
-        advice="measure again with more epochs"
+        code="aa",
+        message=f"two identical setups differ by {percent(difference)} in {words}",
+        advice="measure again with more replicates"
         if invalid
         else "one healthy figure in twenty shows this; claims were widened by it",
         severity=Severity.INVALID if invalid else Severity.CAVEAT,
-        load="busy" if name in {"busy", "throughput"} else "light",
-        why="identical set-ups differ",
+        load="saturation" if name in {"saturation", "throughput"} else "light",
+        why="identical setups differ",
     )
 
 
 def without_checks(plan: Plan) -> Iterator[Caveat]:
     """Whether the run can check itself."""
-    if TWIN not in plan.names:
+    if AA not in plan.names:
         yield Caveat(
-            code="no-twin",
-            message="the run has no twin of the baseline, so its noise floor is not known",
-            advice=f"add {TWIN}",
+            code="no-aa-check",
+            message="the run has no aa of the baseline, so its noise floor is not known",
+            advice=f"add {AA}",
         )
-    if CONTROL not in plan.names:
+    if INJECTED not in plan.names:
         yield Caveat(
-            code="no-control",
+            code="no-injected",
             message="the run has no control, so nothing shows that it finds a cost",
-            advice=f"add {CONTROL}",
+            advice=f"add {INJECTED}",
         )
 
 
-def control(residual: Estimate | None, known: float) -> Iterator[Caveat]:
+def injected(residual: Estimate | None, known: float) -> Iterator[Caveat]:
     """Whether the known cost was found, and whether the run could have missed it.
 
     Args:
@@ -344,27 +344,27 @@ def control(residual: Estimate | None, known: float) -> Iterator[Caveat]:
     """
     if residual is None:
         return
-    low, high = residual.interval(CONTROL_CONFIDENCE)
+    low, high = residual.interval(INJECTED_CONFIDENCE)
     if not low <= 0.0 <= high:
         yield _invalid(
-            "control",
-            "the known cost of the control was not found: it is off by "
+            "injected",
+            "the known cost of the injected cost was not found: it is off by "
             f"{percent(residual.ratio)} of a request, outside its 99 % interval",
             "something disturbs the CPU clocks or the instances; do not use this run",
             "a known cost was not found",
         )
     elif low <= -known:
         yield Caveat(
-            code="control-weak",
-            message="the run is too noisy to tell the control's known cost from none at all",
-            advice="measure with more epochs or a longer budget before trusting small differences",
+            code="injected-weak",
+            message="the run is too noisy to tell the injected cost's known cost from none at all",
+            advice="measure with more replicates or a longer budget before trusting small differences",
         )
 
 
 def reason(caveats: Sequence[Caveat], setups: Collection[str]) -> str | None:
-    """Why figures of some set-ups do not count, in the verdict's words; None if they do."""
+    """Why figures of some setups do not count, in the verdict's words; None if they do."""
     for caveat in caveats:
         concerns = caveat.setup is None or caveat.setup in setups
-        if caveat.severity is Severity.INVALID and concerns and caveat.load != "busy":
+        if caveat.severity is Severity.INVALID and concerns and caveat.load != "saturation":
             return caveat.why or caveat.code
     return None

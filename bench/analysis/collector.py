@@ -1,6 +1,6 @@
-"""What a collector between application and sink needed itself, apart from what tracing costs.
+"""What a collector between application and receiver needed itself, apart from what tracing costs.
 
-CPU per span = (its CPU in an epoch's steps - what it burns at rest) / spans that came to it. It is
+CPU per span = (its CPU in a replicate's steps - what it burns at rest) / spans that came to it. It is
 one process for the whole run and an absolute figure: its interval is that of an hour.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.analysis.ledger import Traffic
+from bench.analysis.accounting import Traffic
 from bench.analysis.records import CollectorSummary
 from bench.analysis.stats import mean_interval
 from bench.plan.readings import Raw, Reading
@@ -20,16 +20,16 @@ def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSu
     if not raw.plan.collector:
         return None
     # Of what it samples it has had all.
-    kept = {setup.name: setup.kept for setup in raw.plan.setups}
+    kept = {setup.name: setup.collector_sampling for setup in raw.plan.setups}
     memories = [reading.collector_memory for reading in raw.readings if reading.collector_memory]
     costs = []
-    for epoch in range(min((len(parts) for parts in traffic.values()), default=0)):
+    for replicate in range(min((len(parts) for parts in traffic.values()), default=0)):
         readings = [
             reading
             for reading in raw.readings
-            if reading.epoch == epoch and reading.kind not in {Kind.START, Kind.LEARN}
+            if reading.replicate == replicate and reading.kind not in {Kind.START, Kind.LEARN}
         ]
-        spans = sum(parts[epoch].spans / kept[name] for name, parts in traffic.items())
+        spans = sum(parts[replicate].spans / kept[name] for name, parts in traffic.items())
         if spans and memories:
             costs.append((_cpu_s(readings) - _idle(readings) * _length_s(readings)) / spans)
     cost = mean_interval(costs, raw.plan.confidence) if costs else (None, None, None)

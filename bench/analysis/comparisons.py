@@ -1,25 +1,25 @@
-"""Set-ups that are compared with another one than the baseline, paired inside epochs like all else."""
+"""Setups that are compared with another one than the baseline, paired inside replicates like all else."""
 
 from collections.abc import Mapping
 
 from bench.analysis.figures import Figure, Findings, change_of
 from bench.analysis.records import Comparison
-from bench.analysis.setup_records import Change, Ledger
+from bench.analysis.setup_records import Accounting, Change
 from bench.analysis.stats import against, contrasts
 from bench.plan.records import Plan
 
 
 def pairs_of(plan: Plan) -> dict[str, str]:
-    """What each set-up is compared with besides the baseline; steps of a ladder are layers."""
+    """What each setup is compared with besides the baseline; steps of a ladder are layers."""
     return {
         setup.name: setup.against for setup in plan.setups if setup.against in plan.names and not setup.layer
     }
 
 
 def comparisons(findings: Findings) -> tuple[Comparison, ...]:
-    """Every set-up that names another one, against that."""
+    """Every setup that names another one, against that."""
     pairs = pairs_of(findings.plan)
-    light, busy = _changes(findings.light_cpu, pairs), _changes(findings.busy_cpu, pairs)
+    light, saturation = _changes(findings.light_cpu, pairs), _changes(findings.saturation_cpu, pairs)
     throughput = _changes(findings.throughput, pairs)
     p50 = _changes(findings.latency["p50"], pairs)
     return tuple(
@@ -27,19 +27,19 @@ def comparisons(findings: Findings) -> tuple[Comparison, ...]:
             setup=name,
             against=other,
             light=light.get(name),
-            busy=busy.get(name),
+            saturation=saturation.get(name),
             throughput=throughput.get(name),
             p50=p50.get(name),
-            spans=_more(findings.ledgers, name, other, "spans_received"),
-            logs=_more(findings.ledgers, name, other, "logs"),
-            bytes=_more(findings.ledgers, name, other, "bytes"),
+            spans=_more(findings.accountings, name, other, "spans_received"),
+            logs=_more(findings.accountings, name, other, "logs"),
+            bytes=_more(findings.accountings, name, other, "bytes"),
         )
         for name, other in pairs.items()
     )
 
 
 def _changes(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
-    """Of one figure, the change of each set-up against its other one; in seconds by the level of that."""
+    """Of one figure, the change of each setup against its other one; in seconds by the level of that."""
     weights = {
         name: against(name, (other,))
         for name, other in pairs.items()
@@ -51,9 +51,9 @@ def _changes(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
     }
 
 
-def _more(ledgers: Mapping[str, Ledger], name: str, other: str, what: str) -> float:
-    """How much more of something a request leaves at the sink."""
+def _more(accountings: Mapping[str, Accounting], name: str, other: str, what: str) -> float:
+    """How much more of something a request leaves at the receiver."""
     ours, theirs = (
-        getattr(ledgers[setup], what) / max(ledgers[setup].requests, 1) for setup in (name, other)
+        getattr(accountings[setup], what) / max(accountings[setup].requests, 1) for setup in (name, other)
     )
     return float(ours - theirs)

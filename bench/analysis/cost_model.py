@@ -1,6 +1,6 @@
-"""What a request costs by its spans: a line through set-ups that differ in little else.
+"""What a request costs by its spans: a line through setups that differ in little else.
 
-A line is no better than its points: what it predicts has the range of one more set-up.
+A line is no better than its points: what it predicts has the range of one more setup.
 """
 
 import math
@@ -18,38 +18,40 @@ from bench.plan.records import Plan
 
 MIN_POINTS = 3
 ALIKE = {"OTEL_TRACES_SAMPLER", "OTEL_TRACES_SAMPLER_ARG"}
-"""Variables in which the set-ups of the line may differ."""
+"""Variables in which the setups of the line may differ."""
 
 
-def fit(plan: Plan, setups: Sequence[SetupSummary], load: Literal["light", "busy"]) -> CostModel | None:
-    """The line through a run's set-ups that export in batches over plain http, at one load.
+def fit(plan: Plan, setups: Sequence[SetupSummary], load: Literal["light", "saturation"]) -> CostModel | None:
+    """The line through a run's setups that export in batches over plain http, at one load.
 
-    Ordinary least squares; None with fewer than three set-ups, or if all export the same.
+    Ordinary least squares; None with fewer than three setups, or if all export the same.
     """
-    costs = {setup.name: setup.light if load == "light" else setup.busy for setup in setups}
+    costs = {setup.name: setup.light if load == "light" else setup.saturation for setup in setups}
     known = {setup.name: setup for setup in plan.setups}
     chosen = [
         setup
         for setup in setups
         if not setup.invalid
-        and setup.ledger.requests
+        and setup.accounting.requests
         and (cost := costs[setup.name]) is not None
-        and cost.extra_s is not None
+        and cost.added_s is not None
         and _is_point(known[setup.name])
     ]
     if len(chosen) < MIN_POINTS:
         return None
-    x = np.array([setup.ledger.spans_received / setup.ledger.requests for setup in chosen])
-    y = np.array([cost.extra_s for setup in chosen if (cost := costs[setup.name])])
+    x = np.array([setup.accounting.spans_received / setup.accounting.requests for setup in chosen])
+    y = np.array([cost.added_s for setup in chosen if (cost := costs[setup.name])])
     sxx = float(((x - x.mean()) ** 2).sum())
-    carriers = [setup.ledger for setup in chosen if setup.ledger.spans_received]
+    carriers = [setup.accounting for setup in chosen if setup.accounting.spans_received]
     if not sxx or not carriers:
         return None
     slope = float(((x - x.mean()) * (y - y.mean())).sum()) / sxx
     fixed = float(y.mean() - slope * x.mean())
     residual = math.sqrt(float(((y - fixed - slope * x) ** 2).sum()) / (len(x) - 2))
-    sizes = [ledger.bytes / ledger.spans_received for ledger in carriers]
-    total = sum(ledger.bytes for ledger in carriers) / sum(ledger.spans_received for ledger in carriers)
+    sizes = [accounting.bytes / accounting.spans_received for accounting in carriers]
+    total = sum(accounting.bytes for accounting in carriers) / sum(
+        accounting.spans_received for accounting in carriers
+    )
     points = zip((setup.name for setup in chosen), map(float, x), map(float, y), strict=True)
     return CostModel(
         fixed_s=fixed,
@@ -63,7 +65,7 @@ def fit(plan: Plan, setups: Sequence[SetupSummary], load: Literal["light", "busy
 def predict(model: CostModel, spans: float, confidence: float = 0.95) -> tuple[float, float, float]:
     """CPU seconds of a request with so many exported spans, and the ends of their range.
 
-    The range is that of one more set-up (prediction interval of a simple regression; Draper and
+    The range is that of one more setup (prediction interval of a simple regression; Draper and
     Smith, Applied Regression Analysis, 1998, 3.1).
     """
     x = np.array([point[1] for point in model.points])
@@ -80,7 +82,7 @@ def _is_point(setup: Setup) -> bool:
         setup.tracing == "batch"
         # Other versions, other tracers, and what a collector has not passed on lie on no line with the rest.
         and not setup.has_packages
-        and setup.kept == 1
+        and setup.collector_sampling == 1
         and setup.env.get("OTEL_SDK_DISABLED", "").lower() != "true"
         and protocol(setup) == "http/protobuf"
         and set(setup.env) <= ALIKE

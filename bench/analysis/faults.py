@@ -1,4 +1,4 @@
-"""What customers feel when the backend of tracing fails, and what becomes of the spans."""
+"""What clients feel when the backend of tracing fails, and what becomes of the spans."""
 
 import math
 from collections.abc import Sequence
@@ -10,12 +10,12 @@ import numpy as np
 from bench.app.records import BASELINE
 from bench.plan.records import Count
 
-NO_EFFECT, ALIKE = "no effect on customers", ", as without tracing"
+NO_EFFECT, ALIKE = "no effect on clients", ", as without tracing"
 FELT_S, FELT_TIMES = 0.05, 2.0
-"""A customer feels it if the median grows by so much, and to so many times what it was: all set-ups share
+"""A client feels it if the median grows by so much, and to so many times what it was: all setups share
 the machine, and what one does to it the others feel."""
 LATE_S = 0.5
-"""Some customers do if the longest answer takes so much longer."""
+"""Some clients do if the longest answer takes so much longer."""
 STALL_S = 0.1
 """An event loop that is silent for so much longer."""
 SLOW_STOP_S = 3.0
@@ -66,7 +66,7 @@ class Where(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """One set-up under one fault, while customers came at planned times.
+    """One setup under one fault, while clients came at planned times.
 
     Attributes:
         fault: what was wrong.
@@ -139,8 +139,8 @@ class Cell:
         return Where.KILLED if self.fault is Fault.KILL else Where.UNDELIVERED
 
 
-def customers(cell: Cell, cells: Sequence[Cell]) -> str:
-    """What customers feel, compared with the same set-up and a healthy backend.
+def clients(cell: Cell, cells: Sequence[Cell]) -> str:
+    """What clients feel, compared with the same setup and a healthy backend.
 
     Args:
         cell: whose.
@@ -167,7 +167,7 @@ def customers(cell: Cell, cells: Sequence[Cell]) -> str:
 
 
 def _slower(cells: Sequence[Cell], fault: Fault) -> float:
-    """How much slower the machine was than with the healthy backend, as the untraced set-up shows it."""
+    """How much slower the machine was than with the healthy backend, as the untraced setup shows it."""
     now, before = (_of(cells, when, BASELINE) for when in (fault, Fault.NONE))
     medians = [one.quantile_s(0.5) if one else None for one in (now, before)]
     if medians[0] is None or not medians[1]:
@@ -185,7 +185,7 @@ def spans(cell: Cell) -> str:
 
 def verdict(cell: Cell, cells: Sequence[Cell]) -> str:
     """A cell in words."""
-    parts = [customers(cell, cells), *([spans(cell)] if cell.made != 0 else [])]
+    parts = [clients(cell, cells), *([spans(cell)] if cell.made != 0 else [])]
     healthy = _of(cells, Fault.NONE, cell.setup)
     if cell.stop_s >= cell.stop_limit_s:
         parts.append(f"had not stopped after {cell.stop_limit_s:.0f} s and was killed")
@@ -197,8 +197,8 @@ def verdict(cell: Cell, cells: Sequence[Cell]) -> str:
 
 
 def is_harmful(cell: Cell, cells: Sequence[Cell]) -> bool:
-    """True if customers feel it, and would not feel it without tracing."""
-    return cell.setup != BASELINE and not customers(cell, cells).endswith((NO_EFFECT, ALIKE))
+    """True if clients feel it, and would not feel it without tracing."""
+    return cell.setup != BASELINE and not clients(cell, cells).endswith((NO_EFFECT, ALIKE))
 
 
 def _of(cells: Sequence[Cell], fault: Fault, setup: str) -> Cell | None:

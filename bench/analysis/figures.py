@@ -1,4 +1,4 @@
-"""Figures of a run: one value per epoch and set-up, and what is estimated from them."""
+"""Figures of a run: one value per replicate and setup, and what is estimated from them."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,25 +8,25 @@ from functools import cached_property
 import numpy as np
 
 from bench.analysis import checks
+from bench.analysis.accounting import accounting_of, traffic_of
 from bench.analysis.blocks import Stretch, logs, stretches
-from bench.analysis.ledger import ledger_of, traffic_of
 from bench.analysis.setup_records import Change
 from bench.analysis.stats import Estimate, against, contrasts, half_width_of_mean
-from bench.app.records import BASELINE, CHECKS, TWIN
+from bench.app.records import AA, BASELINE, CHECKS
 from bench.plan.readings import Raw
 from bench.plan.records import Kind, Plan
-from bench.plan.schedule import is_saturated
+from bench.plan.schedule import is_overloaded
 
 QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One figure of all set-ups, such as CPU per request at light load.
+    """One figure of all setups, such as CPU per request at light load.
 
     Attributes:
         plan: of the run.
-        values: by set-up, one value per epoch; None where an epoch has none.
+        values: by setup, one value per replicate; None where a replicate has none.
     """
 
     plan: Plan
@@ -34,27 +34,27 @@ class Figure:
 
     @cached_property
     def logs(self) -> dict[str, list[float]]:
-        """Ln of the values, of the epochs in which every set-up has one."""
+        """Ln of the values, of the replicates in which every setup has one."""
         return logs(self.values)
 
     @cached_property
     def references(self) -> tuple[str, ...]:
-        """The instances that together are the baseline: itself, and its twin where there is one.
+        """The instances that together are the baseline: itself, and its A/A aa where there is one.
 
-        They are the same set-up, so their mean is the baseline with half the variance; the twin's
+        They are the same setup, so their mean is the baseline with half the variance; the A/A setup's
         own difference from it does not correlate with what is found of the others.
         """
-        return tuple(name for name in (BASELINE, TWIN) if name in self.values)
+        return tuple(name for name in (BASELINE, AA) if name in self.values)
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
-        """Every set-up against the baseline; the twin against the other half of the baseline."""
+        """Every setup against the baseline; the A/A setup against the other half of the baseline."""
         names = [name for name in self.values if name != BASELINE]
-        weights = {name: against(name, (BASELINE,) if name == TWIN else self.references) for name in names}
+        weights = {name: against(name, (BASELINE,) if name == AA else self.references) for name in names}
         return contrasts(self.logs, weights, len([name for name in names if name not in CHECKS]))
 
     def level(self, *names: str) -> float | None:
-        """Geometric mean over epochs of one set-up, or of several identical ones."""
+        """Geometric mean over replicates of one setup, or of several identical ones."""
         values = [value for name in names for value in self.logs.get(name, ())]
         return math.exp(float(np.mean(values))) if values else None
 
@@ -65,23 +65,23 @@ class Figure:
 
     @cached_property
     def bias(self) -> float:
-        """What identical set-ups differ by (log), where their interval excludes 0; claims widen by it."""
-        twin = self.estimates.get(TWIN)
-        if twin is None:
+        """What identical setups differ by (log), where their interval excludes 0; claims widen by it."""
+        aa = self.estimates.get(AA)
+        if aa is None:
             return 0.0
-        low, high = twin.interval(self.plan.confidence)
-        return 0.0 if low <= 0.0 <= high else abs(twin.log_ratio)
+        low, high = aa.interval(self.plan.confidence)
+        return 0.0 if low <= 0.0 <= high else abs(aa.log_ratio)
 
     def change(self, name: str, *, in_seconds: bool = False) -> Change | None:
-        """A set-up's change against the baseline."""
+        """A setup's change against the baseline."""
         estimate = self.estimates.get(name)
         if estimate is None:
             return None
         return change_of(estimate, self.plan, (self._base_of(name) or 0.0) if in_seconds else None)
 
     def _base_of(self, name: str) -> float | None:
-        """What a set-up is compared with: the twin with the baseline itself."""
-        return self.level(BASELINE) if name == TWIN else self.base
+        """What a setup is compared with: the A/A setup with the baseline itself."""
+        return self.level(BASELINE) if name == AA else self.base
 
     def difference(self, name: str) -> tuple[float, float, float]:
         """The change in absolute terms, and the ends of its interval.
@@ -93,9 +93,9 @@ class Figure:
         """
         estimate, base = self.estimates[name], self._base_of(name) or 0.0
         ratio, (low, high) = estimate.ratio, estimate.ratios(self.plan.confidence)
-        references = (BASELINE,) if name == TWIN else self.references
-        epochs = np.mean([self.logs[reference] for reference in references], axis=0)
-        level = half_width_of_mean(epochs, self.plan.confidence)
+        references = (BASELINE,) if name == AA else self.references
+        replicates = np.mean([self.logs[reference] for reference in references], axis=0)
+        level = half_width_of_mean(replicates, self.plan.confidence)
         value = ratio * base
         if low > 0 or high < 0:
             ends = [
@@ -118,14 +118,14 @@ def change_of(estimate: Estimate, plan: Plan, base_s: float | None = None) -> Ch
         ratio=estimate.ratio,
         low=low,
         high=high,
-        extra_s=None if base_s is None else estimate.ratio * base_s,
+        added_s=None if base_s is None else estimate.ratio * base_s,
         standard_error=estimate.standard_error,
         df=estimate.df,
     )
 
 
 def figure(plan: Plan, parts: Sequence[Stretch], read: str, *, only: Sequence[str] = ()) -> Figure:
-    """A figure from a method of `Stretch`, of all set-ups or some."""
+    """A figure from a method of `Stretch`, of all setups or some."""
     return Figure(
         plan=plan,
         values={
@@ -143,70 +143,76 @@ class Findings:
         self.raw = raw
         self.plan = raw.plan
         self.light = stretches(raw, Kind.LIGHT)
-        self.busy = stretches(raw, Kind.BUSY)
+        self.saturation = stretches(raw, Kind.SATURATION)
         self.light_cpu = figure(self.plan, self.light, "cpu_per_request_s")
-        self.busy_cpu = figure(self.plan, self.busy, "cpu_per_request_s")
-        self.idle = tuple(checks.idle(self.busy, self.plan))
+        self.saturation_cpu = figure(self.plan, self.saturation, "cpu_per_request_s")
+        self.idle = tuple(checks.idle(self.saturation, self.plan))
         self.throughput = self._throughput()
         self.latency = {name: self._latency(q) for name, q in QUANTILES.items()}
         self.traffic = {name: traffic_of(raw, name) for name in self.plan.names}
-        self.ledgers = {
-            setup.name: ledger_of(self.plan, setup, self.traffic[setup.name]) for setup in self.plan.setups
+        self.accountings = {
+            setup.name: accounting_of(self.plan, setup, self.traffic[setup.name])
+            for setup in self.plan.setups
         }
 
     def _throughput(self) -> Figure:
-        measured = figure(self.plan, self.busy, "per_s")
+        measured = figure(self.plan, self.saturation, "per_s")
         # Where the load was the limit, what an instance can do follows from what a request costs it, and
         # from how many CPUs it can use: as many as the busiest one did.
-        shares = [part.busy(number) for part in self.busy for number in range(len(self.plan.setups))]
+        shares = [
+            part.utilization(number) for part in self.saturation for number in range(len(self.plan.setups))
+        ]
         cpus = min(max(shares, default=1.0), 1.0) * self.plan.service_cpus
         derived = {
-            name: [cpus / cost if cost else None for cost in self.busy_cpu.values[name]]
+            name: [cpus / cost if cost else None for cost in self.saturation_cpu.values[name]]
             for name in self.derived
         }
         return Figure(plan=self.plan, values=dict(measured.values) | derived)
 
     @property
     def checked(self) -> dict[str, Figure]:
-        """Figures in which the twin has to agree with the baseline."""
+        """Figures in which the A/A setup has to agree with the baseline."""
         return {
             "light": self.light_cpu,
-            "busy": self.busy_cpu,
+            "saturation": self.saturation_cpu,
             "throughput": self.throughput,
             "p50": self.latency["p50"],
         }
 
     @property
     def derived(self) -> frozenset[str]:
-        """Set-ups whose throughput is derived from CPU time."""
+        """Setups whose throughput is derived from CPU time."""
         return frozenset(caveat.setup for caveat in self.idle if caveat.setup)
 
     def _latency(self, q: float) -> Figure:
-        """A quantile, of the set-ups that hold the light rate."""
+        """A quantile, of the setups that hold the light rate."""
         values: dict[str, list[float | None]] = {}
         for number, name in enumerate(self.plan.names):
-            if not is_saturated(self.plan, name):
+            if not is_overloaded(self.plan, name):
                 values[name] = [_quantile(part.latencies_s(number), q) for part in self.light]
         return Figure(plan=self.plan, values=values)
 
     def requests(self, name: str) -> int:
-        """Requests of light load that a set-up's percentiles rest on."""
+        """Requests of light load that a setup's percentiles rest on."""
         number = self.plan.names.index(name)
         return sum(len(part.latencies_s(number)) for part in self.light)
 
     @property
-    def epochs(self) -> int:
-        """Epochs with a figure of every set-up."""
+    def replicates(self) -> int:
+        """Replicates with a figure of every setup."""
         loads = [
             figure_
-            for figure_, planned in ((self.light_cpu, self.plan.light), (self.busy_cpu, self.plan.busy))
+            for figure_, planned in (
+                (self.light_cpu, self.plan.light),
+                (self.saturation_cpu, self.plan.saturation),
+            )
             if planned.blocks
         ]
         return min((len(cpu.logs[BASELINE]) for cpu in loads), default=0)
 
 
 def _quantile(values: np.ndarray, q: float) -> float | None:
-    """A quantile of one epoch; None where nothing, or a failure, stands there."""
+    """A quantile of one replicate; None where nothing, or a failure, stands there."""
     if not len(values):
         return None
     # Between two failures numpy takes infinity from infinity, which is no number, as it should be.

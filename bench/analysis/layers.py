@@ -1,6 +1,6 @@
-"""Where the cost of tracing goes: a ladder of set-ups, each adding a layer to the one it stands against.
+"""Where the cost of tracing goes: a ladder of setups, each adding a layer to the one it stands against.
 
-A step is the difference of two set-ups, paired inside epochs, never of two intervals; the steps of a
+A step is the difference of two setups, paired inside replicates, never of two intervals; the steps of a
 ladder add up to the whole, because every rung stands on the one before.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.analysis.records import Layer
 from bench.analysis.stats import contrasts, half_width_of_mean, t_quantile
-from bench.app.records import BASELINE, TWIN, Setup
+from bench.app.records import AA, BASELINE, Setup
 from bench.plan.records import Plan
 
 Prediction = tuple[float, float, float]
@@ -19,14 +19,14 @@ Prediction = tuple[float, float, float]
 
 
 def rungs_of(plan: Plan) -> tuple[Setup, ...]:
-    """The set-ups of a run that add a layer to another one of it."""
+    """The setups of a run that add a layer to another one of it."""
     return tuple(setup for setup in plan.setups if setup.layer and setup.against in plan.names)
 
 
 def ladder(
     plan: Plan, logs: Mapping[str, Sequence[float]], predictions: Mapping[str, Prediction]
 ) -> tuple[Layer, ...]:
-    """The layers of a run; none with fewer than two rungs or two epochs.
+    """The layers of a run; none with fewer than two rungs or two replicates.
 
     The increments are z_k - z_j, in requests of the baseline, with z the ratios to it. Their
     standard error comes from the logs that everything is estimated from (delta method): the
@@ -35,13 +35,13 @@ def ladder(
 
     Args:
         plan: of the run.
-        logs: ln(CPU per request at light load) by set-up, one value per epoch.
-        predictions: from microbenchmarks, by the set-up with the layer.
+        logs: ln(CPU per request at light load) by setup, one value per replicate.
+        predictions: from microbenchmarks, by the setup with the layer.
     """
     rungs = rungs_of(plan)
     if len(rungs) < 2 or len(logs.get(BASELINE, ())) < 2:
         return ()
-    base = tuple(name for name in (BASELINE, TWIN) if name in logs)
+    base = tuple(name for name in (BASELINE, AA) if name in logs)
     means = {name: float(np.mean(values)) for name, values in logs.items()}
     foot = float(np.mean([means[name] for name in base]))
     ratio = {name: math.exp(mean - foot) for name, mean in means.items()} | {BASELINE: 1.0}
@@ -80,6 +80,6 @@ def _weights(rung: Setup, ratio: Mapping[str, float], base: Sequence[str]) -> di
         weights[rung.against] = -below
         spread -= below
     for name in base:
-        # A rung may stand against the twin, which is a part of the baseline, too.
+        # A rung may stand against the A/A setup, which is a part of the baseline, too.
         weights[name] = weights.get(name, 0.0) - spread / len(base)
     return weights

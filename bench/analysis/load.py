@@ -14,10 +14,10 @@ def load_summary(findings: Findings) -> LoadSummary:
     """How the load went, in blocks that count."""
     plan, raw = findings.plan, findings.raw
     light = [block for part in findings.light for block in part.blocks]
-    counting = light + [block for part in findings.busy for block in part.blocks]
+    counting = light + [block for part in findings.saturation for block in part.blocks]
     length_s = sum(block.duration_s for block in counting) or 1.0
     light_s = sum(block.duration_s for block in light) or 1.0
-    steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.BUSY}]
+    steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.SATURATION}]
     lags, outside = _lags(findings)
     cpus = min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus)
     return LoadSummary(
@@ -31,10 +31,10 @@ def load_summary(findings: Findings) -> LoadSummary:
         lag_p50_s=quantile(lags, 0.5),
         lag_p99_s=quantile(lags, 0.99),
         outside=outside,
-        load_busy=sum(block.load_s for block in light) / light_s / cpus,
+        load_utilization=sum(block.load_s for block in light) / light_s / cpus,
         steal=sum(block.steal_s for block in counting) / length_s,
         foreign=sum(block.foreign_s for block in counting) / length_s,
-        turns=_turns(raw),
+        slices=_slices(raw),
         leaked=_leaked(raw),
         blocks=len(counting),
         repeated=sum(sum(map(is_spoiled, reading.blocks)) for reading in steps),
@@ -44,37 +44,39 @@ def load_summary(findings: Findings) -> LoadSummary:
 
 
 def _lags(findings: Findings) -> tuple[list[float], float]:
-    """Lag of every arrival of light load, and the share of those that were sent after their turn."""
+    """Lag of every arrival of light load, and the share of those that were sent after their time_slice."""
     lags: list[float] = []
     late = count = 0
     for part in findings.light:
         for reading, instances in zip(part.readings, part.requests, strict=True):
             lags += [float(lag) for requests in instances for lag in requests.lag_s]
-            rows = findings.raw.rows.get((part.epoch, reading.number), ())
+            rows = findings.raw.rows.get((part.replicate, reading.number), ())
             stops: dict[int, list[int]] = {}
             starts: dict[int, list[int]] = {}
             for switch in reading.switches:
                 starts.setdefault(switch.instance, []).append(switch.start_ns)
                 stops.setdefault(switch.instance, []).append(switch.stop_ns)
             for instance, begins in starts.items():
-                own_rows = [row for row in rows if row.instance == instance]
-                turn = np.searchsorted(begins, [row.planned_ns for row in own_rows], side="right") - 1
-                ends = np.array(stops[instance])[np.maximum(turn, 0)]
-                late += int(np.count_nonzero(np.array([row.sent_ns for row in own_rows]) > ends))
-                count += len(own_rows)
+                active_rows = [row for row in rows if row.instance == instance]
+                time_slice = (
+                    np.searchsorted(begins, [row.planned_ns for row in active_rows], side="right") - 1
+                )
+                ends = np.array(stops[instance])[np.maximum(time_slice, 0)]
+                late += int(np.count_nonzero(np.array([row.sent_ns for row in active_rows]) > ends))
+                count += len(active_rows)
     return lags, late / count if count else 0.0
 
 
-def _turns(raw: Raw) -> float:
-    """Relative difference of the turns' length in sum from what was planned."""
+def _slices(raw: Raw) -> float:
+    """Relative difference of the time slices' length in sum from what was planned."""
     planned = actual = 0.0
     for reading in raw.readings:
-        stretch = {Kind.LIGHT: raw.plan.light, Kind.BUSY: raw.plan.busy}.get(reading.kind)
+        stretch = {Kind.LIGHT: raw.plan.light, Kind.SATURATION: raw.plan.saturation}.get(reading.kind)
         if stretch:
             lengths = [
                 (switch.stop_ns - switch.start_ns) / 1e9 for switch in reading.switches if switch.block >= 0
             ]
-            planned += stretch.turn_s * len(lengths)
+            planned += stretch.slice_s * len(lengths)
             actual += sum(lengths)
     return abs(actual / planned - 1) if planned else 0.0
 
@@ -91,7 +93,7 @@ def _workers(raw: Raw) -> tuple[WorkerLag, ...]:
     lags: dict[int, list[float]] = {}
     for reading in raw.readings:
         if reading.kind is Kind.LIGHT:
-            for row in raw.rows.get((reading.epoch, reading.number), ()):
+            for row in raw.rows.get((reading.replicate, reading.number), ()):
                 if row.status >= 0:
                     lags.setdefault(row.worker, []).append((row.sent_ns - row.planned_ns) / 1e9)
     return tuple(

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bench.analysis.active_time import requests_of
 from bench.analysis.blocks import closed_loop_rates
-from bench.analysis.own_time import requests_of
 from bench.plan.readings import Raw, Reading, Row
 from bench.plan.records import Kind, Plan
 from bench.plan.schedule import search_ends
@@ -17,7 +17,7 @@ from bench.plan.schedule import search_ends
 TAIL = 0.01
 """One minus the quantile that has to stay under the limit."""
 KEEPS_UP = 0.95
-"""An instance that answers less than this share of the planned requests in time is saturated."""
+"""An instance that answers less than this share of the planned requests in time is overloaded."""
 
 
 class RateSearch:
@@ -64,35 +64,37 @@ def holds(plan: Plan, reading: Reading, rows: Sequence[Row], instance: int) -> b
     return in_time >= KEEPS_UP * count - 1 and late <= TAIL * count
 
 
-def searches(plan: Plan, epoch: int, raw: Raw) -> tuple[RateSearch, ...]:
-    """A search for every instance, around what it could do in the epoch's busy load."""
+def searches(plan: Plan, replicate: int, raw: Raw) -> tuple[RateSearch, ...]:
+    """A search for every instance, around what it could do in the replicate's full load."""
     loops = [
         reading
         for reading in raw.readings
-        if reading.epoch == epoch and reading.kind in {Kind.BUSY, Kind.WARM_UP}
+        if reading.replicate == replicate and reading.kind in {Kind.SATURATION, Kind.WARM_UP}
     ]
-    loop = next((reading for reading in loops if reading.kind is Kind.BUSY), loops[0])
-    capacity = closed_loop_rates(loop, raw.rows[epoch, loop.number], plan)
+    loop = next((reading for reading in loops if reading.kind is Kind.SATURATION), loops[0])
+    capacity = closed_loop_rates(loop, raw.rows[replicate, loop.number], plan)
     searches_ = []
     for instance, name in enumerate(plan.names):
-        low, high = search_ends(plan, epoch, instance)
+        low, high = search_ends(plan, replicate, instance)
         searches_.append(RateSearch(plan, instance, low * capacity[name], high * capacity[name]))
     return tuple(searches_)
 
 
 def rates_found(raw: Raw) -> dict[str, list[float | None]]:
-    """The highest rate under the limit by set-up, one value per epoch with a whole search."""
+    """The highest rate under the limit by setup, one value per replicate with a whole search."""
     rates: dict[str, list[float | None]] = {name: [] for name in raw.plan.names}
-    for epoch in range(raw.plan.epochs):
+    for replicate in range(raw.plan.replicates):
         probes = [
-            reading for reading in raw.readings if reading.epoch == epoch and reading.kind is Kind.PROBE
+            reading
+            for reading in raw.readings
+            if reading.replicate == replicate and reading.kind is Kind.PROBE
         ]
         if len(probes) < raw.plan.probes or not probes:
             continue
-        made = searches(raw.plan, epoch, raw)
+        made = searches(raw.plan, replicate, raw)
         for reading in probes:
             for search, rate in zip(made, reading.rates, strict=True):
-                search.tell(rate, reading, raw.rows[epoch, reading.number])
+                search.tell(rate, reading, raw.rows[replicate, reading.number])
         for name, search in zip(raw.plan.names, made, strict=True):
             rates[name].append(search.found_per_s)
     return rates

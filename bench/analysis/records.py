@@ -7,17 +7,17 @@ from bench.analysis.setup_records import Caveat, Change, Record, SetupSummary
 from bench.plan.records import Plan
 
 
-class Twin(Record, frozen=True, kw_only=True):
-    """What two identical set-ups differ by, figure by figure."""
+class AACheck(Record, frozen=True, kw_only=True):
+    """What two identical setups differ by, figure by figure."""
 
     light: Change | None = None
-    busy: Change | None = None
+    saturation: Change | None = None
     throughput: Change | None = None
     p50: Change | None = None
 
 
-class ControlCheck(Record, frozen=True, kw_only=True):
-    """The known cost of the control, and what was found of it."""
+class InjectedCheck(Record, frozen=True, kw_only=True):
+    """The known cost of the injected cost, and what was found of it."""
 
     known_s: float
     found_s: float
@@ -29,19 +29,19 @@ class Checks(Record, frozen=True, kw_only=True):
     """How the measurement checks itself.
 
     Attributes:
-        twin: identical set-ups.
-        control: a known cost, under light load unless there was none.
-        control_busy: the same cost under busy load, where both were measured.
-        noise_floor: largest overhead that identical set-ups still show at light load.
+        aa: identical setups.
+        injected: a known cost, under light load unless there was none.
+        injected_saturation: the same cost at full load, where both were measured.
+        noise_floor: largest overhead that identical setups still show at light load.
     """
 
-    twin: Twin | None = None
-    control: ControlCheck | None = None
-    control_busy: ControlCheck | None = None
+    aa: AACheck | None = None
+    injected: InjectedCheck | None = None
+    injected_saturation: InjectedCheck | None = None
     noise_floor: float | None = None
 
 
-class Floor(Record, frozen=True, kw_only=True):
+class FixedCost(Record, frozen=True, kw_only=True):
     """How much of the cost of tracing everything stays: with nothing sampled, and switched off."""
 
     off: float | None = None
@@ -56,7 +56,7 @@ class AppName(Record, frozen=True, kw_only=True):
 
 
 class Pair(Record, frozen=True, kw_only=True):
-    """A set-up's CPU per request against that of tracing everything, paired inside epochs like all else."""
+    """A setup's CPU per request against that of tracing everything, paired inside replicates like all else."""
 
     setup: str
     against: str
@@ -78,16 +78,16 @@ class LoadSummary(Record, frozen=True, kw_only=True):
     """How the load went, and what else the machine did, in blocks that count.
 
     Attributes:
-        requests: planned arrivals of light load, and requests of busy load.
+        requests: planned arrivals of light load, and requests of full load.
         unsent: arrivals that were not sent.
         failed: requests not answered as expected.
         lag_p50_s: median of actual less planned send.
         lag_p99_s: its 99th percentile.
-        outside: share of arrivals that were sent after their turn.
-        load_busy: share of its CPU that the load used.
+        outside: share of arrivals that were sent after their time_slice.
+        load_utilization: share of its CPU that the load used.
         steal: share of a core that the host took.
         foreign: share of a core that other programs used.
-        turns: relative difference of turns' length from what was planned.
+        slices: relative difference of time slices' length from what was planned.
         leaked: CPU that stopped instances used, as a share of all.
         blocks: that count.
         repeated: blocks that the host spoiled and that were repeated.
@@ -101,10 +101,10 @@ class LoadSummary(Record, frozen=True, kw_only=True):
     lag_p50_s: float | None = None
     lag_p99_s: float | None = None
     outside: float = 0.0
-    load_busy: float = 0.0
+    load_utilization: float = 0.0
     steal: float = 0.0
     foreign: float = 0.0
-    turns: float = 0.0
+    slices: float = 0.0
     leaked: float = 0.0
     blocks: int = 0
     repeated: int = 0
@@ -113,16 +113,16 @@ class LoadSummary(Record, frozen=True, kw_only=True):
 
 
 class CollectorSummary(Record, frozen=True, kw_only=True):
-    """What a collector between application and sink needed itself.
+    """What a collector between application and receiver needed itself.
 
     Attributes:
         name: of the tool, or its address.
         spans: that came through it.
         cpu_per_span_s: CPU seconds per span, what it burns at rest taken off; absent where it was
             started by somebody else.
-        cpu_per_span_low_s: lower end of its interval over epochs.
+        cpu_per_span_low_s: lower end of its interval over replicates.
         cpu_per_span_high_s: upper end.
-        pss_bytes: its memory, mean over epochs.
+        pss_bytes: its memory, mean over replicates.
     """
 
     name: str
@@ -134,13 +134,13 @@ class CollectorSummary(Record, frozen=True, kw_only=True):
 
 
 class CostModel(Record, frozen=True, kw_only=True):
-    """Extra CPU per request = fixed + per span x spans, at one load.
+    """Added CPU per request = fixed + per span x spans, at one load.
 
     Attributes:
         fixed_s: CPU seconds of a request of which nothing is sampled.
         per_span_s: CPU seconds that every exported span adds.
         residual_s: standard deviation around the line.
-        points: set-up, spans per request, extra CPU seconds, of those that it was fitted to.
+        points: setup, spans per request, added CPU seconds, of those that it was fitted to.
         bytes_per_span: on the wire: over all of them, and the least and the most of one.
     """
 
@@ -152,7 +152,7 @@ class CostModel(Record, frozen=True, kw_only=True):
 
 
 class Layer(Record, frozen=True, kw_only=True):
-    """What one layer of tracing adds to a request, a set-up against the one below it.
+    """What one layer of tracing adds to a request, a setup against the one below it.
 
     Attributes:
         setup: with the layer.
@@ -178,16 +178,16 @@ class Layer(Record, frozen=True, kw_only=True):
 
 
 class Comparison(Record, frozen=True, kw_only=True):
-    """A set-up against another one than the baseline.
+    """A setup against another one than the baseline.
 
     Attributes:
         setup: whose figures.
         against: what they are compared with.
         light: CPU per request at light load.
-        busy: CPU per request at busy load.
-        throughput: requests per second of a busy service.
+        saturation: CPU per request at full load.
+        throughput: requests per second at full load.
         p50: median latency at the light rate.
-        spans: how many more a request leaves at the sink.
+        spans: how many more a request leaves at the receiver.
         logs: log records, likewise.
         bytes: on the wire, likewise.
     """
@@ -195,7 +195,7 @@ class Comparison(Record, frozen=True, kw_only=True):
     setup: str
     against: str
     light: Change | None = None
-    busy: Change | None = None
+    saturation: Change | None = None
     throughput: Change | None = None
     p50: Change | None = None
     spans: float = 0.0
@@ -211,19 +211,19 @@ class Summary(Record, frozen=True, kw_only=True):
         valid: whether every figure counts.
         complete: whether the plan came to its end.
         app: what was measured.
-        baseline: the set-up that the others are compared with.
+        baseline: the setup that the others are compared with.
         plan: as it was carried out.
-        epochs: that the figures rest on.
+        replicates: that the figures rest on.
         checks: how the measurement checks itself.
-        floor: what sampling cannot save.
+        fixed_cost: what sampling cannot save.
         setups: one each, in the plan's order.
-        pairs: each set-up under test against tracing everything, from cheap to dear.
+        pairs: each setup under test against tracing everything, from cheap to dear.
         load: how the load went.
         caveats: everything measured that speaks against a figure.
-        cost_model: at light load; absent where too few set-ups differ in spans.
-        cost_model_busy: likewise, of a busy service.
+        cost_model: at light load; absent where too few setups differ in spans.
+        cost_model_saturation: likewise, at full load.
         layers: of a ladder; empty without one.
-        comparisons: of set-ups with another one than the baseline.
+        comparisons: of setups with another one than the baseline.
         collector: absent without one.
     """
 
@@ -233,19 +233,19 @@ class Summary(Record, frozen=True, kw_only=True):
     app: AppName
     baseline: str
     plan: Plan
-    epochs: int
+    replicates: int
     checks: Checks
-    floor: Floor
+    fixed_cost: FixedCost
     setups: tuple[SetupSummary, ...]
     pairs: tuple[Pair, ...] = ()
     load: LoadSummary
     caveats: tuple[Caveat, ...] = ()
     cost_model: CostModel | None = None
-    cost_model_busy: CostModel | None = None
+    cost_model_saturation: CostModel | None = None
     layers: tuple[Layer, ...] = ()
     comparisons: tuple[Comparison, ...] = ()
     collector: CollectorSummary | None = None
 
     def setup(self, name: str) -> SetupSummary | None:
-        """The set-up of a name; None where the run has none."""
+        """The setup of a name; None where the run has none."""
         return next((setup for setup in self.setups if setup.name == name), None)

@@ -1,4 +1,4 @@
-"""What a run says about one set-up.
+"""What a run says about one setup.
 
 What is not known is absent. `ratio` is a change: 0.33 is +33 %.
 """
@@ -28,7 +28,7 @@ class Caveat(Record, frozen=True, kw_only=True):
         advice: what to do about it.
         severity: whether the figure still counts.
         setup: whose figure; absent: the whole run's.
-        load: light or busy, where it is about the figures of that load alone.
+        load: light or saturation, where it is about the figures of that load alone.
         why: the verdict's words, of an invalid figure.
     """
 
@@ -48,7 +48,7 @@ class Change(Record, frozen=True, kw_only=True):
         ratio: relative change.
         low: lower end of its interval.
         high: upper end.
-        extra_s: the change in seconds, of figures that are seconds.
+        added_s: the change in seconds, of figures that are seconds.
         standard_error: of ln(1 + ratio).
         df: degrees of freedom of that.
     """
@@ -56,7 +56,7 @@ class Change(Record, frozen=True, kw_only=True):
     ratio: float
     low: float
     high: float
-    extra_s: float | None = None
+    added_s: float | None = None
     standard_error: float | None = None
     df: float | None = None
 
@@ -66,27 +66,27 @@ class Cost(Record, frozen=True, kw_only=True):
 
     Attributes:
         rate_per_s: planned arrivals per second; of light load alone.
-        cpu_per_request_s: geometric mean over epochs.
-        extra_s: beyond the baseline.
-        extra_low_s: lower end of its interval; the baseline's own uncertainty included.
-        extra_high_s: upper end.
+        cpu_per_request_s: geometric mean over replicates.
+        added_s: beyond the baseline.
+        added_low_s: lower end of its interval; the baseline's own uncertainty included.
+        added_high_s: upper end.
         ratio: beyond the baseline, relative.
         low: lower end of its interval.
         high: upper end.
         mde: smallest overhead that such a run claims in 80 % of cases.
-        claim_low: lower end of the interval that holds for all set-ups at once.
+        claim_low: lower end of the interval that holds for all setups at once.
         claim_high: upper end.
         negligible: whether the 90 % interval lies inside the bounds of no overhead.
         standard_error: of ln(1 + ratio).
         df: degrees of freedom of that.
-        shares_variance: whether the variance is the set-ups' common one.
+        shares_variance: whether the variance is the setups' common one.
     """
 
     rate_per_s: float | None = None
     cpu_per_request_s: float | None = None
-    extra_s: float | None = None
-    extra_low_s: float | None = None
-    extra_high_s: float | None = None
+    added_s: float | None = None
+    added_low_s: float | None = None
+    added_high_s: float | None = None
     ratio: float | None = None
     low: float | None = None
     high: float | None = None
@@ -100,10 +100,10 @@ class Cost(Record, frozen=True, kw_only=True):
 
 
 class Throughput(Record, frozen=True, kw_only=True):
-    """Requests per second of own time.
+    """Requests per second of active time.
 
     Attributes:
-        per_s: geometric mean over epochs.
+        per_s: geometric mean over replicates.
         ratio: change against the baseline.
         low: lower end of its interval.
         high: upper end.
@@ -122,11 +122,11 @@ class Throughput(Record, frozen=True, kw_only=True):
 
 
 class Latency(Record, frozen=True, kw_only=True):
-    """Latency in own time at the light rate, from the planned send.
+    """Latency in active time at the light rate, from the planned send.
 
     Attributes:
         rate_per_s: planned arrivals per second.
-        saturated: whether the set-up cannot hold the baseline's light rate; it has no percentiles.
+        overloaded: whether the setup cannot hold the baseline's light rate; it has no percentiles.
         requests: that they rest on.
         p50_s: median.
         p90_s: 90th percentile; absent with too few requests.
@@ -135,7 +135,7 @@ class Latency(Record, frozen=True, kw_only=True):
     """
 
     rate_per_s: float | None = None
-    saturated: bool = False
+    overloaded: bool = False
     requests: int = 0
     p50_s: float | None = None
     p90_s: float | None = None
@@ -158,13 +158,13 @@ class Start(Record, frozen=True, kw_only=True):
     cpu_s: float | None = None
 
 
-class Ledger(Record, frozen=True, kw_only=True):
-    """The account of a set-up's spans.
+class Accounting(Record, frozen=True, kw_only=True):
+    """The account of a setup's spans.
 
     Attributes:
         requests: completed ones, of all loads.
         spans_expected: that must have been made; absent where nobody can know.
-        spans_received: at the sink, duplicates included.
+        spans_received: at the receiver, duplicates included.
         lost: expected and not received.
         duplicated: received more than once.
         orphaned: received without their parent.
@@ -179,7 +179,7 @@ class Ledger(Record, frozen=True, kw_only=True):
         logs: log records received.
         processes: spans received by process.
         scopes: spans received by instrumentation scope.
-        balanced: whether nothing is unexplained; absent where traces vary by themselves.
+        complete: whether nothing is unexplained; absent where traces vary by themselves.
         problems: what does not balance, a sentence each.
     """
 
@@ -200,31 +200,31 @@ class Ledger(Record, frozen=True, kw_only=True):
     logs: int = 0
     processes: dict[str, int] = {}
     scopes: dict[str, int] = {}
-    balanced: bool | None = None
+    complete: bool | None = None
     problems: tuple[str, ...] = ()
 
 
 class SetupSummary(Record, frozen=True, kw_only=True):
-    """Everything that a run says about one set-up; the verdict is that of the light CPU figure."""
+    """Everything that a run says about one setup; the verdict is that of the light CPU figure."""
 
     name: str
     description: str
     verdict: str
     invalid: bool
     light: Cost | None = None
-    busy: Cost | None = None
+    saturation: Cost | None = None
     throughput: Throughput | None = None
     highest_rate: Throughput | None = None
     latency: Latency | None = None
     rest: Rest | None = None
     start: Start | None = None
-    ledger: Ledger
+    accounting: Accounting
     caveats: tuple[Caveat, ...] = ()
 
     @property
     def cost(self) -> Cost | None:
         """The figure that the verdict rests on."""
-        return self.light or self.busy
+        return self.light or self.saturation
 
     @property
     def overhead(self) -> Cost | None:

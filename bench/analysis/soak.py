@@ -42,8 +42,8 @@ class Sample:
         files: temporary files of the run.
         completed: requests answered as expected so far.
         failed: others.
-        spans: at the sink so far.
-        spans_due: that the completed requests have made; None where nobody can know.
+        spans: at the receiver so far.
+        spans_expected: that the completed requests have made; None where nobody can know.
         final: whether everything had been exported before it.
     """
 
@@ -53,7 +53,7 @@ class Sample:
     completed: int
     failed: int
     spans: int
-    spans_due: int | None = None
+    spans_expected: int | None = None
     final: bool = False
 
 
@@ -103,7 +103,7 @@ class Soak:
         completed: requests answered as expected.
         failed: others.
         spans: that arrived.
-        spans_due: that had to; None where nobody can know.
+        spans_expected: that had to; None where nobody can know.
         files: temporary files at the beginning and at the end.
         growths: of every process.
     """
@@ -113,7 +113,7 @@ class Soak:
     completed: int
     failed: int
     spans: int
-    spans_due: int | None
+    spans_expected: int | None
     files: tuple[int, int]
     growths: tuple[Growth, ...]
 
@@ -122,7 +122,7 @@ class Soak:
         """True if nothing grows, fails or is lost."""
         return (
             not self.failed
-            and self.spans_due in {None, self.spans}
+            and self.spans_expected in {None, self.spans}
             and self.files[1] <= self.files[0]
             and not any(growth.grows for growth in self.growths)
         )
@@ -145,7 +145,7 @@ def soak(samples: Sequence[Sample]) -> Soak:
         failed=last.failed,
         spans=last.spans,
         # Of a measurement that was ended early the last spans had not been exported.
-        spans_due=last.spans_due if last.final else None,
+        spans_expected=last.spans_expected if last.final else None,
         files=(first.files, last.files),
         growths=tuple(_growth(number, samples, len(first.uses)) for number in range(len(first.uses))),
     )

@@ -1,7 +1,7 @@
 """Estimates of paired contrasts, and what may be claimed from them.
 
-The unit of replication is the epoch: fresh processes. A contrast has one value per epoch, paired
-inside it, and all contrasts of a figure share one variance, which rescues a small number of epochs.
+The unit of replication is the replicate: fresh processes. A contrast has one value per replicate, paired
+inside it, and all contrasts of a figure share one variance, which rescues a small number of replicates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,13 +18,13 @@ Weights: TypeAlias = Mapping[str, float]
 """A contrast: how much each instance's value counts in it."""
 
 OWN_VARIANCE_FACTOR = 2.5
-"""A contrast whose variance exceeds this many medians is judged by its own. With 1.5 a set-up that scatters
+"""A contrast whose variance exceeds this many medians is judged by its own. With 1.5 a setup that scatters
 three times as much would be covered in 92 % instead of 88, and the power of all others would be less than
-what the minimal detectable effect promises: four epochs give a factor of 3 by luck."""
+what the minimal detectable effect promises: four replicates give a factor of 3 by luck."""
 PRIOR_DF = 1
 """What the pooled variance is worth beside such a contrast's own, in degrees of freedom. With none,
 a variance that is large by luck gets the quantile of a single degree of freedom where there are two
-epochs."""
+replicates."""
 POWER = 0.80
 """The minimal detectable effect is what such a share of runs would find."""
 MIN_TAIL_OF_PART = 5
@@ -38,7 +38,7 @@ class Estimate:
     """A paired contrast on the log scale.
 
     Attributes:
-        log_ratio: mean over epochs of ln(set-up / baseline).
+        log_ratio: mean over replicates of ln(setup / baseline).
         standard_error: of it.
         df: degrees of freedom of that standard error.
         family: how many contrasts are claimed together.
@@ -106,12 +106,12 @@ class Estimate:
 
 
 def against(setup: str, references: Sequence[str]) -> dict[str, float]:
-    """The weights of a set-up against the mean of one or more identical instances."""
+    """The weights of a setup against the mean of one or more identical instances."""
     return {setup: 1.0, **dict.fromkeys(references, -1.0 / len(references))}
 
 
 def differences(logs: Mapping[str, Sequence[float]], weights: Weights) -> Array:
-    """A contrast's value in every epoch."""
+    """A contrast's value in every replicate."""
     terms = [weight * np.asarray(logs[name], float) for name, weight in weights.items()]
     return np.asarray(np.sum(terms, axis=0), float)
 
@@ -119,18 +119,18 @@ def differences(logs: Mapping[str, Sequence[float]], weights: Weights) -> Array:
 def contrasts(
     logs: Mapping[str, Sequence[float]], weights: Mapping[str, Weights], family: int
 ) -> dict[str, Estimate]:
-    """Estimates of some contrasts, paired inside epochs.
+    """Estimates of some contrasts, paired inside replicates.
 
     All instances are taken to scatter alike, so every contrast says something about the same
     variance: that of an instance is the contrast's over the sum of its squared weights.
 
     Args:
-        logs: ln(figure) by set-up, one value per epoch.
-        weights: of the set-ups in each contrast, summing to 0.
+        logs: ln(figure) by setup, one value per replicate.
+        weights: of the setups in each contrast, summing to 0.
         family: how many of the contrasts are claimed together.
 
     Returns:
-        One estimate per contrast; none with fewer than two epochs.
+        One estimate per contrast; none with fewer than two replicates.
     """
     units = {name: differences(logs, contrast) for name, contrast in weights.items()}
     count = min((len(values) for values in units.values()), default=0)
@@ -169,9 +169,9 @@ def correlations(weights: Sequence[Weights]) -> Array:
 
 
 def _shared(contrast_values: Sequence[Array]) -> float:
-    """The mean correlation of contrasts over epochs, as it was found; 0 where none is.
+    """The mean correlation of contrasts over replicates, as it was found; 0 where none is.
 
-    An epoch may be dearer for all that is traced, which their shared instances do not explain. The variance
+    A replicate may be more expensive for all that is traced, which their shared instances do not explain. The variance
     of a mean of S values of one variance is that variance times (1 + (S - 1) rho) / S.
     """
     count = len(contrast_values)
@@ -190,13 +190,13 @@ def _noisy(variances: Mapping[str, float]) -> frozenset[str]:
     return frozenset(name for name, variance in variances.items() if variance > limit > 0)
 
 
-def pooled_df(epochs: int, correlation: Array) -> float:
+def pooled_df(replicates: int, correlation: Array) -> float:
     """Effective degrees of freedom of a variance pooled over contrasts that correlate.
 
     The variance of a mean of S sample variances of normals is 2 s^4 sum(rho_ij^2) / (S^2 (E-1))
     (matched to a chi-square as Satterthwaite, 1946, does).
     """
-    return (epochs - 1) * len(correlation) ** 2 / float(np.sum(correlation**2))
+    return (replicates - 1) * len(correlation) ** 2 / float(np.sum(correlation**2))
 
 
 def t_quantile(probability: float, df: float) -> float:
@@ -264,7 +264,7 @@ def maximum_modulus(family: int, df: float, confidence: float) -> float:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trend:
-    """The drift of a contrast from block to block inside epochs.
+    """The drift of a contrast from block to block inside replicates.
 
     Attributes:
         slope: change of the log ratio per block.
@@ -276,9 +276,9 @@ class Trend:
 
 
 def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
-    """The common slope of log ratios over the blocks of their epochs; None with too few blocks.
+    """The common slope of log ratios over the blocks of their replicates; None with too few blocks.
 
-    Ordinary least squares with a level of its own for every epoch.
+    Ordinary least squares with a level of its own for every replicate.
     """
     x_all, y_all = [], []
     for blocks in rows:

@@ -1,4 +1,4 @@
-"""From raw records to the whole summary: figures, verdicts, ledgers, and all that speaks against them.
+"""From raw records to the whole summary: figures, verdicts, accountings, and all that speaks against them.
 
 A figure and its doubts leave this module together; one that a check forbids is kept and marked.
 """
@@ -11,12 +11,21 @@ import msgspec
 import numpy as np
 
 from bench.analysis import checks, collector, cost_model, layers, work_checks
+from bench.analysis.accounting import Traffic, together
 from bench.analysis.comparisons import comparisons
 from bench.analysis.figures import QUANTILES, Figure, Findings
-from bench.analysis.ledger import Traffic, together
 from bench.analysis.load import load_summary
 from bench.analysis.rate_search import rates_found
-from bench.analysis.records import AppName, Checks, ControlCheck, Floor, LoadSummary, Pair, Summary, Twin
+from bench.analysis.records import (
+    AACheck,
+    AppName,
+    Checks,
+    FixedCost,
+    InjectedCheck,
+    LoadSummary,
+    Pair,
+    Summary,
+)
 from bench.analysis.setup_records import (
     Caveat,
     Cost,
@@ -28,18 +37,18 @@ from bench.analysis.setup_records import (
     Throughput,
 )
 from bench.analysis.stats import Estimate, against, contrasts, has_tail
-from bench.app.records import BASELINE, CHECKS, CONTROL, TWIN
+from bench.app.records import AA, BASELINE, CHECKS, INJECTED
 from bench.app.setups import EVERYTHING, everything
 from bench.plan.readings import InstanceReading, Raw
 from bench.plan.records import SCHEMA, Kind, Plan
-from bench.plan.schedule import is_saturated
+from bench.plan.schedule import is_overloaded
 
 ALWAYS_OFF, DISABLED = "always-off", "disabled"
-"""Set-ups that tell how much of the cost sampling can save."""
+"""Setups that tell how much of the cost sampling can save."""
 
 
 Predict = Callable[[Mapping[str, Traffic]], Mapping[str, layers.Prediction]]
-"""Predicts layers from what the set-ups sent."""
+"""Predicts layers from what the setups sent."""
 
 
 def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
@@ -56,20 +65,20 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
     setups = tuple(_setup(findings, name, caveats) for name in plan.names)
     return Summary(
         schema=SCHEMA,
-        valid=findings.epochs >= 2 and all(caveat.severity is not Severity.INVALID for caveat in caveats),
+        valid=findings.replicates >= 2 and all(caveat.severity is not Severity.INVALID for caveat in caveats),
         complete=raw.ending.complete,
         app=AppName(name=plan.app.name, request=plan.app.unit),
         baseline=BASELINE,
         plan=plan,
-        epochs=findings.epochs,
+        replicates=findings.replicates,
         checks=_checks(findings),
-        floor=_floor(setups),
+        fixed_cost=_fixed_cost(setups),
         setups=setups,
         pairs=_pairs(findings),
         load=load,
         caveats=caveats,
         cost_model=cost_model.fit(plan, setups, "light"),
-        cost_model_busy=cost_model.fit(plan, setups, "busy"),
+        cost_model_saturation=cost_model.fit(plan, setups, "saturation"),
         layers=layers.ladder(plan, findings.light_cpu.logs, predict(_totals(findings)) if predict else {}),
         comparisons=comparisons(findings),
         collector=collector.summarise(raw, findings.traffic),
@@ -80,29 +89,29 @@ def _totals(findings: Findings) -> dict[str, Traffic]:
     return {name: together(parts) for name, parts in findings.traffic.items()}
 
 
-# ---------------------------------------------------------------- one set-up
+# ---------------------------------------------------------------- one setup
 
 
 def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSummary:
     plan = findings.plan
     setup = plan.setups[plan.names.index(name)]
-    why = checks.reason(caveats, {name, BASELINE, TWIN})
+    why = checks.reason(caveats, {name, BASELINE, AA})
     light = _cost(findings.light_cpu, name, rate_per_s=plan.rates.get(name))
-    busy = _cost(findings.busy_cpu, name)
-    main = light if plan.light.blocks else busy
+    saturation = _cost(findings.saturation_cpu, name)
+    main = light if plan.light.blocks else saturation
     return SetupSummary(
         name=name,
         description=setup.description,
         verdict=verdict(name, main, why, plan.delta),
         invalid=why is not None,
         light=light,
-        busy=busy,
+        saturation=saturation,
         throughput=_throughput(findings.throughput, name, derived=name in findings.derived),
         highest_rate=_highest_rate(findings, name),
         latency=_latency(findings, name),
         rest=_rest(findings.raw, name),
         start=_start(findings.raw, name),
-        ledger=findings.ledgers[name],
+        accounting=findings.accountings[name],
         caveats=tuple(caveat for caveat in caveats if caveat.setup == name),
     )
 
@@ -114,14 +123,14 @@ def _cost(cpu: Figure, name: str, rate_per_s: float | None = None) -> Cost | Non
     estimate = cpu.estimates.get(name)
     if estimate is None:
         return Cost(rate_per_s=rate_per_s, cpu_per_request_s=level)
-    extra, extra_low, extra_high = cpu.difference(name)
+    extra, added_low, added_high = cpu.difference(name)
     return msgspec.structs.replace(
-        cost_of(estimate, cpu.plan, 0.0 if name == TWIN else cpu.bias),
+        cost_of(estimate, cpu.plan, 0.0 if name == AA else cpu.bias),
         rate_per_s=rate_per_s,
         cpu_per_request_s=level,
-        extra_s=extra,
-        extra_low_s=extra_low,
-        extra_high_s=extra_high,
+        added_s=extra,
+        added_low_s=added_low,
+        added_high_s=added_high,
         standard_error=estimate.standard_error,
         df=estimate.df,
         shares_variance=estimate.shares_variance,
@@ -134,7 +143,7 @@ def cost_of(estimate: Estimate, plan: Plan, widening: float) -> Cost:
     Args:
         estimate: of the change.
         plan: with confidence and bounds.
-        widening: log ratio by which identical set-ups differ.
+        widening: log ratio by which identical setups differ.
     """
     low, high = estimate.ratios(plan.confidence)
     claim_low, claim_high = estimate.claim(plan.confidence)
@@ -153,7 +162,7 @@ def verdict(name: str, cost: Cost | None, why: str | None, delta: float) -> str:
     """The verdict in the method's words, and no others.
 
     Args:
-        name: of the set-up.
+        name: of the setup.
         cost: its figures.
         why: why they do not count; None if they do.
         delta: what counts as no overhead.
@@ -163,7 +172,7 @@ def verdict(name: str, cost: Cost | None, why: str | None, delta: float) -> str:
     if name == BASELINE:
         return "baseline"
     if cost is None or cost.ratio is None or cost.claim_low is None or cost.claim_high is None:
-        return "invalid (too few epochs)"
+        return "invalid (too few replicates)"
     if not cost.claim_low <= 0.0 <= cost.claim_high:
         ends = f"[{(cost.low or 0) * 100:+.1f}, {(cost.high or 0) * 100:+.1f}]"
         return f"overhead {cost.ratio * 100:+.1f} % {ends}"
@@ -198,8 +207,8 @@ def _latency(findings: Findings, name: str) -> Latency | None:
     if not findings.light:
         return None
     rate = plan.rates.get(name)
-    if is_saturated(plan, name):
-        return Latency(rate_per_s=rate, saturated=True)
+    if is_overloaded(plan, name):
+        return Latency(rate_per_s=rate, overloaded=True)
     count = findings.requests(name)
     shown = [name for name, q in QUANTILES.items() if has_tail(count, q, len(findings.light))]
     levels = {quantile_: findings.latency[quantile_].level(name) for quantile_ in shown}
@@ -215,7 +224,7 @@ def _latency(findings: Findings, name: str) -> Latency | None:
 
 
 def _instances(raw: Raw, kind: Kind, name: str) -> list[tuple[float, InstanceReading]]:
-    """A set-up's readings of a kind of step, with the length of each."""
+    """A setup's readings of a kind of step, with the length of each."""
     return [
         (reading.duration_s, instance)
         for reading in raw.readings
@@ -253,25 +262,25 @@ def _start(raw: Raw, name: str) -> Start | None:
 # ---------------------------------------------------------------- the whole run
 
 
-def _floor(setups: Sequence[SetupSummary]) -> Floor:
-    extras = {
-        setup.name: setup.light.extra_s
+def _fixed_cost(setups: Sequence[SetupSummary]) -> FixedCost:
+    added = {
+        setup.name: setup.light.added_s
         for setup in setups
-        if setup.light and setup.light.extra_s is not None and not setup.invalid
+        if setup.light and setup.light.added_s is not None and not setup.invalid
     }
-    full = extras.get(EVERYTHING)
+    full = added.get(EVERYTHING)
     if not full or full <= 0:
-        return Floor()
-    off, disabled = extras.get(ALWAYS_OFF), extras.get(DISABLED)
-    return Floor(
+        return FixedCost()
+    off, disabled = added.get(ALWAYS_OFF), added.get(DISABLED)
+    return FixedCost(
         off=off / full if off is not None else None,
         disabled=disabled / full if disabled is not None else None,
     )
 
 
 def _pairs(findings: Findings) -> tuple[Pair, ...]:
-    """Each set-up under test against tracing everything: never by subtracting two intervals."""
-    cpu = findings.light_cpu if findings.plan.light.blocks else findings.busy_cpu
+    """Each setup under test against tracing everything: never by subtracting two intervals."""
+    cpu = findings.light_cpu if findings.plan.light.blocks else findings.saturation_cpu
     reference = everything(findings.plan.setups)
     if reference is None or reference.name not in cpu.estimates:
         return ()
@@ -289,51 +298,51 @@ def _pairs(findings: Findings) -> tuple[Pair, ...]:
 
 
 def _checks(findings: Findings) -> Checks:
-    twin = {name: figure.change(TWIN) for name, figure in findings.checked.items()}
-    cpu = findings.light_cpu if findings.plan.light.blocks else findings.busy_cpu
-    estimate = cpu.estimates.get(TWIN)
+    aa = {name: figure.change(AA) for name, figure in findings.checked.items()}
+    cpu = findings.light_cpu if findings.plan.light.blocks else findings.saturation_cpu
+    estimate = cpu.estimates.get(AA)
     noise_floor = None
     if estimate is not None:
         noise_floor = max(map(abs, estimate.ratios(findings.plan.confidence)))
-    busy = findings.busy_cpu if cpu is findings.light_cpu else None
+    saturation = findings.saturation_cpu if cpu is findings.light_cpu else None
     return Checks(
-        twin=Twin(**twin) if any(twin.values()) else None,
-        control=_control(cpu),
-        control_busy=_control(busy) if busy else None,
+        aa=AACheck(**aa) if any(aa.values()) else None,
+        injected=_injected(cpu),
+        injected_saturation=_injected(saturation) if saturation else None,
         noise_floor=noise_floor,
     )
 
 
-def _control(cpu: Figure) -> ControlCheck | None:
+def _injected(cpu: Figure) -> InjectedCheck | None:
     """The known cost, and what was found of it under one load."""
-    if CONTROL not in cpu.estimates:
+    if INJECTED not in cpu.estimates:
         return None
-    found_s, low, high = cpu.difference(CONTROL)
-    return ControlCheck(known_s=cpu.plan.burns_s[CONTROL], found_s=found_s, low_s=low, high_s=high)
+    found_s, low, high = cpu.difference(INJECTED)
+    return InjectedCheck(known_s=cpu.plan.burns_s[INJECTED], found_s=found_s, low_s=low, high_s=high)
 
 
-def _control_residual(cpu: Figure) -> tuple[Estimate | None, float]:
+def _injected_residual(cpu: Figure) -> tuple[Estimate | None, float]:
     """ln(control / (baseline + known cost)), and the known cost on the same scale.
 
-    Its standard error is that of the set-ups, pooled: the same paired log ratios.
+    Its standard error is that of the setups, pooled: the same paired log ratios.
     """
-    if CONTROL not in cpu.estimates:
+    if INJECTED not in cpu.estimates:
         return None, 0.0
-    known_s = cpu.plan.burns_s[CONTROL]
+    known_s = cpu.plan.burns_s[INJECTED]
     base = np.exp([cpu.logs[name] for name in cpu.references])
-    residuals = np.asarray(cpu.logs[CONTROL]) - np.mean(np.log(base + known_s), axis=0)
-    estimate = replace(cpu.estimates[CONTROL], log_ratio=float(np.mean(residuals)))
+    residuals = np.asarray(cpu.logs[INJECTED]) - np.mean(np.log(base + known_s), axis=0)
+    estimate = replace(cpu.estimates[INJECTED], log_ratio=float(np.mean(residuals)))
     return estimate, math.log1p(known_s / (cpu.base or math.inf))
 
 
 def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
     plan, raw = findings.plan, findings.raw
     latency = findings.latency["p50"].level(BASELINE)
-    residual, known = _control_residual(findings.light_cpu if plan.light.blocks else findings.busy_cpu)
+    residual, known = _injected_residual(findings.light_cpu if plan.light.blocks else findings.saturation_cpu)
     return (
-        *checks.progress(plan, findings.epochs, raw.ending),
+        *checks.progress(plan, findings.replicates, raw.ending),
         *checks.load(load, latency),
-        *(() if plan.targets else checks.turns(load)),
+        *(() if plan.targets else checks.slices(load)),
         *(() if plan.targets else checks.machine(load)),
         *checks.elsewhere(plan),
         *checks.without_checks(plan),
@@ -345,7 +354,7 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
             for setup in plan.setups
             for caveat in (
                 *_errors(findings, setup.name),
-                *checks.ledger(setup, findings.ledgers[setup.name]),
+                *checks.accounting(setup, findings.accountings[setup.name]),
             )
         ),
         *checks.trends(findings.light, plan),
@@ -353,9 +362,9 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *(
             caveat
             for name, figure in findings.checked.items()
-            for caveat in checks.twin(name, figure.estimates.get(TWIN), plan.confidence)
+            for caveat in checks.aa(name, figure.estimates.get(AA), plan.confidence)
         ),
-        *checks.control(residual, known),
+        *checks.injected(residual, known),
     )
 
 

@@ -1,4 +1,4 @@
-"""Whether all set-ups do the same work, and whether it is in what was measured.
+"""Whether all setups do the same work, and whether it is in what was measured.
 
 As in `checks`, every check is a function: what was measured, a limit, a sentence, advice.
 """
@@ -14,7 +14,7 @@ from bench.plan.records import Kind
 ANSWER_FACTOR, ANSWER_BYTES = 2.0, 100
 """Answers that differ by more than this factor and by more bytes than that are not the same work."""
 LATE_LIMIT, LATE_INVALID = 0.02, 0.10
-"""CPU after the load, as a share of what a set-up used under it."""
+"""CPU after the load, as a share of what a setup used under it."""
 REST_LIMIT = 0.02
 """Of a CPU, used by an application that nobody asks anything."""
 
@@ -27,7 +27,7 @@ def work(raw: Raw) -> Iterator[Caveat]:
 
 
 def answers(raw: Raw) -> Iterator[Caveat]:
-    """Whether every set-up answers with about as much as the baseline: an error may come with status 200."""
+    """Whether every setup answers with about as much as the baseline: an error may come with status 200."""
     first = {instance.setup: instance.answer_bytes for instance in _readings(raw, Kind.LEARN)}
     for name, sizes in first.items():
         pairs = zip(raw.plan.app.request, sizes, first.get(BASELINE, ()), strict=False)
@@ -47,7 +47,7 @@ def late(raw: Raw) -> Iterator[Caveat]:
     """Whether spans were exported when nothing was measured any more; where a flush path ends that."""
     if raw.plan.app.tracing.flush or raw.plan.targets:
         return
-    loaded, after = _cpu_ns(raw, Kind.LIGHT, Kind.BUSY), _cpu_ns(raw, Kind.SETTLE)
+    loaded, after = _cpu_ns(raw, Kind.LIGHT, Kind.SATURATION), _cpu_ns(raw, Kind.SETTLE)
     for setup in raw.plan.setups:
         under_load = loaded.get(setup.name, 0)
         share = (after.get(setup.name, 0) - after.get(BASELINE, 0)) / under_load if under_load else 0.0
@@ -71,7 +71,7 @@ def at_rest(raw: Raw) -> Iterator[Caveat]:
         yield Caveat(
             code="background",
             message=f"{BASELINE} uses {percent(share)} of a CPU while nobody asks it anything, and more in "
-            "turns, where its timers are overdue; percentages are too small for it, microseconds are not",
+            "slices, where its timers are overdue; percentages are too small for it, microseconds are not",
             advice="switch off what runs by itself, or read microseconds",
         )
 
@@ -83,7 +83,7 @@ def _readings(raw: Raw, *kinds: Kind) -> Iterator[InstanceReading]:
 
 
 def _cpu_ns(raw: Raw, *kinds: Kind) -> dict[str, int]:
-    """CPU time by set-up, over all steps of some kinds."""
+    """CPU time by setup, over all steps of some kinds."""
     sums: dict[str, int] = {}
     for instance in _readings(raw, *kinds):
         sums[instance.setup] = sums.get(instance.setup, 0) + instance.cpu_ns

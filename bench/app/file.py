@@ -1,4 +1,4 @@
-"""Reads app files and set-up files; every error names the file, the line and the key."""
+"""Reads app files and setup files; every error names the file, the line and the key."""
 
 import difflib
 import re
@@ -11,8 +11,8 @@ import msgspec
 from bench.app.otel_names import is_known, nearest
 from bench.app.records import (
     App,
-    Control,
     Environment,
+    Injected,
     Process,
     Request,
     Setup,
@@ -32,7 +32,7 @@ MAX_FILE_BYTES = 1_000_000
 DECIDING = {"traceparent", "tracestate", "b3", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context"}
 """Headers with a parent's decision whether to sample."""
 OUR_KEYS = {"BENCH_TRACING": "tracing", "BENCH_SPANS": "spans"}
-"""Variables of ours that a set-up says as a key instead."""
+"""Variables of ours that a setup says as a key instead."""
 _TABLES: dict[str, type[msgspec.Struct]] = {
     "process": Process,
     "request": Request,
@@ -40,7 +40,7 @@ _TABLES: dict[str, type[msgspec.Struct]] = {
     "setup": Setup,
     "stack": Stack,
     "environment": Environment,
-    "control": Control,
+    "injected": Injected,
 }
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<key>[^`]+)`")
 _MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`")
@@ -124,12 +124,12 @@ def parse_app(text: str, name: str) -> App:
     for preset, names in app.preset.items():
         for setup in names:
             if setup not in known:
-                raise source.error("$.preset", preset, f"names {setup!r}, and there is no such set-up")
+                raise source.error("$.preset", preset, f"names {setup!r}, and there is no such setup")
     return app
 
 
 def parse_setups(text: str, name: str, taken: Sequence[str]) -> tuple[Setup, ...]:
-    """The set-ups of a set-ups file.
+    """The setups of a setups file.
 
     Args:
         text: what the file holds.
@@ -160,7 +160,7 @@ def warnings(setups: Sequence[Setup]) -> Iterator[str]:
         for variable in setup.env:
             if variable.startswith("OTEL_") and not is_known(variable):
                 meant = f"; did you mean {name}?" if (name := nearest(variable)) else ""
-                yield f"{variable} in the set-up {setup.name} is not known to OpenTelemetry{meant}"
+                yield f"{variable} in the setup {setup.name} is not known to OpenTelemetry{meant}"
 
 
 def _decode(text: str, source: _Source, kind: type[T]) -> T:
@@ -183,7 +183,7 @@ def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> Usa
         fields = _fields(path, kind)
         if kind is SetupsFile and unknown["key"] in _fields("$", App):
             hint = "is this an app file? Then name it with --app"
-            return source.error(path, unknown["key"], "is no key of a set-ups file", hint)
+            return source.error(path, unknown["key"], "is no key of a setups file", hint)
         close = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
         hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(fields)}"
         return source.error(path, unknown["key"], "is not known here", hint)

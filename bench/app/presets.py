@@ -1,20 +1,20 @@
-"""Lists of set-ups that answer a question together."""
+"""Lists of setups that answer a question together."""
 
 import itertools
 from collections.abc import Sequence
 
 from bench.app.records import Setup
-from bench.app.setups import ALL, ALWAYS, DAPPER, DISABLED_INSTRUMENTATIONS, EVERYTHING
+from bench.app.setups import ALL, ALWAYS, DISABLED_INSTRUMENTATIONS, EVERYTHING, ONE_IN
 
 PRESETS = {
-    "dapper": (*ALWAYS, *(f"dapper-{n}" for n in DAPPER)),
+    "ratios": (*ALWAYS, *(f"ratio-1-in-{n}" for n in ONE_IN)),
     "signals": (*ALWAYS, EVERYTHING, "batch-metrics", "batch-logs", "all-signals"),
     "tail": (*ALWAYS, "always-off", EVERYTHING, "tail-10"),
 }
 """Of the table, for any application."""
 INSTRUMENTORS, BATCHING = "instrumentors", "batching"
 MADE = (INSTRUMENTORS, BATCHING)
-"""Presets whose set-ups are made for the application, and are in no table."""
+"""Presets whose setups are made for the application, and are in no table."""
 UNINSTRUMENTED = "uninstrumented"
 QUEUES, BATCHES, DELAYS_S = (128, 512, 2048, 8192), (64, 512), (1, 5)
 """The grid of the batch processor; OpenTelemetry's default is a queue of 2,048, batches of 512, and 5 s."""

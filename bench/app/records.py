@@ -1,4 +1,4 @@
-"""Applications and set-ups: the records that app files and set-up files are decoded into.
+"""Applications and setups: the records that app files and setup files are decoded into.
 
 `docs/FORMAT.md` explains the keys; `services/app.schema.json` is generated from these classes.
 """
@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 BASELINE = "none"
-TWIN = "none-again"
-CONTROL = "control"
-CHECKS = frozenset({TWIN, CONTROL})
-"""Set-ups that check the measurement; they are never an answer."""
+AA = "none-aa"
+INJECTED = "injected"
+CHECKS = frozenset({AA, INJECTED})
+"""Setups that check the measurement; they are never an answer."""
 
 Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,39}$")]
 ProcessName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,39}$")]
@@ -33,7 +33,7 @@ class Environment(_Record, frozen=True, kw_only=True):
         python: version of the interpreter, such as "3.11"; the harness's own version by default.
         pip: requirements for pip.
         npm: packages for npm.
-        always: false: only for set-ups with packages of their own; all others start in the caller's.
+        always: false: only for setups with packages of their own; all others start in the caller's.
     """
 
     python: str = ""
@@ -116,7 +116,7 @@ class Request(_Record, frozen=True, kw_only=True):
 
 
 class Tracing(_Record, frozen=True, kw_only=True):
-    """How a traced set-up is started; without it the application reads OTEL_* by itself.
+    """How a traced setup is started; without it the application reads OTEL_* by itself.
 
     Attributes:
         launcher: words in front of the command of every traced process.
@@ -124,7 +124,7 @@ class Tracing(_Record, frozen=True, kw_only=True):
         flush: path of a POST, for every traced process, that exports everything.
         usage: path of a GET, for every traced process, that tells `cpu_ns`, `memory_bytes`,
             `sampled_roots` and `discarded_spans` as JSON; every key is optional.
-        spans: spans of one sampled request by process; or that by the word in a set-up's `spans`.
+        spans: spans of one sampled request by process; or that by the word in a setup's `spans`.
         instrumentors: names of its instrumentations, as in OTEL_PYTHON_DISABLED_INSTRUMENTATIONS; where
             there are none, the launcher's environment is asked.
     """
@@ -137,7 +137,7 @@ class Tracing(_Record, frozen=True, kw_only=True):
     instrumentors: list[str] = []
 
 
-class Control(_Record, frozen=True, kw_only=True):
+class Injected(_Record, frozen=True, kw_only=True):
     """How the application burns a known amount of CPU inside of every request, if it can.
 
     Attributes:
@@ -163,9 +163,9 @@ class Setup(_Record, frozen=True, kw_only=True):
         python: version of the interpreter, where it differs from the application's.
         pip: requirements that take the place of the application's own of the same name, or are added.
         npm: likewise, packages for npm.
-        against: set-up that this one is compared with, besides the baseline.
+        against: setup that this one is compared with, besides the baseline.
         layer: what it adds to that one, as a step of a ladder.
-        kept: share of its traces that a collector on the way to the sink keeps.
+        collector_sampling: share of its traces that a collector on the way to the receiver keeps.
         may_lose: true where it is there to show how many spans it loses: that is a finding, no fault.
     """
 
@@ -179,7 +179,7 @@ class Setup(_Record, frozen=True, kw_only=True):
     npm: list[str] = []
     against: str = ""
     layer: str = ""
-    kept: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    collector_sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
     may_lose: bool = False
 
     @property
@@ -197,10 +197,10 @@ class App(_Record, frozen=True, kw_only=True):
         environment: what to install first.
         process: one or more, started in this order; the first one gets the requests.
         request: one or more.
-        tracing: how a traced set-up is started.
-        control: how it burns a known cost inside of requests, for `accuracy`; a run's control burns apart.
-        setup: set-ups of its own, beside the table.
-        preset: lists of set-ups by name.
+        tracing: how a traced setup is started.
+        injected: how it burns a known cost inside of requests, for `accuracy`; a run's control burns apart.
+        setup: setups of its own, beside the table.
+        preset: lists of setups by name.
     """
 
     name: Name
@@ -209,7 +209,7 @@ class App(_Record, frozen=True, kw_only=True):
     process: Annotated[list[Process], Meta(min_length=1)]
     request: Annotated[list[Request], Meta(min_length=1)]
     tracing: Tracing = msgspec.field(default_factory=Tracing)
-    control: Control | None = None
+    injected: Injected | None = None
     setup: list[Setup] = []
     preset: dict[str, list[str]] = {}
 
@@ -221,7 +221,7 @@ class App(_Record, frozen=True, kw_only=True):
             for command in (process.command, process.prepare, process.version):
                 texts += command if isinstance(command, list) else [command]
             texts += [*process.env.values(), process.cwd]
-        return texts + list(self.control.env.values() if self.control else [])
+        return texts + list(self.injected.env.values() if self.injected else [])
 
     @property
     def modes(self) -> frozenset[str]:
@@ -248,13 +248,13 @@ class Stack(_Record, frozen=True, kw_only=True):
 
 
 class StacksFile(_Record, frozen=True, kw_only=True):
-    """The server stacks of `tracing-overhead delivery`."""
+    """The server stacks of `tracing-overhead shutdown`."""
 
     environment: Environment
     stack: Annotated[list[Stack], Meta(min_length=1)]
 
 
 class SetupsFile(_Record, frozen=True, kw_only=True):
-    """A file of set-ups."""
+    """A file of setups."""
 
     setup: Annotated[list[Setup], Meta(min_length=1)]

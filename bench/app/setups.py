@@ -1,16 +1,16 @@
-"""The table of set-ups for any application, and what follows from a set-up's variables."""
+"""The table of setups for any application, and what follows from a setup's variables."""
 
 import difflib
 from collections.abc import Sequence
 
-from bench.app.records import BASELINE, CONTROL, TWIN, App, Environ, Mode, Setup
+from bench.app.records import AA, BASELINE, INJECTED, App, Environ, Mode, Setup
 from bench.errors import UsageError
 
 EVERYTHING = "batch"
-CONTROL_CPU_US = 600
-"""CPU that the control burns per request: small against the effects that people decide on, and a
+INJECTED_CPU_US = 600
+"""CPU that the injected cost burns per request: small against the effects that people decide on, and a
 good multiple of the noise floor."""
-DAPPER = (1, 2, 4, 8, 16, 1024)
+ONE_IN = (1, 2, 4, 8, 16, 1024)
 """One request in so many, as in Dapper's table 2 (Sigelman and others, 2010)."""
 
 
@@ -19,14 +19,26 @@ DISABLED_INSTRUMENTATIONS = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _GRPC = {"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
 _METRICS = {"OTEL_METRICS_EXPORTER": "otlp"}
 _LOGS = {"OTEL_LOGS_EXPORTER": "otlp", "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED": "true"}
-TAIL_KEPT = 0.1
-"""Share of the traces that a collector keeps in the set-up that samples there."""
+TAIL_SAMPLING = 0.1
+"""Share of the traces that a collector keeps in the setup that samples there."""
 
 
 def _setup(  # noqa: PLR0913, PLR0917 - a row of the table
-    name: str, env: Environ, description: str, tracing: Mode = "batch", against: str = "", kept: float = 1.0
+    name: str,
+    env: Environ,
+    description: str,
+    tracing: Mode = "batch",
+    against: str = "",
+    collector_sampling: float = 1.0,
 ) -> Setup:
-    return Setup(name=name, description=description, tracing=tracing, env=env, against=against, kept=kept)
+    return Setup(
+        name=name,
+        description=description,
+        tracing=tracing,
+        env=env,
+        against=against,
+        collector_sampling=collector_sampling,
+    )
 
 
 def _one_in(share: str) -> Environ:
@@ -35,8 +47,8 @@ def _one_in(share: str) -> Environ:
 
 TABLE = (
     _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
-    _setup(TWIN, {}, "The baseline once more (the twin): its difference is the noise floor.", "none"),
-    _setup(CONTROL, {}, f"The baseline plus {CONTROL_CPU_US} us of CPU per request: to be found.", "none"),
+    _setup(AA, {}, "The baseline once more (the A/A setup): its difference is the noise floor.", "none"),
+    _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} us of CPU per request: to be found.", "none"),
     _setup("api-only", {}, "Instrumented, but no SDK: what a library pays where nobody traces.", "api"),
     _setup("disabled", {"OTEL_SDK_DISABLED": "true"},
            "Everything in place, switched off by OTEL_SDK_DISABLED."),
@@ -57,21 +69,21 @@ TABLE = (
     _setup("batch-logs", ALL | _LOGS, "As batch, and the application's log records.", against=EVERYTHING),
     _setup("all-signals", ALL | _METRICS | _LOGS, "Traces, metrics and log records.", against=EVERYTHING),
     _setup("tail-10", ALL, "As batch; a Collector on the way keeps one trace in ten (tail sampling).",
-           against=EVERYTHING, kept=TAIL_KEPT),
-    *(_setup(f"dapper-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled." if n > 1 else "All.")
-      for n in DAPPER),
+           against=EVERYTHING, collector_sampling=TAIL_SAMPLING),
+    *(_setup(f"ratio-1-in-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled." if n > 1 else "All.")
+      for n in ONE_IN),
 )  # fmt: skip
-ALWAYS = (BASELINE, TWIN, CONTROL)
+ALWAYS = (BASELINE, AA, INJECTED)
 """What every run has: a baseline, a noise floor, and a cost that has to be found."""
 QUICK = (*ALWAYS, "disabled", "always-off", "ratio-10", "batch", "simple")
 DEFAULT = QUICK
 
 
 def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[Setup, ...]:
-    """The set-ups of these names, the baseline first and always there.
+    """The setups of these names, the baseline first and always there.
 
     Raises:
-        UsageError: there is no such set-up, or the application cannot run it.
+        UsageError: there is no such setup, or the application cannot run it.
     """
     known = {setup.name: setup for setup in (*TABLE, *app.setup, *own)}
     chosen = []
@@ -79,13 +91,13 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             raise UsageError(
-                f"there is no set-up named {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
+                f"there is no setup named {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
                 "`tracing-overhead setups` lists those that exist, with --app those of your application",
             )
         setup = known[name]
         if setup.tracing not in app.modes:
             raise UsageError(
-                f"{app.name} cannot run the set-up {name}: it has no `tracing = {setup.tracing!r}`",
+                f"{app.name} cannot run the setup {name}: it has no `tracing = {setup.tracing!r}`",
                 "use {tracing} in the `[tracing]` table or in a command of its app file, if it can",
             )
         chosen.append(setup)
@@ -93,19 +105,19 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
 
 
 def default_names(app: App, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of the default set-ups that the application can run."""
+    """Those of the default setups that the application can run."""
     known = {setup.name: setup for setup in TABLE}
     return tuple(name for name in names if known[name].tracing in app.modes)
 
 
 def sampling_ratio(setup: Setup) -> float:
-    """The share of requests whose trace must arrive at the sink."""
+    """The share of requests whose trace must arrive at the receiver."""
     exports = setup.env.get("OTEL_TRACES_EXPORTER", "otlp") == "otlp"
-    return _sampled(setup) * setup.kept if exports else 0.0
+    return _sampled(setup) * setup.collector_sampling if exports else 0.0
 
 
 def everything(setups: Sequence[Setup]) -> Setup | None:
-    """The set-up that alternatives are weighed against; None without one.
+    """The setup that alternatives are weighed against; None without one.
 
     It is `batch`, or else the first one that exports every span in batches.
     """
@@ -140,17 +152,17 @@ def discards(setup: Setup) -> bool:
 
 
 def exports_metrics(setup: Setup) -> bool:
-    """True if the set-up exports the metrics of its instrumentations."""
+    """True if the setup exports the metrics of its instrumentations."""
     return setup.tracing in {"simple", "batch"} and setup.env.get("OTEL_METRICS_EXPORTER", "none") == "otlp"
 
 
 def exports_logs(setup: Setup) -> bool:
-    """True if the set-up exports the application's log records."""
+    """True if the setup exports the application's log records."""
     return setup.tracing in {"simple", "batch"} and setup.env.get("OTEL_LOGS_EXPORTER", "none") == "otlp"
 
 
 def is_partly_instrumented(setup: Setup) -> bool:
-    """True if the set-up switches instrumentations off: what a request leaves then has to be seen."""
+    """True if the setup switches instrumentations off: what a request leaves then has to be seen."""
     return DISABLED_INSTRUMENTATIONS in setup.env
 
 
@@ -171,6 +183,6 @@ def declared_spans(app: App, setup: Setup) -> dict[str, int] | None:
     counts = {process: count for process, count in spans.items() if isinstance(count, int)}
     if counts:
         return counts
-    # Without a word of its own a set-up has the first one of the file.
+    # Without a word of its own a setup has the first one of the file.
     first = next((count for count in spans.values() if isinstance(count, dict)), None)
     return first if not setup.spans else None

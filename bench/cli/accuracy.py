@@ -28,7 +28,7 @@ STOP_LIMIT_S = 2.0
 def accuracy(  # noqa: PLR0913 - one option each
     *,
     trials: Count = runner.TRIALS,
-    epochs: Count | None = None,
+    replicates: Count | None = None,
     beside: Literal["busy", "random"] | None = None,
     seed: int | None = None,
     out: Out = None,
@@ -38,18 +38,18 @@ def accuracy(  # noqa: PLR0913 - one option each
 
     Args:
         trials: Runs, those of a measurement that is resumed among them.
-        epochs: Fresh processes so many times in every run; without it, as many as its kind of run needs.
+        replicates: Fresh processes so many times in every run; without it, as many as its kind of run needs.
         beside: Another program meanwhile keeps a CPU busy, or wakes up at random.
         seed: Repeat the order and times of another measurement.
         out: The results folder; without it, results/UTC-accuracy.
-        resume: Go on with the measurement in this folder, with its own seed, epochs and disturbance.
+        resume: Go on with the measurement in this folder, with its own seed, replicates and disturbance.
     """
     machine.require_linux()
     cpus = machine.split_cpus(pinned=True)
-    if resume and (seed, epochs, beside) != (None, None, None):
+    if resume and (seed, replicates, beside) != (None, None, None):
         raise UsageError(
-            "--resume goes on with the seed, epochs and disturbance that a measurement began with",
-            "leave out --seed, --epochs and --beside",
+            "--resume goes on with the seed, replicates and disturbance that a measurement began with",
+            "leave out --seed, --replicates and --beside",
         )
     store, before = _folder(out, resume, cpus)
     subject = built_in()
@@ -57,7 +57,7 @@ def accuracy(  # noqa: PLR0913 - one option each
         series = runner.series_of(before[0], subject.app, cpus)
     else:
         first = secrets.randbelow(2**31) if seed is None else seed
-        series = runner.Series(app=subject.app, cpus=cpus, seed=first, epochs=epochs)
+        series = runner.Series(app=subject.app, cpus=cpus, seed=first, replicates=replicates)
     meanwhile: Beside = before[0].beside if before else beside or ""
     with (
         display.progress((trials - len(before)) * runner.TRIAL_S) as progress,

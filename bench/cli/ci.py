@@ -116,7 +116,7 @@ def cases(figures: object) -> list[Case]:
             rows = [row for row in figures if isinstance(row, ApplicationCost)]
             return [
                 _case(
-                    row.name, valid=row.valid and row.balanced, text=f"{row.spans or 0:g} spans per request"
+                    row.name, valid=row.valid and row.complete, text=f"{row.spans or 0:g} spans per request"
                 )
                 for row in rows
             ]

@@ -26,7 +26,7 @@ def compare(before: Path, /, *after: Path, format: Format | None = None) -> int:
     folders = [before, *after]
     comparisons = several([_side(folder, folders) for folder in folders])
     if not any(comparison.changes for comparison in comparisons):
-        raise UsageError("the results have no set-up in common", "compare runs of the same set-ups")
+        raise UsageError("the results have no setup in common", "compare runs of the same setups")
     report = compare_report.report(comparisons)
     if format is None:
         display.show(report)

@@ -1,4 +1,4 @@
-"""`faults`: what do customers feel when the backend fails?"""
+"""`faults`: what do clients feel when the backend fails?"""
 
 import contextlib
 from collections.abc import Iterator
@@ -32,12 +32,12 @@ def faults(
     rate: Annotated[float, Parameter(validator=number(0.1, 30))] = runner.RATE_PER_S,
     out: Out = None,
 ) -> int:
-    """What do customers feel when the backend of tracing fails?
+    """What do clients feel when the backend of tracing fails?
 
     Args:
         application: Which application.
         only: These faults, as A,B; the healthy backend is always there.
-        rate: Customers per second to each set-up.
+        rate: Clients per second to each setup.
         out: The results folder; without it, results/UTC-faults.
     """
     machine.require_linux()

@@ -8,8 +8,8 @@ from typing import Any
 from bench.analysis.accuracy.figures import accuracy
 from bench.analysis.accuracy.targets import targets
 from bench.analysis.accuracy.trials import Trial
-from bench.analysis.delivery import Try
 from bench.analysis.faults import Cell
+from bench.analysis.shutdown import Try
 from bench.analysis.soak import Sample, soak
 from bench.cli import display
 from bench.cli.options import Format
@@ -19,8 +19,8 @@ from bench.micro import record
 from bench.micro import report as micro_report
 from bench.report import accuracy as accuracy_report
 from bench.report import applications as applications_report
-from bench.report import delivery as delivery_report
 from bench.report import faults as faults_report
+from bench.report import shutdown as shutdown_report
 from bench.report import soak as soak_report
 from bench.report.document import Document, Text, document
 from bench.report.run import machine_sections
@@ -130,11 +130,11 @@ KINDS = {
         document=accuracy_report.report,
         valid=lambda figures: all(target.shown != "NO" for target in targets(figures)),
     ),
-    "delivery": FolderKind(
-        raw=delivery_report.FILE,
-        derived=delivery_report.FILE,
-        read=lambda folder: read_record(folder / delivery_report.FILE, tuple[Try, ...]),
-        document=delivery_report.report,
+    "shutdown": FolderKind(
+        raw=shutdown_report.FILE,
+        derived=shutdown_report.FILE,
+        read=lambda folder: read_record(folder / shutdown_report.FILE, tuple[Try, ...]),
+        document=shutdown_report.report,
         valid=lambda _: True,
     ),
     "faults": FolderKind(

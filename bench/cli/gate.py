@@ -40,7 +40,7 @@ _COUNT = re.compile(r"(?P<setup>[^=]+)=(?P<count>\d+(\.\d+)?)")
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A set-up's table in a file of thresholds."""
+    """A setup's table in a file of thresholds."""
 
     overhead: str | None = None
     spans: float | None = None
@@ -73,13 +73,13 @@ class GateOptions:
     """What a run is judged by.
 
     Attributes:
-        max_overhead: SETUP=N%: largest overhead of a set-up; may be given several times.
+        max_overhead: SETUP=N%: largest overhead of a setup; may be given several times.
         max_spans: SETUP=N: most spans of a request; counted, and so exact on any machine.
         max_bytes: SETUP=N: most bytes that a request sends to the collector.
         max_exports: SETUP=N: most exports of a request.
         max_instructions: SETUP=N: most CPU instructions of a request, as counted by --instructions.
         instructions: A folder of `tracing-overhead micro --instructions` that has counted them.
-        thresholds: A TOML file with a table for each set-up: overhead = "80%", spans = 22, and so on.
+        thresholds: A TOML file with a table for each setup: overhead = "80%", spans = 22, and so on.
         strict: Fail, too, when the upper end of the interval is over the threshold.
         accuracy: An accuracy measurement, for the rate of false alarms; without it, results/accuracy.
     """
@@ -115,7 +115,7 @@ class GateOptions:
         twice = next((what for what, times in named.items() if times > 1), None)
         if twice:
             raise UsageError(
-                f"{twice[0]} has two thresholds for its {twice[1]}", "give each set-up one of a kind"
+                f"{twice[0]} has two thresholds for its {twice[1]}", "give each setup one of a kind"
             )
         return given
 
@@ -156,7 +156,7 @@ def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     for threshold in thresholds:
         if threshold.setup not in known:
             raise UsageError(
-                f"{folder} has no set-up {threshold.setup!r} to judge", f"it has {', '.join(known)}"
+                f"{folder} has no setup {threshold.setup!r} to judge", f"it has {', '.join(known)}"
             )
     faults = verify(folder, predict).faults
     fault = f"the folder does not say what was measured: {faults[0]}" if faults else None

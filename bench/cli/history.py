@@ -1,4 +1,4 @@
-"""`history`: all results of a folder as a trend per set-up."""
+"""`history`: all results of a folder as a trend per setup."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from bench.results.store import Store, pretty
 
 
 def history(folder: Path, /) -> int:
-    """All results of a folder as a trend per set-up.
+    """All results of a folder as a trend per setup.
 
     Args:
         folder: A folder of results folders.

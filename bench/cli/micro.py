@@ -133,7 +133,7 @@ def _neighbour(folder: Path) -> Launch:
 
 
 def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
-    """How the built-in application would be started in the set-ups whose instructions are counted."""
+    """How the built-in application would be started in the setups whose instructions are counted."""
     subject = built_in()
     ports = {process.name: 1 for process in subject.app.process}
     return [

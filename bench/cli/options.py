@@ -57,7 +57,7 @@ def share(text: str) -> float:
 
 
 def parse_target(text: str) -> tuple[str, str]:
-    """Set-up and address from SETUP=URL."""
+    """Setup and address from SETUP=URL."""
     name, _, url = text.partition("=")
     if not name or not re.fullmatch(r"https?://[^/\s]+/?", url):
         raise ValueError(f"{text!r} is not SETUP=URL, such as batch=http://10.0.0.5:8000")
@@ -94,7 +94,7 @@ def checked(parse: Callable[[str], object]) -> Callable[[object, object], None]:
 
 
 Count = Annotated[int, Parameter(validator=number(1, 1000))]
-OwnSeconds = Annotated[float, Parameter(validator=number(0, 3600))]
+ActiveSeconds = Annotated[float, Parameter(validator=number(0, 3600))]
 Time = Annotated[float, Parameter(converter=read_as(seconds))]
 Out = Annotated[Path | None, Parameter(group=RESULTS)]
 
@@ -106,7 +106,7 @@ class Application:
 
     Attributes:
         app: The app file of your service; without it, the built-in example.
-        setups_file: A file with further set-ups of your own; repeatable.
+        setups_file: A file with further setups of your own; repeatable.
     """
 
     app: Path | None = None
@@ -119,18 +119,18 @@ class RunOptions(Application):
     """What `tracing-overhead run` understands.
 
     Attributes:
-        setups: Set-ups, as A,B; the baseline, its twin and the control are always there.
-        preset: A list of set-ups, such as dapper.
+        setups: Setups, as A,B; the baseline, its A/A aa and the injected cost are always there.
+        preset: A list of setups, such as ratios.
         budget: How long it may take.
-        epochs: Fresh processes so many times.
-        light: Own seconds of light load per epoch and set-up.
-        busy: Own seconds of busy load per epoch and set-up.
-        warm_up: Own seconds of load before that.
-        turn: Length of a turn, such as 50ms; 2s for what waits for something outside.
+        replicates: Fresh processes so many times.
+        light: Active seconds of light load per replicate and setup.
+        saturation: Active seconds of full load per replicate and setup.
+        warm_up: Active seconds of load before that.
+        slice: Length of a time slice, such as 50ms; 2s for what waits for something outside.
         seed: Repeat the order and times of another run.
         no_pin: Do not pin the application to CPUs of its own.
         signals: Pause instances by signals even where control groups work.
-        scale_timers: Multiply the batch processor's delay by the number of set-ups.
+        scale_timers: Multiply the batch processor's delay by the number of setups.
         rate: Arrivals per second of light load; without it, 30% of what the baseline can do.
         find_rate: Search the highest rate under the latency limit, too.
         latency_limit: Seconds that 99 in 100 requests have to stay under then, or 100ms.
@@ -138,11 +138,11 @@ class RunOptions(Application):
         remote_workers: Wait for so many load workers that you start on other machines.
         master: HOST:PORT where workers find the master; without it, 127.0.0.1 and any port, with
             --remote-workers all addresses and port 5557.
-        target: SETUP=URL: measure the instance of this set-up that runs elsewhere; repeat it.
-        sink_host: With --target, or a collector elsewhere: the address on which the sink listens.
-        collector: Put a real collector between application and sink: otelcol or rotel. One that runs
+        target: SETUP=URL: measure the instance of this setup that runs elsewhere; repeat it.
+        receiver_host: With --target, or a collector elsewhere: the address on which the receiver listens.
+        collector: Put a real collector between application and receiver: otelcol or rotel. One that runs
             elsewhere is named by its address for OTLP over http, or by two, HTTP,GRPC, and has to
-            export to the sink, ports 14318 (http) and 14317 (grpc).
+            export to the receiver, ports 14318 (http) and 14317 (grpc).
         name: Part of the results folder's name.
         out: The results folder; without it, results/UTC-NAME.
         full: Show the whole report in the terminal.
@@ -153,11 +153,11 @@ class RunOptions(Application):
     setups: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
     preset: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
     budget: Annotated[BudgetName, Parameter(group=HOW_LONG)] = "default"
-    epochs: Annotated[Count | None, Parameter(group=HOW_LONG)] = None
-    light: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
-    busy: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
-    warm_up: Annotated[OwnSeconds | None, Parameter(group=HOW_LONG)] = None
-    turn: Annotated[Time | None, Parameter(group=HOW_LONG)] = None
+    replicates: Annotated[Count | None, Parameter(group=HOW_LONG)] = None
+    light: Annotated[ActiveSeconds | None, Parameter(group=HOW_LONG)] = None
+    saturation: Annotated[ActiveSeconds | None, Parameter(group=HOW_LONG)] = None
+    warm_up: Annotated[ActiveSeconds | None, Parameter(group=HOW_LONG)] = None
+    slice: Annotated[Time | None, Parameter(group=HOW_LONG)] = None
     seed: Annotated[int | None, Parameter(group=HOW_LONG, validator=number(0, 2**63 - 1))] = None
     no_pin: Annotated[bool, Parameter(group=HOW_LONG)] = False
     signals: Annotated[bool, Parameter(group=HOW_LONG)] = False
@@ -170,7 +170,7 @@ class RunOptions(Application):
     remote_workers: Annotated[int, Parameter(group=ELSEWHERE, validator=number(0, 64))] = 0
     master: Annotated[str | None, Parameter(group=ELSEWHERE, validator=checked(host_port))] = None
     target: Annotated[tuple[str, ...], Parameter(group=ELSEWHERE, validator=checked(parse_target))] = ()
-    sink_host: Annotated[str, Parameter(group=ELSEWHERE)] = "127.0.0.1"
+    receiver_host: Annotated[str, Parameter(group=ELSEWHERE)] = "127.0.0.1"
     collector: Annotated[
         str, Parameter(group=ELSEWHERE, converter=read_as(parse_collector), show_default=False)
     ] = ""
@@ -181,5 +181,5 @@ class RunOptions(Application):
 
     @property
     def targets(self) -> dict[str, str]:
-        """Addresses of instances that run elsewhere, by set-up; of two for one set-up, the last."""
+        """Addresses of instances that run elsewhere, by setup; of two for one setup, the last."""
         return dict(map(parse_target, self.target))

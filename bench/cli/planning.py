@@ -26,7 +26,7 @@ from bench.plan.budget import BUDGETS, MAX_PAUSE_S, Budget, stretches
 from bench.plan.records import Plan
 from bench.testbed import install, machine
 from bench.testbed.environ import Place
-from bench.testbed.load import Crew
+from bench.testbed.load import LoadWorkers
 from bench.testbed.process import ROOT
 from bench.traces import collector
 from bench.traces.catalogue import TOOLS
@@ -47,7 +47,7 @@ class Subject:
     Attributes:
         app: the application.
         place: where it is started from.
-        own: set-ups of the user's files, beside its own.
+        own: setups of the user's files, beside its own.
     """
 
     app: App
@@ -63,7 +63,7 @@ def built_in() -> Subject:
 
 
 def read_subject(options: Application, *, installed: bool = True) -> Subject:
-    """The application and set-ups that a command line names.
+    """The application and setups that a command line names.
 
     Args:
         options: with their files.
@@ -103,12 +103,12 @@ def _files_beside(path: Path) -> str:
     return ""
 
 
-def crew_of(options: RunOptions) -> Crew:
+def load_workers_of(options: RunOptions) -> LoadWorkers:
     """Who sends the load."""
     host, port = ("0.0.0.0", 5557) if options.remote_workers else (LOOPBACK, 0)
     if options.master:
         host, port = host_port(options.master)
-    return Crew(local=options.workers, remote=options.remote_workers, host=host, port=port)
+    return LoadWorkers(local=options.workers, remote=options.remote_workers, host=host, port=port)
 
 
 def plan_of(options: RunOptions, subject: Subject) -> Plan:
@@ -129,12 +129,12 @@ def plan_of(options: RunOptions, subject: Subject) -> Plan:
         )
     setups = _setups(options, subject, budget)
     _check_collector(options, setups)
-    if options.light == 0 and options.busy == 0:
-        raise UsageError("neither light nor busy load is left", "leave out --light 0 or --busy 0")
+    if options.light == 0 and options.saturation == 0:
+        raise UsageError("neither light nor full load is left", "leave out --light 0 or --saturation 0")
     cpus = machine.split_cpus(pinned=not options.no_pin and not options.target)
-    turn_s = options.turn or (MAX_PAUSE_S if options.target else None)
-    own_s = (options.warm_up, options.light, options.busy, turn_s)
-    warm_up, light, busy = stretches(budget, len(setups), own_s)
+    slice_s = options.slice or (MAX_PAUSE_S if options.target else None)
+    active_s = (options.warm_up, options.light, options.saturation, slice_s)
+    warm_up, light, saturation = stretches(budget, len(setups), active_s)
     return Plan(
         name=options.name,
         preset=options.preset or "",
@@ -142,10 +142,10 @@ def plan_of(options: RunOptions, subject: Subject) -> Plan:
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
         app=subject.app,
         setups=setups,
-        epochs=options.epochs or budget.epochs,
+        replicates=options.replicates or budget.replicates,
         warm_up=warm_up,
         light=light,
-        busy=busy,
+        saturation=saturation,
         probes=PROBES if options.find_rate else 0,
         spare=budget.spare,
         rest_s=COLLECTOR_REST_S if options.collector else REST_S,
@@ -162,8 +162,8 @@ def plan_of(options: RunOptions, subject: Subject) -> Plan:
 
 
 def _check_collector(options: RunOptions, setups: Sequence[Setup]) -> None:
-    """Raise UsageError unless the collector is here and does what set-ups need of it."""
-    sampling = [setup.name for setup in setups if setup.kept < 1]
+    """Raise UsageError unless the collector is here and does what setups need of it."""
+    sampling = [setup.name for setup in setups if setup.collector_sampling < 1]
     if sampling and options.collector != collector.SAMPLING:
         raise UsageError(
             f"{', '.join(sampling)} samples in a collector", f"add `--collector {collector.SAMPLING}`"
@@ -173,7 +173,7 @@ def _check_collector(options: RunOptions, setups: Sequence[Setup]) -> None:
     if options.target:
         raise UsageError(
             "--collector goes with instances started here",
-            "instances that run elsewhere know where they export: point them at it, and it at the sink",
+            "instances that run elsewhere know where they export: point them at it, and it at the receiver",
         )
     collector.check_protocols(options.collector, {setup.name: protocol(setup) for setup in setups})
     if options.collector in TOOLS:
@@ -184,10 +184,10 @@ def _setups(options: RunOptions, subject: Subject, budget: Budget) -> tuple[Setu
     app, own = subject.app, subject.own
     if options.target:
         return _target_setups(options, subject)
-    if options.sink_host != LOOPBACK and not collector.is_elsewhere(options.collector):
+    if options.receiver_host != LOOPBACK and not collector.is_elsewhere(options.collector):
         raise UsageError(
-            "--sink-host goes with --target or a collector that runs elsewhere",
-            "everything started here knows its sink",
+            "--receiver-host goes with --target or a collector that runs elsewhere",
+            "everything started here knows its receiver",
         )
     presets = PRESETS | app.preset
     if options.preset:
@@ -205,7 +205,7 @@ def _setups(options: RunOptions, subject: Subject, budget: Budget) -> tuple[Setu
     elif options.setups is not None:
         names = [name.strip() for name in options.setups.split(",") if name.strip()]
         if not names:
-            raise UsageError("--setups names no set-up", "`tracing-overhead setups` lists those that exist")
+            raise UsageError("--setups names no setup", "`tracing-overhead setups` lists those that exist")
     else:
         names = [setup.name for setup in own] or list(default_names(app, budget.setups))
     chosen = choose(app, [*ALWAYS, *names, *(setup.name for setup in own)], own)
@@ -221,7 +221,7 @@ def _possible(setups: Sequence[Setup]) -> tuple[Setup, ...]:
 
 
 def _made(preset: str, subject: Subject) -> tuple[Setup, ...]:
-    """The set-ups of a preset that are made for the application."""
+    """The setups of a preset that are made for the application."""
     if preset == BATCHING:
         return batching_setups()
     app = subject.app
@@ -230,18 +230,18 @@ def _made(preset: str, subject: Subject) -> tuple[Setup, ...]:
 
 
 def _target_setups(options: RunOptions, subject: Subject) -> tuple[Setup, ...]:
-    """The set-ups of instances that run elsewhere."""
+    """The setups of instances that run elsewhere."""
     targets = options.targets
     if len(targets) < len(options.target):
-        raise UsageError("a set-up has two targets", "a set-up has one instance; name the other none-again")
+        raise UsageError("a setup has two targets", "a setup has one instance; name the other none-aa")
     if "none" not in targets:
         raise UsageError(
             "no target runs the baseline", "start an instance without tracing, --target none=URL"
         )
     if options.setups or options.preset:
-        raise UsageError("the targets are the set-ups of the run", "leave out --setups and --preset")
+        raise UsageError("the targets are the setups of the run", "leave out --setups and --preset")
     if len(targets) < 2:
         raise UsageError("there is nothing to compare the baseline with", "name a second --target")
     if len({url.rstrip("/") for url in targets.values()}) < len(targets):
-        raise UsageError("two targets have the same address", "a set-up has an instance of its own")
+        raise UsageError("two targets have the same address", "a setup has an instance of its own")
     return choose(subject.app, list(targets), subject.own)

@@ -47,12 +47,12 @@ def predict(
             "name the folder of one with --from; `tracing-overhead run` makes it",
         )
     summary = sound_run(source, predictor(source)).summary
-    models = {"light load": summary.cost_model, "busy service": summary.cost_model_busy}
+    models = {"light load": summary.cost_model, "full load": summary.cost_model_saturation}
     known = {load: model for load, model in models.items() if model}
     if not known:
         raise ResultsError(
             f"{source} has no cost model",
-            "it takes three valid set-ups with a batch processor that differ in spans or ratio, such as "
+            "it takes three valid setups with a batch processor that differ in spans or ratio, such as "
             "--setups always-off,ratio-50,batch",
         )
     console = display.console()
@@ -62,7 +62,7 @@ def predict(
     processes = len(summary.plan.app.process)
     console.print(
         "A service whose CPUs have little to do pays the first, one near its limit the second. "
-        f"The range is that of one more set-up (95 %) on that machine, for requests of {summary.app.name}, "
+        f"The range is that of one more setup (95 %) on that machine, for requests of {summary.app.name}, "
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
@@ -71,7 +71,7 @@ def predict(
     points = min(len(model.points) for model in known.values())
     if points < FEW_POINTS:
         console.print(
-            f"{points} set-ups fix this line, which makes the range wide: measure more, such as "
+            f"{points} setups fix this line, which makes the range wide: measure more, such as "
             "--setups always-off,ratio-10,ratio-50,batch,batch-lean.",
             style="yellow",
         )

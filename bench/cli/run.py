@@ -16,7 +16,7 @@ from bench.cli.folders import KINDS, document_of, kind_of
 from bench.cli.invocation import spelled_here
 from bench.cli.micro import PRICING_S, price
 from bench.cli.options import Format, RunOptions
-from bench.cli.planning import Subject, crew_of, plan_of, read_subject
+from bench.cli.planning import Subject, load_workers_of, plan_of, read_subject
 from bench.cli.shared import (
     conclude_run,
     minutes,
@@ -34,6 +34,7 @@ from bench.plan.budget import duration_s
 from bench.plan.machine import Machine
 from bench.plan.readings import Reading, Row
 from bench.plan.records import Plan
+from bench.receiver.messages import TraceSpan
 from bench.report import markdown, terminal
 from bench.report.document import Document, Section
 from bench.report.words import percent, plural, printable
@@ -42,7 +43,6 @@ from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty, read_raw
 from bench.runner import doctor
 from bench.runner.run import Log, Run, carry_out
-from bench.sink.messages import TraceSpan
 from bench.testbed import fitness, install, leftovers, machine, remote
 from bench.testbed.environ import Launch, shown_variables
 from bench.testbed.options import Options
@@ -89,7 +89,7 @@ def run(options: RunOptions | None = None) -> int:
         try:
             if priced:
                 price(store, plan.seed, progress)
-            progress.say("starting the sink and the load generator")
+            progress.say("starting the receiver and the load generator")
             testbed = Testbed(plan, how)
             store.write(MACHINE, pretty(_machine(plan, subject, testbed)))
             done = carry_out(plan, testbed, log, progress)
@@ -132,20 +132,20 @@ def testbed_options(options: RunOptions, plan: Plan, subject: Subject) -> Option
     if plan.targets:
         ports = OTLP_PORTS
     elif collector.is_elsewhere(plan.collector):
-        ports = collector.SINK_PORTS
+        ports = collector.RECEIVER_PORTS
     return Options(
         place=subject.place,
         places=install.places(plan.app, plan.setups, subject.place.folder),
-        crew=crew_of(options),
-        sink_ports=ports,
-        sink_host=options.sink_host,
+        load_workers=load_workers_of(options),
+        receiver_ports=ports,
+        receiver_host=options.receiver_host,
         collector=collector.starter(plan) if plan.collector else None,
         signals=options.signals,
     )
 
 
 def _machine(plan: Plan, subject: Subject, testbed: Testbed) -> Machine:
-    """What the run is measured on, with the variables of every set-up."""
+    """What the run is measured on, with the variables of every setup."""
     cpus = machine.Cpus(usable=plan.cpus, services=plan.services_cpus, others=plan.other_cpus)
     between = testbed.collector
     launches = {
@@ -189,8 +189,8 @@ class StoreLog(Log):
     def append(self, reading: Reading, rows: Sequence[Row]) -> None:
         self._store.append(reading, rows)
 
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        self._store.append_slowest(epoch, traces)
+    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        self._store.append_slowest(replicate, traces)
 
 
 def show_plan(plan: Plan, console: Console) -> None:
@@ -202,10 +202,10 @@ def show_plan(plan: Plan, console: Console) -> None:
     )
     console.print(f"{plan.app.name}, budget {plan.budget}: {minutes(plan)}, seed {plan.seed}, {pinned}")
     console.print(
-        f"{plan.epochs} epochs of fresh processes; in each, instances take turns: a closed loop of "
-        f"{plan.warm_up.own_s:.1f} s of own time to warm up, {plan.light.own_s:.1f} s of light load in turns "
-        f"of {plan.light.turn_s * 1e3:.0f} ms, {plan.busy.own_s:.1f} s of busy load ({plan.users} users) in "
-        f"turns of {plan.busy.turn_s * 1e3:.0f} ms"
+        f"{plan.replicates} replicates of fresh processes; in each, instances run in interleaved time slices: a closed loop of "
+        f"{plan.warm_up.active_s:.1f} s of active time to warm up, {plan.light.active_s:.1f} s of light load in time slices "
+        f"of {plan.light.slice_s * 1e3:.0f} ms, {plan.saturation.active_s:.1f} s of full load ({plan.users} users) in "
+        f"time slices of {plan.saturation.slice_s * 1e3:.0f} ms"
     )
     rate = f"{plan.rate_per_s:g}/s" if plan.rate_per_s else f"{plan.share:.0%} of what the baseline can do"
     console.print(
@@ -214,12 +214,12 @@ def show_plan(plan: Plan, console: Console) -> None:
     )
     if plan.probes:
         limit = f"{plan.latency_limit_s * 1e3:g} ms"
-        console.print(f"highest rate with p99 under {limit}: {plan.probes} steps per epoch")
+        console.print(f"highest rate with p99 under {limit}: {plan.probes} steps per replicate")
     if plan.workers:
         console.print(f"load: {plan.workers} workers")
     if plan.collector:
-        console.print(f"collector between application and sink: {plan.collector}")
-    console.print(f"{len(plan.setups)} set-ups:")
+        console.print(f"collector between application and receiver: {plan.collector}")
+    console.print(f"{len(plan.setups)} setups:")
     for setup in plan.setups:
         console.print(Text(f"  {setup.name:<16} {printable(setup.description)}"))
 

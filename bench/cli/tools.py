@@ -18,9 +18,9 @@ from bench.cli.planning import plan_of, read_subject
 from bench.cli.shared import minutes, uninterrupted
 from bench.errors import MeasurementError, UsageError
 from bench.plan.budget import BUDGETS
+from bench.receiver.messages import SETUP_ATTRIBUTE
 from bench.report.words import percent, printable
 from bench.runner import doctor as runner
-from bench.sink.messages import SETUP_ATTRIBUTE
 from bench.testbed import fitness, leftovers, machine
 from bench.testbed.options import Options
 from bench.testbed.process import ROOT, plain_environ
@@ -31,11 +31,11 @@ APP_VARIABLE = "BENCH_APP"
 
 
 def setups(application: Application | None = None, *, env: str | None = None) -> int:
-    """List the tracing set-ups.
+    """List the tracing setups.
 
     Args:
         application: Which application.
-        env: Print this set-up's environment alone, to start a --target with.
+        env: Print this setup's environment alone, to start a --target with.
     """
     subject = read_subject(application or Application(), installed=False)
     if env:
@@ -53,7 +53,7 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
         return 0
     console = display.console()
     table = Table(box=None, pad_edge=False)
-    for head in ("set-up", "tracing", "what it is"):
+    for head in ("setup", "tracing", "what it is"):
         table.add_column(head, overflow="fold")
     every = (*TABLE, *subject.app.setup, *subject.own)
     for setup in every:
@@ -64,7 +64,7 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
     if others:
         console.print(f"Not with {subject.app.name}, which has no switch for them: {', '.join(others)}")
     presets = PRESETS | subject.app.preset
-    counted = [f"{name}: {len(names)} set-ups" for name, names in presets.items()]
+    counted = [f"{name}: {len(names)} setups" for name, names in presets.items()]
     console.print(
         f"Presets: {'; '.join([*counted, *(f'{name}: made for the application' for name in MADE)])}"
     )
@@ -72,7 +72,7 @@ def setups(application: Application | None = None, *, env: str | None = None) ->
 
 
 def web(application: Application | None = None, *, port: int = 8089) -> int:
-    """Explore the set-ups by hand in Locust's web UI, until Ctrl-C.
+    """Explore the setups by hand in Locust's web UI, until Ctrl-C.
 
     Args:
         application: Which application.

@@ -22,13 +22,13 @@ from bench.cli.planning import Subject, read_subject
 from bench.cli.shared import relative
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.plan.records import Plan
+from bench.receiver import otlp_json
+from bench.receiver.messages import Forwarding
 from bench.report import html
 from bench.results.store import TRACES, SlowestTrace, read_packed
-from bench.sink import otlp_json
-from bench.sink.messages import Forwarding
 from bench.testbed import leftovers, machine
 from bench.testbed.options import Options
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 from bench.testbed.testbed import Testbed
 from bench.traces import report as trace_report
 from bench.traces.backend import Backend
@@ -36,20 +36,20 @@ from bench.traces.backend import begin as begin_backend
 from bench.traces.collector import fan_out
 from bench.traces.journey import traces
 from bench.traces.report import Told
-from bench.traces.story import STORIES, Story, everything_sampled, plan_of, staged, tell
+from bench.traces.scenario import SCENARIOS, Scenario, everything_sampled, plan_of, staged, tell
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 LOOK_S = 0.5
 STOPPED = (
-    "Clocks of spans go on while an instance is stopped: most of this time others had their turns, so it "
+    "Clocks of spans go on while an instance is stopped: most of this time others had their slices, so it "
     "says in which order things happened, and not who was slow."
 )
 
 
-def _story(text: str) -> str:
-    if text not in STORIES:
-        raise ValueError(f"there is no story {text!r}; there are {', '.join(STORIES)}")
+def _scenario(text: str) -> str:
+    if text not in SCENARIOS:
+        raise ValueError(f"there is no scenario {text!r}; there are {', '.join(SCENARIOS)}")
     return text
 
 
@@ -86,8 +86,8 @@ class TraceOptions(Application):
     """What `tracing-overhead trace` understands.
 
     Attributes:
-        story: Of the built-in example: what happens to the request.
-        spans: A set-up's `spans`: for the example auto, lean, manual or native.
+        scenario: Of the built-in example: what happens to the request.
+        spans: A setup's `spans`: for the example auto, lean, manual or native.
         processor: Of the built-in example: simple exports every span as it ends.
         without_propagation: No context is passed on: as many traces as services.
         source: DIR [TRACE_ID]: no new request, but a trace that a run has kept, the slowest one unless
@@ -100,7 +100,7 @@ class TraceOptions(Application):
         header: K=V, with --endpoint: sent along, as an API key; repeat it.
     """
 
-    story: Annotated[str | None, Parameter(converter=read_as(_story))] = None
+    scenario: Annotated[str | None, Parameter(converter=read_as(_scenario))] = None
     spans: str | None = None
     processor: Literal["batch", "simple"] = "batch"
     without_propagation: bool = False
@@ -113,9 +113,9 @@ class TraceOptions(Application):
     header: Annotated[tuple[str, ...], Parameter(validator=checked(_header))] = ()
 
     @property
-    def told(self) -> Story | None:
-        """The story, where it is the built-in example that is asked."""
-        return STORIES[self.story or "ok"] if self.story or self.app is None else None
+    def told(self) -> Scenario | None:
+        """The scenario, where it is the built-in example that is asked."""
+        return SCENARIOS[self.scenario or "ok"] if self.scenario or self.app is None else None
 
 
 def trace(options: TraceOptions | None = None) -> int:
@@ -135,10 +135,10 @@ def trace(options: TraceOptions | None = None) -> int:
         shown = _told(options, testbed, plan, subject.app.request[0])
         _deliver(shown, options)
         if options.endpoint:
-            _forward(testbed.sink, options.endpoint, dict(map(_header, options.header)))
+            _forward(testbed.receiver, options.endpoint, dict(map(_header, options.header)))
         if running is not None:
             if not running.exporters:
-                _forward(testbed.sink, f"{running.otlp}/v1/traces", {}, direct=True)
+                _forward(testbed.receiver, f"{running.otlp}/v1/traces", {}, direct=True)
             running.wait_for(shown.spans)
             _stay(running, shown, sys.stderr if options.json else sys.stdout, browser=options.ui)
     return 0
@@ -172,7 +172,7 @@ def _stage(
             Options(
                 place=subject.place,
                 load=False,
-                collector=(lambda sink, logs: fan_out(sink, exporters, logs)) if exporters else None,
+                collector=(lambda receiver, logs: fan_out(receiver, exporters, logs)) if exporters else None,
             ),
         )
         stack.callback(testbed.close)
@@ -182,15 +182,17 @@ def _stage(
 def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Told:
     """A request that is sent now."""
     journey = tell(testbed, plan, first)
-    app, story = plan.app, options.told
+    app, scenario = plan.app, options.told
     words = ["tracing-overhead trace"]
-    words += [f"--story {story.name}"] if story else [f"--app {options.app}"]
+    words += [f"--scenario {scenario.name}"] if scenario else [f"--app {options.app}"]
     words += [f"--spans {options.spans}"] if options.spans else []
     words += [f"--processor {options.processor}"] if options.processor != "batch" else []
     words += ["--without-propagation"] if options.without_propagation else []
     return Told(
-        title=f"The journey of one {app.unit}" + (f": {story.name}" if story else f" of {app.name}"),
-        sentence=f"{story.sentence} ({story.name})" if story else f"{app.request[0].label} of {app.name}",
+        title=f"The journey of one {app.unit}" + (f": {scenario.name}" if scenario else f" of {app.name}"),
+        sentence=f"{scenario.sentence} ({scenario.name})"
+        if scenario
+        else f"{app.request[0].label} of {app.name}",
         spans=journey.spans,
         cpu_s=journey.cpu_s,
         how=f"`{' '.join(words)}`.",
@@ -198,9 +200,9 @@ def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -
     )
 
 
-def _forward(sink: Sink, url: str, headers: dict[str, str], *, direct: bool = False) -> None:
-    """Sends what the sink got on to somebody else."""
-    done = sink.forward(Forwarding(url=url, headers=headers, direct=direct))
+def _forward(receiver: Receiver, url: str, headers: dict[str, str], *, direct: bool = False) -> None:
+    """Sends what the receiver got on to somebody else."""
+    done = receiver.forward(Forwarding(url=url, headers=headers, direct=direct))
     if done.refused:
         raise ServiceError(
             f"{url} did not take the spans: {done.refused}",
@@ -244,7 +246,7 @@ def _kept(options: TraceOptions) -> Told:
     if not kept:
         raise ResultsError(
             f"{folder} has kept no traces",
-            "a run keeps the slowest one of every set-up and epoch; name its folder",
+            "a run keeps the slowest one of every setup and replicate; name its folder",
         )
     named = [
         kept_trace
@@ -261,7 +263,7 @@ def _kept(options: TraceOptions) -> Told:
         display.show(trace_report.slowest(kept, relative(folder)))
     return Told(
         title=f"A request of {chosen.setup}",
-        sentence=f"A request of {chosen.setup} in epoch {chosen.epoch}. {STOPPED}",
+        sentence=f"A request of {chosen.setup} in replicate {chosen.replicate}. {STOPPED}",
         spans=chosen.spans,
         cpu_s={},
         how=f"`tracing-overhead trace --from {relative(folder)} {chosen.trace_id}`.",

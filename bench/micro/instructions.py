@@ -117,7 +117,7 @@ def _power(value: float) -> int:
 
 
 def of_requests(launches: Sequence[Launch], shown: Progress) -> Iterator[Count]:
-    """Instructions of a request by set-up, exports included, all processes in one."""
+    """Instructions of a request by setup, exports included, all processes in one."""
     for launch in launches:
         name = launch.setup.name
         shown.say("counting instructions of a request", name)

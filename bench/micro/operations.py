@@ -109,7 +109,7 @@ TABLE = (
     ),
     *(
         _of("otlp.export", f"export/{protocol}-{spans}",
-            f"{_spans(spans)} exported to the sink over {protocol}",
+            f"{_spans(spans)} exported to the receiver over {protocol}",
             network=True, protocol=protocol, spans=spans)
         for protocol in ("http", "grpc")
         for spans in (1, 512)

@@ -1,4 +1,4 @@
-"""Operations of an export: spans encoded, serialised, compressed and sent to the real sink."""
+"""Operations of an export: spans encoded, serialised, compressed and sent to the real receiver."""
 
 import gzip as compression
 import itertools
@@ -18,9 +18,9 @@ from opentelemetry.trace import SpanKind
 from bench.micro.spans import RESOURCE
 from bench.micro.subject import Subject, repeated, require, timed
 
-SINK_HTTP_VARIABLE = "BENCH_SINK_HTTP"
-SINK_GRPC_VARIABLE = "BENCH_SINK_GRPC"
-SINK_CONTROL_VARIABLE = "BENCH_SINK_CONTROL"
+RECEIVER_HTTP_VARIABLE = "BENCH_RECEIVER_HTTP"
+RECEIVER_GRPC_VARIABLE = "BENCH_RECEIVER_GRPC"
+RECEIVER_CONTROL_VARIABLE = "BENCH_RECEIVER_CONTROL"
 ATTRIBUTES: dict[str, str | int] = {
     "http.scheme": "http", "http.host": "127.0.0.1:8001", "net.host.port": 8001, "http.flavor": "1.1",
     "http.target": "/items", "http.url": "http://127.0.0.1:8001/items", "http.method": "POST",
@@ -90,14 +90,14 @@ def _exporter(protocol: str) -> SpanExporter:
     if protocol == "grpc":
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
 
-        return GrpcExporter(endpoint=os.environ[SINK_GRPC_VARIABLE], insecure=True)
+        return GrpcExporter(endpoint=os.environ[RECEIVER_GRPC_VARIABLE], insecure=True)
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-    return OTLPSpanExporter(endpoint=os.environ[SINK_HTTP_VARIABLE] + "/v1/traces")
+    return OTLPSpanExporter(endpoint=os.environ[RECEIVER_HTTP_VARIABLE] + "/v1/traces")
 
 
 def export(protocol: str, spans: int) -> Subject:
-    """Spans exported over a real socket; the sink counts them."""
+    """Spans exported over a real socket; the receiver counts them."""
     setup = f"micro-{os.getpid()}"
     batch, exporter = spans_of(spans, setup), _exporter(protocol)
     failed = 0
@@ -110,14 +110,16 @@ def export(protocol: str, spans: int) -> Subject:
     def check(done: int) -> None:
         arrived = _seen(setup)
         require(true=not failed, otherwise=f"{failed} of {done} exports failed")
-        require(true=arrived == done * spans, otherwise=f"{arrived} of {done * spans} spans are at the sink")
+        require(
+            true=arrived == done * spans, otherwise=f"{arrived} of {done * spans} spans are at the receiver"
+        )
 
     return Subject(time=timed(run), check=check, close=exporter.shutdown)
 
 
 def _seen(setup: str) -> int:
-    """How many spans of a set-up the sink has."""
-    url = os.environ[SINK_CONTROL_VARIABLE] + "/peek"
+    """How many spans of a setup the receiver has."""
+    url = os.environ[RECEIVER_CONTROL_VARIABLE] + "/peek"
     with urllib.request.urlopen(url, data=b"", timeout=60) as response:  # noqa: S310 - our own http address
-        require(true=response.status == HTTPStatus.OK, otherwise="the sink does not answer")
+        require(true=response.status == HTTPStatus.OK, otherwise="the receiver does not answer")
         return int(json.load(response).get(setup, {}).get("spans", 0))

@@ -1,15 +1,15 @@
 """What microbenchmarks predict of the layers of tracing.
 
-A prediction follows from operations that the sink has counted, and from no factor that was fitted.
-It knows the set-ups of the built-in ladder by their names.
+A prediction follows from operations that the receiver has counted, and from no factor that was fitted.
+It knows the setups of the built-in ladder by their names.
 """
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bench.analysis.accounting import Traffic
 from bench.analysis.layers import Prediction
-from bench.analysis.ledger import Traffic
 from bench.analysis.stats import t_quantile, welch_df
 
 CONFIDENCE = 0.95
@@ -33,7 +33,7 @@ class Price:
 
 
 def predictor(prices: Mapping[str, Price]) -> Callable[[Mapping[str, Traffic]], dict[str, Prediction]]:
-    """Predicts layers from what the set-ups sent."""
+    """Predicts layers from what the setups sent."""
 
     def predict(traffic: Mapping[str, Traffic]) -> dict[str, Prediction]:
         parts = contributions(operations(traffic), traffic, prices)
@@ -90,11 +90,11 @@ def predictions(
 
     Args:
         counted: operations of a request.
-        traffic: of every set-up.
+        traffic: of every setup.
         prices: CPU seconds of every operation in `PRICED`.
 
     Returns:
-        By the step's set-up; nothing unless requests, calls and statements were counted.
+        By the step's setup; nothing unless requests, calls and statements were counted.
     """
     if not {REQUESTS, CALLS, STATEMENTS} <= counted.keys() or FULL not in traffic:
         return {}
@@ -142,7 +142,7 @@ def predictions(
 def contributions(
     counted: Mapping[str, float], traffic: Mapping[str, Traffic], prices: Mapping[str, Price]
 ) -> dict[str, dict[str, float]]:
-    """How often each operation is paid for in each step, by the step's set-up; nothing without all prices.
+    """How often each operation is paid for in each step, by the step's setup; nothing without all prices.
 
     Predictions are sums of prices times counts, so each count is what a price of one alone predicts.
     """

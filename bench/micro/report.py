@@ -84,7 +84,7 @@ def request_table(summary: MicroSummary) -> Table:
     requests = summary.run.requests
     base = next(iter(requests.values()), 0.0)
     return Table(
-        heads=("set-up", "instructions per request", "extra", "extra %"),
+        heads=("setup", "instructions per request", "extra", "extra %"),
         rows=tuple(
             (
                 name,

@@ -17,15 +17,15 @@ import pyperf
 from bench.errors import ServiceError
 from bench.micro.cold import BODY_VARIABLE, URL_VARIABLE
 from bench.micro.operations import Operation
+from bench.receiver.messages import CloseAccounts
 from bench.runner.run import Progress
-from bench.sink.messages import CloseAccounts
 from bench.testbed.echo import start_echo
 from bench.testbed.environ import Launch
 from bench.testbed.instance import LocalInstance
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import SignalGroup
 from bench.testbed.process import plain_environ, run_to_end
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 from bench.testbed.workplace import Workplace
 
 ROUNDS = 5
@@ -56,10 +56,10 @@ class Timed:
 
 
 class Bench:
-    """The sink, the echo service and the workers of a microbenchmark.
+    """The receiver, the echo service and the workers of a microbenchmark.
 
     Attributes:
-        endpoints: the sink's addresses by OTLP protocol.
+        endpoints: the receiver's addresses by OTLP protocol.
     """
 
     def __init__(self, place: Workplace, neighbour: Launch | None = None) -> None:
@@ -73,11 +73,11 @@ class Bench:
         Raises:
             ServiceError: something does not start.
         """
-        self._cpus, self._logs, self._sink = place.cpus, place.logs, place.sink
+        self._cpus, self._logs, self._receiver = place.cpus, place.logs, place.receiver
         child, echo = start_echo(place.logs, place.cpus.others)
         place.parts.callback(child.stop, STOP_LIMIT_S)
-        self.endpoints = self._sink.endpoints
-        self._environ = plain_environ() | {"BENCH_ECHO": echo} | sink_variables(self._sink)
+        self.endpoints = self._receiver.endpoints
+        self._environ = plain_environ() | {"BENCH_ECHO": echo} | receiver_variables(self._receiver)
         if neighbour:
             instance = LocalInstance(neighbour, SignalGroup(), place.cpus.services)
             place.parts.callback(instance.stop)
@@ -102,20 +102,20 @@ class Bench:
         return pyperf.Benchmark.load(str(file)).get_runs()[0]
 
     def forget(self) -> None:
-        """The sink keeps nothing of what came so far.
+        """The receiver keeps nothing of what came so far.
 
         Raises:
             ServiceError: it has died.
         """
-        self._sink.close_accounts(CloseAccounts(epoch=0))
+        self._receiver.close_accounts(CloseAccounts(replicate=0))
 
 
-def sink_variables(sink: Sink) -> dict[str, str]:
-    """What a worker is told of the sink."""
+def receiver_variables(receiver: Receiver) -> dict[str, str]:
+    """What a worker is told of the receiver."""
     return {
-        "BENCH_SINK_HTTP": sink.endpoints["http/protobuf"],
-        "BENCH_SINK_GRPC": sink.endpoints["grpc"],
-        "BENCH_SINK_CONTROL": sink.control,
+        "BENCH_RECEIVER_HTTP": receiver.endpoints["http/protobuf"],
+        "BENCH_RECEIVER_GRPC": receiver.endpoints["grpc"],
+        "BENCH_RECEIVER_CONTROL": receiver.control,
     }
 
 
@@ -141,7 +141,7 @@ def measure(  # noqa: PLR0913 - what a measurement is
         shown: who is told.
 
     Raises:
-        ServiceError: the sink has died.
+        ServiceError: the receiver has died.
     """
     steal_s, started = cpu_times(None)[0], time.monotonic()
     min_time_s = FAST_MIN_TIME_S if fast else MIN_TIME_S

@@ -34,7 +34,7 @@ class MicroRun:
         failures: operations that could not prove what they are, and why.
         uncounted: what has no count of instructions although they were counted, and why.
         instructions: CPU instructions of doing an operation once; empty unless they were counted.
-        requests: CPU instructions of a request by set-up; likewise.
+        requests: CPU instructions of a request by setup; likewise.
     """
 
     schema: int = SCHEMA

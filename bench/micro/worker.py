@@ -47,7 +47,7 @@ def main() -> int:
     try:
         time_func(PROOF_LOOPS)
         subject.check(done)
-        loops = int(wanted) or _calibrated(time_func, float(min_time_s))
+        loops = int(wanted) or _loops_for(time_func, float(min_time_s))
         sys.argv[1:] = ["--worker", "--loops", str(loops), *options]
         runner = pyperf.Runner()
         runner.metadata["description"] = f"{operation.sentence}; CPU time of the process"
@@ -68,7 +68,7 @@ def main() -> int:
     return 0
 
 
-def _calibrated(time_func: Callable[[int], float], min_time_s: float) -> int:
+def _loops_for(time_func: Callable[[int], float], min_time_s: float) -> int:
     """The smallest power of two that takes so long."""
     loops = 1
     while time_func(loops) < min_time_s:

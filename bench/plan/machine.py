@@ -25,13 +25,13 @@ class Machine:
         libc: name and version.
         python: version.
         python_implementation: CPython, for example.
-        pausing: how instances are stopped between their turns.
+        pausing: how instances are stopped between their slices.
         packages: version of every installed package of the harness.
         app_packages: of the application's own environment.
-        setup_packages: of the environments of set-ups with packages of their own.
+        setup_packages: of the environments of setups with packages of their own.
         versions: what the processes' `version` commands said.
-        setups: variables that configure tracing, by set-up.
-        collector: name and version of the one between application and sink.
+        setups: variables that configure tracing, by setup.
+        collector: name and version of the one between application and receiver.
     """
 
     started: str = ""

@@ -15,7 +15,7 @@ Difference: TypeAlias = Annotated[float, Meta(ge=-1e7, le=1e7)]
 
 
 class Switch(Struct, frozen=True, array_like=True):
-    """A turn as it went.
+    """A time slice as it went.
 
     Attributes:
         instance: its number.
@@ -23,7 +23,7 @@ class Switch(Struct, frozen=True, array_like=True):
         start_ns: when it began to run, from the step's start.
         stop_ns: when it was stopped.
         cpu_ns: CPU time that it used in between.
-        leaked_ns: CPU time that it used since its turn before, while it was stopped.
+        leaked_ns: CPU time that it used since its time slice before, while it was stopped.
     """
 
     instance: Few
@@ -41,7 +41,7 @@ class Row(Struct, frozen=True, array_like=True):
         planned_ns: when it was to be sent.
         sent_ns: when it was sent.
         done_ns: when the last byte had arrived.
-        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its turn), -2 for
+        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its time_slice), -2 for
             lost (its load worker died).
         instance: number of the instance that it went to.
         request: number of its kind.
@@ -64,7 +64,7 @@ UNSENT = frozenset({DROPPED, LOST})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What the sink got from one set-up in one epoch.
+    """What the receiver got from one setup in one replicate.
 
     Attributes:
         spans: received spans by process, duplicates included.
@@ -81,9 +81,9 @@ class Account:
         logs: log records by instrumentation scope, which is a logger's name; their bytes are in `bytes`.
         sums: by metric, the counts of its histograms and the values of its sums in all exports added up:
             what was counted, where only changes are exported (delta temporality).
-        refused: export requests beyond the sink's limits; in the account of no set-up alone.
-        rejected: spans that came only in requests which the sink had been told to refuse.
-        late: spans of an earlier epoch's processes.
+        refused: export requests beyond the receiver's limits; in the account of no setup alone.
+        rejected: spans that came only in requests which the receiver had been told to refuse.
+        late: spans of an earlier replicate's processes.
         at_start: spans of traces that a start leaves; in no other number but exports and bytes.
         shapes: the shapes of all traces, where they are being learned.
         start_shapes: likewise, of those that the start left.
@@ -123,7 +123,7 @@ class InstanceReading:
     """One instance over one step.
 
     Attributes:
-        setup: its set-up.
+        setup: its setup.
         cpu_ns: CPU time that it used.
         completed: requests answered as expected.
         failed: requests answered otherwise, or not at all.
@@ -131,7 +131,7 @@ class InstanceReading:
         ready_s: from the start of its processes until all answered; of a start alone.
         flush_failed: processes whose flush did not answer.
         memory: of a rest alone.
-        account: what the sink got; of a step that closes accounts alone.
+        account: what the receiver got; of a step that closes accounts alone.
         sampled: requests whose trace was sampled, as the application counts them; absent where
             it does not.
         discarded: spans by process that an exporter to nowhere has counted.
@@ -161,7 +161,7 @@ class MachineReading:
         steal_s: taken by the host.
         foreign_s: used by processes that are not part of the run.
         load_s: the load's.
-        sink_s: the sink's.
+        receiver_s: the receiver's.
         harness_s: the harness's own.
         collector_s: of a collector that the run started.
     """
@@ -170,7 +170,7 @@ class MachineReading:
     steal_s: Difference = 0.0
     foreign_s: Difference = 0.0
     load_s: Difference = 0.0
-    sink_s: Difference = 0.0
+    receiver_s: Difference = 0.0
     harness_s: Difference = 0.0
     collector_s: Difference = 0.0
 
@@ -180,22 +180,22 @@ class Reading:
     """A step as it went; one line of readings.jsonl.
 
     Attributes:
-        epoch: of the step.
+        replicate: of the step.
         number: of the step.
         kind: of the step.
         duration_s: how long it took.
-        planned_blocks: how many blocks its turns were planned in.
-        switches: its turns as they went.
-        blocks: the machine in each block; of a step without turns, over the whole step.
-        instances: a reading for each, in the order of the set-ups.
-        stray: what the sink got and could not assign to a set-up; of a step that closes accounts.
+        planned_blocks: how many blocks its time slices were planned in.
+        switches: its time slices as they went.
+        blocks: the machine in each block; of a step without slices, over the whole step.
+        instances: a reading for each, in the order of the setups.
+        stray: what the receiver got and could not assign to a setup; of a step that closes accounts.
         lost_workers: load workers that died.
         drained: whether a collector had passed on everything.
         collector_memory: memory of a collector that the run started; of a rest alone.
         rates: of a probe: its rate for each instance.
     """
 
-    epoch: Few
+    replicate: Few
     number: Few
     kind: Kind
     duration_s: Seconds
@@ -230,7 +230,7 @@ class Raw:
     Attributes:
         plan: as it was carried out.
         readings: in order.
-        rows: requests by epoch and number of the step.
+        rows: requests by replicate and number of the step.
         ending: how it ended.
     """
 

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta, Struct
 
-from bench.app.records import CONTROL, App, Setup
-from bench.app.setups import CONTROL_CPU_US
+from bench.app.records import INJECTED, App, Setup
+from bench.app.setups import INJECTED_CPU_US
 
 SCHEMA = 2
 """The format of a results folder; raised when old readers would misread it."""
@@ -33,7 +33,7 @@ Shape: TypeAlias = dict[str, Count]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Left:
-    """What one sampled request leaves at the sink, as it was seen before anything was measured.
+    """What one sampled request leaves at the receiver, as it was seen before anything was measured.
 
     Attributes:
         traces: None: nobody knows, because it differs from request to request.
@@ -48,7 +48,7 @@ class Left:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Burn:
-    """Where and when a set-up burns what it is known to burn; even nothing is burnt so.
+    """Where and when a setup burns what it is known to burn; even nothing is burnt so.
 
     Attributes:
         processes: that share it evenly; empty: the one of the app file.
@@ -69,7 +69,7 @@ class Kind(StrEnum):
     CAPACITY = "capacity"
     REST = "rest"
     LIGHT = "light"
-    BUSY = "busy"
+    SATURATION = "saturation"
     PROBE = "probe"
     FLUSH = "flush"
     EMPTY_FLUSH = "empty-flush"
@@ -81,68 +81,68 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stretch:
-    """A stretch of turns in every epoch.
+    """A stretch of time slices in every replicate.
 
     Attributes:
-        turn_s: length of one turn.
-        rounds: in a block; a round gives every instance one turn.
-        blocks: that count, in an epoch; 0 without this load.
+        slice_s: length of one time_slice.
+        rounds: in a block; a round gives every instance one time_slice.
+        blocks: that count, in a replicate; 0 without this load.
     """
 
-    turn_s: Seconds
+    slice_s: Seconds
     rounds: Few
     blocks: Few
 
     @property
-    def own_s(self) -> float:
-        """Own time of an instance in an epoch."""
-        return self.turn_s * self.rounds * self.blocks
+    def active_s(self) -> float:
+        """Active time of an instance in a replicate."""
+        return self.slice_s * self.rounds * self.blocks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that is decided before the first turn.
+    """Everything that is decided before the first time_slice.
 
     Attributes:
         schema: format of the folder.
         method: version of how figures come about.
         name: part of the folder's name.
-        preset: that the set-ups come from; empty: from none.
+        preset: that the setups come from; empty: from none.
         budget: row of the budget table that it came from.
         seed: source of all randomness.
         app: what is measured.
         setups: what is compared, the baseline first.
-        epochs: how often all processes are started afresh.
-        warm_up: closed loop that nobody measures, before everything else of an epoch.
+        replicates: how often all processes are started afresh.
+        warm_up: closed loop that nobody measures, before everything else of a replicate.
         light: open loop at a stated rate.
-        busy: closed loop.
-        probes: steps per epoch of the search for the highest rate; 0 without it.
+        saturation: closed loop.
+        probes: steps per replicate of the search for the highest rate; 0 without it.
         spare: blocks of each load that may be repeated because the host took CPU away.
-        rest_s: quiet stretch of an epoch.
+        rest_s: quiet stretch of a replicate.
         users: of a closed loop, each instance.
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
-        rate_shares: light rate of a set-up as a share of the baseline's, where the plan chooses another one.
-        rates: light rate by set-up; empty until capacities are known.
-        capacities: requests per second of own time in a closed loop, by set-up; empty until known.
+        rate_shares: light rate of a setup as a share of the baseline's, where the plan chooses another one.
+        rates: light rate by setup; empty until capacities are known.
+        capacities: requests per second of active time in a closed loop, by setup; empty until known.
         latency_limit_s: what 99 in 100 requests have to stay under in the search.
-        shapes: shapes of a sampled request's trace, by set-up; empty until learned.
+        shapes: shapes of a sampled request's trace, by setup; empty until learned.
         start_shapes: shapes of the traces that a start leaves, such as an ORM's first queries.
-        varies: set-ups whose traces differ from request to request.
-        left: what a request leaves, of set-ups that sample everything.
+        varies: setups whose traces differ from request to request.
+        left: what a request leaves, of setups that sample everything.
         cpus: CPUs that the run may use.
         services_cpus: those of the application; empty: not pinned.
-        other_cpus: those of load, sink and harness; empty: not pinned.
+        other_cpus: those of load, receiver and harness; empty: not pinned.
         in_flight: requests under way at most, for each instance.
         timeout_s: after which a request has failed.
         delta: what counts as no overhead (two one-sided tests).
         confidence: of the intervals shown and of the claims.
         workers: load processes under a master; 0: one process without a master.
-        targets: addresses of instances that run elsewhere, by set-up.
+        targets: addresses of instances that run elsewhere, by setup.
         round_trips_s: how long the network takes to each of them and back.
-        collector: what stands between application and sink; empty: nothing.
-        burns_s: CPU seconds per request that a set-up is known to burn beyond the application's own.
-        burns: where and when, by set-up; absent: apart.
+        collector: what stands between application and receiver; empty: nothing.
+        burns_s: CPU seconds per request that a setup is known to burn beyond the application's own.
+        burns: where and when, by setup; absent: apart.
         scale_timers: whether the batch processor's delay is multiplied by the number of instances.
     """
 
@@ -154,10 +154,10 @@ class Plan:
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     app: App
     setups: tuple[Setup, ...]
-    epochs: Annotated[int, Meta(ge=1, le=1000)]
+    replicates: Annotated[int, Meta(ge=1, le=1000)]
     warm_up: Stretch
     light: Stretch
-    busy: Stretch
+    saturation: Stretch
     probes: Few = 0
     spare: Few = 0
     rest_s: Seconds = 1.0
@@ -183,13 +183,13 @@ class Plan:
     targets: dict[str, str] = field(default_factory=dict)
     round_trips_s: dict[str, Seconds] = field(default_factory=dict)
     collector: str = ""
-    burns_s: dict[str, Seconds] = field(default_factory=lambda: {CONTROL: CONTROL_CPU_US * 1e-6})
+    burns_s: dict[str, Seconds] = field(default_factory=lambda: {INJECTED: INJECTED_CPU_US * 1e-6})
     burns: dict[str, Burn] = field(default_factory=dict)
     scale_timers: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the set-ups; an instance's number is its place here."""
+        """Names of the setups; an instance's number is its place here."""
         return tuple(setup.name for setup in self.setups)
 
     @property
@@ -198,7 +198,7 @@ class Plan:
         return len(self.services_cpus) or self.cpus
 
 
-class Turn(Struct, frozen=True, array_like=True):
+class Slice(Struct, frozen=True, array_like=True):
     """When an instance is to run, from the step's start.
 
     Attributes:
@@ -252,15 +252,15 @@ class Step:
     """One thing that a run does.
 
     Attributes:
-        epoch: from 0.
-        number: of the step in its epoch.
+        replicate: from 0.
+        number: of the step in its replicate.
         kind: what it is for.
-        turns: when which instance runs; empty: all of them run.
+        slices: when which instance runs; empty: all of them run.
         load: what they are asked.
     """
 
-    epoch: int
+    replicate: int
     number: int
     kind: Kind
-    turns: tuple[Turn, ...] = ()
+    slices: tuple[Slice, ...] = ()
     load: Load = Quiet()

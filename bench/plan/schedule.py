@@ -1,8 +1,8 @@
-"""A plan's timetable: its steps in order, every turn and every planned arrival.
+"""A plan's timetable: its steps in order, every time slice and every planned arrival.
 
-Instances take turns: one runs, all others are stopped. A round gives every instance one turn, in
-a freshly shuffled order, so that no set-up is ever first and whatever the machine does meets all
-alike. Arrivals are planned in an instance's own time, which passes only in its turns.
+Instances run in interleaved time slices: one runs, all others are stopped. A round gives every instance one time_slice, in
+a freshly shuffled order, so that no setup is ever first and whatever the machine does meets all
+alike. Arrivals are planned in active time, which passes only in its slices.
 """
 
 import math
@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bench.plan.records import Arrival, Closed, Kind, Load, Open, Plan, Quiet, Step, Stretch, Turn
+from bench.plan.records import Arrival, Closed, Kind, Load, Open, Plan, Quiet, Slice, Step, Stretch
 
 SWITCH_NS = 500_000
-"""Between two turns: time to stop one instance, read its clock, and let the next one run."""
-SATURATED = 0.8
-"""A rate above this share of what an instance can do saturates it: it gets no percentiles."""
-SATURATED_SHARE = 0.5
-"""The rate of a saturated set-up, as a share of what it can do."""
+"""Between two slices: time to stop one instance, read its clock, and let the next one run."""
+OVERLOADED = 0.8
+"""A rate above this share of what an instance can do overloads it: it gets no percentiles."""
+OVERLOADED_SHARE = 0.5
+"""The rate of a overloaded setup, as a share of what it can do."""
 LEARN_REQUESTS = 20
 """Requests of every kind from whose traces shapes are learned."""
 LEAD_ROUNDS = 2
@@ -32,23 +32,23 @@ def _rng(plan: Plan, stream: str, *where: int) -> np.random.Generator:
     return np.random.default_rng([plan.seed, _STREAMS[stream], *where])
 
 
-def schedule(plan: Plan, epoch: int) -> Iterator[tuple[Kind, int]]:
-    """The steps of an epoch in order: what for, and how many blocks of turns.
+def schedule(plan: Plan, replicate: int) -> Iterator[tuple[Kind, int]]:
+    """The steps of a replicate in order: what for, and how many blocks of slices.
 
-    Which rates light load has is known after the first epoch's capacity step, so a step is made
-    by `step_of` when its turn comes.
+    Which rates light load has is known after the first replicate's capacity step, so a step is made
+    by `step_of` when it is due.
     """
     if not plan.targets:
         yield Kind.START, 0
-    if epoch == 0:
+    if replicate == 0:
         yield Kind.LEARN, 0
     yield Kind.WARM_UP, plan.warm_up.blocks
-    if epoch == 0:
+    if replicate == 0:
         yield Kind.CAPACITY, plan.warm_up.blocks
     yield Kind.FLUSH, 0
     if plan.rest_s:
         yield Kind.REST, 0
-    for kind, blocks in ((Kind.LIGHT, plan.light.blocks), (Kind.BUSY, plan.busy.blocks)):
+    for kind, blocks in ((Kind.LIGHT, plan.light.blocks), (Kind.SATURATION, plan.saturation.blocks)):
         if blocks:
             yield kind, blocks
             yield Kind.FLUSH, 0
@@ -61,54 +61,54 @@ def schedule(plan: Plan, epoch: int) -> Iterator[tuple[Kind, int]]:
 
 
 def step_of(  # noqa: PLR0913 - what a step follows from
-    plan: Plan, epoch: int, number: int, kind: Kind, blocks: int, *, rates: Sequence[float] = ()
+    plan: Plan, replicate: int, number: int, kind: Kind, blocks: int, *, rates: Sequence[float] = ()
 ) -> Step:
-    """A step with its turns and arrivals.
+    """A step with its slices and arrivals.
 
     Args:
         plan: with rates, for light load.
-        epoch: of the step.
-        number: of the step in its epoch.
+        replicate: of the step.
+        number: of the step in its replicate.
         kind: what it is for.
-        blocks: how many blocks of turns.
+        blocks: how many blocks of slices.
         rates: of a probe: arrivals per second of each instance.
     """
-    turns = _turns(plan, epoch, number, kind, blocks) if blocks else ()
+    slices = _slices(plan, replicate, number, kind, blocks) if blocks else ()
     load: Load = Quiet(seconds=plan.rest_s if kind is Kind.REST else 0.0)
     match kind:
-        case Kind.WARM_UP | Kind.CAPACITY | Kind.BUSY:
+        case Kind.WARM_UP | Kind.CAPACITY | Kind.SATURATION:
             load = Closed(users=plan.users)
         case Kind.LIGHT:
-            load = _open(plan, epoch, number, turns, [plan.rates[name] for name in plan.names])
+            load = _open(plan, replicate, number, slices, [plan.rates[name] for name in plan.names])
         case Kind.PROBE:
-            load = _open(plan, epoch, number, turns, rates)
+            load = _open(plan, replicate, number, slices, rates)
         case _:
             pass
-    return Step(epoch=epoch, number=number, kind=kind, turns=turns, load=load)
+    return Step(replicate=replicate, number=number, kind=kind, slices=slices, load=load)
 
 
 def _stretch(plan: Plan, kind: Kind) -> Stretch:
     match kind:
         case Kind.LIGHT:
             return plan.light
-        case Kind.BUSY:
-            return plan.busy
+        case Kind.SATURATION:
+            return plan.saturation
         case Kind.PROBE:
-            return Stretch(turn_s=plan.light.turn_s, rounds=PROBE_ROUNDS, blocks=1)
+            return Stretch(slice_s=plan.light.slice_s, rounds=PROBE_ROUNDS, blocks=1)
         case _:
             return plan.warm_up
 
 
-def _turns(plan: Plan, epoch: int, number: int, kind: Kind, blocks: int) -> tuple[Turn, ...]:
-    rng, stretch = _rng(plan, "order", epoch, number), _stretch(plan, kind)
-    length_ns = round(stretch.turn_s * 1e9)
-    turns, now_ns = [], 0
-    leads = [-1] * (lead_rounds(plan) if kind is Kind.BUSY else 0)
+def _slices(plan: Plan, replicate: int, number: int, kind: Kind, blocks: int) -> tuple[Slice, ...]:
+    rng, stretch = _rng(plan, "order", replicate, number), _stretch(plan, kind)
+    length_ns = round(stretch.slice_s * 1e9)
+    slices, now_ns = [], 0
+    leads = [-1] * (lead_rounds(plan) if kind is Kind.SATURATION else 0)
     for block in [*leads, *(block for block in range(blocks) for _ in range(stretch.rounds))]:
         for instance in rng.permutation(len(plan.setups)):
-            turns.append(Turn(int(instance), block, now_ns, now_ns + length_ns))
+            slices.append(Slice(int(instance), block, now_ns, now_ns + length_ns))
             now_ns += length_ns + SWITCH_NS
-    return tuple(turns)
+    return tuple(slices)
 
 
 def lead_rounds(plan: Plan) -> int:
@@ -116,37 +116,37 @@ def lead_rounds(plan: Plan) -> int:
 
     Its users begin all at once with nothing under way; a block that began then would count the work of more
     requests than it sees completed: of half its users, where an instance works on all of them at once. It
-    takes about twice as long as a request of theirs takes until that is forgotten. Of set-ups that hold the
+    takes about twice as long as a request of theirs takes until that is forgotten. Of setups that hold the
     light rate; the figures of others are told apart by far more.
     """
     if not plan.capacities:
         return LEAD_ROUNDS
-    capacities = [plan.capacities[name] for name in plan.names if not is_saturated(plan, name)]
-    wanted = math.ceil(2 * plan.users / min(capacities) / plan.busy.turn_s)
-    return max(min(wanted, plan.busy.rounds * plan.busy.blocks // 3), LEAD_ROUNDS)
+    capacities = [plan.capacities[name] for name in plan.names if not is_overloaded(plan, name)]
+    wanted = math.ceil(2 * plan.users / min(capacities) / plan.saturation.slice_s)
+    return max(min(wanted, plan.saturation.rounds * plan.saturation.blocks // 3), LEAD_ROUNDS)
 
 
-def _open(plan: Plan, epoch: int, number: int, turns: Sequence[Turn], rates: Sequence[float]) -> Open:
+def _open(plan: Plan, replicate: int, number: int, slices: Sequence[Slice], rates: Sequence[float]) -> Open:
     """Planned arrivals of all instances, in order of time.
 
-    Stratified jitter: one arrival in every slot of 1/rate of own time, at a uniform place in it.
+    Stratified jitter: one arrival in every slot of 1/rate of active time, at a uniform place in it.
     As irregular as visitors are, without the long gaps and crowds of a Poisson process, which
-    would cost precision. Instances of one rate get the same arrivals in their own time: what a
+    would cost precision. Instances of one rate get the same arrivals in their active time: what a
     cluster of them does to latency then cancels out of every comparison.
     """
     arrivals: list[tuple[int, int, int]] = []
     for instance, rate in enumerate(rates):
-        own = [turn for turn in turns if turn.instance == instance]
-        length_ns = np.cumsum([0, *(turn.stop_ns - turn.start_ns for turn in own)])
+        own = [time_slice for time_slice in slices if time_slice.instance == instance]
+        length_ns = np.cumsum([0, *(time_slice.stop_ns - time_slice.start_ns for time_slice in own)])
         count = int(length_ns[-1] / 1e9 * rate)
         if not count:
             continue
-        rng = _rng(plan, "times", epoch, number)
-        own_ns = np.minimum((np.arange(count) + rng.random(count)) / rate * 1e9, length_ns[-1] - 1)
-        turn = np.searchsorted(length_ns, own_ns, side="right") - 1
-        starts = np.array([turn.start_ns for turn in own])
-        offsets = (starts[turn] + own_ns - length_ns[turn]).astype(np.int64)
-        kinds = kinds_of(plan, count, epoch, number, instance)
+        rng = _rng(plan, "times", replicate, number)
+        active_ns = np.minimum((np.arange(count) + rng.random(count)) / rate * 1e9, length_ns[-1] - 1)
+        chosen = np.searchsorted(length_ns, active_ns, side="right") - 1
+        starts = np.array([time_slice.start_ns for time_slice in own])
+        offsets = (starts[chosen] + active_ns - length_ns[chosen]).astype(np.int64)
+        kinds = kinds_of(plan, count, replicate, number, instance)
         arrivals += [(int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)]
     return Open(arrivals=tuple(Arrival(*arrival) for arrival in sorted(arrivals)))
 
@@ -157,7 +157,7 @@ def kinds_of(plan: Plan, count: int, *where: int) -> list[int]:
     Args:
         plan: with the application's requests.
         count: how many.
-        where: epoch and number of the step; an instance's number is not looked at, so that all
+        where: replicate and number of the step; an instance's number is not looked at, so that all
             instances are asked the same.
     """
     weights = np.array([request.weight for request in plan.app.request])
@@ -167,49 +167,49 @@ def kinds_of(plan: Plan, count: int, *where: int) -> list[int]:
     return [int(kind) for kind in rng.choice(len(weights), size=count, p=weights / weights.sum())]
 
 
-def start_order(plan: Plan, epoch: int) -> tuple[int, ...]:
-    """The order in which an epoch's instances are started."""
-    return tuple(int(instance) for instance in _rng(plan, "start", epoch).permutation(len(plan.setups)))
+def start_order(plan: Plan, replicate: int) -> tuple[int, ...]:
+    """The order in which a replicate's instances are started."""
+    return tuple(int(instance) for instance in _rng(plan, "start", replicate).permutation(len(plan.setups)))
 
 
-def hash_seed(plan: Plan, epoch: int) -> int:
-    """PYTHONHASHSEED of all processes of an epoch: the same for all instances, another each epoch."""
-    return int(_rng(plan, "hash", epoch).integers(1, 2**32 - 1))
+def hash_seed(plan: Plan, replicate: int) -> int:
+    """PYTHONHASHSEED of all processes of a replicate: the same for all instances, another each replicate."""
+    return int(_rng(plan, "hash", replicate).integers(1, 2**32 - 1))
 
 
 def light_rates(plan: Plan, capacities: dict[str, float]) -> dict[str, float]:
-    """Light rate of every set-up, from what each can do in a closed loop.
+    """Light rate of every setup, from what each can do in a closed loop.
 
     Args:
         plan: with the share of the baseline's capacity, or a rate of the user's.
-        capacities: requests per second of own time, by set-up.
+        capacities: requests per second of active time, by setup.
     """
-    references = [capacities[name] for name in plan.names if name in {"none", "none-again"}]
+    references = [capacities[name] for name in plan.names if name in {"none", "none-aa"}]
     rate = round(plan.rate_per_s or plan.share * sum(references) / len(references), 3)
     wanted = {name: _wanted(plan, name, rate) for name in plan.names}
     return {
         name: wanted[name]
-        if wanted[name] <= SATURATED * capacities[name]
-        else round(SATURATED_SHARE * capacities[name], 3)
+        if wanted[name] <= OVERLOADED * capacities[name]
+        else round(OVERLOADED_SHARE * capacities[name], 3)
         for name in plan.names
     }
 
 
-def is_saturated(plan: Plan, name: str) -> bool:
-    """True if a set-up has a rate of its own because it cannot hold the light rate."""
+def is_overloaded(plan: Plan, name: str) -> bool:
+    """True if a setup has a rate of its own because it cannot hold the light rate."""
     return bool(plan.rates) and plan.rates[name] < _wanted(plan, name, max(plan.rates.values()))
 
 
 def _wanted(plan: Plan, name: str, rate_per_s: float) -> float:
-    """The light rate that a plan asks of a set-up."""
+    """The light rate that a plan asks of a setup."""
     return round(rate_per_s * plan.rate_shares.get(name, 1.0), 3)
 
 
-def search_ends(plan: Plan, epoch: int, instance: int) -> tuple[float, float]:
+def search_ends(plan: Plan, replicate: int, instance: int) -> tuple[float, float]:
     """Where a search for the highest rate begins, in units of what a closed loop has just reached.
 
     Drawn anew for every search: with fixed ends a few steps could find a few values only, and
-    instances that differ by less than a step would agree exactly, in every epoch.
+    instances that differ by less than a step would agree exactly, in every replicate.
     """
-    low, high = _rng(plan, "search", epoch, instance).random(2)
+    low, high = _rng(plan, "search", replicate, instance).random(2)
     return 0.45 + 0.2 * float(low), 1.0 + 0.1 * float(high)

@@ -11,25 +11,25 @@ from bench.report.words import MICROSECONDS, Table, percent, plural
 ABOUT = (
     "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after"
     " the answer, in one process; *inside* means before or after the outgoing calls of one, two or all "
-    "processes. Each of them is compared with a set-up that can burn there and burns nothing, `weight-0` "
+    "processes. Each of them is compared with a setup that can burn there and burns nothing, `weight-0` "
     "or `patched`; `weight-0` itself with the baseline. *Apart* means in a process of the instance for "
     "which no request waits. Only there the truth is known to the microsecond: what is burnt in a service "
-    "cools caches for the work around it and, where the service is busy, makes requests wait for each "
-    "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Set-ups "
+    "cools caches for the work around it and, where the service is saturation, makes requests wait for each "
+    "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Setups "
     "that burn in services get a light rate at which the CPU is as busy as with the baseline, because work"
     " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
-    "`found in` counts verdicts against the baseline, which hold for all set-ups of a run at once."
+    "`found in` counts verdicts against the baseline, which hold for all setups of a run at once."
 )
 ABOUT_SAME = (
-    "The twin against the baseline, and a weight of nothing against both. A high percentile needs more "
+    "the A/A setup against the baseline, and a weight of nothing against both. A high percentile needs more "
     "requests than a run of a minute has."
 )
 ABOUT_BETTER = (
-    "Errors of identical set-ups. One after the other: in every epoch, right after the turns, the same "
-    "instances, each alone for as long as its turns took. Processes, requests and seconds are the same."
+    "Errors of identical setups. One after the other: in every replicate, right after the slices, the same "
+    "instances, each alone for as long as its time slices took. Processes, requests and seconds are the same."
 )
 ABOUT_AGREEMENT = (
-    "What tracing costs nobody knows beforehand; here the same instances say it in turns and alone. Likewise "
+    "What tracing costs nobody knows beforehand; here the same instances say it in time slices and alone. Likewise "
     "what a delay of every answer does to percentiles. A timer of the batch processor goes on while an "
     "instance is stopped; scaled, it waits as many times longer as there are instances."
 )
@@ -46,11 +46,11 @@ def report(accuracy: Accuracy, *more: Section) -> Document:
         "What this harness can be believed",
         [target_table(accuracy), extent(accuracy)],
         section("Known costs, recovered", chart(accuracy), known_table(accuracy), ABOUT),
-        section("Identical set-ups", same_table(accuracy), ABOUT_SAME),
+        section("Identical setups", same_table(accuracy), ABOUT_SAME),
         section("Against one after the other", better_table(accuracy), ABOUT_BETTER)
         if accuracy.better
         else section(""),
-        section("In turns and alone", agreement_table(accuracy), ABOUT_AGREEMENT)
+        section("In time slices and alone", agreement_table(accuracy), ABOUT_AGREEMENT)
         if accuracy.agreements
         else section(""),
         *more,
@@ -59,21 +59,21 @@ def report(accuracy: Accuracy, *more: Section) -> Document:
 
 BESIDE = {
     "": "",
-    "busy": " Meanwhile another program kept one CPU busy.",
-    "random": " Meanwhile another program woke up at random, and was busy for half of the time.",
+    "saturation": " Meanwhile another program kept one CPU saturation.",
+    "random": " Meanwhile another program woke up at random, and was saturation for half of the time.",
 }
 
 
 def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
     panels = ", ".join(
-        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} set-ups, {extent.epochs} epochs, "
+        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} setups, {extent.replicates} replicates, "
         f"{extent.measuring_s:.0f} s of load over all instances)"
         for extent in accuracy.extents
     )
     why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
     return (
-        f"{plural(accuracy.trials, 'run')}, fresh processes in every epoch: {panels}. {accuracy.spoiled} of "
+        f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. {accuracy.spoiled} of "
         f"them invalid by a check{f' ({why})' if why else ''}, and counted here all the same."
         f"{BESIDE[accuracy.beside]}"
     )
@@ -101,7 +101,7 @@ def known_table(accuracy: Accuracy) -> Table:
     """Each known cost in each figure: true against found."""
     return Table(
         heads=(
-            "set-up", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
+            "setup", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
             "covered in", "found in",
         ),
         left=(0, 1, 2),
@@ -127,7 +127,7 @@ INSIDE_OF = {0: "all processes", 1: "1 process", 2: "2 processes"}
 
 
 def where(setup: str) -> str:
-    """Where in a request a set-up burns."""
+    """Where in a request a setup burns."""
     if setup in APART:
         return "apart"
     if setup not in INSIDE:
@@ -147,7 +147,7 @@ def _ends(mean: Mean, scale: float, unit: str) -> tuple[str, str]:
 
 
 def same_table(accuracy: Accuracy) -> Table:
-    """Identical set-ups, figure by figure."""
+    """Identical setups, figure by figure."""
     return Table(
         heads=("figure", "runs", "differ by %", "95 % interval %", "error % (rms)", "intervals that cover 0"),
         left=(0,),
@@ -167,10 +167,10 @@ def same_table(accuracy: Accuracy) -> Table:
 
 
 def better_table(accuracy: Accuracy) -> Table:
-    """Turns against one after the other."""
+    """Time slices against one after the other."""
     return Table(
         heads=(
-            "figure", "load of each", "runs", "error in turns %", "one after the other %", "times",
+            "figure", "load of each", "runs", "error in time slices %", "one after the other %", "times",
             "95 % interval",
         ),
         left=(0,),
@@ -178,7 +178,7 @@ def better_table(accuracy: Accuracy) -> Table:
         rows=tuple(
             (
                 WORDS[better.figure],
-                f"{better.own_s:.0f} s",
+                f"{better.active_s:.0f} s",
                 str(better.trials),
                 percent(better.error, sign=False, decimals=2),
                 percent(better.alone, sign=False, decimals=2),
@@ -191,10 +191,10 @@ def better_table(accuracy: Accuracy) -> Table:
 
 
 def agreement_table(accuracy: Accuracy) -> Table:
-    """Costs that nobody knows, in turns and alone."""
+    """Costs that nobody knows, in time slices and alone."""
     return Table(
         heads=(
-            "set-up", "figure", "timers", "runs", "in turns %", "alone %", "difference %", "95 % interval %",
+            "setup", "figure", "timers", "runs", "in time slices %", "alone %", "difference %", "95 % interval %",
         ),
         left=(0, 1, 2),
         keys=3,
@@ -204,7 +204,7 @@ def agreement_table(accuracy: Accuracy) -> Table:
                 WORDS[agreement.figure],
                 "scaled" if agreement.scaled else "as they are",
                 str(agreement.trials),
-                percent(agreement.in_turns),
+                percent(agreement.in_slices),
                 percent(agreement.alone),
                 percent(agreement.difference.value),
                 ends_of(agreement.difference, 100),
@@ -216,13 +216,13 @@ def agreement_table(accuracy: Accuracy) -> Table:
 
 def chart(accuracy: Accuracy) -> Chart:
     """Light CPU, found against true, every trial a point; those of one weight side by side."""
-    in_turns, alone = "in turns (this harness)", "one after the other"
+    in_slices, alone = "in time slices (this harness)", "one after the other"
     rows: vega.Rows = []
     for weighing in accuracy.weighings:
         if weighing.figure != "light":
             continue
         place = ((weighing.trial + 0.5) / max(accuracy.trials, 1) - 0.5) * 0.6
-        values = {in_turns: weighing.found, alone: weighing.alone}
+        values = {in_slices: weighing.found, alone: weighing.alone}
         rows += [
             {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
             for how, value in values.items()
@@ -238,7 +238,7 @@ def chart(accuracy: Accuracy) -> Chart:
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
         "encoding": {
-            "x": x, "y": y, "color": vega.kinds("how", [in_turns, alone]),
+            "x": x, "y": y, "color": vega.kinds("how", [in_slices, alone]),
             "shape": {"field": "how", "type": "nominal", "legend": None},
         },
     }  # fmt: skip

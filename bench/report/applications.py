@@ -15,7 +15,7 @@ ABOUT = (
     "Each row is a run of its own: an application against its own untraced baseline, everything sampled, "
     "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
     "rest of a request costs, so a cheap request has a large one. Where nothing else is said, load is light; "
-    "busy CPU and throughput belong together. Per span is the slope through the set-ups "
+    "busy CPU and throughput belong together. Per span is the slope through the setups "
     "of a run that export in batches: what one more span adds, without what being instrumented costs at all."
 )
 
@@ -32,24 +32,24 @@ class ApplicationCost:
     Attributes:
         name: of the application.
         valid: whether its run counts.
-        balanced: whether every span is accounted for.
+        complete: whether every span is accounted for.
         cpu_per_request_s: of the baseline.
         spans: of a request; absent where none was received.
-        cost: of tracing everything; absent without such a set-up.
-        per_span_s: CPU seconds of one more span; absent where too few set-ups differ in spans.
-        busy_ratio: overhead of a busy service; absent without busy load.
-        off_ratio: overhead with nothing sampled; absent without such a set-up.
+        cost: of tracing everything; absent without such a setup.
+        per_span_s: CPU seconds of one more span; absent where too few setups differ in spans.
+        saturation_ratio: overhead at full load; absent without full load.
+        off_ratio: overhead with nothing sampled; absent without such a setup.
         throughput: change of a busy instance's requests per second.
     """
 
     name: str
     valid: bool
-    balanced: bool
+    complete: bool
     cpu_per_request_s: float | None = None
     spans: float | None = None
     cost: Cost | None = None
     per_span_s: float | None = None
-    busy_ratio: float | None = None
+    saturation_ratio: float | None = None
     off_ratio: float | None = None
     throughput: float | None = None
 
@@ -61,33 +61,37 @@ def cost_of(summary: Summary) -> ApplicationCost:
     return ApplicationCost(
         name=summary.app.name,
         valid=summary.valid,
-        balanced=all(setup.ledger.balanced is True for setup in summary.setups),
+        complete=all(setup.accounting.complete is True for setup in summary.setups),
         cpu_per_request_s=base.cpu_per_request_s if base else None,
         spans=_spans(setup) if setup else None,
         cost=setup.cost if setup else None,
         per_span_s=summary.cost_model.per_span_s if summary.cost_model else None,
-        busy_ratio=setup.busy.ratio if setup and setup.busy else None,
+        saturation_ratio=setup.saturation.ratio if setup and setup.saturation else None,
         off_ratio=off.cost.ratio if off and off.cost else None,
         throughput=setup.throughput.ratio if setup and setup.throughput else None,
     )
 
 
 def _spans(setup: SetupSummary) -> float | None:
-    ledger = setup.ledger
-    return ledger.spans_received / ledger.requests if ledger.requests and ledger.spans_received else None
+    accounting = setup.accounting
+    return (
+        accounting.spans_received / accounting.requests
+        if accounting.requests and accounting.spans_received
+        else None
+    )
 
 
-def _extra_s(row: ApplicationCost) -> float:
-    return (row.cost.extra_s if row.cost else None) or 0.0
+def _added_s(row: ApplicationCost) -> float:
+    return (row.cost.added_s if row.cost else None) or 0.0
 
 
 def table(costs: Sequence[ApplicationCost]) -> Table:
     """An application each, from cheap to dear."""
-    rows = [(row.cost or Cost(), row) for row in sorted(costs, key=_extra_s)]
+    rows = [(row.cost or Cost(), row) for row in sorted(costs, key=_added_s)]
     return Table(
         heads=(
-            "application", "CPU us", "spans", "extra us", "95 % interval", "CPU %", "+-",
-            "busy CPU %", "throughput %", "nothing sampled %", "us per span", "ledger",
+            "application", "CPU us", "spans", "added us", "95 % interval", "CPU %", "+-",
+            "full-load CPU %", "throughput %", "nothing sampled %", "us per span", "accounting",
         ),
         left=(0, 11),
         rows=tuple(
@@ -95,19 +99,19 @@ def table(costs: Sequence[ApplicationCost]) -> Table:
                 row.name,
                 MICROSECONDS.figure(row.cpu_per_request_s),
                 ABSENT if row.spans is None else f"{row.spans:g}",
-                MICROSECONDS.figure(cost.extra_s, sign=True),
-                MICROSECONDS.interval(cost.extra_low_s, cost.extra_high_s),
+                MICROSECONDS.figure(cost.added_s, sign=True),
+                MICROSECONDS.interval(cost.added_low_s, cost.added_high_s),
                 percent(cost.ratio),
                 half_width(cost.low, cost.high),
-                percent(row.busy_ratio),
+                percent(row.saturation_ratio),
                 percent(row.throughput),
                 percent(row.off_ratio),
                 MICROSECONDS.figure(row.per_span_s),
-                "balanced" if row.balanced else "NOT BALANCED",
+                "complete" if row.complete else "NOT COMPLETE",
             )
             for cost, row in rows
         ),
-        red=frozenset(at for at, (_, row) in enumerate(rows) if not (row.valid and row.balanced)),
+        red=frozenset(at for at, (_, row) in enumerate(rows) if not (row.valid and row.complete)),
     )  # fmt: skip
 
 
@@ -115,7 +119,7 @@ def chart(costs: Sequence[ApplicationCost]) -> Chart | None:
     """What tracing everything costs each application, and what a busy one answers less."""
     rows = [
         vega.change_row(row.name, "CPU", row.cost.ratio, (row.cost.low, row.cost.high))
-        for row in sorted(costs, key=_extra_s)
+        for row in sorted(costs, key=_added_s)
         if row.valid and row.cost and row.cost.ratio is not None
         if row.cost.low is not None and row.cost.high is not None
     ]
@@ -149,13 +153,13 @@ def _answer(costs: Sequence[ApplicationCost]) -> str:
     """The range, in a sentence."""
     known = [row.cost for row in costs if row.valid and row.cost and row.cost.ratio is not None]
     ratios = sorted(cost.ratio or 0.0 for cost in known)
-    extras = sorted(cost.extra_s or 0.0 for cost in known)
+    added = sorted(cost.added_s or 0.0 for cost in known)
     if not known:
         return "No run is valid."
     return (
         f"Tracing everything costs these {plural(len(known), 'application')} between "
-        f"{percent(ratios[0])} and {percent(ratios[-1])} % CPU: {duration(extras[0])} to "
-        f"{duration(extras[-1])} per request."
+        f"{percent(ratios[0])} and {percent(ratios[-1])} % CPU: {duration(added[0])} to "
+        f"{duration(added[-1])} per request."
     )
 
 

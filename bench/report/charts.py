@@ -16,13 +16,13 @@ VERDICTS = {
 
 
 def overhead(summary: Summary) -> Chart | None:
-    """What every set-up costs, with intervals and the noise floor; None without a figure."""
-    shown = [(setup, cost) for setup in ordered(summary) if (cost := setup.cost) and cost.extra_s is not None]
+    """What every setup costs, with intervals and the noise floor; None without a figure."""
+    shown = [(setup, cost) for setup in ordered(summary) if (cost := setup.cost) and cost.added_s is not None]
     base = summary.setups[0].cost
     if not shown or base is None or base.cpu_per_request_s is None:
         return None
     unit = cost_unit(summary)
-    reach = vega.reach([cost.extra_high_s or 0.0 for _, cost in shown]) * unit.scale
+    reach = vega.reach([cost.added_high_s or 0.0 for _, cost in shown]) * unit.scale
     rows = [_overhead_row(setup, cost, reach, unit) for setup, cost in shown]
     floor = (summary.checks.noise_floor or 0.0) * base.cpu_per_request_s * unit.scale
     kinds = [kind for kind in VERDICTS if any(row["verdict"] == kind for row in rows)]
@@ -31,9 +31,9 @@ def overhead(summary: Summary) -> Chart | None:
         "scale": {"domain": kinds, "range": [VERDICTS[kind] for kind in kinds]},
         "legend": {"orient": "top"} if len(kinds) > 1 else None,
     }  # fmt: skip
-    names = [row["set-up"] for row in rows]
-    y = vega.names("set-up", names)
-    title = f"extra CPU {unit.name} per {summary.app.request}"
+    names = [row["setup"] for row in rows]
+    y = vega.names("setup", names)
+    title = f"added CPU {unit.name} per {summary.app.request}"
     x = vega.number("extra", title, [min(0.0, *vega.column(rows, "low")), reach])
     layers: list[vega.Spec | None] = [
         vega.band(-floor, floor) if floor else None,
@@ -54,7 +54,7 @@ def overhead(summary: Summary) -> Chart | None:
         },
     ]
     return vega.chart(
-        f"Extra CPU per {summary.app.request} against the baseline, with 95 % intervals"
+        f"Added CPU per {summary.app.request} against the baseline, with 95 % intervals"
         + ("; the band is the noise floor" if floor else "")
         + vega.broken(rows),
         rows,
@@ -65,15 +65,15 @@ def overhead(summary: Summary) -> Chart | None:
 
 
 def _overhead_row(setup: SetupSummary, cost: Cost, reach: float, unit: Unit) -> dict[str, object]:
-    extra_s = cost.extra_s or 0.0
-    label = f"{unit.figure(extra_s, sign=True)} {unit.name}, {words.percent(cost.ratio)} %"
-    ends = unit.interval(cost.extra_low_s, cost.extra_high_s)
+    added_s = cost.added_s or 0.0
+    label = f"{unit.figure(added_s, sign=True)} {unit.name}, {words.percent(cost.ratio)} %"
+    ends = unit.interval(cost.added_low_s, cost.added_high_s)
     return {
-        "set-up": setup.name,
-        "extra": min(extra_s * unit.scale, reach),
-        "low": min((cost.extra_low_s or 0.0) * unit.scale, reach),
-        "high": min((cost.extra_high_s or 0.0) * unit.scale, reach),
-        "cut": extra_s * unit.scale > reach,
+        "setup": setup.name,
+        "extra": min(added_s * unit.scale, reach),
+        "low": min((cost.added_low_s or 0.0) * unit.scale, reach),
+        "high": min((cost.added_high_s or 0.0) * unit.scale, reach),
+        "cut": added_s * unit.scale > reach,
         "label": f"{label} (invalid)" if setup.invalid else label,
         "figure": f"{setup.name}: {label}, 95 % interval {ends} {unit.name}; {setup.verdict}",
         "verdict": _kind(setup),
@@ -98,14 +98,17 @@ def latency(summary: Summary) -> Chart | None:
 
 
 def throughput(summary: Summary) -> Chart | None:
-    """How much throughput each set-up loses; None without a change that is known."""
+    """How much throughput each setup loses; None without a change that is known."""
     rows = [
         vega.change_row(
             setup.name, kind, measured.ratio, (measured.low, measured.high), f"{measured.per_s or 0:.1f}/s, "
         )
         for setup in ordered(summary)
         if not setup.invalid
-        for kind, measured in (("busy", setup.throughput), ("under the latency limit", setup.highest_rate))
+        for kind, measured in (
+            ("saturation", setup.throughput),
+            ("under the latency limit", setup.highest_rate),
+        )
         if measured and measured.ratio is not None and measured.low is not None and measured.high is not None
     ]
     return vega.changes(

@@ -11,7 +11,7 @@ from bench.results.differences import Difference
 ABOUT = (
     "A change is (1 + after) / (1 + before) - 1, each side against its own baseline; the machines' speeds "
     "are not in it, but a share depends on CPU and Python, too, where these are not the same. The two "
-    "results share nothing, so the squares of their standard errors add up; verdicts hold for all set-ups "
+    "results share nothing, so the squares of their standard errors add up; verdicts hold for all setups "
     "at once."
 )
 
@@ -91,7 +91,7 @@ def difference_table(differences: Sequence[Difference]) -> Table:
 def change_table(comparison: Comparison) -> Table:
     """Every figure before and after."""
     return Table(
-        heads=("set-up", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
+        heads=("setup", "figure", "before %", "after %", "change %", "95 % interval %", "verdict"),
         left=(0, 1, 6),
         keys=2,
         rows=tuple(
@@ -111,7 +111,7 @@ def change_table(comparison: Comparison) -> Table:
 
 
 def changes_chart(comparison: Comparison) -> Chart | None:
-    """The change of every set-up's CPU at light load, throughput and median; None without one."""
+    """The change of every setup's CPU at light load, throughput and median; None without one."""
     rows = [
         vega.change_row(change.setup, change.figure, change.ratio, (change.low, change.high))
         for change in comparison.changes

@@ -60,12 +60,12 @@ def decision_table(summary: Summary) -> Table | None:
 
 def _is_choice(setup: Setup, result: SetupSummary) -> bool:
     """False of another baseline, and of the rungs of a ladder that send nothing: they explain a cost."""
-    return setup.tracing != "none" and not (setup.layer and not result.ledger.bytes)
+    return setup.tracing != "none" and not (setup.layer and not result.accounting.bytes)
 
 
 def _change_s(result: SetupSummary, reference: SetupSummary) -> float | None:
     """CPU seconds per request that an alternative needs more than tracing everything."""
-    ours, theirs = (setup.cost.extra_s if setup.cost else None for setup in (result, reference))
+    ours, theirs = (setup.cost.added_s if setup.cost else None for setup in (result, reference))
     return None if ours is None or theirs is None else ours - theirs
 
 
@@ -76,7 +76,7 @@ def _change(pair: Pair) -> str:
 
 
 def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupSummary) -> tuple[str, str]:
-    """What a set-up decides otherwise than tracing everything does, and what that takes away or needs."""
+    """What a setup decides otherwise than tracing everything does, and what that takes away or needs."""
     alike = setup.tracing == full.tracing
     differs = {
         "packages": (setup.python, setup.pip, setup.npm) != (full.python, full.pip, full.npm),
@@ -91,7 +91,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
     }
     spans = f"spans per request: {_spans(result):g} instead of {_spans(reference):g}"
     prices = {
-        "batching": f"{result.ledger.lost:,} spans lost" if result.ledger.lost else "no span lost",
+        "batching": f"{result.accounting.lost:,} spans lost" if result.accounting.lost else "no span lost",
         "sampler": _sampled(setup),
         "processor": "requests wait for every export; a process that is killed loses no span",
         "protocol": f"{protocol(setup)} has to be reachable, and its package installed",
@@ -112,15 +112,15 @@ def _sampled(setup: Setup) -> str:
     """What is left of the traces."""
     if is_disabled(setup):
         return "no trace is kept; the SDK is switched off"
-    if setup.kept < 1:
-        return f"a collector keeps one trace in {1 / setup.kept:,.0f}, and may choose which"
+    if setup.collector_sampling < 1:
+        return f"a collector keeps one trace in {1 / setup.collector_sampling:,.0f}, and may choose which"
     ratio = sampling_ratio(setup)
     return f"one trace in {1 / ratio:,.0f} is kept; what is rare is missed" if ratio else "no trace is kept"
 
 
 def _bytes(setup: SetupSummary) -> str:
-    return f"{setup.ledger.bytes / max(setup.ledger.requests, 1):,.0f}"
+    return f"{setup.accounting.bytes / max(setup.accounting.requests, 1):,.0f}"
 
 
 def _spans(setup: SetupSummary) -> float:
-    return round(setup.ledger.spans_received / max(setup.ledger.requests, 1), 1)
+    return round(setup.accounting.spans_received / max(setup.accounting.requests, 1), 1)

@@ -1,4 +1,4 @@
-"""What customers feel when the backend of tracing fails: a table, a verdict in words, advice."""
+"""What clients feel when the backend of tracing fails: a table, a verdict in words, advice."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from bench.analysis.faults import (
     WORDS,
     Cell,
     Fault,
-    customers,
+    clients,
     is_harmful,
     spans,
     verdict,
@@ -17,8 +17,8 @@ from bench.report.words import ABSENT, Table, milliseconds, plural
 
 FILE = "faults.jsonl"
 ABOUT = (
-    "Customers come at planned times, whatever becomes of those before them (an open loop), {count} to each "
-    "set-up and more where the backend comes back, and give up after 8 s. All set-ups of a fault run side "
+    "Clients come at planned times, whatever becomes of those before them (an open loop), {count} to each "
+    "setup and more where the backend comes back, and give up after 8 s. All setups of a fault run side "
     "by side on the same CPUs; where all of them are slower, the untraced one (`none`) shows by how much. "
     "Latencies count from the planned send; the 99th percentile of so few requests is nearly the longest of "
     "them. A stall is the longest time for which an event loop did not answer a timer of 1 ms, the untraced "
@@ -46,7 +46,7 @@ def report(cells: Sequence[Cell], *more: Section) -> Document:
     faults = list(dict.fromkeys(cell.fault for cell in cells))
     count = max((cell.requests for cell in cells if cell.fault is Fault.NONE), default=0)
     return document(
-        "What do customers feel when the backend of tracing fails?",
+        "What do clients feel when the backend of tracing fails?",
         [*_answer(cells), ABOUT.format(count=count)],
         *(_of(fault, cells) for fault in faults),
         section("Every figure", figures(cells), folded=True),
@@ -59,7 +59,7 @@ def _traced(cells: Sequence[Cell]) -> list[Cell]:
 
 
 def _answer(cells: Sequence[Cell]) -> list[str]:
-    """For each span processor, in how many faults of the backend customers feel something."""
+    """For each span processor, in how many faults of the backend clients feel something."""
     sentences = []
     of_backend = [cell for cell in _traced(cells) if cell.fault in OF_THE_BACKEND]
     for processor in ("batch", "simple"):
@@ -73,7 +73,7 @@ def _answer(cells: Sequence[Cell]) -> list[str]:
         faults = len({cell.fault for cell in own})
         sentences.append(
             f"**`{processor}`**: {plural(faults, 'failure')} of the backend, over "
-            f"{plural(len(own) // faults, 'protocol')}: customers feel {len(felt)} of {len(own)}; {stopping}."
+            f"{plural(len(own) // faults, 'protocol')}: clients feel {len(felt)} of {len(own)}; {stopping}."
         )
     return sentences
 
@@ -84,9 +84,9 @@ def _of(fault: Fault, cells: Sequence[Cell]) -> Section:
 
 
 def table(own: Sequence[Cell], cells: Sequence[Cell]) -> Table:
-    """The set-ups under one fault."""
+    """The setups under one fault."""
     return Table(
-        heads=("set-up", "p50 ms", "p99 ms", "max ms", "failed", "stall ms", "time to stop, s", "verdict"),
+        heads=("setup", "p50 ms", "p99 ms", "max ms", "failed", "stall ms", "time to stop, s", "verdict"),
         left=(0, 7),
         rows=tuple(
             (
@@ -113,8 +113,8 @@ def figures(cells: Sequence[Cell]) -> Table:
     """Every figure of every cell."""
     return Table(
         heads=(
-            "fault", "set-up", "per s", "memory MB", "made", "received", "lost", "twice", "where lost",
-            "customers", "spans",
+            "fault", "setup", "per s", "memory MB", "made", "received", "lost", "twice", "where lost",
+            "clients", "spans",
         ),
         keys=2,
         left=(0, 1, 8, 9, 10),
@@ -129,7 +129,7 @@ def figures(cells: Sequence[Cell]) -> Table:
                 ABSENT if cell.lost is None else str(cell.lost),
                 str(cell.duplicated),
                 cell.where or "",
-                customers(cell, cells),
+                clients(cell, cells),
                 spans(cell),
             )
             for cell in cells

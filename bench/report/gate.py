@@ -10,7 +10,7 @@ from bench.results.gate import Figure, Gate, Judgement, Outcome
 
 ABOUT = (
     "An overhead fails when its whole interval is over the threshold{strict}; the intervals hold for all "
-    "set-ups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
+    "setups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
     "passes."
 )
 
@@ -52,7 +52,7 @@ def _value(judgement: Judgement, value: float | None, *, sign: bool = False) -> 
 def table(gate: Gate) -> Table:
     """Every threshold."""
     return Table(
-        heads=("set-up", "figure", "threshold", "found", "interval, all set-ups", "outcome", "why"),
+        heads=("setup", "figure", "threshold", "found", "interval, all setups", "outcome", "why"),
         left=(0, 1, 5, 6),
         keys=2,
         rows=tuple(
@@ -85,7 +85,7 @@ def false_alarms(rate: Rate | None, machine: Machine | None) -> str:
         return "How often it raises a false alarm is not known: `tracing-overhead accuracy` finds out."
     where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
-        f"False alarms: {rate.count} of {rate.of} single comparisons of identical set-ups "
+        f"False alarms: {rate.count} of {rate.of} single comparisons of identical setups "
         f"(95 % interval {percent(rate.low, sign=False)} to {percent(rate.high, sign=False)} %){where}."
     )
 

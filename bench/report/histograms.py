@@ -1,6 +1,6 @@
 """Latency distributions as HdrHistogram percentile logs (`.hgrm`), which other tools can plot.
 
-They hold what the report's percentiles rest on: latency in own time from the planned send, of the
+They hold what the report's percentiles rest on: latency in active time from the planned send, of the
 requests planned in blocks that count; a failed request has the timeout. Values are milliseconds.
 """
 
@@ -12,7 +12,7 @@ from hdrh.histogram import HdrHistogram
 from bench.analysis.blocks import stretches
 from bench.plan.readings import Raw
 from bench.plan.records import Kind
-from bench.plan.schedule import is_saturated
+from bench.plan.schedule import is_overloaded
 
 FOLDER = "hgrm"
 LOWEST_US = 1
@@ -22,11 +22,11 @@ TICKS_PER_HALF = 5
 
 
 def render(raw: Raw) -> dict[str, bytes]:
-    """The logs by file name; a saturated set-up has none, its queue grows for as long as one looks."""
+    """The logs by file name; a overloaded setup has none, its queue grows for as long as one looks."""
     parts = stretches(raw, Kind.LIGHT)
     files = {}
     for number, name in enumerate(raw.plan.names):
-        if parts and not is_saturated(raw.plan, name):
+        if parts and not is_overloaded(raw.plan, name):
             latencies_s = np.concatenate([part.latencies_s(number) for part in parts])
             if len(latencies_s):
                 files[f"{name}.hgrm"] = _log(np.minimum(latencies_s, raw.plan.timeout_s))

@@ -9,7 +9,7 @@ SHOWN = 60
 """Rows of a trend's table; changes are always shown."""
 ABOUT = (
     "A change is marked where a result differs from the level since the last change by more than both "
-    "intervals allow, all results of all set-ups considered at once (95 %): the more results, the larger a "
+    "intervals allow, all results of all setups considered at once (95 %): the more results, the larger a "
     "change has to be. Invalid results are shown and never compared. Only overheads are compared, never "
     "absolutes."
 )
@@ -65,7 +65,7 @@ def _changes(group: Group) -> str:
 
 
 def table(trend: Trend) -> Table:
-    """A set-up's results, the newest last; the oldest are left out where there are many."""
+    """A setup's results, the newest last; the oldest are left out where there are many."""
     first = len(trend.points) - SHOWN
     points = [point for at, point in enumerate(trend.points) if at >= first or point.change]
     return Table(
@@ -98,12 +98,12 @@ def _row(point: Point) -> tuple[str, ...]:
 
 
 def trend_chart(group: Group) -> Chart | None:
-    """Every set-up's overhead over time, with its interval as a band; none with a single result."""
+    """Every setup's overhead over time, with its interval as a band; none with a single result."""
     if group.results < 2:
         return None
     rows: vega.Rows = [
         {
-            "set-up": trend.setup,
+            "setup": trend.setup,
             "at": at + 1,
             "%": point.ratio * 100,
             "low": point.low * 100,
@@ -135,7 +135,7 @@ def trend_chart(group: Group) -> Chart | None:
     head = {"title": None, "labelAngle": 0, "labelAlign": "left", "labelPadding": 8}
     spec: vega.Spec = {
         "data": {"values": rows},
-        "facet": {"row": {"field": "set-up", "type": "nominal", "sort": names, "header": head}},
+        "facet": {"row": {"field": "setup", "type": "nominal", "sort": names, "header": head}},
         "spec": {"width": vega.WIDTH, "height": 90, "layer": drawn},
         "resolve": {"scale": {"y": "independent"}},
     }

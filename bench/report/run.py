@@ -15,20 +15,20 @@ from bench.report.document import Caveats, Document, Items, Section, Text, docum
 from bench.report.words import duration, percent, plural
 
 HOW_TO_READ = (
-    "Extra CPU is against the mean of `none` and its twin `none-again`, paired inside epochs; the twin "
-    "itself is against `none`. Intervals hold for each set-up alone, verdicts for all set-ups under test "
+    "Added CPU is against the mean of `none` and its A/A aa `none-aa`, paired inside replicates; the A/A setup "
+    "itself is against `none`. Intervals hold for each setup alone, verdicts for all setups under test "
     "at once (studentised maximum modulus). MDE is the smallest overhead that such a run finds in 80 % of "
     "cases."
 )
 HOW_MEASURED = (
-    "Every set-up is an instance of the whole application. Instances take turns: one runs, all others are "
-    "stopped, in rounds that are shuffled anew. Time counts as long as an instance runs (own time). Light "
-    "load is open loop: requests are sent when they were planned, and latency counts from then. Busy load "
+    "Every setup is an instance of the whole application. Instances run in interleaved time slices: one runs, all others are "
+    "stopped, in rounds that are shuffled anew. Time counts as long as an instance runs (active time). Light "
+    "load is open loop: requests are sent when they were planned, and latency counts from then. Full load "
     "is a closed loop. CPU is that of all processes of an instance, exports included. The unit of "
-    "replication is the epoch: fresh processes, a new hash seed."
+    "replication is the replicate: fresh processes, a new hash seed."
 )
 ABOUT_DECISIONS = (
-    "Each choice against tracing everything, paired inside epochs, in CPU per request under light "
+    "Each choice against tracing everything, paired inside replicates, in CPU per request under light "
     "load. Sampling in a collector (tail sampling) costs the application what tracing everything costs."
 )
 BIAS = (
@@ -37,11 +37,11 @@ BIAS = (
         "ones. Microseconds travel better, and belong to this CPU and these versions."
     ),
     (
-        "*Smaller than elsewhere*: the sink answers at once, on loopback. Over a network, or with a busy "
+        "*Smaller than elsewhere*: the receiver answers at once, on loopback. Over a network, or with a busy "
         "collector, exports take longer, and with the simple processor requests wait for each."
     ),
     (
-        "*Larger than elsewhere*: instances take turns, so each turn begins with caches that another one "
+        "*Larger than elsewhere*: instances run in interleaved time slices, so each time slice begins with caches that another one "
         "has used."
     ),
     (
@@ -50,21 +50,23 @@ BIAS = (
     ),
 )
 """What makes the figures larger or smaller than in the reader's own system."""
-UNBALANCED = Text(text="The ledger does not balance: set-ups in red lost spans, and look cheaper.", red=True)
+INCOMPLETE = Text(
+    text="The span accounting is incomplete: setups in red lost spans, and look cheaper.", red=True
+)
 BURNT_APART = 4
 """The method since which a run's control burns in a process apart."""
 BURNT_INSIDE = (
-    "The control of this run burns its CPU inside the application, and what that does to the work around it "
-    "comes on top, most of all under busy load. Later runs burn it in a process for which no request waits."
+    "The injected cost of this run burns its CPU inside the application, and what that does to the work around it "
+    "comes on top, most of all at full load. Later runs burn it in a process for which no request waits."
 )
 ABOUT_PACKAGES = (
-    "Set-ups with packages of their own, and what in their environments differs from the others', whose "
+    "Setups with packages of their own, and what in their environments differs from the others', whose "
     "versions are in brackets. All of it is in their figures, whether or not it has to do with tracing."
 )
 FIGURES = "The same in figures"
 """What a page shows of a table below the chart of it."""
 ABOUT_COLLECTOR = (
-    "What a collector between application and sink needed itself; it is in no figure above. CPU per span "
+    "What a collector between application and receiver needed itself; it is in no figure above. CPU per span "
     "is without what it burns at rest. It is one process for the whole run, and its interval is that of an "
     "hour."
 )
@@ -80,7 +82,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
     """
     lines = answer(summary)
     decisions = decision_table(summary)
-    unbalanced = any(setup.ledger.balanced is False for setup in summary.setups)
+    incomplete = any(setup.accounting.complete is False for setup in summary.setups)
     return document(
         f"What tracing costs: {summary.app.name}",
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
@@ -94,21 +96,21 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
             charts.throughput(summary),
             replace(tables.throughput_table(summary), folded=FIGURES),
         )
-        if summary.plan.busy.blocks
+        if summary.plan.saturation.blocks
         else section("Throughput"),
         *_layers(summary),
         section("Start, rest and memory", tables.rest_table(summary)),
         section("Where these figures would differ", Items(items=BIAS)),
         *_cpu(summary),
         section(
-            "Ledger: where every span went",
-            UNBALANCED if unbalanced else None,
-            tables.ledger_table(summary),
+            "Span accounting",
+            INCOMPLETE if incomplete else None,
+            tables.accounting_table(summary),
             "Requests of all loads, the warm-up included.",
-            folded=not unbalanced,
+            folded=not incomplete,
         ),
         section(
-            "The collector between application and sink",
+            "The collector between application and receiver",
             tables.collector_table(summary.collector),
             ABOUT_COLLECTOR,
         )
@@ -123,7 +125,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
             folded=True,
         ),
         *machine_sections(machine),
-        section("Set-ups", Items(items=tuple(map(_setup, summary.plan.setups))), folded=True),
+        section("Setups", Items(items=tuple(map(_setup, summary.plan.setups))), folded=True),
         section("How to repeat it", how_to_repeat(summary.plan), folded=True),
     )
 
@@ -131,11 +133,11 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
 def extent(summary: Summary) -> str:
     """How much was measured, in a sentence."""
     plan = summary.plan
-    epochs = plural(plan.epochs, "epoch")
+    replicates = plural(plan.replicates, "replicate")
     if not summary.complete:
-        epochs = f"{summary.epochs} of {epochs}"
+        replicates = f"{summary.replicates} of {replicates}"
     requests = plural(summary.load.requests, summary.app.request)
-    return f"{epochs}, {plural(len(plan.setups), 'set-up')}, {requests}."
+    return f"{replicates}, {plural(len(plan.setups), 'setup')}, {requests}."
 
 
 def _cpu(summary: Summary) -> list[Section]:
@@ -147,28 +149,28 @@ def _cpu(summary: Summary) -> list[Section]:
                 f"CPU per {unit} under light load",
                 tables.cpu_table(summary, "light"),
                 HOW_TO_READ,
-                _saturated(summary),
+                _overloaded(summary),
                 folded=True,
             )
         )
-    if summary.plan.busy.blocks:
+    if summary.plan.saturation.blocks:
         sections.append(
             section(
-                f"CPU per {unit} under busy load",
-                tables.cpu_table(summary, "busy"),
-                BURNT_INSIDE if summary.plan.app.control and summary.plan.method < BURNT_APART else None,
+                f"CPU per {unit} at full load",
+                tables.cpu_table(summary, "saturation"),
+                BURNT_INSIDE if summary.plan.app.injected and summary.plan.method < BURNT_APART else None,
                 folded=True,
             )
         )
     return sections
 
 
-def _saturated(summary: Summary) -> str | None:
-    """Which set-ups have their light figures at a rate of their own."""
+def _overloaded(summary: Summary) -> str | None:
+    """Which setups have their light figures at a rate of their own."""
     rates = [
         f"{setup.name} at {setup.latency.rate_per_s:.1f}/s"
         for setup in summary.setups
-        if setup.latency and setup.latency.saturated and setup.latency.rate_per_s
+        if setup.latency and setup.latency.overloaded and setup.latency.rate_per_s
     ]
     if not rates:
         return None
@@ -189,8 +191,8 @@ def _latency(summary: Summary) -> list[Section]:
             "Latency at light load",
             charts.latency(summary),
             replace(tables.latency_table(summary), folded=FIGURES),
-            f"At {rate:.1f} {summary.app.request}s/s of own time ({chosen}), from the planned send. A set-up "
-            "that cannot hold that rate is saturated: its latency would depend on how long one looks.",
+            f"At {rate:.1f} {summary.app.request}s/s of active time ({chosen}), from the planned send. A setup "
+            "that cannot hold that rate is overloaded: its latency would depend on how long one looks.",
         )
     ]
 
@@ -243,13 +245,13 @@ def layer_line(layers: Sequence[Layer]) -> str | None:
 
 def cost_model_lines(summary: Summary) -> list[str]:
     """The fitted cost models, a sentence for each load."""
-    models = {"Under light load": summary.cost_model, "In a busy service": summary.cost_model_busy}
+    models = {"Under light load": summary.cost_model, "At full load": summary.cost_model_saturation}
     return [_cost_model_line(summary, load, model) for load, model in models.items() if model]
 
 
 def _cost_model_line(summary: Summary, load: str, model: CostModel) -> str:
     return (
-        f"{load}: extra CPU per {summary.app.request} = {duration(model.fixed_s)} + "
+        f"{load}: added CPU per {summary.app.request} = {duration(model.fixed_s)} + "
         f"{duration(model.per_span_s)} for each exported span, fitted to "
         f"{', '.join(name for name, _, _ in model.points)}; they lie {duration(model.residual_s)} from it "
         "(standard deviation)."
@@ -265,10 +267,10 @@ def load_line(summary: Summary) -> str:
         if lag
     ]
     return (
-        f"Lag {', '.join(lags) or 'not known'}; load generator {percent(load.load_busy, sign=False)} % busy; "
+        f"Lag {', '.join(lags) or 'not known'}; load generator {percent(load.load_utilization, sign=False)} % busy; "
         f"{load.failed:,} failed, {load.unsent:,} not sent; steal {percent(load.steal, sign=False)} %, other "
         f"programs {percent(load.foreign, sign=False)} % of a core; {plural(load.repeated, 'block')} spoiled "
-        f"by the host; turns {percent(load.turns, sign=False, decimals=2)} % off their length."
+        f"by the host; time slices {percent(load.slices, sign=False, decimals=2)} % off their length."
     )
 
 
@@ -296,7 +298,7 @@ def machine_sections(machine: Machine | None) -> list[Section]:
 
 
 def _differing_packages(machine: Machine) -> tuple[str, ...]:
-    """By environment: its set-ups, and what is in no other place or in another version."""
+    """By environment: its setups, and what is in no other place or in another version."""
     common = machine.app_packages or machine.packages
     items: dict[str, list[str]] = {}
     for name, packages in machine.setup_packages.items():
@@ -326,10 +328,15 @@ def how_to_repeat(plan: Plan) -> str:
     own = [setup.name for setup in plan.setups if setup.name not in known]
     names = ",".join(name for name in plan.names if name not in own)
     chosen = f"--preset {plan.preset}" if plan.preset else f"--setups {names}"
-    options = ["tracing-overhead run --app FILE", chosen, f"--seed {plan.seed}", f"--epochs {plan.epochs}"]
+    options = [
+        "tracing-overhead run --app FILE",
+        chosen,
+        f"--seed {plan.seed}",
+        f"--replicates {plan.replicates}",
+    ]
     options += ["--setups-file FILE"] if own and not plan.preset else []
     options += [f"--budget {plan.budget}"] if plan.budget != "default" else []
-    options += [f"--light {plan.light.own_s:g}", f"--busy {plan.busy.own_s:g}"]
+    options += [f"--light {plan.light.active_s:g}", f"--saturation {plan.saturation.active_s:g}"]
     options += [f"--rate {max(plan.rates.values()):g}"] if plan.rates else []
     options += ["--find-rate"] if plan.probes else []
     options += [] if plan.services_cpus else ["--no-pin"]

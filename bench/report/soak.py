@@ -29,7 +29,7 @@ def report(result: Soak, *more: Section) -> Document:
 
 def _answer(result: Soak) -> str:
     minutes = plural(round(result.seconds / 60), "minute")
-    due = result.spans_due
+    due = result.spans_expected
     lost = "" if due is None else f", {due - result.spans} of {due:,} spans lost"
     growing = [growth.name for growth in result.growths if growth.grows]
     what = f"Growing: {', '.join(growing)};" if growing else "Nothing grows"

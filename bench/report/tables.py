@@ -23,7 +23,7 @@ QUANTILES = ("p50", "p90", "p99")
 
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
-    """Set-ups by cost: baseline, those under test from cheap to dear, then the checks."""
+    """Setups by cost: baseline, those under test from cheap to dear, then the checks."""
 
     def key(setup: SetupSummary) -> tuple[int, float]:
         group = 0 if setup.name == summary.baseline else 2 if setup.name in CHECKS else 1
@@ -43,7 +43,7 @@ def cost_unit(summary: Summary) -> Unit:
 
 
 def answer_table(summary: Summary) -> Table:
-    """One row per set-up that fits 80 columns: what it costs, and what customers feel."""
+    """One row per setup that fits 80 columns: what it costs, and what clients feel."""
     setups = ordered(summary)
     unit = cost_unit(summary)
     changes = {setup.name: setup.latency.changes if setup.latency else {} for setup in setups}
@@ -53,43 +53,43 @@ def answer_table(summary: Summary) -> Table:
     for setup in setups:
         cost, throughput = setup.cost, setup.throughput
         p50, high = changes[setup.name].get("p50"), changes[setup.name].get(tail)
-        saturated = setup.latency is not None and setup.latency.saturated
+        overloaded = setup.latency is not None and setup.latency.overloaded
         rows.append(
             (
                 setup.name,
-                unit.figure(cost.extra_s if cost else None, sign=True),
+                unit.figure(cost.added_s if cost else None, sign=True),
                 percent(cost.ratio if cost else None),
                 half_width(cost.low, cost.high) if cost else ABSENT,
                 percent(throughput.ratio if throughput else None),
-                "saturated"
-                if saturated
-                else milliseconds(p50.extra_s if p50 else None, sign=True, decimals=1),
-                ABSENT if saturated else milliseconds(high.extra_s if high else None, sign=True, decimals=1),
+                "overloaded"
+                if overloaded
+                else milliseconds(p50.added_s if p50 else None, sign=True, decimals=1),
+                ABSENT if overloaded else milliseconds(high.added_s if high else None, sign=True, decimals=1),
             )
         )
     return Table(
-        heads=("set-up", f"extra {unit.name}", "CPU %", "+-", "throughput %", "p50 ms", f"{tail} ms"),
+        heads=("setup", f"added {unit.name}", "CPU %", "+-", "throughput %", "p50 ms", f"{tail} ms"),
         rows=tuple(rows),
         red=_red(setups),
     )
 
 
 def cpu_table(summary: Summary, load: str) -> Table:
-    """CPU per request under light or busy load; with verdicts where they rest on it."""
+    """CPU per request at light or full load; with verdicts where they rest on it."""
     setups = ordered(summary)
     unit = cost_unit(summary)
     judged = load == "light" or not summary.plan.light.blocks
     rows = []
     for setup in setups:
-        cost = setup.light if load == "light" else setup.busy
+        cost = setup.light if load == "light" else setup.saturation
         if cost is None:
             continue
         rows.append(
             (
                 setup.name,
                 unit.figure(cost.cpu_per_request_s),
-                unit.figure(cost.extra_s, sign=True),
-                unit.interval(cost.extra_low_s, cost.extra_high_s),
+                unit.figure(cost.added_s, sign=True),
+                unit.interval(cost.added_low_s, cost.added_high_s),
                 percent(cost.ratio),
                 interval(cost.low, cost.high),
                 percent(cost.mde, sign=False),
@@ -98,7 +98,7 @@ def cpu_table(summary: Summary, load: str) -> Table:
         )
     return Table(
         heads=(
-            "set-up", f"CPU {unit.name}", f"extra {unit.name}", "95 % interval", "overhead %",
+            "setup", f"CPU {unit.name}", f"added {unit.name}", "95 % interval", "overhead %",
             "95 % interval %", "MDE %", *(("verdict",) if judged else ()),
         ),
         left=(0, 7),
@@ -115,8 +115,8 @@ def latency_table(summary: Summary) -> Table:
     rows = []
     for setup, latency in zip(setups, known, strict=True):
         rate = signed(latency.rate_per_s or 0.0, 1, sign=False)
-        if latency.saturated:
-            rows.append((setup.name, rate, "saturated", *[""] * 2 * len(quantiles)))
+        if latency.overloaded:
+            rows.append((setup.name, rate, "overloaded", *[""] * 2 * len(quantiles)))
             continue
         cells = [setup.name, rate, count(latency.requests)]
         for name in quantiles:
@@ -126,7 +126,7 @@ def latency_table(summary: Summary) -> Table:
         rows.append(tuple(cells))
     heads = [head for name in quantiles for head in (f"{name} ms", f"{name} change %")]
     return Table(
-        heads=("set-up", "rate/s", "requests", *heads),
+        heads=("setup", "rate/s", "requests", *heads),
         rows=tuple(rows),
         red=_red(setups),
     )
@@ -138,7 +138,7 @@ def level_s(latency: Latency, quantile: str) -> float | None:
 
 
 def throughput_table(summary: Summary) -> Table:
-    """Throughput of a busy service, and the highest rate under the latency limit where it was searched."""
+    """Throughput at full load, and the highest rate under the latency limit where it was searched."""
     searched = any(setup.highest_rate for setup in summary.setups)
     setups = tuple(setup for setup in ordered(summary) if setup.throughput)
     rows = []
@@ -152,7 +152,7 @@ def throughput_table(summary: Summary) -> Table:
             ]
         rows.append(tuple(cells))
     limit = f"{summary.plan.latency_limit_s * 1e3:g} ms"
-    heads = ("set-up", "per s", "change %", "95 % interval %")
+    heads = ("setup", "per s", "change %", "95 % interval %")
     more = (f"held under {limit}, per s", "change %", "95 % interval %") if searched else ()
     return Table(
         heads=(*heads, *more),
@@ -178,46 +178,50 @@ def rest_table(summary: Summary) -> Table:
             )
         )
     return Table(
-        heads=("set-up", "at rest: CPU us per s", "PSS MB", "USS MB", "start: s", "start: CPU s"),
+        heads=("setup", "at rest: CPU us per s", "PSS MB", "USS MB", "start: s", "start: CPU s"),
         rows=tuple(rows),
     )
 
 
-def ledger_table(summary: Summary) -> Table:
+def accounting_table(summary: Summary) -> Table:
     """Where the spans went; other signals have a column if anybody exports them."""
     signals = {"metrics": "metrics exports", "logs": "log records"}
-    others = [name for name in signals if any(getattr(setup.ledger, name) for setup in summary.setups)]
+    others = [name for name in signals if any(getattr(setup.accounting, name) for setup in summary.setups)]
     rows = []
     for setup in summary.setups:
-        ledger = setup.ledger
-        traces = f"{ledger.traces:,}" + (f" + {ledger.broken:,} broken" if ledger.broken else "")
-        due = f"{ledger.low:,}" if ledger.low == ledger.high else f"{ledger.low:,}-{ledger.high:,}"
-        words = {True: "balanced", False: "DOES NOT BALANCE", None: "received"}
+        accounting = setup.accounting
+        traces = f"{accounting.traces:,}" + (f" + {accounting.broken:,} broken" if accounting.broken else "")
+        due = (
+            f"{accounting.low:,}"
+            if accounting.low == accounting.high
+            else f"{accounting.low:,}-{accounting.high:,}"
+        )
+        words = {True: "complete", False: "DOES NOT BALANCE", None: "received"}
         rows.append(
             (
                 setup.name,
-                count(ledger.requests),
+                count(accounting.requests),
                 traces,
                 due,
-                count(ledger.spans_expected),
-                count(ledger.spans_received),
-                count(ledger.lost),
-                count(ledger.duplicated),
-                count(ledger.orphaned),
-                *(count(getattr(ledger, name)) for name in others),
-                count(ledger.exports),
-                count(round(ledger.bytes / max(ledger.requests, 1))),
-                words[ledger.balanced],
+                count(accounting.spans_expected),
+                count(accounting.spans_received),
+                count(accounting.lost),
+                count(accounting.duplicated),
+                count(accounting.orphaned),
+                *(count(getattr(accounting, name)) for name in others),
+                count(accounting.exports),
+                count(round(accounting.bytes / max(accounting.requests, 1))),
+                words[accounting.complete],
             )
         )
     return Table(
         heads=(
-            "set-up", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
-            "orphaned", *(signals[name] for name in others), "exports", "bytes per request", "ledger",
+            "setup", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
+            "orphaned", *(signals[name] for name in others), "exports", "bytes per request", "accounting",
         ),
         left=(0, 11 + len(others)),
         rows=tuple(rows),
-        red=frozenset(at for at, setup in enumerate(summary.setups) if setup.ledger.balanced is False),
+        red=frozenset(at for at, setup in enumerate(summary.setups) if setup.accounting.complete is False),
     )  # fmt: skip
 
 
@@ -226,7 +230,7 @@ def layer_table(layers: tuple[Layer, ...]) -> Table:
     unit = unit_of(layer.cpu_s for layer in layers)
     return Table(
         heads=(
-            "layer", "set-up", "against", f"adds {unit.name}", "95 % interval",
+            "layer", "setup", "against", f"adds {unit.name}", "95 % interval",
             f"predicted {unit.name}", "95 % interval",
         ),
         left=(0, 1, 2),
@@ -246,7 +250,7 @@ def layer_table(layers: tuple[Layer, ...]) -> Table:
 
 
 def collector_table(collector: CollectorSummary) -> Table:
-    """What a collector between application and sink needed."""
+    """What a collector between application and receiver needed."""
     ends = (collector.cpu_per_span_low_s, collector.cpu_per_span_high_s)
     low, high = (ABSENT if end is None else f"{end * 1e6:.1f}" for end in ends)
     cost = ABSENT if collector.cpu_per_span_s is None else f"{collector.cpu_per_span_s * 1e6:.1f}"

@@ -194,10 +194,10 @@ def cycled(values: Sequence[str], count: int) -> list[str]:
 
 
 def change_row(setup: str, kind: str, ratio: float, ends: tuple[float, float], more: str = "") -> Row:
-    """A change of a set-up's figure as a row of `changes`; `more` is told of it, too."""
+    """A change of a setup's figure as a row of `changes`; `more` is told of it, too."""
     low, high = ends
     return {
-        "set-up": setup,
+        "setup": setup,
         "kind": kind,
         "%": ratio * 100,
         "low": low * 100,
@@ -207,16 +207,16 @@ def change_row(setup: str, kind: str, ratio: float, ends: tuple[float, float], m
 
 
 def changes(rows: Rows, axis: str, title: str) -> Chart | None:
-    """Changes as dots with their intervals, one line per set-up; None without any."""
+    """Changes as dots with their intervals, one line per setup; None without any."""
     if not rows:
         return None
-    setups = list(dict.fromkeys(str(row["set-up"]) for row in rows))
+    setups = list(dict.fromkeys(str(row["setup"]) for row in rows))
     order = list(dict.fromkeys(str(row["kind"]) for row in rows))
     edge = reach(column(rows, "high"))
     for row in rows:
         row["cut"] = float(str(row["%"])) > edge
         row |= {end: min(float(str(row[end])), edge) for end in ("%", "low", "high")}
-    colour, y = kinds("kind", order), names("set-up", setups)
+    colour, y = kinds("kind", order), names("setup", setups)
     offset: Spec = {"field": "kind", "sort": order}
     ends = [min(0.0, *column(rows, "low")), max(0.0, *column(rows, "high"))]
     margin = (ends[1] - ends[0]) * MARGIN

@@ -14,7 +14,7 @@ from bench.analysis.records import Summary
 from bench.analysis.setup_records import Change, Cost, SetupSummary, Throughput
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import cost_of, verdict
-from bench.app.records import CONTROL, TWIN
+from bench.app.records import AA, INJECTED
 from bench.plan.records import SCHEMA
 from bench.results.differences import Difference, RunSide, differences
 
@@ -23,7 +23,7 @@ Figure: TypeAlias = Cost | Throughput | Change
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FigureChange:
-    """A figure of a set-up in two results.
+    """A figure of a setup in two results.
 
     Attributes:
         setup: its name.
@@ -58,7 +58,7 @@ class Comparison:
         after: name of the second.
         differences: what is not the same.
         changes: figures that are in both.
-        missing: set-ups that are in one of them only.
+        missing: setups that are in one of them only.
     """
 
     schema: int = SCHEMA
@@ -100,7 +100,7 @@ def compare(before: RunSide, after: RunSide, results: int = 1) -> Comparison:
     sides = [_setups(side.summary) for side in (before, after)]
     both = [name for name in sides[0] if name in sides[1]]
     widening = math.fsum(bias(side.summary) for side in (before, after))
-    # Every figure of every set-up, in every result, is a chance to claim a change.
+    # Every figure of every setup, in every result, is a chance to claim a change.
     figures = sum(1 for name in both for _ in figures_of(sides[0][name]))
     changes = [
         change
@@ -125,16 +125,16 @@ def several(sides: Sequence[RunSide]) -> tuple[Comparison, ...]:
 
 
 def _setups(summary: Summary) -> dict[str, SetupSummary]:
-    """The set-ups that are compared; what the control costs is ours."""
-    return {setup.name: setup for setup in summary.setups if setup.name not in {CONTROL, summary.baseline}}
+    """The setups that are compared; what the injected cost costs is ours."""
+    return {setup.name: setup for setup in summary.setups if setup.name not in {INJECTED, summary.baseline}}
 
 
 def figures_of(setup: SetupSummary) -> Iterator[tuple[str, Figure]]:
-    """A set-up's figures with their names."""
+    """A setup's figures with their names."""
     if setup.light:
         yield "light CPU", setup.light
-    if setup.busy:
-        yield "busy CPU", setup.busy
+    if setup.saturation:
+        yield "full-load CPU", setup.saturation
     if setup.throughput:
         yield "throughput", setup.throughput
     if setup.latency:
@@ -181,9 +181,9 @@ def estimate_of(figure: Figure) -> Estimate | None:
 
 
 def bias(summary: Summary) -> float:
-    """The log of what a run's twin differs by, where its interval excludes 0; else 0."""
-    twin = summary.setup(TWIN)
-    cost = (twin.light or twin.busy) if twin else None
+    """The log of what a run's aa differs by, where its interval excludes 0; else 0."""
+    aa = summary.setup(AA)
+    cost = (aa.light or aa.saturation) if aa else None
     if cost is None or cost.ratio is None or cost.low is None or cost.high is None:
         return 0.0
     return 0.0 if cost.low <= 0.0 <= cost.high else abs(math.log1p(cost.ratio))

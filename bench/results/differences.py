@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 import msgspec
 
 from bench.analysis.records import Summary
-from bench.app.records import BASELINE, CONTROL
+from bench.app.records import BASELINE, INJECTED
 from bench.plan.machine import Machine
 from bench.plan.records import Plan, Stretch
 
@@ -18,13 +18,13 @@ NOT_COMPARED = {"started", "packages", "app_packages", "setups"}
 """Fields of a machine that differ always, or are looked at one by one."""
 PLANNED = {
     "method": "the method",
-    "epochs": "epochs",
+    "replicates": "replicates",
     "light": "light load",
-    "busy": "busy load",
+    "saturation": "full load",
     "users": "users of a closed loop",
     "timeout_s": "timeout, s",
     "workers": "load workers",
-    "collector": "collector between application and sink",
+    "collector": "collector between application and receiver",
     "scale_timers": "timers scaled",
 }
 WORK = {
@@ -35,7 +35,7 @@ WORK = {
 }
 """Parts of an application that make a request another piece of work."""
 TRACED_BY, PACKED_BY = ("tracing", "spans", "env", "kept"), ("python", "pip", "npm")
-"""What makes a set-up another set-up, and what makes it the same one with other packages."""
+"""What makes a setup another setup, and what makes it the same one with other packages."""
 DECISIVE = {"method", "pinned", "elsewhere", "app"}
 """Differences after which a request is not the same work."""
 WATCHED = ("opentelemetry", "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio")
@@ -48,7 +48,7 @@ class Difference:
     """Something that is not the same in two results.
 
     Attributes:
-        area: machine, packages, plan, or set-up.
+        area: machine, packages, plan, or setup.
         what: that differs.
         before: in the first.
         after: in the second.
@@ -122,17 +122,17 @@ def _plans(before: Plan, after: Plan) -> Iterator[Difference]:
     rates = [round(max(plan.rates.values(), default=0.0), 1) for plan in (before, after)]
     yield from _differs("rate", f"light rate per s ({MOVES})", *rates)
     counts = len(before.setups), len(after.setups)
-    yield from _differs("instances", f"instances that take turns ({MOVES})", *counts)
+    yield from _differs("instances", f"instances that run in interleaved time slices ({MOVES})", *counts)
     setups = [{setup.name: setup for setup in plan.setups} for plan in (before, after)]
     for name, setup in setups[0].items():
         other = setups[1].get(name)
-        if other is None or name == CONTROL:
+        if other is None or name == INJECTED:
             continue
         for part in PACKED_BY:
             yield from _differs("packages", f"{part} of {name}", getattr(setup, part), getattr(other, part))
         if any(getattr(setup, part) != getattr(other, part) for part in TRACED_BY):
             yield Difference(
-                area="set-up",
+                area="setup",
                 what=f"how {name} is traced",
                 before=_shown(setup),
                 after=_shown(other),
@@ -151,6 +151,6 @@ def _differs(name: str, what: str, before: object, after: object) -> Iterator[Di
 def _shown(value: object) -> str:
     """A value as a short text."""
     if isinstance(value, Stretch):
-        return f"{value.own_s:g} s in turns of {value.turn_s * 1e3:g} ms"
+        return f"{value.active_s:g} s in time slices of {value.slice_s * 1e3:g} ms"
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     return text if len(text) <= 90 else f"{text[:87]}..."

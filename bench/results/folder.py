@@ -100,19 +100,19 @@ def sound_run(folder: Path, predict: Predict | None = None) -> RunResult:
 
 
 def missing_steps(raw: Raw) -> Iterator[Fault]:
-    """The epochs of a complete run that have other steps than the plan; spoiled blocks may be repeated."""
-    for epoch in range(raw.plan.epochs if raw.ending.complete else 0):
+    """The replicates of a complete run that have other steps than the plan; spoiled blocks may be repeated."""
+    for replicate in range(raw.plan.replicates if raw.ending.complete else 0):
         kinds: list[Kind] = []
         for reading in raw.readings:
-            repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.BUSY}
-            if reading.epoch == epoch and not repeated:
+            repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.SATURATION}
+            if reading.replicate == replicate and not repeated:
                 kinds.append(reading.kind)
-        due = [kind for kind, _ in schedule(raw.plan, epoch)]
+        due = [kind for kind, _ in schedule(raw.plan, replicate)]
         if kinds != due:
             yield Fault(
                 file=READINGS,
                 field="kind",
-                message=f"epoch {epoch} has the steps {', '.join(kinds) or 'none'}, and the plan says "
+                message=f"replicate {replicate} has the steps {', '.join(kinds) or 'none'}, and the plan says "
                 f"{', '.join(due)}",
             )
 

@@ -2,7 +2,7 @@
 
 Two tiers. What is *timed* (overhead) fails when it is surely over its threshold: when the lower end of the
 interval is. What is invalid, lossy or cut short never passes, whatever its figures say; nor does a run that
-could not have found an overhead. The intervals are those that hold for all set-ups at once, as for every
+could not have found an overhead. The intervals are those that hold for all setups at once, as for every
 claim. What is *counted* (spans, bytes, exports, instructions of a request) has no interval, and passes or
 fails on any machine, however noisy.
 """
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
     INVALID = "invalid"
 
 
-BLIND = ("no-twin", "no-control", "control-weak", "ledger-blind")
+BLIND = ("no-aa-check", "no-injected", "injected-weak", "accounting-blind")
 """Caveats of a run that might not have found an overhead; it passes nothing."""
 
 
@@ -41,7 +41,7 @@ class Figure(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Threshold:
-    """How much a set-up may cost.
+    """How much a setup may cost.
 
     Attributes:
         setup: its name.
@@ -56,7 +56,7 @@ class Threshold:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Judgement:
-    """A set-up against its threshold.
+    """A setup against its threshold.
 
     Attributes:
         setup: its name.
@@ -107,11 +107,11 @@ def judge(
     """A run against its thresholds.
 
     Args:
-        summary: of the run; it has to have every threshold's set-up.
+        summary: of the run; it has to have every threshold's setup.
         thresholds: one or more.
         strict: whether an upper end over the threshold fails, too.
         fault: why its folder does not say what was measured; None if it does.
-        instructions: CPU instructions of a request, by set-up, where they were counted.
+        instructions: CPU instructions of a request, by setup, where they were counted.
     """
     setups = {setup.name: setup for setup in summary.setups}
     lossy = fault or _lossy(summary)
@@ -130,8 +130,8 @@ def _lossy(summary: Summary) -> str | None:
     """Why not even what is counted may pass; None if it may."""
     if not summary.complete:
         return "the run was not carried out to its end"
-    lossy = [setup.name for setup in summary.setups if setup.ledger.balanced is False]
-    return f"the ledger of {', '.join(lossy)} does not balance" if lossy else None
+    lossy = [setup.name for setup in summary.setups if setup.accounting.complete is False]
+    return f"the span accounting of {', '.join(lossy)} is incomplete" if lossy else None
 
 
 def _invalid(summary: Summary) -> str | None:
@@ -151,7 +151,7 @@ def _blind(summary: Summary) -> str | None:
 def _judge(
     setup: SetupSummary, threshold: Threshold, forbidden: str | None, blind: str | None, *, strict: bool
 ) -> Judgement:
-    cost = setup.light or setup.busy
+    cost = setup.light or setup.saturation
     low, high = (cost.claim_low, cost.claim_high) if cost else (None, None)
     if forbidden is not None or low is None or high is None or setup.invalid:
         outcome, why = Outcome.INVALID, forbidden or setup.verdict
@@ -172,9 +172,9 @@ def _count(
     setup: SetupSummary, threshold: Threshold, lossy: str | None, instructions: Mapping[str, float]
 ) -> Judgement:
     """What is counted, against its threshold."""
-    ledger, requests = setup.ledger, setup.ledger.requests
+    accounting, requests = setup.accounting, setup.accounting.requests
     counts = {
-        Figure.SPANS: ledger.spans_received, Figure.BYTES: ledger.bytes, Figure.EXPORTS: ledger.exports,
+        Figure.SPANS: accounting.spans_received, Figure.BYTES: accounting.bytes, Figure.EXPORTS: accounting.exports,
     }  # fmt: skip
     if threshold.figure is Figure.INSTRUCTIONS:
         value = instructions.get(setup.name)

@@ -1,4 +1,4 @@
-"""Results over time: a trend per set-up, among those that can be compared.
+"""Results over time: a trend per setup, among those that can be compared.
 
 Only what was measured alike is in one trend: same application, same machine, same method. A change is
 marked where the intervals support one, all results of all trends considered at once.
@@ -14,7 +14,7 @@ from statistics import fmean
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import SetupSummary
 from bench.analysis.stats import Estimate, welch, welch_df
-from bench.app.records import BASELINE, CONTROL
+from bench.app.records import BASELINE, INJECTED
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
 from bench.plan.records import SCHEMA, Plan
@@ -63,7 +63,7 @@ class Point:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Trend:
-    """A set-up over time.
+    """A setup over time.
 
     Attributes:
         setup: its name.
@@ -81,7 +81,7 @@ class Group:
     Attributes:
         what: they have in common, in words.
         results: how many.
-        trends: a set-up each.
+        trends: a setup each.
     """
 
     what: str
@@ -152,8 +152,8 @@ def _group(key: tuple[str, ...], members: Sequence[Past]) -> Group:
             for setup in result.run.plan.setups
         }
         for setup in result.run.setups:
-            if setup.overhead is not None and setup.name != CONTROL:
-                # A set-up with another environment is another set-up, whatever it is called.
+            if setup.overhead is not None and setup.name != INJECTED:
+                # A setup with another environment is another setup, whatever it is called.
                 rows[setup.name, str(envs.get(setup.name))].append((result, setup))
     return Group(
         what=", ".join(key),
@@ -229,7 +229,7 @@ def level_of(estimates: Sequence[Estimate]) -> Estimate:
     """Some results together, each with the same weight.
 
     To weigh each by how sure it is would favour those that are sure by luck: the level of ten results of two
-    epochs covered 75 % instead of 95.
+    replicates covered 75 % instead of 95.
     """
     variances = [estimate.standard_error**2 for estimate in estimates]
     return Estimate(

@@ -27,7 +27,7 @@ FILE = "manifest.json"
 RAW = (
     PLAN, MACHINE, READINGS, REQUESTS, ENDING, TRACES,
     "micro.json", "micro-run.json", "iterations.jsonl", "trials.jsonl.gz",
-    "faults.jsonl", "soak.jsonl", "delivery.json",
+    "faults.jsonl", "soak.jsonl", "shutdown.json",
 )  # fmt: skip
 """Raw files, in the order in which they are looked at."""
 

@@ -26,7 +26,7 @@ def redacted_variables(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def redacted(plan: Plan) -> Plan:
-    """A plan without what may be secret in set-ups, processes and requests."""
+    """A plan without what may be secret in setups, processes and requests."""
     return replace(plan, app=_app(plan.app), setups=tuple(map(_setup, plan.setups)))
 
 

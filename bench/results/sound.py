@@ -10,7 +10,7 @@ from bench.app.records import BASELINE
 from bench.plan.readings import Reading, Row
 from bench.plan.records import METHOD, Kind, Plan, Stretch
 
-MOST_TURNS = 2_000_000
+MOST_SLICES = 2_000_000
 MOST_ARRIVALS = 20_000_000
 """Of a stretch: whoever makes a timetable again must come to an end."""
 
@@ -20,29 +20,29 @@ def problems_of_plan(plan: Plan) -> Iterator[str]:
     names = plan.names
     for name in names:
         if "/" in name or "\\" in name or name.startswith("."):
-            yield f"has a set-up named {name!r}"
+            yield f"has a setup named {name!r}"
     if names[:1] != (BASELINE,) or len(set(names)) != len(names):
-        yield f"has the set-ups {', '.join(map(repr, names))}: the baseline comes first, and every name once"
+        yield f"has the setups {', '.join(map(repr, names))}: the baseline comes first, and every name once"
     if not 1 <= plan.method <= METHOD:
         yield f"has the method {plan.method}"
     for key, by_setup in (("rates", plan.rates), ("capacities", plan.capacities)):
         if by_setup and (set(by_setup) != set(names) or not all(by_setup.values())):
-            yield f"has not one of {key} above 0 for every set-up"
+            yield f"has not one of {key} above 0 for every setup"
     if plan.targets and set(plan.targets) != set(names):
-        yield "has not one of targets for every set-up"
+        yield "has not one of targets for every setup"
     yield from _problems_of_stretches(plan)
 
 
 def _problems_of_stretches(plan: Plan) -> Iterator[str]:
     rate_per_s = max([plan.rate_per_s, *plan.rates.values()])
-    for key in ("warm_up", "light", "busy"):
+    for key in ("warm_up", "light", "saturation"):
         stretch: Stretch = getattr(plan, key)
-        if stretch.rounds * stretch.blocks * len(plan.names) > MOST_TURNS:
-            yield f"has too many turns of {key}"
-        if stretch.own_s * rate_per_s * len(plan.names) > MOST_ARRIVALS:
+        if stretch.rounds * stretch.blocks * len(plan.names) > MOST_SLICES:
+            yield f"has too many time slices of {key}"
+        if stretch.active_s * rate_per_s * len(plan.names) > MOST_ARRIVALS:
             yield f"has too many arrivals in {key}"
-        if stretch.blocks and not (stretch.turn_s and stretch.rounds):
-            yield f"has blocks without turns of {key}"
+        if stretch.blocks and not (stretch.slice_s and stretch.rounds):
+            yield f"has blocks without time slices of {key}"
 
 
 def problems_of_readings(plan: Plan, readings: Iterable[Reading]) -> Iterator[str]:
@@ -55,34 +55,34 @@ def problems_of_readings(plan: Plan, readings: Iterable[Reading]) -> Iterator[st
 def _problems_of_reading(plan: Plan, reading: Reading) -> Iterator[str]:
     names = tuple(instance.setup for instance in reading.instances)
     if names != plan.names:
-        yield f"the set-ups {', '.join(names)}, and the plan {', '.join(plan.names)}"
-    if reading.epoch >= plan.epochs:
-        yield f"epoch {reading.epoch}, and the plan {plan.epochs} of them"
+        yield f"the setups {', '.join(names)}, and the plan {', '.join(plan.names)}"
+    if reading.replicate >= plan.replicates:
+        yield f"replicate {reading.replicate}, and the plan {plan.replicates} of them"
     blocks = _blocks(plan, reading.kind)
     if reading.planned_blocks > max(blocks, plan.spare, 1):
         yield f"{reading.planned_blocks} blocks, and the plan {blocks}"
     if reading.rates and len(reading.rates) != len(names):
         yield f"{len(reading.rates)} rates"
-    if sum(reading.rates) * plan.light.own_s > MOST_ARRIVALS:
+    if sum(reading.rates) * plan.light.active_s > MOST_ARRIVALS:
         yield "rates that nobody can send"
     if any(switch.instance >= len(names) for switch in reading.switches):
-        yield "a turn of an instance that the plan has not"
+        yield "a time slice of an instance that the plan has not"
     if any(switch.stop_ns < switch.start_ns for switch in reading.switches):
-        yield "a turn that ends before it begins"
+        yield "a time slice that ends before it begins"
     if any(switch.block >= len(reading.blocks) for switch in reading.switches):
-        yield "a turn in a block that it has not"
+        yield "a time_slice in a block that it has not"
 
 
 def _blocks(plan: Plan, kind: Kind) -> int:
     match kind:
         case Kind.LIGHT:
             return plan.light.blocks
-        case Kind.BUSY:
-            return plan.busy.blocks
+        case Kind.SATURATION:
+            return plan.saturation.blocks
         case Kind.WARM_UP:
             return plan.warm_up.blocks
         case _:
-            return max(plan.light.blocks, plan.busy.blocks, plan.warm_up.blocks)
+            return max(plan.light.blocks, plan.saturation.blocks, plan.warm_up.blocks)
 
 
 def is_request_of(plan: Plan, row: Row) -> bool:

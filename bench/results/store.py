@@ -23,8 +23,8 @@ from bench.errors import ResultsError
 from bench.plan.machine import Machine
 from bench.plan.readings import Ending, Raw, Reading, Row
 from bench.plan.records import SCHEMA, Plan
+from bench.receiver.messages import TraceSpan
 from bench.results import sound
-from bench.sink.messages import TraceSpan
 
 T = TypeVar("T")
 PLAN, READINGS, REQUESTS, ENDING, MACHINE = (
@@ -35,21 +35,21 @@ TRACES = "traces.jsonl.gz"
 ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
 """Raw files of the specification's report and of an accuracy measurement."""
 MAX_UNPACKED_BYTES = 2**31
-"""Of a gzipped file; a run of thirty set-ups leaves a hundredth of it."""
+"""Of a gzipped file; a run of thirty setups leaves a hundredth of it."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
-COLUMNS = ("epoch", "step", *Row.__struct_fields__)
+COLUMNS = ("replicate", "step", *Row.__struct_fields__)
 RUN_AGAIN = "it was changed, or written by another version; measure again with `tracing-overhead run`"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlowestTrace:
-    """The slowest trace of a set-up in an epoch, by its root span.
+    """The slowest trace of a setup in a replicate, by its root span.
 
     A request that waits before its first span begins waits unseen: requests.csv.gz has that.
     """
 
     setup: str
-    epoch: int
+    replicate: int
     spans: Annotated[tuple[TraceSpan, ...], Meta(min_length=1)]
 
     @property
@@ -143,11 +143,11 @@ class Store:
         self._append_rows(reading, rows)
         self.append_line(READINGS, reading)
 
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """Append an epoch's slowest traces."""
+    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        """Append a replicate's slowest traces."""
         for setup, spans in sorted(traces.items()):
             if spans:
-                self.append_packed(TRACES, SlowestTrace(setup=setup, epoch=epoch, spans=spans))
+                self.append_packed(TRACES, SlowestTrace(setup=setup, replicate=replicate, spans=spans))
 
     def append_line(self, name: str, record: object) -> None:
         """Append a record to a file of lines."""
@@ -163,7 +163,7 @@ class Store:
         if not (self.folder / REQUESTS).exists():
             writer.writerow(COLUMNS)
         for row in rows:
-            writer.writerow((reading.epoch, reading.number, *msgspec.structs.astuple(row)))
+            writer.writerow((reading.replicate, reading.number, *msgspec.structs.astuple(row)))
         if text.tell():
             self._append(REQUESTS, gzip.compress(text.getvalue().encode(), mtime=0))
 
@@ -298,19 +298,19 @@ def _unpacked_lines(path: Path, *, complete: bool = False) -> Iterator[bytes]:
 
 
 def _read_rows(path: Path, plan: Plan, *, complete: bool) -> dict[tuple[int, int], tuple[Row, ...]]:
-    """A file's rows by epoch and step, as far as they go where a run ended early."""
+    """A file's rows by replicate and step, as far as they go where a run ended early."""
     rows: dict[tuple[int, int], list[Row]] = {}
     for number, line in enumerate(_unpacked_lines(path, complete=complete)):
         if not number or not line.endswith(b"\n"):
             continue
         try:
-            epoch, step, *values = map(int, line.split(b","))
+            replicate, step, *values = map(int, line.split(b","))
             row = Row(*values)
         except (ValueError, TypeError):
             raise ResultsError(f"{path}, line {number + 1} is no request", RUN_AGAIN) from None
         if not sound.is_request_of(plan, row):
             raise ResultsError(f"{path}, line {number + 1} is no request of this plan", RUN_AGAIN)
-        rows.setdefault((epoch, step), []).append(row)
+        rows.setdefault((replicate, step), []).append(row)
     return {key: tuple(values) for key, values in rows.items()}
 
 

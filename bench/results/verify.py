@@ -134,20 +134,20 @@ def _carried_out(raw: Raw) -> Iterator[Fault]:
 
 
 def _timetable(raw: Raw, reading: Reading) -> Fault | None:
-    """A turn or an arrival that is not the plan's."""
+    """A time slice or an arrival that is not the plan's."""
     if not reading.planned_blocks or (reading.kind is Kind.LIGHT and not raw.plan.rates):
         return None
     step = step_of(
-        raw.plan, reading.epoch, reading.number, reading.kind, reading.planned_blocks, rates=reading.rates
+        raw.plan, reading.replicate, reading.number, reading.kind, reading.planned_blocks, rates=reading.rates
     )
-    where = f"step {reading.number} of epoch {reading.epoch}"
-    went = [(switch.instance, switch.block) for switch in reading.switches[: len(step.turns)]]
-    if went != [(turn.instance, turn.block) for turn in step.turns]:
-        return Fault(file=READINGS, field="switches", message=f"{where} has not the turns of the plan")
+    where = f"step {reading.number} of replicate {reading.replicate}"
+    went = [(switch.instance, switch.block) for switch in reading.switches[: len(step.slices)]]
+    if went != [(time_slice.instance, time_slice.block) for time_slice in step.slices]:
+        return Fault(file=READINGS, field="switches", message=f"{where} has not the time slices of the plan")
     if isinstance(step.load, Open) and not reading.lost_workers:
         rows = sorted(
             (row.planned_ns, row.instance, row.request)
-            for row in raw.rows.get((reading.epoch, reading.number), ())
+            for row in raw.rows.get((reading.replicate, reading.number), ())
         )
         due = sorted((arrival.offset_ns, arrival.instance, arrival.request) for arrival in step.load.arrivals)
         if rows != due:
@@ -165,7 +165,7 @@ def _counts(raw: Raw, reading: Reading) -> Fault | None:
     """An instance whose completed requests are not those of the rows."""
     if not reading.planned_blocks:
         return None
-    rows = raw.rows.get((reading.epoch, reading.number), ())
+    rows = raw.rows.get((reading.replicate, reading.number), ())
     expected = [request.statuses for request in raw.plan.app.request]
     for number, instance in enumerate(reading.instances):
         completed = sum(
@@ -176,7 +176,7 @@ def _counts(raw: Raw, reading: Reading) -> Fault | None:
             return Fault(
                 file=READINGS,
                 field="completed",
-                message=f"step {reading.number} of epoch {reading.epoch} counts {instance.completed} "
+                message=f"step {reading.number} of replicate {reading.replicate} counts {instance.completed} "
                 f"requests of {instance.setup}, and the rows hold {completed}",
             )
     return None

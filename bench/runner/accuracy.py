@@ -1,7 +1,7 @@
 """How accurate the harness is: trial after trial with fresh processes, known costs among them.
 
-A trial is a run: the same testbed, the same plan, the same turns. One after the other is measured on
-the same instances, in every epoch right after the turns, for as many seconds: only the order differs.
+A trial is a run: the same testbed, the same plan, the same slices. One after the other is measured on
+the same instances, in every replicate right after the slices, for as many seconds: only the order differs.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,15 +19,15 @@ from bench.analysis.accuracy.trials import (
     rate_shares,
     setups,
 )
-from bench.analysis.own_time import OwnClock, requests_of
+from bench.analysis.active_time import ActiveClock, requests_of
 from bench.app.records import App
 from bench.errors import MeasurementError
-from bench.plan.budget import BUSY_TURN_S, LIGHT_TURN_S, stretch
+from bench.plan.budget import LIGHT_SLICE_S, SATURATION_SLICE_S, stretch
 from bench.plan.readings import Reading, Row
-from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Quiet, Step, Stretch, Turn
+from bench.plan.records import Arrival, Closed, Kind, Open, Plan, Quiet, Slice, Step, Stretch
 from bench.plan.schedule import SWITCH_NS
+from bench.receiver.messages import TraceSpan
 from bench.runner.run import Bench, Log, Progress, Run, carry_out
-from bench.sink.messages import TraceSpan
 from bench.testbed.machine import Cpus
 
 TRIALS = 60
@@ -35,7 +35,7 @@ LEAD_S = 0.3
 """Of a closed loop alone, until it has filled."""
 SPARE = 2
 SEQUENTIAL_EVERY = 2
-"""In every second trial of a panel: it takes as long as the turns."""
+"""In every second trial of a panel: it takes as long as the slices."""
 SEQUENTIAL_STEP = 1000
 """Such steps are numbered from here."""
 TRIAL_S = 160.0
@@ -50,15 +50,15 @@ class Series:
         app: the example.
         cpus: how they are divided.
         seed: of the first trial; every other one counts on from it.
-        epochs: of every trial; absent: each panel's own.
-        burns_s: CPU seconds per request that every set-up burns; empty: not known yet.
+        replicates: of every trial; absent: each panel's own.
+        burns_s: CPU seconds per request that every setup burns; empty: not known yet.
         rate_per_s: light rate of the baseline; 0: not known yet.
     """
 
     app: App
     cpus: Cpus
     seed: int
-    epochs: int | None = None
+    replicates: int | None = None
     burns_s: Mapping[str, float] = field(default_factory=dict)
     rate_per_s: float = 0.0
 
@@ -95,10 +95,10 @@ def plan_of(series: Series, number: int) -> Plan:
         seed=series.seed + number,
         app=series.app,
         setups=names,
-        epochs=series.epochs or panel.epochs,
-        warm_up=Stretch(turn_s=0.05, rounds=12, blocks=1),
-        light=stretch(panel.light_s, LIGHT_TURN_S, len(names)),
-        busy=stretch(panel.busy_s, BUSY_TURN_S, len(names)),
+        replicates=series.replicates or panel.replicates,
+        warm_up=Stretch(slice_s=0.05, rounds=12, blocks=1),
+        light=stretch(panel.light_s, LIGHT_SLICE_S, len(names)),
+        saturation=stretch(panel.saturation_s, SATURATION_SLICE_S, len(names)),
         spare=SPARE,
         rest_s=0.0,
         rate_per_s=series.rate_per_s,
@@ -120,7 +120,7 @@ def weighted(series: Series, bench: Bench, progress: Progress) -> Series:
         KeyboardInterrupt: a person ended it.
     """
     plan = plan_of(series, 0)
-    run = _require(carry_out(replace(plan, setups=plan.setups[:2], epochs=1), bench, Log(), progress))
+    run = _require(carry_out(replace(plan, setups=plan.setups[:2], replicates=1), bench, Log(), progress))
     light = next(reading for reading in run.readings if reading.kind is Kind.LIGHT)
     costs = [instance.cpu_ns / 1e9 / instance.completed for instance in light.instances if instance.completed]
     if len(costs) < 2:
@@ -137,7 +137,7 @@ def series_of(first: Trial, app: App, cpus: Cpus) -> Series:
         app=app,
         cpus=cpus,
         seed=plan.seed,
-        epochs=None if plan.epochs == panel_of(0).epochs else plan.epochs,
+        replicates=None if plan.replicates == panel_of(0).replicates else plan.replicates,
         burns_s=plan.burns_s,
         rate_per_s=plan.rate_per_s,
     )
@@ -145,13 +145,13 @@ def series_of(first: Trial, app: App, cpus: Cpus) -> Series:
 
 @dataclass(slots=True)
 class _TrialLog(Log):
-    """Measures one after the other while an epoch's instances still run."""
+    """Measures one after the other while a replicate's instances still run."""
 
     after: Callable[[int], None]
 
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
-        """The instances of an epoch are about to be stopped."""
-        self.after(epoch)
+    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
+        """The instances of a replicate are about to be stopped."""
+        self.after(replicate)
 
 
 def trial(series: Series, number: int, bench: Bench, progress: Progress, *, beside: Beside = "") -> Trial:
@@ -171,39 +171,39 @@ def trial(series: Series, number: int, bench: Bench, progress: Progress, *, besi
     plan, sequential = plan_of(series, number), has_alone(number)
     alone: list[dict[str, dict[str, float]]] = []
 
-    def one_after_the_other(epoch: int) -> None:
+    def one_after_the_other(replicate: int) -> None:
         if sequential:
-            progress.say(f"epoch {epoch + 1} of {plan.epochs}: one after the other")
-            alone.append(_alone(plan, bench, epoch))
+            progress.say(f"replicate {replicate + 1} of {plan.replicates}: one after the other")
+            alone.append(_alone(plan, bench, replicate))
 
     run = _require(carry_out(plan, bench, _TrialLog(one_after_the_other), progress))
     return Trial(
         plan=run.plan,
         readings=tuple(run.readings),
-        rows=tuple((epoch, number, rows) for (epoch, number), rows in run.rows.items() if rows),
+        rows=tuple((replicate, number, rows) for (replicate, number), rows in run.rows.items() if rows),
         alone=tuple(alone),
         beside=beside,
     )
 
 
-def _alone(plan: Plan, bench: Bench, epoch: int) -> dict[str, dict[str, float]]:
-    """By figure and set-up, what each instance of an epoch shows alone, for as long as its turns took."""
-    light_ns, busy_ns = (round(load.own_s * 1e9) for load in (plan.light, plan.busy))
+def _alone(plan: Plan, bench: Bench, replicate: int) -> dict[str, dict[str, float]]:
+    """By figure and setup, what each instance of a replicate shows alone, for as long as its time slices took."""
+    light_ns, saturation_ns = (round(load.active_s * 1e9) for load in (plan.light, plan.saturation))
     figures: dict[str, dict[str, float]] = {"light": {}, "p50": {}, "p90": {}, "throughput": {}}
-    order = np.random.default_rng([plan.seed, epoch, SEQUENTIAL_STEP]).permutation(len(plan.setups))
+    order = np.random.default_rng([plan.seed, replicate, SEQUENTIAL_STEP]).permutation(len(plan.setups))
     for number, instance in enumerate(map(int, order)):
         steps = (
-            light_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number, instance, light_ns),
-            busy_alone(plan, epoch, SEQUENTIAL_STEP + 2 * number + 1, instance, busy_ns),
+            light_alone(plan, replicate, SEQUENTIAL_STEP + 2 * number, instance, light_ns),
+            saturation_alone(plan, replicate, SEQUENTIAL_STEP + 2 * number + 1, instance, saturation_ns),
         )
         for step in steps:
             reading, rows = bench.perform(plan, step, _say_nothing)
             for figure, value in _figures(plan, step, reading, rows, instance).items():
                 figures[figure][plan.names[instance]] = value
-    # Spans of these requests are in no account of the next epoch.
+    # Spans of these requests are in no account of the next replicate.
     last = SEQUENTIAL_STEP + 2 * len(plan.setups)
     bench.perform(
-        plan, Step(epoch=epoch, number=last, kind=Kind.SETTLE, turns=(), load=Quiet()), _say_nothing
+        plan, Step(replicate=replicate, number=last, kind=Kind.SETTLE, slices=(), load=Quiet()), _say_nothing
     )
     return figures
 
@@ -212,32 +212,32 @@ def _say_nothing(_block: int) -> None:
     """Nobody is told of a step that belongs to no run."""
 
 
-def light_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
+def light_alone(plan: Plan, replicate: int, number: int, instance: int, length_ns: int) -> Step:
     """A step in which one instance runs all the time under light load, and all others are stopped."""
-    rng = np.random.default_rng([plan.seed, epoch, number])
+    rng = np.random.default_rng([plan.seed, replicate, number])
     rate = plan.rate_per_s * plan.rate_shares.get(plan.names[instance], 1.0)
     count = max(int(length_ns / 1e9 * rate), 1)
     offsets = (np.arange(count) + rng.random(count)) / rate * 1e9
     arrivals = tuple(Arrival(int(offset), instance, 0) for offset in offsets)
     return Step(
-        epoch=epoch,
+        replicate=replicate,
         number=number,
         kind=Kind.LIGHT,
-        turns=(Turn(instance, 0, SWITCH_NS, length_ns + SWITCH_NS),),
+        slices=(Slice(instance, 0, SWITCH_NS, length_ns + SWITCH_NS),),
         load=Open(arrivals=arrivals),
     )
 
 
-def busy_alone(plan: Plan, epoch: int, number: int, instance: int, length_ns: int) -> Step:
-    """The same under busy load, whose first moments do not count."""
+def saturation_alone(plan: Plan, replicate: int, number: int, instance: int, length_ns: int) -> Step:
+    """The same at full load, whose first moments do not count."""
     lead_ns = round(LEAD_S * 1e9)
     return Step(
-        epoch=epoch,
+        replicate=replicate,
         number=number,
-        kind=Kind.BUSY,
-        turns=(
-            Turn(instance, -1, SWITCH_NS, lead_ns),
-            Turn(instance, 0, lead_ns + SWITCH_NS, lead_ns + length_ns + SWITCH_NS),
+        kind=Kind.SATURATION,
+        slices=(
+            Slice(instance, -1, SWITCH_NS, lead_ns),
+            Slice(instance, 0, lead_ns + SWITCH_NS, lead_ns + length_ns + SWITCH_NS),
         ),
         load=Closed(users=plan.users),
     )
@@ -252,8 +252,8 @@ def _figures(
     completed = int(np.count_nonzero(requests.done_block == 0))
     if not completed:
         return {}
-    if step.kind is Kind.BUSY:
-        return {"throughput": completed / OwnClock(reading.switches, instance).own_s}
+    if step.kind is Kind.SATURATION:
+        return {"throughput": completed / ActiveClock(reading.switches, instance).active_s}
     used_ns = sum(
         switch.cpu_ns + switch.leaked_ns for switch in reading.switches if switch.instance == instance
     )

@@ -41,7 +41,7 @@ class Finding:
 
 
 def plan_of(app: App) -> Plan:
-    """The baseline beside a set-up that traces everything."""
+    """The baseline beside a setup that traces everything."""
     return without_load("check", app, choose(app, [TRACED]), REST_S)
 
 
@@ -122,7 +122,7 @@ def _stopped(plan: Plan, testbed: Testbed) -> Finding:
         due = sum(map(len, ask(plan, instance, LEARN_REQUESTS)))
     finally:
         instance.stop()
-    testbed.sink.wait_until_quiet(ARRIVAL_S, ARRIVAL_LIMIT_S)
+    testbed.receiver.wait_until_quiet(ARRIVAL_S, ARRIVAL_LIMIT_S)
     account = testbed.accounts(plan, 0).get(TRACED, Account())
     traces = min(account.whole if TRACED not in plan.varies else account.whole + account.broken, due)
     if traces == due:

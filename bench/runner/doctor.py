@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.analysis import stats
 from bench.analysis.blocks import MIN_COMPLETED, stretches
-from bench.app.records import BASELINE, CHECKS, TWIN, App
+from bench.app.records import AA, BASELINE, CHECKS, App
 from bench.app.setups import choose
 from bench.errors import MeasurementError
 from bench.plan.records import Kind, Plan, Stretch
@@ -20,7 +20,7 @@ from bench.testbed.machine import Cpus
 TRIAL_S = 25
 """About how long a trial takes, start included."""
 PROCESS_SD = 0.004
-"""What identical instances of one epoch differ by although they get the same requests: memory layout
+"""What identical instances of one replicate differ by although they get the same requests: memory layout
 and whatever else a process keeps for its life. The trial is too short to see it."""
 
 
@@ -40,17 +40,17 @@ class DoctorTrial:
 
 
 def plan(app: App, cpus: Cpus) -> Plan:
-    """A trial: the baseline and its twin, many short blocks of light load."""
+    """A trial: the baseline and its A/A aa, many short blocks of light load."""
     return Plan(
         name="doctor",
         budget="doctor",
         seed=0,
         app=app,
-        setups=choose(app, [TWIN]),
-        epochs=1,
-        warm_up=Stretch(turn_s=0.05, rounds=12, blocks=1),
-        light=Stretch(turn_s=0.2, rounds=5, blocks=5),
-        busy=Stretch(turn_s=0.03, rounds=1, blocks=0),
+        setups=choose(app, [AA]),
+        replicates=1,
+        warm_up=Stretch(slice_s=0.05, rounds=12, blocks=1),
+        light=Stretch(slice_s=0.2, rounds=5, blocks=5),
+        saturation=Stretch(slice_s=0.03, rounds=1, blocks=0),
         rest_s=0.0,
         cpus=cpus.usable,
         services_cpus=cpus.services,
@@ -94,19 +94,19 @@ def expected_mde(plan_: Plan, trial: DoctorTrial) -> float | None:
     """The smallest overhead that 80 % of runs of a plan would find here; None if nothing is under test.
 
     A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
-    requests scatter, over epochs.
+    requests scatter, over replicates.
     """
     names = plan_.names
     tested = [name for name in names if name not in CHECKS and name != BASELINE]
-    if not tested or plan_.epochs < 2 or not plan_.light.blocks:
+    if not tested or plan_.replicates < 2 or not plan_.light.blocks:
         return None
-    requests = max(trial.rate_per_s * plan_.light.own_s, 1.0)
+    requests = max(trial.rate_per_s * plan_.light.active_s, 1.0)
     variance = PROCESS_SD**2 + trial.request_sd**2 / requests
-    weights = [stats.against(name, (BASELINE, TWIN)) for name in names if name not in {BASELINE, TWIN}]
+    weights = [stats.against(name, (BASELINE, AA)) for name in names if name not in {BASELINE, AA}]
     estimate = stats.Estimate(
         log_ratio=0.0,
-        standard_error=math.sqrt(1.5 * variance / plan_.epochs),
-        df=stats.pooled_df(plan_.epochs, stats.correlations(weights)),
+        standard_error=math.sqrt(1.5 * variance / plan_.replicates),
+        df=stats.pooled_df(plan_.replicates, stats.correlations(weights)),
         family=len(tested),
     )
     return math.expm1(estimate.mde(0.95))

@@ -1,6 +1,6 @@
-"""Lets the backend of tracing fail while customers come, one fault after the other.
+"""Lets the backend of tracing fail while clients come, one fault after the other.
 
-All set-ups of a fault run side by side, each with a way to the backend of its own; the untraced one beside
+All setups of a fault run side by side, each with a way to the backend of its own; the untraced one beside
 them shows what the machine does to everybody.
 """
 
@@ -21,12 +21,12 @@ from bench.app.records import BASELINE, Setup
 from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Account, Row
 from bench.plan.records import Plan
+from bench.receiver.messages import Answering, CloseAccounts
 from bench.runner.run import Progress
-from bench.sink.messages import Answering, CloseAccounts
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
-from bench.testbed.orders import Steady, order_without_turns
+from bench.testbed.orders import Steady, order_without_slices
 from bench.testbed.ports import free_ports
 from bench.testbed.proxy import Proxy, Way
 from bench.testbed.testbed import Testbed
@@ -35,7 +35,7 @@ SETUPS = (BASELINE, "batch", "batch-grpc", "simple", "simple-grpc")
 RATE_PER_S = 6.0
 LOAD_S, GONE_S, BACK_S = 10.0, 20.0, 10.0
 TIMEOUT_S = 8.0
-"""After which a customer gives up."""
+"""After which a client gives up."""
 STOP_LIMIT_S = 35.0
 """A little longer than the 30 s that Kubernetes waits before it kills."""
 WARM_UP = 5
@@ -46,7 +46,7 @@ BATCH_S = 6.5
 QUIET_S, QUIET_LIMIT_S = 1.0, 20.0
 SMALL_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "32", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
 HEALTHY = Answering()
-WITNESS = struct.Struct("qqq")
+USAGE_NUMBERS = struct.Struct("qqq")
 """Spans that ended, the longest stall in ns, and when the loop was last awake: what a process notes."""
 
 
@@ -59,7 +59,7 @@ class Imposed:
         way: what becomes of the connections to it.
         env: further variables of the processor.
         signal: what the first process gets in the middle of the load; empty: nothing.
-        load_s: for how long customers come.
+        load_s: for how long clients come.
         back_s: when the backend is back; 0: not while they come.
     """
 
@@ -95,13 +95,13 @@ class Subject:
         setup: how it is traced.
         instance: its processes.
         proxies: by OTLP protocol.
-        witnesses: files in which its processes note what they did, by process.
+        usage_files: files in which its processes note what they did, by process.
     """
 
     setup: Setup
     instance: LocalInstance
     proxies: dict[str, Proxy]
-    witnesses: dict[str, Path]
+    usage_files: dict[str, Path]
 
     def become(self, way: Way) -> None:
         """Change its way to the backend."""
@@ -111,9 +111,9 @@ class Subject:
     def noted(self) -> list[tuple[int, int]]:
         """Spans and longest stall in ns, that of this moment included, of every process that notes them."""
         noted = []
-        for name, path in self.witnesses.items():
+        for name, path in self.usage_files.items():
             if path.exists():
-                spans, stall_ns, awake_ns = WITNESS.unpack(path.read_bytes())
+                spans, stall_ns, awake_ns = USAGE_NUMBERS.unpack(path.read_bytes())
                 if awake_ns and self.instance.is_running(name):
                     stall_ns = max(stall_ns, time.monotonic_ns() - awake_ns)
                 noted.append((spans, stall_ns))
@@ -121,7 +121,7 @@ class Subject:
 
     def forget_stalls(self) -> None:
         """What happened before the load is not told."""
-        for path in self.witnesses.values():
+        for path in self.usage_files.values():
             if path.exists():
                 with path.open("r+b") as file:
                     file.seek(8)
@@ -134,10 +134,10 @@ def cells(
     """Impose one fault after the other.
 
     Args:
-        plan: with the application and its set-ups.
+        plan: with the application and its setups.
         place: where it is started from.
         faults: the healthy backend first, with which all others are compared.
-        rate_per_s: of customers, to each set-up.
+        rate_per_s: of clients, to each setup.
         progress: is told.
 
     Raises:
@@ -155,7 +155,7 @@ def cells(
         for number, fault in enumerate(faults):
             progress.say(f"{fault}: fresh processes")
             subjects = waiting.result() if waiting else bench.start(fault)
-            progress.say(f"{fault}: customers come")
+            progress.say(f"{fault}: clients come")
             loaded = bench.load(fault, subjects)
             progress.say(f"{fault}: stopping")
             # Who stops mostly waits; the next ones can start meanwhile.
@@ -192,7 +192,7 @@ class _Bench:
         self._per_request: dict[str, int] = {}
 
     def start(self, fault: Fault) -> tuple[Subject, ...]:
-        """Fresh instances of all set-ups, side by side."""
+        """Fresh instances of all setups, side by side."""
         ports = free_ports(len(self._plan.app.process) * len(self._plan.setups))
         count = len(self._plan.app.process)
         begun = [
@@ -210,7 +210,7 @@ class _Bench:
         launch = replace(
             self._testbed.launch(self._plan, named, 0, ports),
             endpoints={name: proxy.url for name, proxy in proxies.items()},
-            is_witnessed=True,
+            has_usage_files=True,
         )
         instance = self._testbed.start_instance(launch)
         self._testbed.instances.append(instance)
@@ -218,27 +218,27 @@ class _Bench:
             setup=setup,
             instance=instance,
             proxies=proxies,
-            witnesses={process.name: launch.witness(process) for process in self._plan.app.process},
+            usage_files={process.name: launch.usage_file(process) for process in self._plan.app.process},
         )
 
     def load(self, fault: Fault, subjects: Sequence[Subject]) -> _Loaded:
-        """Warm up, impose the fault, and have customers come."""
-        imposed, sink = IMPOSED[fault], self._testbed.sink
+        """Warm up, impose the fault, and have clients come."""
+        imposed, receiver = IMPOSED[fault], self._testbed.receiver
         for subject in subjects:
             self._warm_up(subject)
         # What was made before the fault has arrived before it, and is in no count.
         list(self._pool.map(lambda subject: subject.instance.flush(), subjects))
-        sink.wait_until_quiet(QUIET_S if self._plan.app.tracing.flush else BATCH_S, QUIET_LIMIT_S)
-        sink.close_accounts(CloseAccounts(epoch=0))
+        receiver.wait_until_quiet(QUIET_S if self._plan.app.tracing.flush else BATCH_S, QUIET_LIMIT_S)
+        receiver.close_accounts(CloseAccounts(replicate=0))
         spans_before = [sum(spans for spans, _ in subject.noted()) for subject in subjects]
         for subject in subjects:
             subject.forget_stalls()
             subject.instance.let_go()
         before = [subject.instance.memory().uss_bytes for subject in subjects]
-        sink.answer(imposed.answering)
+        receiver.answer(imposed.answering)
         for subject in subjects:
             subject.become(imposed.way)
-        order = order_without_turns(
+        order = order_without_slices(
             self._plan,
             self._testbed.load,
             {subject.setup.name: subject.instance.url for subject in subjects},
@@ -293,10 +293,10 @@ class _Bench:
                 self._testbed.instances.remove(subject.instance)
             for proxy in subject.proxies.values():
                 proxy.close()
-        sink = self._testbed.sink
-        sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
-        sink.answer(HEALTHY)
-        accounts = sink.close_accounts(CloseAccounts(epoch=0))
+        receiver = self._testbed.receiver
+        receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        receiver.answer(HEALTHY)
+        accounts = receiver.close_accounts(CloseAccounts(replicate=0))
         for number, subject in enumerate(subjects):
             # An untraced instance has the baseline's label, whatever it is called.
             label = BASELINE if subject.setup.tracing == "none" else f"{fault}.{subject.setup.name}"
@@ -369,10 +369,10 @@ def _require_sound(cell: Cell) -> None:
     if cell.failed > cell.requests * MOST_FAILED:
         raise MeasurementError(
             f"{cell.failed} of {cell.requests} requests of {cell.setup} fail with a healthy backend",
-            "fewer customers with --rate, or see what `tracing-overhead check` says",
+            "fewer clients with --rate, or see what `tracing-overhead check` says",
         )
     if cell.setup == BASELINE and cell.received:
-        raise MeasurementError("the untraced set-up exports spans", "`tracing-overhead check` says why")
+        raise MeasurementError("the untraced setup exports spans", "`tracing-overhead check` says why")
     if cell.setup != BASELINE and not cell.received:
         raise MeasurementError(
             f"nothing of {cell.setup} arrives at a healthy backend",

@@ -10,7 +10,7 @@ from bench.errors import BenchError, MeasurementError, ResultsError, ServiceErro
 from bench.plan.readings import Ending, Raw, Reading, Row
 from bench.plan.records import Kind, Plan, Step
 from bench.plan.schedule import light_rates, schedule, step_of
-from bench.sink.messages import TraceSpan
+from bench.receiver.messages import TraceSpan
 from bench.testbed.preflight import learned
 
 
@@ -24,7 +24,7 @@ class Bench(Protocol):
         """Do one step."""
 
     def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every set-up in the last account."""
+        """The slowest trace of every setup in the last account."""
 
     def stop_instances(self) -> None:
         """Stop all instances."""
@@ -39,8 +39,8 @@ class Log:
     def append(self, reading: Reading, rows: Sequence[Row]) -> None:
         """A step as it went."""
 
-    def append_slowest(self, epoch: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """An epoch's slowest traces."""
+    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
+        """A replicate's slowest traces."""
 
 
 class Progress(Protocol):
@@ -57,7 +57,7 @@ class Run:
     Attributes:
         plan: as it is carried out: rates and shapes are added when they are known.
         readings: of all steps.
-        rows: requests by epoch and step.
+        rows: requests by replicate and step.
         complete: whether the plan came to its end.
         error: what ended it early, unless a person did.
     """
@@ -89,9 +89,9 @@ def carry_out(plan: Plan, bench: Bench, log: Log, progress: Progress) -> Run:
         log.write_plan(plan)
         if plan.targets:
             bench.connect(plan)
-        spare = dict.fromkeys((Kind.LIGHT, Kind.BUSY), plan.spare)
-        for epoch in range(plan.epochs):
-            _Epoch(run, epoch, bench, log, progress, spare).carry_out()
+        spare = dict.fromkeys((Kind.LIGHT, Kind.SATURATION), plan.spare)
+        for replicate in range(plan.replicates):
+            _Replicate(run, replicate, bench, log, progress, spare).carry_out()
         run.complete = True
     except KeyboardInterrupt:
         progress.say("interrupted: stopping the application, keeping what was measured")
@@ -100,20 +100,20 @@ def carry_out(plan: Plan, bench: Bench, log: Log, progress: Progress) -> Run:
     return run
 
 
-class _Epoch:
-    """One epoch: fresh processes, warmed up, measured, accounted for."""
+class _Replicate:
+    """One replicate: fresh processes, warmed up, measured, accounted for."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what an epoch needs
+    def __init__(  # noqa: PLR0913, PLR0917 - what a replicate needs
         self,
         run: Run,
-        epoch: int,
+        replicate: int,
         bench: Bench,
         log: Log,
         progress: Progress,
         spare: dict[Kind, int],
     ) -> None:
         self._run = run
-        self._epoch = epoch
+        self._replicate = replicate
         self._bench = bench
         self._log = log
         self._progress = progress
@@ -123,7 +123,7 @@ class _Epoch:
 
     def carry_out(self) -> None:
         plan = self._run.plan
-        for kind, blocks in schedule(plan, self._epoch):
+        for kind, blocks in schedule(plan, self._replicate):
             reading = self._perform(kind, blocks)
             if kind is Kind.LEARN:
                 self._replan(learned(plan, reading.instances))
@@ -131,15 +131,15 @@ class _Epoch:
                 capacities = self._capacities(reading)
                 rates = light_rates(self._run.plan, capacities)
                 self._replan(replace(self._run.plan, rates=rates, capacities=capacities))
-            elif kind in {Kind.LIGHT, Kind.BUSY}:
+            elif kind in {Kind.LIGHT, Kind.SATURATION}:
                 self._repeat_spoiled(kind, reading)
-        self._log.append_slowest(self._epoch, self._bench.slowest())
+        self._log.append_slowest(self._replicate, self._bench.slowest())
         if not plan.targets:
             self._bench.stop_instances()
 
     def _capacities(self, reading: Reading) -> dict[str, float]:
-        """Requests per second of own time in a closed loop, by set-up."""
-        rates = closed_loop_rates(reading, self._run.rows[self._epoch, reading.number], self._run.plan)
+        """Requests per second of active time in a closed loop, by setup."""
+        rates = closed_loop_rates(reading, self._run.rows[self._replicate, reading.number], self._run.plan)
         for name, rate in rates.items():
             if not rate:
                 raise MeasurementError(
@@ -158,17 +158,19 @@ class _Epoch:
         spoiled = min(sum(map(is_spoiled, reading.blocks)), self._spare[kind])
         if spoiled:
             self._spare[kind] -= spoiled
-            self._progress.say(f"epoch {self._epoch + 1}: the host took CPU away; {spoiled} blocks again")
+            self._progress.say(
+                f"replicate {self._replicate + 1}: the host took CPU away; {spoiled} blocks again"
+            )
             self._perform(kind, spoiled)
 
     def _perform(self, kind: Kind, blocks: int) -> Reading:
         plan = self._run.plan
         rates: tuple[float, ...] = ()
         if kind is Kind.PROBE:
-            self._searches = self._searches or searches(plan, self._epoch, self._run.raw)
+            self._searches = self._searches or searches(plan, self._replicate, self._run.raw)
             rates = tuple(search.rate_per_s for search in self._searches)
-        step = step_of(plan, self._epoch, self._number, kind, blocks, rates=rates)
-        label = f"epoch {self._epoch + 1} of {plan.epochs}: {_WORDS[kind]}"
+        step = step_of(plan, self._replicate, self._number, kind, blocks, rates=rates)
+        label = f"replicate {self._replicate + 1} of {plan.replicates}: {_WORDS[kind]}"
         self._progress.say(label)
         reading, rows = self._bench.perform(
             plan, step, lambda block: self._progress.say(label, f"block {block + 1} of {blocks}")
@@ -176,7 +178,7 @@ class _Epoch:
         reading = replace(reading, rates=rates)
         self._log.append(reading, rows)
         self._run.readings.append(reading)
-        self._run.rows[self._epoch, self._number] = rows
+        self._run.rows[self._replicate, self._number] = rows
         self._number += 1
         for search, rate in zip(self._searches, rates, strict=False):
             search.tell(rate, reading, rows)
@@ -190,7 +192,7 @@ _WORDS = {
     Kind.CAPACITY: "capacity",
     Kind.REST: "at rest",
     Kind.LIGHT: "light load",
-    Kind.BUSY: "busy load",
+    Kind.SATURATION: "full load",
     Kind.PROBE: "the highest rate",
     Kind.FLUSH: "exporting",
     Kind.EMPTY_FLUSH: "exporting",

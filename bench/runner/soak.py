@@ -13,12 +13,12 @@ from bench.app.setups import declared_spans
 from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import Row
 from bench.plan.records import Plan
+from bench.receiver.messages import CloseAccounts
 from bench.runner.run import Progress
-from bench.sink.messages import CloseAccounts
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
-from bench.testbed.orders import Saturating, Steady, order_without_turns
+from bench.testbed.orders import FullLoad, Steady, order_without_slices
 from bench.testbed.pids import dirty_bytes_of
 from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
@@ -40,7 +40,7 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
     """Look at everybody, before, again and again, and after everything was exported.
 
     Args:
-        plan: with the application and the one set-up.
+        plan: with the application and the one setup.
         place: where it is started from.
         seconds: under load.
         progress: is told.
@@ -68,7 +68,7 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
         progress.say("exporting")
         instance.flush()
         instance.let_go()
-        testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
         yield soaking.look(time.monotonic() - started, final=True)
 
 
@@ -84,7 +84,7 @@ class _Soaking:
         self._stretches = self._completed = self._failed = self._spans = 0
         self._processes = [
             *((name, psutil.Process(pid)) for name, pid in instance.started().items()),
-            ("sink", psutil.Process(testbed.sink.child.pid)),
+            ("receiver", psutil.Process(testbed.receiver.child.pid)),
             ("load", psutil.Process(testbed.load.child.pid)),
             ("harness", psutil.Process(os.getpid())),
         ]
@@ -95,14 +95,14 @@ class _Soaking:
         Raises:
             MeasurementError: none was answered.
         """
-        self._send(Saturating(seconds=CROWD_S, users=CROWD))
-        good, _ = self._send(Saturating(seconds=CAPACITY_S, users=USERS))
+        self._send(FullLoad(seconds=CROWD_S, users=CROWD))
+        good, _ = self._send(FullLoad(seconds=CAPACITY_S, users=USERS))
         if not good:
             raise MeasurementError("no request was answered as expected", "`tracing-overhead check` says why")
         self._instance.flush()
         self._instance.let_go()
-        self._testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
-        self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        self._testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        self._testbed.receiver.close_accounts(CloseAccounts(replicate=0))
         return good / CAPACITY_S
 
     def load(self, rate_per_s: float) -> None:
@@ -113,10 +113,10 @@ class _Soaking:
         self._failed += bad
         self._instance.check()
 
-    def _send(self, kind: Steady | Saturating) -> tuple[int, int]:
+    def _send(self, kind: Steady | FullLoad) -> tuple[int, int]:
         """Requests answered as expected, and others."""
         targets = {self._plan.app.name: self._instance.url}
-        order = order_without_turns(self._plan, self._testbed.load, targets, TIMEOUT_S, kind)
+        order = order_without_slices(self._plan, self._testbed.load, targets, TIMEOUT_S, kind)
         self._testbed.load.send(order)
         rows = self._testbed.load.rows()
         good = sum(map(self._is_good, rows))
@@ -126,8 +126,8 @@ class _Soaking:
         return row.status in self._plan.app.request[row.request].statuses
 
     def look(self, at_s: float, *, final: bool = False) -> Sample:
-        """What everybody holds now; the sink lets go of what it has counted."""
-        accounts = self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        """What everybody holds now; the receiver lets go of what it has counted."""
+        accounts = self._testbed.receiver.close_accounts(CloseAccounts(replicate=0))
         self._spans += sum(sum(account.spans.values()) - account.duplicated for account in accounts.values())
         return Sample(
             at_s=at_s,
@@ -136,7 +136,7 @@ class _Soaking:
             completed=self._completed,
             failed=self._failed,
             spans=self._spans,
-            spans_due=None if self._spans_each is None else self._spans_each * self._completed,
+            spans_expected=None if self._spans_each is None else self._spans_each * self._completed,
             final=final,
         )
 

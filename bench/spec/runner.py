@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable, Sequence
 
 from bench.plan.readings import Account
+from bench.receiver.messages import CloseAccounts
 from bench.runner.run import Progress
-from bench.sink.messages import CloseAccounts
 from bench.spec.emission import SERVICE, Iteration, Scenario
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import cpu_clock_ns
@@ -23,10 +23,10 @@ PATIENCE_S = 60.0
 
 
 class Iterations:
-    """The sink, and one emitter at a time."""
+    """The receiver, and one emitter at a time."""
 
     def __init__(self, place: Workplace) -> None:
-        self._cpus, self._logs, self._sink = place.cpus.services, place.logs, place.sink
+        self._cpus, self._logs, self._receiver = place.cpus.services, place.logs, place.receiver
 
     def iterate(  # noqa: PLR0913 - an iteration is what it is
         self,
@@ -41,16 +41,16 @@ class Iterations:
         """One iteration.
 
         Raises:
-            ServiceError: the emitter or the sink failed.
+            ServiceError: the emitter or the receiver failed.
         """
         setup = f"{scenario}-{processor}"
-        accounts = CloseAccounts(epoch=0, shapes={setup: ({SERVICE: 1},)})
-        endpoint = self._sink.endpoints["grpc" if protocol == "grpc" else "http/protobuf"]
+        accounts = CloseAccounts(replicate=0, shapes={setup: ({SERVICE: 1},)})
+        endpoint = self._receiver.endpoints["grpc" if protocol == "grpc" else "http/protobuf"]
         emitter = [scenario, processor, protocol, endpoint, setup, str(rate_per_s), str(length_s)]
         child = self._emitter(setup, emitter)
         try:
             self._line(child)
-            self._sink.close_accounts(accounts)
+            self._receiver.close_accounts(accounts)
             steal_s, started = cpu_times(None)[0], time.monotonic()
             before, uss_before = cpu_clock_ns(child.pid), memory_of([child.pid]).uss_bytes
             child.write_line()
@@ -58,7 +58,7 @@ class Iterations:
             answer = self._line(child)
             used, uss = cpu_clock_ns(child.pid) - before, memory_of([child.pid]).uss_bytes
             steal = (cpu_times(None)[0] - steal_s) / (time.monotonic() - started)
-            accounts_ = self._sink.close_accounts(accounts)
+            accounts_ = self._receiver.close_accounts(accounts)
         finally:
             child.stop(PATIENCE_S)
         account = accounts_.get(setup, Account())

@@ -1,1 +1,1 @@
-"""The real world of a run: processes, clocks, turns, load and sink."""
+"""The real world of a run: processes, clocks, slices, load and receiver."""

@@ -1,4 +1,4 @@
-"""A collector between the application and the sink, as the harness sees it."""
+"""A collector between the application and the receiver, as the harness sees it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from bench.plan.readings import Memory
 from bench.testbed.pids import memory_of
 from bench.testbed.process import Child
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 
 STOP_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Collector:
-    """A collector that takes OTLP from the application and passes it on to the sink.
+    """A collector that takes OTLP from the application and passes it on to the receiver.
 
     Attributes:
         name: of the tool, or its address.
@@ -27,13 +27,13 @@ class Collector:
     endpoints: Mapping[str, str]
     child: Child | None = None
 
-    def drain(self, sink: Sink) -> bool:
-        """Wait until everything that it had got is at the sink; False if it does not arrive.
+    def drain(self, receiver: Receiver) -> bool:
+        """Wait until everything that it had got is at the receiver; False if it does not arrive.
 
         Raises:
-            ServiceError: the sink does not answer.
+            ServiceError: the receiver does not answer.
         """
-        return sink.drain(self.endpoints["http/protobuf"])
+        return receiver.drain(self.endpoints["http/protobuf"])
 
     @property
     def pid(self) -> int | None:

@@ -5,7 +5,7 @@ from bench.testbed.instance import Instance
 
 
 class Counters:
-    """Counts since they were last asked for, by set-up."""
+    """Counts since they were last asked for, by setup."""
 
     def __init__(self) -> None:
         self._sampled: dict[str, int] = {}

@@ -1,6 +1,6 @@
 """The environment and the commands of an instance's processes.
 
-Nothing differs between set-ups but the declared factor: the caller's OTEL_* variables are removed,
+Nothing differs between setups but the declared factor: the caller's OTEL_* variables are removed,
 and environments are padded to the same size, because where a program's stack begins depends on how
 large its environment is, and its speed on that (Mytkowicz and others, 2009).
 """
@@ -17,10 +17,10 @@ from bench.app.records import BASELINE, App, Command, Process, Setup
 from bench.app.setups import protocol
 from bench.errors import UsageError
 from bench.plan.records import Burn
-from bench.sink.messages import EPOCH_ATTRIBUTE, SETUP_ATTRIBUTE
+from bench.receiver.messages import REPLICATE_ATTRIBUTE, SETUP_ATTRIBUTE
 from bench.testbed.process import RUN_VARIABLE, plain_environ
 
-WITNESS_VARIABLE, PADDING_VARIABLE = "BENCH_WITNESS", "BENCH_PADDING"
+USAGE_FILE_VARIABLE, PADDING_VARIABLE = "BENCH_USAGE_FILE", "BENCH_PADDING"
 PADDED_BYTES = 6144
 """How much larger than the caller's environment every process's is."""
 
@@ -54,14 +54,14 @@ class Launch:
         setup: how it is traced.
         ports: of every process.
         tmp: folder of this instance alone.
-        endpoints: the sink's addresses by OTLP protocol.
-        epoch: number that its spans carry.
+        endpoints: the receiver's addresses by OTLP protocol.
+        replicate: number that its spans carry.
         hash_seed: PYTHONHASHSEED.
         run: identifies the run's processes.
         timers: factor of the batch processor's delay.
         burn_us: CPU that it is to burn per request beyond the application's own.
         burn: where and when the application does that; None where it is not to burn anything.
-        is_witnessed: whether processes that can note their spans and the stalls of their event loop in a
+        has_usage_files: whether processes that can note their spans and the stalls of their event loop in a
             file are to do that.
     """
 
@@ -71,17 +71,17 @@ class Launch:
     ports: Mapping[str, int]
     tmp: Path
     endpoints: Mapping[str, str]
-    epoch: int = 0
+    replicate: int = 0
     hash_seed: int = 0
     run: str = ""
     timers: int = 1
     burn_us: int = 0
     burn: Burn | None = None
-    is_witnessed: bool = False
+    has_usage_files: bool = False
 
-    def witness(self, process: Process) -> Path:
+    def usage_file(self, process: Process) -> Path:
         """The file in which a process notes what it does, if it can; it lies beside the instance's folder."""
-        return self.tmp.with_name(f"{self.tmp.name}-{process.name}.witness")
+        return self.tmp.with_name(f"{self.tmp.name}-{process.name}.usage")
 
     @property
     def is_traced(self) -> bool:
@@ -128,7 +128,7 @@ class Launch:
         return [*self.words(launcher, process), *self.words(process.command, process)]
 
     def environ(self, process: Process, caller: Mapping[str, str] = os.environ) -> dict[str, str]:
-        """The whole environment of a process, of the same size in every set-up.
+        """The whole environment of a process, of the same size in every setup.
 
         Raises:
             UsageError: its variables do not fit.
@@ -147,11 +147,11 @@ class Launch:
             environ |= self._tracing(process)
         elif process.traced:
             environ |= {name: self.fill(value, process) for name, value in self.setup.env.items()}
-        if self.is_witnessed:
-            environ[WITNESS_VARIABLE] = str(self.witness(process))
+        if self.has_usage_files:
+            environ[USAGE_FILE_VARIABLE] = str(self.usage_file(process))
         burns = self.burn and not self.burns_apart and process.name in (self._burning or (process.name,))
-        if self.app.control and burns:
-            environ |= {name: self.fill(value, process) for name, value in self.app.control.env.items()}
+        if self.app.injected and burns:
+            environ |= {name: self.fill(value, process) for name, value in self.app.injected.env.items()}
         padding = size - stack_bytes(environ) - stack_bytes({PADDING_VARIABLE: ""})
         if padding < 0:
             raise UsageError(
@@ -164,27 +164,27 @@ class Launch:
     @property
     def burns_apart(self) -> bool:
         """True if what is burnt is burnt by a process beside the application's."""
-        apart = self.app.control is None or (self.burn is not None and self.burn.when == "apart")
+        apart = self.app.injected is None or (self.burn is not None and self.burn.when == "apart")
         return bool(self.burn_us) and apart
 
     @property
     def _burning(self) -> tuple[str, ...]:
         """The processes that share what is burnt; empty: all are told, and one knows that it is meant."""
-        if self.burn is None or self.app.control is None:
+        if self.burn is None or self.app.injected is None:
             return ()
-        own = (self.app.control.process,) if self.app.control.process else ()
+        own = (self.app.injected.process,) if self.app.injected.process else ()
         return self.burn.processes or own
 
     def _exporting(self) -> dict[str, str]:
         """Where spans go, told to processes that are not to trace, too: one that does all the same is seen.
 
-        Every set-up without tracing has the baseline's name: its environment is the baseline's.
+        Every setup without tracing has the baseline's name: its environment is the baseline's.
         """
         setup = self.setup.name if self.is_traced else BASELINE
         return {
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.endpoints.get("http/protobuf", ""),
-            "OTEL_RESOURCE_ATTRIBUTES": f"{SETUP_ATTRIBUTE}={setup},{EPOCH_ATTRIBUTE}={self.epoch}",
+            "OTEL_RESOURCE_ATTRIBUTES": f"{SETUP_ATTRIBUTE}={setup},{REPLICATE_ATTRIBUTE}={self.replicate}",
         }
 
     def _tracing(self, process: Process) -> dict[str, str]:
@@ -202,13 +202,13 @@ class Launch:
             delay = environ.get("OTEL_BSP_SCHEDULE_DELAY", "5000")
             environ["OTEL_BSP_SCHEDULE_DELAY"] = str(int(delay) * self.timers)
         given = environ.get("OTEL_RESOURCE_ATTRIBUTES")
-        labels = f"{SETUP_ATTRIBUTE}={self.setup.name},{EPOCH_ATTRIBUTE}={self.epoch}"
+        labels = f"{SETUP_ATTRIBUTE}={self.setup.name},{REPLICATE_ATTRIBUTE}={self.replicate}"
         environ["OTEL_RESOURCE_ATTRIBUTES"] = f"{given},{labels}" if given else labels
         return environ
 
 
 def default_spans(app: App) -> str:
-    """The word that `{spans}` stands for where a set-up has none: the app file's first one."""
+    """The word that `{spans}` stands for where a setup has none: the app file's first one."""
     return next((word for word, count in app.tracing.spans.items() if isinstance(count, dict)), "")
 
 

@@ -14,7 +14,7 @@ from bench.testbed.machine import quota_cpus, siblings, text_of
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import control_group_root
 
-QUIET_BUSY, QUIET_STEAL = 0.10, 0.02
+QUIET_FOREIGN, QUIET_STEAL = 0.10, 0.02
 """Shares of a core that others may use, and the host take away, on a quiet machine."""
 QUIET_LOOKS = 3
 """Seconds in a row."""
@@ -42,7 +42,7 @@ def examine(seconds: float = 1.0) -> tuple[Check, ...]:
     """Whether this machine is fit to measure, question by question."""
     cpus, pairs, quota = len(os.sched_getaffinity(0)), len(siblings()), quota_cpus()
     free = psutil.virtual_memory().available / 2**30
-    steal, busy = stolen_and_busy(seconds)
+    steal, busy = steal_and_foreign(seconds)
     governor = text_of("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
     system = f"{platform.system()} {platform.release()}"
     usable = f"{cpus} usable" + (f", {pairs} pairs share a core" if pairs else "")
@@ -55,8 +55,8 @@ def examine(seconds: float = 1.0) -> tuple[Check, ...]:
          "a cgroup throttles what runs here: latency and throughput are the quota's"),
         ("pausing", pausing, True, ""),
         ("memory", f"{free:.1f} GiB free", free >= 2,
-         "an instance needs a few hundred MB; choose fewer set-ups with --setups"),
-        ("other programs", f"{busy * 100:.1f} % of a core", busy <= QUIET_BUSY,
+         "an instance needs a few hundred MB; choose fewer setups with --setups"),
+        ("other programs", f"{busy * 100:.1f} % of a core", busy <= QUIET_FOREIGN,
          "close them, or run with --wait-for-quiet"),
         ("steal", f"{steal * 100:.1f} % of a core", steal <= QUIET_STEAL,
          "the host is busy; a dedicated machine measures better"),
@@ -78,8 +78,8 @@ def wait_until_quiet(tell: Callable[[str], None], limit_s: float = QUIET_LIMIT_S
     """
     deadline, quiet = time.monotonic() + limit_s, 0
     while quiet < QUIET_LOOKS:
-        steal, busy = stolen_and_busy(1.0)
-        quiet = quiet + 1 if busy <= QUIET_BUSY and steal <= QUIET_STEAL else 0
+        steal, busy = steal_and_foreign(1.0)
+        quiet = quiet + 1 if busy <= QUIET_FOREIGN and steal <= QUIET_STEAL else 0
         if not quiet:
             what = f"other programs use {busy * 100:.0f} %, the host takes {steal * 100:.0f} % of a core"
             tell(f"waiting for a quiet machine: {what}")
@@ -90,7 +90,7 @@ def wait_until_quiet(tell: Callable[[str], None], limit_s: float = QUIET_LIMIT_S
                 )
 
 
-def stolen_and_busy(seconds: float) -> tuple[float, float]:
+def steal_and_foreign(seconds: float) -> tuple[float, float]:
     """Shares of a core that the host takes away, and that other programs use, looked at for so long."""
     cpus = sorted(os.sched_getaffinity(0))
     before, own = cpu_times(cpus), time.process_time()

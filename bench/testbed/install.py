@@ -59,7 +59,7 @@ def environment(wanted: Environment, folder: Path, whose: str = "[environment]")
 
 
 def places(app: App, setups: Sequence[Setup], folder: Path) -> dict[str, Place]:
-    """Where set-ups with packages of their own are started from; equal ones share an environment.
+    """Where setups with packages of their own are started from; equal ones share an environment.
 
     Args:
         app: with what they have in common.
@@ -71,7 +71,7 @@ def places(app: App, setups: Sequence[Setup], folder: Path) -> dict[str, Place]:
     """
     return {
         setup.name: environment(
-            _merged(app.environment or Environment(), setup), folder, f"set-up {setup.name}"
+            _merged(app.environment or Environment(), setup), folder, f"setup {setup.name}"
         )
         for setup in setups
         if setup.has_packages
@@ -79,7 +79,7 @@ def places(app: App, setups: Sequence[Setup], folder: Path) -> dict[str, Place]:
 
 
 def _merged(common: Environment, setup: Setup) -> Environment:
-    """The application's packages, with the set-up's own in the place of those of the same name."""
+    """The application's packages, with the setup's own in the place of those of the same name."""
     return Environment(
         python=setup.python or common.python,
         pip=_replaced(common.pip, setup.pip),

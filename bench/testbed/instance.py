@@ -1,4 +1,4 @@
-"""An instance: all processes of the application in one set-up, started, metered, paused and stopped."""
+"""An instance: all processes of the application in one setup, started, metered, paused and stopped."""
 
 import contextlib
 import os
@@ -24,7 +24,7 @@ from bench.testbed.ports import READY_BELOW, answer_of
 from bench.testbed.process import death_of, undone_on_failure
 
 FLUSH_LIMIT_S = 5.0
-"""An exporter whose sink is gone retries for many seconds; its figures are invalid anyway."""
+"""An exporter whose receiver is gone retries for many seconds; its figures are invalid anyway."""
 ASK_LIMIT_S = 10.0
 PREPARE_LIMIT_S = 120.0
 LOOK_S = 0.01

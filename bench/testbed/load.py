@@ -1,7 +1,7 @@
 """The load: Locust in processes of its own, told step by step what to send and when.
 
 The harness says when on the monotonic clock, which all processes of a machine share; no message
-passes at a switch of turns. This module does not import locust, whose import patches sockets.
+passes at a switch of slices. This module does not import locust, whose import patches sockets.
 """
 
 import select
@@ -130,7 +130,7 @@ def kinds_of(requests: Sequence[Request]) -> list[RequestKind]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Crew:
+class LoadWorkers:
     """Who sends the load.
 
     Attributes:
@@ -165,13 +165,13 @@ class Load:
         lost: workers that died on the last order.
     """
 
-    def __init__(self, logs: Path, run: str = "", crew: Crew | None = None) -> None:
+    def __init__(self, logs: Path, run: str = "", load_workers: LoadWorkers | None = None) -> None:
         """Start it and wait until all its processes are there.
 
         Raises:
             ServiceError: one of them ended or does not answer.
         """
-        self._crew = crew or Crew()
+        self._workers = load_workers or LoadWorkers()
         self._run = run
         self.workers: list[Child] = []
         self.lost = 0
@@ -180,28 +180,28 @@ class Load:
         self._buffer = bytearray()
         self._limit = 0.0
         with undone_on_failure(self.stop):
-            if self._crew.is_distributed:
+            if self._workers.is_distributed:
                 self.port = self._read(START_LIMIT_S, Listening).port
-                for number in range(self._crew.local):
+                for number in range(self._workers.local):
                     name = f"load worker {number + 1}"
                     arguments = [
                         "--worker",
                         "--master-host",
-                        self._crew.reached_at,
+                        self._workers.reached_at,
                         "--master-port",
                         str(self.port),
                     ]
                     held, child = self._start(name, logs / f"load-{number + 1}.log", arguments)
                     self._held.append(held)
                     self.workers.append(child)
-            self._read(JOIN_LIMIT_S if self._crew.remote else START_LIMIT_S, Workers)
+            self._read(JOIN_LIMIT_S if self._workers.remote else START_LIMIT_S, Workers)
 
     def _role(self) -> list[str]:
-        count = max(self._crew.local + self._crew.remote, 1)
+        count = max(self._workers.local + self._workers.remote, 1)
         role = ["--headless", "--only-summary", "--users", str(count), "--spawn-rate", str(count)]
-        if self._crew.is_distributed:
+        if self._workers.is_distributed:
             role += ["--master", "--expect-workers", str(count)]
-            role += ["--master-bind-host", self._crew.host, "--master-bind-port", str(self._crew.port)]
+            role += ["--master-bind-host", self._workers.host, "--master-bind-port", str(self._workers.port)]
         return role
 
     def _start(self, name: str, log: Path, role: Sequence[str]) -> tuple[socket.socket, Child]:
@@ -209,7 +209,7 @@ class Load:
         ours, theirs = socket.socketpair()
         environ = plain_environ() | {
             CONTROL_FD_VARIABLE: str(theirs.fileno()),
-            WORKERS_VARIABLE: str(self._crew.local + self._crew.remote),
+            WORKERS_VARIABLE: str(self._workers.local + self._workers.remote),
             RUN_VARIABLE: self._run,
             # Locust reads ~/.locust.conf and ./locust.conf; nobody's settings may change a run.
             "HOME": str(log.parent),
@@ -235,7 +235,7 @@ class Load:
     @property
     def lead_s(self) -> float:
         """How long before its start an order has to be sent, without its arrivals."""
-        return DISTRIBUTED_LEAD_S if self._crew.is_distributed else LEAD_S
+        return DISTRIBUTED_LEAD_S if self._workers.is_distributed else LEAD_S
 
     def lead_for(self, arrivals: int) -> float:
         """How long before its start an order with so many arrivals has to be sent."""

@@ -29,7 +29,7 @@ class Cpus:
     Attributes:
         usable: how many.
         services: those of the application; empty: not pinned.
-        others: those of load, sink and harness; empty: not pinned.
+        others: those of load, receiver and harness; empty: not pinned.
     """
 
     usable: int
@@ -74,7 +74,7 @@ def packages() -> dict[str, str]:
 def split_cpus(*, pinned: bool) -> Cpus:
     """Which CPUs the application gets, and which everything else.
 
-    The first CPU is for load, sink and harness: interrupts and the system's own work tend to be there,
+    The first CPU is for load, receiver and harness: interrupts and the system's own work tend to be there,
     too. A sibling of it on the same core is left to them where there are others.
     """
     usable = tuple(sorted(os.sched_getaffinity(0)))

@@ -23,7 +23,7 @@ class MachineClocks:
     steal_s: float
     busy_s: float
     load_s: float
-    sink_s: float
+    receiver_s: float
     harness_s: float
     collector_s: float
 
@@ -35,7 +35,7 @@ class MachineMeter:
         self,
         cpus: Sequence[int],
         load_pids: Callable[[], Sequence[int]],
-        sink_pid: int,
+        receiver_pid: int,
         collector_pid: int | None = None,
     ) -> None:
         """Remember whose clocks to read.
@@ -43,12 +43,12 @@ class MachineMeter:
         Args:
             cpus: those that the run may use.
             load_pids: tells the load's processes.
-            sink_pid: the sink.
+            receiver_pid: the receiver.
             collector_pid: a collector that the run started, if it has one.
         """
         self._cpus = tuple(cpus)
         self._load_pids = load_pids
-        self._sink_pid = sink_pid
+        self._receiver_pid = receiver_pid
         self._collector_pid = collector_pid
         self._last_ns: dict[int, int] = {}
 
@@ -58,14 +58,16 @@ class MachineMeter:
         for pid in self._load_pids():
             self._cpu_s(pid)
         load_s = sum(
-            ns / 1e9 for pid, ns in self._last_ns.items() if pid not in {self._sink_pid, self._collector_pid}
+            ns / 1e9
+            for pid, ns in self._last_ns.items()
+            if pid not in {self._receiver_pid, self._collector_pid}
         )
         return MachineClocks(
             at_s=time.monotonic(),
             steal_s=steal_s,
             busy_s=busy_s,
             load_s=load_s,
-            sink_s=self._cpu_s(self._sink_pid),
+            receiver_s=self._cpu_s(self._receiver_pid),
             harness_s=time.process_time(),
             collector_s=self._cpu_s(self._collector_pid) if self._collector_pid else 0.0,
         )
@@ -73,7 +75,7 @@ class MachineMeter:
     def _cpu_s(self, pid: int) -> float:
         """CPU time so far; the last reading of a process that has ended.
 
-        A sink or load worker that died must not hide the step in which it did: the ledger and the
+        A receiver or load worker that died must not hide the step in which it did: the accounting and the
         rows say so.
         """
         with contextlib.suppress(OSError):
@@ -83,15 +85,15 @@ class MachineMeter:
 
 def between(before: MachineClocks, after: MachineClocks, services_s: float) -> MachineReading:
     """The machine over a stretch in which the application used `services_s` of CPU."""
-    load_s, sink_s = after.load_s - before.load_s, after.sink_s - before.sink_s
+    load_s, receiver_s = after.load_s - before.load_s, after.receiver_s - before.receiver_s
     harness_s, collector_s = after.harness_s - before.harness_s, after.collector_s - before.collector_s
-    foreign_s = after.busy_s - before.busy_s - services_s - load_s - sink_s - harness_s - collector_s
+    foreign_s = after.busy_s - before.busy_s - services_s - load_s - receiver_s - harness_s - collector_s
     return MachineReading(
         duration_s=after.at_s - before.at_s,
         steal_s=after.steal_s - before.steal_s,
         foreign_s=max(foreign_s, 0.0),
         load_s=load_s,
-        sink_s=sink_s,
+        receiver_s=receiver_s,
         harness_s=harness_s,
         collector_s=collector_s,
     )

@@ -28,7 +28,7 @@ class Steady:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Saturating:
+class FullLoad:
     """Users who ask again as soon as they are answered.
 
     Attributes:
@@ -45,11 +45,11 @@ SEQUENCE = 509
 
 
 def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance]) -> Order:
-    """The load of a step in turns, for some instances.
+    """The load of a step in time slices, for some instances.
 
     Args:
         plan: with the application's requests and limits.
-        step: with turns and load.
+        step: with slices and load.
         start_ns: its start on the monotonic clock.
         instances: in the plan's order.
     """
@@ -61,9 +61,9 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
         kinds=request_kinds(plan.app.request),
         arrivals=list(step.load.arrivals) if isinstance(step.load, Open) else [],
         users=closed.users if closed else 0,
-        sequence=kinds_of(plan, SEQUENCE, step.epoch, step.number) if closed else [],
+        sequence=kinds_of(plan, SEQUENCE, step.replicate, step.number) if closed else [],
         windows=windows_of(plan, step),
-        length_ns=step.turns[-1].stop_ns,
+        length_ns=step.slices[-1].stop_ns,
         in_flight=plan.in_flight,
         timeout_s=plan.timeout_s * len(instances),
     )
@@ -72,21 +72,25 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
 def windows_of(plan: Plan, step: Step) -> list[list[tuple[int, int]]]:
     """When the users of a closed loop may ask, for every instance, ns from the start; empty: at any time.
 
-    An instance that cannot be stopped is asked in its turns alone; one that has none in a step is not asked:
+    An instance that cannot be stopped is asked in its time slices alone; one that has none in a step is not asked:
     it would not answer.
     """
     number_of = range(len(plan.setups))
-    with_turns = {turn.instance for turn in step.turns}
-    if not isinstance(step.load, Closed) or not (plan.targets or with_turns < set(number_of)):
+    with_slices = {time_slice.instance for time_slice in step.slices}
+    if not isinstance(step.load, Closed) or not (plan.targets or with_slices < set(number_of)):
         return []
     return [
-        [(turn.start_ns, turn.stop_ns) for turn in step.turns if turn.instance == number]
+        [
+            (time_slice.start_ns, time_slice.stop_ns)
+            for time_slice in step.slices
+            if time_slice.instance == number
+        ]
         for number in number_of
     ]
 
 
-def order_without_turns(
-    plan: Plan, load: Load, targets: Mapping[str, str], timeout_s: float, kind: Steady | Saturating
+def order_without_slices(
+    plan: Plan, load: Load, targets: Mapping[str, str], timeout_s: float, kind: Steady | FullLoad
 ) -> Order:
     """A load on instances that all run all the time.
 
@@ -108,7 +112,7 @@ def order_without_turns(
             for offset_ns, request in zip(offsets_ns, kinds_of(plan, count, kind.seed), strict=True)
             for number in range(len(targets))
         ]
-    users = kind.users if isinstance(kind, Saturating) else 0
+    users = kind.users if isinstance(kind, FullLoad) else 0
     return Order(
         start_ns=time.monotonic_ns() + int(load.lead_for(len(arrivals)) * 1e9),
         targets=list(targets.values()),

@@ -1,6 +1,6 @@
 """A few requests before anything is measured: is the application asked, traced and told apart?
 
-A typo in a variable must never read as "tracing is free": a set-up that is meant to trace and
+A typo in a variable must never read as "tracing is free": a setup that is meant to trace and
 leaves no span stops the run here, and so does a baseline that leaves one.
 """
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from bench.testbed.testbed import Testbed
 
 FEW_REQUESTS = 2
-"""Requests of every kind to a set-up of which no shapes are learned."""
+"""Requests of every kind to a setup of which no shapes are learned."""
 ANSWER_CHARACTERS = 160
 MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 ADVICE = {
@@ -47,7 +47,7 @@ def learn(testbed: "Testbed", plan: Plan, readings: Sequence[InstanceReading]) -
     """Readings with accounts that hold the shapes of all traces.
 
     Raises:
-        MeasurementError: an answer is not the expected one, a set-up that traces everything left
+        MeasurementError: an answer is not the expected one, a setup that traces everything left
             no span, or the baseline left one.
     """
     plan = _with_starts(testbed, plan)
@@ -84,7 +84,7 @@ def _with_starts(testbed: "Testbed", plan: Plan) -> Plan:
 
 
 def learned(plan: Plan, readings: Sequence[InstanceReading]) -> Plan:
-    """The plan with the shapes of all set-ups, and those whose traces differ from request to request.
+    """The plan with the shapes of all setups, and those whose traces differ from request to request.
 
     Shapes are those that the app file declares, else those that were seen. As many kinds of
     request may have as many shapes; more of them vary by themselves.
@@ -116,7 +116,7 @@ def learned(plan: Plan, readings: Sequence[InstanceReading]) -> Plan:
 
 
 def _left(plan: Plan, setup: Setup, account: Account, requests: int) -> Left:
-    """What a request of a set-up that samples everything has left."""
+    """What a request of a setup that samples everything has left."""
     logs = {logger: count // requests for logger, count in account.logs.items() if not count % requests}
     if not is_partly_instrumented(setup):
         return Left(traces=1, logs=logs)
@@ -129,7 +129,7 @@ def _left(plan: Plan, setup: Setup, account: Account, requests: int) -> Left:
 
 
 def _of_relatives(plan: Plan, setup: Setup, learned: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
-    """Shapes seen in a set-up that traces the same way and samples everything."""
+    """Shapes seen in a setup that traces the same way and samples everything."""
     for other in plan.setups:
         is_whole = sampling_ratio(other) == 1.0 and not other.may_lose and not is_partly_instrumented(other)
         if other.spans == setup.spans and is_whole and learned.get(other.name):
@@ -199,7 +199,7 @@ def _check_plain(setup: Setup, account: Account) -> None:
 
 
 def _why_no_span(plan: Plan, instance: Instance) -> str:
-    """What to look at: an address that is not the sink's, or the exporter's complaint, if there is one."""
+    """What to look at: an address that is not the receiver's, or the exporter's complaint, if there is one."""
     app, setup = plan.app, instance.setup
     places = [app.tracing.env, setup.env, *(process.env for process in app.process)]
     for variable in (name for env in places for name in env if ENDPOINT.fullmatch(name)):
@@ -244,7 +244,7 @@ def _shown(shapes: Sequence[Shape]) -> str:
 
 
 def _learned_apart(testbed: "Testbed", plan: Plan, accounts: Mapping[str, Account]) -> dict[str, Account]:
-    """Accounts of set-ups that sample a part, where no other set-up of the run shows their shapes."""
+    """Accounts of setups that sample a part, where no other setup of the run shows their shapes."""
     learned = {name: account.shapes for name, account in accounts.items()}
     apart = {}
     for setup in plan.setups:

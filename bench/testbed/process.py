@@ -1,4 +1,4 @@
-"""The harness's own child processes: sink, load and tools that somebody else wrote.
+"""The harness's own child processes: receiver, load and tools that somebody else wrote.
 
 A child has a session of its own, so that Ctrl-C reaches the harness alone, which then ends the run
 in order. It ends with its standard input, and the keeper ends what does not.
@@ -167,7 +167,7 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     A proxy would get the application's exports. Of Python's own variables one is a trap: with
     PYTHONDONTWRITEBYTECODE (common in containers) every process compiles all that it imports, and
-    an epoch starts three times slower. PATH has no programs of the harness's: those of the application
+    a replicate starts three times slower. PATH has no programs of the harness's: those of the application
     are meant.
     """
     ours = ("OTEL_", "BENCH_", "LOCUST_", "PYTHON")

@@ -1,6 +1,6 @@
 """A way to a backend that can be cut, blocked and slowed down: bytes of TCP, whatever they mean.
 
-A backend that answers wrongly is the sink's own affair (`Answering`); what happens below HTTP happens here.
+A backend that answers wrongly is the receiver's own affair (`Answering`); what happens below HTTP happens here.
 """
 
 import contextlib

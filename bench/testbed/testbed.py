@@ -1,6 +1,6 @@
 """The processes of a run, and how a step of its plan is performed with them.
 
-The harness, the load and the sink keep to their CPUs, the application to its own. In turns one
+The harness, the load and the receiver keep to their CPUs, the application to its own. In time slices one
 instance runs and all others are stopped; its clock is read at every switch.
 """
 
@@ -21,8 +21,8 @@ from bench.errors import MeasurementError
 from bench.plan.readings import Account, InstanceReading, Reading, Row
 from bench.plan.records import Burn, Kind, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, start_order
-from bench.sink.accounting import total
-from bench.sink.messages import CloseAccounts, TraceSpan
+from bench.receiver.accounting import total
+from bench.receiver.messages import CloseAccounts, TraceSpan
 from bench.testbed import leftovers, meter, preflight
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
@@ -34,9 +34,9 @@ from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_grou
 from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
 from bench.testbed.process import plain_environ
+from bench.testbed.receiver import Receiver
 from bench.testbed.remote import RemoteInstance
-from bench.testbed.sink import Sink
-from bench.testbed.turns import Turner, counted
+from bench.testbed.slices import SliceRunner, counted
 
 BATCH_DELAY_S = 5.0
 """The batch processor's default delay."""
@@ -45,21 +45,21 @@ SETTLE_LIMIT_S = 90.0
 ELSEWHERE_QUIET_S = 2.0
 """Ten times as long as a Collector keeps a batch by default."""
 SWITCH_INTERVAL_S = 0.0005
-"""How long another thread of the harness may keep the interpreter at a switch of turns."""
+"""How long another thread of the harness may keep the interpreter at a switch of slices."""
 
 
 class Testbed:
     """The running processes of a run.
 
     Attributes:
-        sink: the OTLP receiver.
+        receiver: the OTLP receiver.
         collector: what stands before it; None: nothing.
-        instances: by number; empty between epochs.
+        instances: by number; empty between replicates.
         pausing: how instances are stopped, in words.
     """
 
     def __init__(self, plan: Plan, options: Options) -> None:
-        """Start sink and load.
+        """Start receiver and load.
 
         Raises:
             ServiceError: one of them cannot start.
@@ -83,19 +83,19 @@ class Testbed:
             cpus = sorted(os.sched_getaffinity(0))
             if plan.other_cpus:
                 pin([os.getpid()], plan.other_cpus)
-            self.sink = Sink(self.folder, self._run, options.sink_ports, options.sink_host)
-            stack.callback(self.sink.stop)
-            self.collector = options.collector(self.sink, self.folder) if options.collector else None
+            self.receiver = Receiver(self.folder, self._run, options.receiver_ports, options.receiver_host)
+            stack.callback(self.receiver.stop)
+            self.collector = options.collector(self.receiver, self.folder) if options.collector else None
             if self.collector:
                 stack.callback(self.collector.stop)
-            self._load = Load(self.folder, self._run, options.crew) if options.load else None
+            self._load = Load(self.folder, self._run, options.load_workers) if options.load else None
             if self._load:
                 stack.callback(self._load.stop)
             stack.callback(self.stop_instances)
             self._parts = stack.pop_all()
         collector_pid = self.collector.pid if self.collector else None
         self._machine = meter.MachineMeter(
-            cpus, lambda: self._load.pids if self._load else (), self.sink.child.pid, collector_pid
+            cpus, lambda: self._load.pids if self._load else (), self.receiver.child.pid, collector_pid
         )
 
     def _keep(self) -> Callable[[], None]:
@@ -128,19 +128,21 @@ class Testbed:
     @property
     def endpoints(self) -> dict[str, str]:
         """Where the application exports to, by OTLP protocol."""
-        return dict(self.collector.endpoints if self.collector else self.sink.endpoints)
+        return dict(self.collector.endpoints if self.collector else self.receiver.endpoints)
 
-    def launch(self, plan: Plan, setup: Setup, epoch: int, ports: Sequence[int], name: str = "") -> Launch:
+    def launch(
+        self, plan: Plan, setup: Setup, replicate: int, ports: Sequence[int], name: str = ""
+    ) -> Launch:
         """How an instance is started."""
         return Launch(
             app=plan.app,
             place=self._options.places.get(setup.name, self._options.place),
             setup=setup,
             ports=dict(zip((process.name for process in plan.app.process), ports, strict=True)),
-            tmp=self.folder / f"{name or setup.name}-{epoch}",
+            tmp=self.folder / f"{name or setup.name}-{replicate}",
             endpoints=self.endpoints,
-            epoch=epoch,
-            hash_seed=hash_seed(plan, epoch),
+            replicate=replicate,
+            hash_seed=hash_seed(plan, replicate),
             run=self._run,
             timers=len(plan.setups) if plan.scale_timers else 1,
             burn_us=round(plan.burns_s.get(setup.name, 0.0) * 1e6),
@@ -173,8 +175,8 @@ class Testbed:
             ServiceError: a process of the run failed.
             MeasurementError: what was found forbids to measure.
         """
-        if step.turns:
-            reading, rows = self._in_turns(plan, step, tell)
+        if step.slices:
+            reading, rows = self._in_slices(plan, step, tell)
         else:
             rows = ()
             reading = self._quiet(plan, step)
@@ -188,7 +190,7 @@ class Testbed:
         """A step without load: all instances run."""
         started, clocks = time.monotonic(), self._machine.now()
         if step.kind is Kind.START:
-            self._start(plan, step.epoch)
+            self._start(plan, step.replicate)
         before = [instance.cpu_ns() for instance in self.instances]
         seconds = step.load.seconds if isinstance(step.load, Quiet) else 0.0
         if seconds:
@@ -217,12 +219,12 @@ class Testbed:
                     replace(reading, cpu_ns=instance.cpu_ns() - begin)
                     for reading, instance, begin in zip(readings, self.instances, before, strict=True)
                 ]
-                readings, stray = self._with_accounts(plan, step.epoch, readings)
+                readings, stray = self._with_accounts(plan, step.replicate, readings)
             case _:
                 pass
         services_s = sum(reading.cpu_ns for reading in readings) / 1e9
         return Reading(
-            epoch=step.epoch,
+            replicate=step.replicate,
             number=step.number,
             kind=step.kind,
             duration_s=time.monotonic() - started,
@@ -248,18 +250,18 @@ class Testbed:
             if cpu_ns:
                 instance.burn(cpu_ns)
 
-    def _start(self, plan: Plan, epoch: int) -> None:
+    def _start(self, plan: Plan, replicate: int) -> None:
         """Fresh processes for all instances, one instance after the other."""
         self.stop_instances()
-        if not epoch:
+        if not replicate:
             # What came before, from another run's instances, is nothing that this start leaves.
-            self.accounts(plan, epoch)
+            self.accounts(plan, replicate)
         instances: dict[int, Instance] = {}
         taken: set[int] = set()
         try:
-            for number in start_order(plan, epoch):
+            for number in start_order(plan, replicate):
                 ports = free_ports(len(plan.app.process), taken)
-                launch = self.launch(plan, plan.setups[number], epoch, ports)
+                launch = self.launch(plan, plan.setups[number], replicate, ports)
                 instances[number] = self.start_instance(launch, plan.services_cpus)
                 self.instances = [instances[key] for key in sorted(instances)]
         finally:
@@ -283,50 +285,50 @@ class Testbed:
                         "it may import it only where tracing is switched on",
                     )
 
-    def _in_turns(
+    def _in_slices(
         self, plan: Plan, step: Step, tell: Callable[[int], None]
     ) -> tuple[Reading, tuple[Row, ...]]:
         arrivals = step.load.arrivals if isinstance(step.load, Open) else ()
         lead_ns = int(self.load.lead_for(len(arrivals)) * 1e9)
         start_ns = time.monotonic_ns() + lead_ns
         self.load.send(order_of(plan, step, start_ns, self.instances))
-        turner = Turner(self.instances, start_ns, self._machine)
+        slice_runner = SliceRunner(self.instances, start_ns, self._machine)
         started = time.monotonic()
         try:
-            turner.run(step.turns, tell)
-            turner.drain(step.turns, self.load)
+            slice_runner.run(step.slices, tell)
+            slice_runner.drain(step.slices, self.load)
         finally:
             for instance in self.instances:
                 instance.resume()
         rows = self.load.rows()
         readings = tuple(
-            counted(plan, instance.setup, number, rows, turner.used_ns[number])
+            counted(plan, instance.setup, number, rows, slice_runner.used_ns[number])
             for number, instance in enumerate(self.instances)
         )
         for instance, reading in zip(self.instances, readings, strict=True):
             self._to_burn[reading.setup] += round(instance.burns_s * reading.completed * 1e9)
         return Reading(
-            epoch=step.epoch,
+            replicate=step.replicate,
             number=step.number,
             kind=step.kind,
             duration_s=time.monotonic() - started,
-            planned_blocks=step.turns[-1].block + 1,
-            switches=tuple(turner.switches),
-            blocks=tuple(turner.blocks),
+            planned_blocks=step.slices[-1].block + 1,
+            switches=tuple(slice_runner.switches),
+            blocks=tuple(slice_runner.blocks),
             instances=readings,
             lost_workers=self.load.lost,
         ), rows
 
     def _flush(self) -> list[tuple[str, ...]]:
         """Have all instances export; returns the processes of each that did not."""
-        if not self.sink.is_running():
+        if not self.receiver.is_running():
             # Every flush would wait for exporters that retry; what is lost is lost.
             return [("every process",)] * len(self.instances)
         return [instance.flush() for instance in self.instances]
 
     def _settle(self, plan: Plan) -> bool:
         """Wait until everything has arrived; False if a collector keeps something."""
-        if not self.sink.is_running():
+        if not self.receiver.is_running():
             return True
         if not plan.app.tracing.flush and any(setup.tracing != "none" for setup in plan.setups):
             delays = [
@@ -335,29 +337,31 @@ class Testbed:
                 if setup.tracing != "none"
             ]
             timers = len(plan.setups) if plan.scale_timers else 1
-            self.sink.wait_until_quiet(max(delays) * timers + QUIET_MARGIN_S, SETTLE_LIMIT_S)
+            self.receiver.wait_until_quiet(max(delays) * timers + QUIET_MARGIN_S, SETTLE_LIMIT_S)
         elif plan.targets:
             # What is exported there may come through a collector that nobody here knows of.
-            self.sink.wait_until_quiet(ELSEWHERE_QUIET_S, SETTLE_LIMIT_S)
-        return self.collector is None or self.collector.drain(self.sink)
+            self.receiver.wait_until_quiet(ELSEWHERE_QUIET_S, SETTLE_LIMIT_S)
+        return self.collector is None or self.collector.drain(self.receiver)
 
     def settle(self, plan: Plan) -> None:
         """Have everything exported, and wait until it has arrived."""
         self._flush()
         self._settle(plan)
 
-    def accounts(self, plan: Plan, epoch: int, *, learn: bool = False) -> dict[str, Account]:
-        """The sink's accounts by set-up; none at all if it has died, which the ledger then shows."""
-        if not self.sink.is_running():
+    def accounts(self, plan: Plan, replicate: int, *, learn: bool = False) -> dict[str, Account]:
+        """The receiver's accounts by setup; none at all if it has died, which the accounting then shows."""
+        if not self.receiver.is_running():
             return {}
-        return self.sink.close_accounts(
-            CloseAccounts(epoch=epoch, shapes=plan.shapes, start_shapes=plan.start_shapes, learn=learn)
+        return self.receiver.close_accounts(
+            CloseAccounts(
+                replicate=replicate, shapes=plan.shapes, start_shapes=plan.start_shapes, learn=learn
+            )
         )
 
     def _with_accounts(
-        self, plan: Plan, epoch: int, readings: Sequence[InstanceReading]
+        self, plan: Plan, replicate: int, readings: Sequence[InstanceReading]
     ) -> tuple[list[InstanceReading], Account]:
-        accounts = self.accounts(plan, epoch)
+        accounts = self.accounts(plan, replicate)
         counted = [
             replace(
                 reading,
@@ -390,8 +394,8 @@ class Testbed:
                 instance.resume()
 
     def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every set-up in the last account; none if the sink has died."""
-        return self.sink.slowest() if self.sink.is_running() else {}
+        """The slowest trace of every setup in the last account; none if the receiver has died."""
+        return self.receiver.slowest() if self.receiver.is_running() else {}
 
     def stop_instances(self) -> None:
         """Stop all instances; those that run elsewhere go on."""

@@ -1,4 +1,4 @@
-"""Where something is measured that is not a run: a folder, CPUs, a sink."""
+"""Where something is measured that is not a run: a folder, CPUs, a receiver."""
 
 import contextlib
 import os
@@ -8,23 +8,23 @@ from pathlib import Path
 
 from bench.testbed import leftovers
 from bench.testbed.machine import Cpus, split_cpus
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Workplace:
-    """A temporary folder and a sink, with this process on the CPUs beside those that are measured.
+    """A temporary folder and a receiver, with this process on the CPUs beside those that are measured.
 
     Attributes:
         logs: the folder.
         cpus: who may use which.
-        sink: the OTLP receiver.
+        receiver: the OTLP receiver.
         parts: what is closed with it, last things first.
     """
 
     logs: Path
     cpus: Cpus
-    sink: Sink
+    receiver: Receiver
     parts: contextlib.ExitStack
 
 
@@ -33,7 +33,7 @@ def workplace() -> Iterator[Workplace]:
     """A workplace that leaves nothing behind.
 
     Raises:
-        ServiceError: the sink does not start.
+        ServiceError: the receiver does not start.
     """
     cpus = split_cpus(pinned=True)
     with contextlib.ExitStack() as parts:
@@ -41,6 +41,6 @@ def workplace() -> Iterator[Workplace]:
         parts.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         if cpus.others:
             os.sched_setaffinity(0, cpus.others)
-        sink = Sink(logs)
-        parts.callback(sink.stop)
-        yield Workplace(logs=logs, cpus=cpus, sink=sink, parts=parts)
+        receiver = Receiver(logs)
+        parts.callback(receiver.stop)
+        yield Workplace(logs=logs, cpus=cpus, receiver=receiver, parts=parts)

@@ -1,1 +1,1 @@
-"""One trace as a story, and the collectors and trace backends that somebody else wrote."""
+"""One trace as a scenario, and the collectors and trace backends that somebody else wrote."""

@@ -1,6 +1,6 @@
 """A trace backend: started on loopback, given spans, and asked what it has.
 
-What it has is compared with what the sink got; that it accepted something is no proof.
+What it has is compared with what the receiver got; that it accepted something is no proof.
 """
 
 import json
@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from bench.errors import ServiceError
-from bench.sink.messages import TraceSpan
+from bench.receiver.messages import TraceSpan
 from bench.testbed.ports import free_ports
 from bench.testbed.process import Child
 from bench.traces import readback
@@ -79,7 +79,7 @@ class Backend:
         """Returns once it has the same tree.
 
         Args:
-            spans: as the sink got them.
+            spans: as the receiver got them.
 
         Raises:
             ServiceError: it does not have it after a while, or not the same one.
@@ -90,7 +90,7 @@ class Backend:
             self.child.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"{self.name} has {(has & due).total()} of the {due.total()} spans that the sink got"
+                    f"{self.name} has {(has & due).total()} of the {due.total()} spans that the receiver got"
                     + (f", and {(has - due).total()} others" if has - due else ""),
                     "something on the way loses or changes spans",
                 )

@@ -1,8 +1,8 @@
-"""A collector between the services and the sink: otelcol, rotel, or one that runs elsewhere.
+"""A collector between the services and the receiver: otelcol, rotel, or one that runs elsewhere.
 
 It is configured as its own documentation recommends, and no faster: a limit of memory,
 batches, gzip.
-Everything that it passes on is in the ledger; what it needs itself is read apart, and is
+Everything that it passes on is in the accounting; what it needs itself is read apart, and is
 no part of what tracing costs a service.
 """
 
@@ -15,13 +15,13 @@ from urllib.parse import urlsplit
 
 from bench.errors import ServiceError, UsageError
 from bench.plan.records import Plan
-from bench.sink.decoding import MARKER
-from bench.sink.messages import DRAIN_LIMIT_S, SETUP_ATTRIBUTE
+from bench.receiver.decoding import MARKER
+from bench.receiver.messages import DRAIN_LIMIT_S, SETUP_ATTRIBUTE
 from bench.testbed.collector import Collector
 from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
 from bench.testbed.process import Child, undone_on_failure
-from bench.testbed.sink import Sink
+from bench.testbed.receiver import Receiver
 from bench.traces.catalogue import COLLECTORS, TOOLS
 from bench.traces.program import HOST, start
 
@@ -30,9 +30,9 @@ SAMPLING = "otelcol"
 DECISION_WAIT_S = 2
 """How long it waits for the spans of a trace."""
 REMEMBERED_TRACES = 200_000
-"""Of which it knows whether it keeps them: more than an epoch has."""
-SINK_PORTS = (14318, 14317)
-"""Where the sink listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
+"""Of which it knows whether it keeps them: more than a replicate has."""
+RECEIVER_PORTS = (14318, 14317)
+"""Where the receiver listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
 
 
 def parse(text: str) -> str:
@@ -64,17 +64,17 @@ def is_elsewhere(name: str) -> bool:
     return bool(name) and name not in COLLECTORS
 
 
-def starter(plan: Plan) -> Callable[[Sink, Path], Collector]:
-    """Starts a plan's collector once the sink is there."""
-    kept = {setup.name: setup.kept for setup in plan.setups}
+def starter(plan: Plan) -> Callable[[Receiver, Path], Collector]:
+    """Starts a plan's collector once the receiver is there."""
+    kept = {setup.name: setup.collector_sampling for setup in plan.setups}
     if min(kept.values()) == 1:
         kept = {}
-    return lambda sink, logs: begin(plan.collector, sink, logs, plan.other_cpus, kept)
+    return lambda receiver, logs: begin(plan.collector, receiver, logs, plan.other_cpus, kept)
 
 
 def begin(
     name: str,
-    sink: Sink,
+    receiver: Receiver,
     logs: Path,
     cpus: tuple[int, ...] = (),
     kept: Mapping[str, float] = MappingProxyType({}),
@@ -83,53 +83,55 @@ def begin(
 
     Args:
         name: as `parse` returns it.
-        sink: to which it passes everything on.
+        receiver: to which it passes everything on.
         logs: where what it says is kept.
         cpus: that it keeps to; empty: not pinned.
-        kept: share of the traces that it passes on, by set-up; empty: all, and it does not sample.
+        kept: share of the traces that it passes on, by setup; empty: all, and it does not sample.
 
     Raises:
         UsageError: it was not got.
         ServiceError: it does not start, or the span did not arrive.
     """
-    made = _begun(name, sink, logs, cpus, kept)
+    made = _begun(name, receiver, logs, cpus, kept)
     with undone_on_failure(made.stop):
-        _send_first_span(made, sink)
+        _send_first_span(made, receiver)
     return made
 
 
-def _send_first_span(collector: Collector, sink: Sink) -> None:
-    if collector.drain(sink):
+def _send_first_span(collector: Collector, receiver: Receiver) -> None:
+    if collector.drain(receiver):
         return
     collector.check()
-    http, grpc = (sink.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
+    http, grpc = (receiver.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
     raise ServiceError(
-        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the sink",
+        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the receiver",
         f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
     )
 
 
-def _begun(name: str, sink: Sink, logs: Path, cpus: tuple[int, ...], kept: Mapping[str, float]) -> Collector:
+def _begun(
+    name: str, receiver: Receiver, logs: Path, cpus: tuple[int, ...], kept: Mapping[str, float]
+) -> Collector:
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
-        # Without an address of its own, a set-up that exports over grpc finds none, which is said.
+        # Without an address of its own, a setup that exports over grpc finds none, which is said.
         return Collector(name, "", {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
     ports = free_ports(2)
-    target = sink.endpoints["http/protobuf"]
+    target = receiver.endpoints["http/protobuf"]
     if name == "rotel":
         child = _rotel(ports, target, logs)
     else:
-        child = otelcol(ports, {"otlp_http/sink": {"endpoint": target}}, logs, kept)
+        child = otelcol(ports, {"otlp_http/receiver": {"endpoint": target}}, logs, kept)
     if cpus:
         pin([child.pid], cpus)
     return Collector(name, TOOLS[name].version, _endpoints(ports), child)
 
 
-def fan_out(sink: Sink, exporters: Mapping[str, object], logs: Path) -> Collector:
-    """An otelcol that passes everything on to the sink and to a trace backend.
+def fan_out(receiver: Receiver, exporters: Mapping[str, object], logs: Path) -> Collector:
+    """An otelcol that passes everything on to the receiver and to a trace backend.
 
     Args:
-        sink: gets all of it.
+        receiver: gets all of it.
         exporters: of the backend, in the Collector's configuration.
         logs: where what it says is kept.
 
@@ -138,7 +140,7 @@ def fan_out(sink: Sink, exporters: Mapping[str, object], logs: Path) -> Collecto
         ServiceError: it does not start.
     """
     ports = free_ports(2)
-    both = {"otlp_http/sink": {"endpoint": sink.endpoints["http/protobuf"]}, **exporters}
+    both = {"otlp_http/receiver": {"endpoint": receiver.endpoints["http/protobuf"]}, **exporters}
     return Collector("otelcol", TOOLS["otelcol"].version, _endpoints(ports), otelcol(ports, both, logs))
 
 
@@ -150,7 +152,7 @@ def _endpoints(ports: Sequence[int]) -> dict[str, str]:
 
 
 def tail_sampling(kept: Mapping[str, float]) -> dict[str, object]:
-    """The tail sampling processor's configuration: the share of each set-up's traces that it keeps."""
+    """The tail sampling processor's configuration: the share of each setup's traces that it keeps."""
 
     def of(name: str, setups: Sequence[str]) -> dict[str, object]:
         attribute = {"key": SETUP_ATTRIBUTE, "values": list(setups)}
@@ -267,11 +269,11 @@ def _rotel(ports: Sequence[int], target: str, logs: Path) -> Child:
 
 
 def check_protocols(name: str, protocols: Mapping[str, str]) -> None:
-    """Nothing, if a collector can take what every set-up exports.
+    """Nothing, if a collector can take what every setup exports.
 
     Args:
         name: of the collector.
-        protocols: OTLP protocol by set-up.
+        protocols: OTLP protocol by setup.
 
     Raises:
         UsageError: one exports over grpc, and the collector has no address for that.

@@ -1,4 +1,4 @@
-"""One trace as a story: its spans in order, where the time went, and who is to blame.
+"""One trace as a scenario: its spans in order, where the time went, and who is to blame.
 
 Everything is told from the spans alone, as a person would who has only a trace backend. A span whose
 parent is not there begins a tree of its own; nothing is left out. Attribute names are those of both of
@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.sink.messages import TraceSpan, Value
+from bench.receiver.messages import TraceSpan, Value
 
 PORT = ("server.port", "net.host.port", "net.peer.port")
 URL = ("url.full", "http.url")
@@ -69,7 +69,7 @@ def tree(spans: Iterable[TraceSpan]) -> Counter[tuple[str, ...]]:
 
 
 def export_gaps(spans: Sequence[TraceSpan]) -> str | None:
-    """How long no innermost span ran, in a sentence, for a set-up that exports every span as it ends.
+    """How long no innermost span ran, in a sentence, for a setup that exports every span as it ends.
 
     What a service does between two spans of its own is in there, too; so nothing is said of a small share.
     """
@@ -108,9 +108,9 @@ def diagnosis(spans: Sequence[TraceSpan]) -> str:
         )
     root = ordered[0].span
     saw = (
-        f"the customer saw {root.answered}"
+        f"the client saw {root.answered}"
         if root.answered
-        else f"the customer waited {seconds(root.duration_s)}"
+        else f"the client waited {seconds(root.duration_s)}"
     )
     calls = [row for row in ordered if row.span.kind == "client"]
     broken = [row for row in calls if row.span.failed]

@@ -6,8 +6,8 @@ as it is; `journey.tree` compares what all of them can.
 
 import msgspec
 
-from bench.sink import otlp_json as otlp
-from bench.sink.messages import SpanEvent, TraceSpan
+from bench.receiver import otlp_json as otlp
+from bench.receiver.messages import SpanEvent, TraceSpan
 
 
 class _Endpoint(msgspec.Struct, rename="camel"):

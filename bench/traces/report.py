@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from bench.receiver.messages import TraceSpan
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Text, document, section
 from bench.report.words import ABSENT, Table, milliseconds
 from bench.results.store import SlowestTrace
-from bench.sink.messages import TraceSpan
 from bench.traces.journey import Row, diagnosis, export_gaps, rows, traces
 
 BAR = 40
@@ -34,7 +34,7 @@ class Told:
         cpu_s: CPU seconds by service; empty where nobody read them.
         how: how to see it again.
         exports_inline: whether every span was exported as it ended.
-        blames: whether its times say who was slow; those of a run's turns do not.
+        blames: whether its times say who was slow; those of a run's time slices do not.
     """
 
     title: str
@@ -152,13 +152,13 @@ def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
     """The slowest traces that a run has kept, the slowest first."""
     ordered = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
     return Table(
-        heads=("trace", "set-up", "epoch", "ms", "spans"),
+        heads=("trace", "setup", "replicate", "ms", "spans"),
         left=(0, 1),
         rows=tuple(
             (
                 kept_trace.trace_id,
                 kept_trace.setup,
-                str(kept_trace.epoch),
+                str(kept_trace.replicate),
                 milliseconds(kept_trace.duration_s),
                 str(len(kept_trace.spans)),
             )

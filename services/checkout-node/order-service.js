@@ -1,4 +1,4 @@
-// order-service: charges the customer, reserves the stock, and undoes the one if the other fails.
+// order-service: charges the client, reserves the stock, and undoes the one if the other fails.
 //
 // The contract of services/orders.py, in JavaScript: payment first; a failed payment reserves no stock; a failed
 // reservation voids the payment, and so does a payment that timed out: it may have gone through.
@@ -29,7 +29,7 @@ const { values: options } = parseArgs({
   },
 })
 const TIMEOUT_S = Number(options['upstream-timeout'])
-const BURN_US = Number(process.env.BENCH_CONTROL_CPU_US || 0)
+const BURN_US = Number(process.env.BENCH_INJECTED_CPU_US || 0)
 const upstreams = {
   'payment-service': options['payment-service-url'],
   'inventory-service': options['inventory-service-url'],
@@ -126,7 +126,7 @@ async function voidPayment (orderId) {
   try {
     await tracing.traced('void-payment', () => post('payment-service', `/payments/${orderId}/void`, null))
   } catch (failure) {
-    // The customer's answer is the first failure; this one is in the trace.
+    // The client's answer is the first failure; this one is in the trace.
     if (!(failure instanceof Failure)) throw failure
   }
 }

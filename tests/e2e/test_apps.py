@@ -1,4 +1,4 @@
-"""Applications that nobody here wrote, each one TOML file: exact ledgers and valid verdicts."""
+"""Applications that nobody here wrote, each one TOML file: exact accountings and valid verdicts."""
 
 import re
 import shutil
@@ -34,12 +34,12 @@ def test_an_application_of_somebody_else_is_measured(start: Callable[..., Run], 
     assert not invalid(summary) - TIMING, run.text()
     assert summary["app"]["name"] == name
     for setup in summary["setups"]:
-        assert setup["ledger"]["balanced"] is True, setup["ledger"]
-    batch = setup_of(summary, "batch")["ledger"]
+        assert setup["accounting"]["complete"] is True, setup["accounting"]
+    batch = setup_of(summary, "batch")["accounting"]
     assert batch["spans_received"] == batch["spans_expected"] == SPANS[name] * batch["requests"]
-    assert setup_of(summary, "always-off")["ledger"]["spans_received"] == 0
-    assert setup_of(summary, "none")["ledger"]["spans_received"] == 0
-    assert summary["checks"]["control"]["known_s"] == 0.0006
+    assert setup_of(summary, "always-off")["accounting"]["spans_received"] == 0
+    assert setup_of(summary, "none")["accounting"]["spans_received"] == 0
+    assert summary["checks"]["injected"]["known_s"] == 0.0006
 
 
 @pytest.mark.parametrize("name", APPLICATIONS)
@@ -52,7 +52,7 @@ def test_one_request_of_it_is_told(name: str) -> None:
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert re.search("the customer saw 20[01]", done.stdout.replace("\n", " "))
+    assert re.search("the client saw 20[01]", done.stdout.replace("\n", " "))
 
 
 def test_an_application_that_nothing_traces_stops_before_measuring(

@@ -1,4 +1,4 @@
-"""Real collectors on the way to the sink, and the same checkout in real trace backends."""
+"""Real collectors on the way to the receiver, and the same checkout in real trace backends."""
 
 import http.server
 import json
@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from bench.testbed.ports import free_ports
 from bench.traces.catalogue import TOOLS
-from bench.traces.collector import SINK_PORTS, otelcol
+from bench.traces.collector import RECEIVER_PORTS, otelcol
 from tests.e2e.runs import ROOT, Run, invalid
 from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
 
@@ -38,7 +38,7 @@ def needs(*names: str) -> pytest.MarkDecorator:
 
 @contextmanager
 def shown(*arguments: str) -> Iterator[tuple[list[Span], str]]:
-    """The spans that the sink got, and where the backend has them, while it runs."""
+    """The spans that the receiver got, and where the backend has them, while it runs."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.cli", "trace", "--json", *arguments],
         cwd=ROOT,
@@ -88,9 +88,9 @@ def tree(spans: list[Span]) -> set[tuple[str, str, str]]:
 
 
 @needs("otelcol", "jaeger")
-@pytest.mark.parametrize("story", ["ok", "payment-timeout"])
-def test_jaeger_has_the_same_tree(story: str) -> None:
-    with shown("--backend", "jaeger", "--story", story) as (spans, url):
+@pytest.mark.parametrize("scenario", ["ok", "payment-timeout"])
+def test_jaeger_has_the_same_tree(scenario: str) -> None:
+    with shown("--backend", "jaeger", "--scenario", scenario) as (spans, url):
         assert len(spans) > 10
         found = flat(httpx.get(url).json()["result"])
         assert tree(found) == tree(spans)
@@ -98,9 +98,9 @@ def test_jaeger_has_the_same_tree(story: str) -> None:
 
 
 @needs("otelcol", "zipkin")
-@pytest.mark.parametrize("story", ["ok", "declined"])
-def test_zipkin_has_the_same_tree_and_shows_it(story: str) -> None:
-    with shown("--backend", "zipkin", "--story", story) as (spans, url):
+@pytest.mark.parametrize("scenario", ["ok", "declined"])
+def test_zipkin_has_the_same_tree_and_shows_it(scenario: str) -> None:
+    with shown("--backend", "zipkin", "--scenario", scenario) as (spans, url):
         answer = httpx.get(url.replace("/zipkin/traces/", "/zipkin/api/v2/trace/")).json()
         found = {
             (span["localEndpoint"]["serviceName"], span["id"], span.get("parentId", "")) for span in answer
@@ -112,7 +112,7 @@ def test_zipkin_has_the_same_tree_and_shows_it(story: str) -> None:
 @needs("aspire")
 @pytest.mark.parametrize("how", [("--ui",), ("--backend", "aspire")])
 def test_aspire_has_the_same_tree_and_shows_it(how: tuple[str, ...]) -> None:
-    with shown(*how, "--story", "payment-timeout") as (spans, url):
+    with shown(*how, "--scenario", "payment-timeout") as (spans, url):
         answer = httpx.get(url.replace("/traces/detail/", "/api/telemetry/traces/")).json()
         assert tree(flat(answer["data"])) == tree(spans)
         look(url, "frontend-app", "order-service", "payment-service", "POST /checkout")
@@ -195,7 +195,7 @@ def test_any_backend_gets_the_spans_with_its_key() -> None:
 
 
 @needs("otelcol")
-@pytest.mark.parametrize("name", ["sink", "front"])
+@pytest.mark.parametrize("name", ["receiver", "front"])
 def test_the_containers_have_a_configuration_that_the_collector_takes(name: str, tmp_path: Path) -> None:
     compose = YAML(typ="safe").load((ROOT / "compose.yaml").read_text("utf-8"))
     file = tmp_path / "otelcol.yaml"
@@ -214,14 +214,14 @@ def balanced(run: Run) -> dict[str, Any]:
     """The summary of a run in which nothing was lost, and everything was counted."""
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
-    assert not invalid(summary) & {"ledger", "stray", "errors", "flush", "failure", "collector"}, summary
+    assert not invalid(summary) & {"accounting", "stray", "errors", "flush", "failure", "collector"}, summary
     for setup in summary["setups"]:
-        ledger = setup["ledger"]
-        assert ledger["balanced"] is True
+        accounting = setup["accounting"]
+        assert accounting["complete"] is True
         if setup["name"].startswith(("batch", "simple")):
-            assert ledger["spans_received"] == ledger["requests"] * SPANS_PER_CHECKOUT > 0
-            assert ledger["traces"] == ledger["requests"]
-            assert ledger["bytes"] > 0
+            assert accounting["spans_received"] == accounting["requests"] * SPANS_PER_CHECKOUT > 0
+            assert accounting["traces"] == accounting["requests"]
+            assert accounting["bytes"] > 0
     assert run.survivors() == []
     return summary
 
@@ -244,14 +244,16 @@ def test_the_ledger_balances_through_a_collector_over_http_and_grpc(
     assert found["cpu_per_span_s"] > 0
     assert found["pss_bytes"] > 2**20
     assert found["spans"] > 0
-    assert "The collector between application and sink" in (run.out / "report.md").read_text()
+    assert "The collector between application and receiver" in (run.out / "report.md").read_text()
     assert TOOLS[name].version in json.loads((run.out / "machine.json").read_text())["collector"]
 
 
 @needs("otelcol")
 def test_a_collector_that_somebody_else_started_is_one_too(start: Callable[..., Run], tmp_path: Path) -> None:
     ports = free_ports(2)
-    child = otelcol(ports, {"otlp_http/sink": {"endpoint": f"http://127.0.0.1:{SINK_PORTS[0]}"}}, tmp_path)
+    child = otelcol(
+        ports, {"otlp_http/receiver": {"endpoint": f"http://127.0.0.1:{RECEIVER_PORTS[0]}"}}, tmp_path
+    )
     try:
         http_url, grpc_url = (f"http://127.0.0.1:{port}" for port in ports)
         run = start(*THROUGH, "--collector", f"{http_url},{grpc_url}")
@@ -273,8 +275,8 @@ def test_a_collector_that_exports_to_somebody_else_is_found_out_at_once(
     try:
         run = start("--budget", "smoke", "--setups", "batch", "--collector", f"http://127.0.0.1:{ports[0]}")
         assert run.end() == 3
-        assert "does not come to the sink" in run.text()
-        assert f"export to http://127.0.0.1:{SINK_PORTS[0]}" in run.text()
+        assert "does not come to the receiver" in run.text()
+        assert f"export to http://127.0.0.1:{RECEIVER_PORTS[0]}" in run.text()
         assert "Traceback" not in run.text()
     finally:
         child.stop(10)
@@ -283,7 +285,7 @@ def test_a_collector_that_exports_to_somebody_else_is_found_out_at_once(
 def test_a_collector_that_is_not_there_is_said_at_once(start: Callable[..., Run]) -> None:
     run = start("--budget", "smoke", "--setups", "batch", "--collector", "http://127.0.0.1:9")
     assert run.end() == 3
-    assert "a span sent to the collector at http://127.0.0.1:9 does not come to the sink" in run.text()
+    assert "a span sent to the collector at http://127.0.0.1:9 does not come to the receiver" in run.text()
     assert "hint: does it run" in run.text()
 
 
@@ -312,7 +314,7 @@ def test_nothing_outlives_a_harness_that_was_killed(start: Callable[..., Run]) -
 
 
 def test_a_run_keeps_its_slowest_traces_and_trace_opens_them(start: Callable[..., Run]) -> None:
-    run = start("--budget", "smoke", "--busy", "0", "--setups", "batch,ratio-50")
+    run = start("--budget", "smoke", "--saturation", "0", "--setups", "batch,ratio-50")
     assert run.end() in {0, 4}, run.text()
     command = [sys.executable, "-m", "bench.cli", "trace", "--from", str(run.out)]
     slowest = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout

@@ -9,10 +9,10 @@ from tests.e2e.runs import command
 
 def test_a_server_that_loses_its_spans_is_told_from_one_that_keeps_them(tmp_path: Path) -> None:
     ended = command(
-        "delivery", "--only", "uvicorn batch SIGTERM", "--out", str(tmp_path / "out"), limit_s=300
+        "shutdown", "--only", "uvicorn batch SIGTERM", "--out", str(tmp_path / "out"), limit_s=300
     )
     assert ended.returncode == 0, ended.stderr
-    tries = msgspec.json.decode((tmp_path / "out" / "delivery.json").read_bytes())
+    tries = msgspec.json.decode((tmp_path / "out" / "shutdown.json").read_bytes())
     spans = {one["stack"]: one["received"]["traces"] for one in tries if one["way"] == "SIGTERM"}
     assert spans["uvicorn"] == spans["gunicorn uvicorn worker"] == 0
     assert spans["uvicorn, lifespan"] == 120
@@ -46,6 +46,6 @@ def test_a_short_soak_is_exact(tmp_path: Path) -> None:
     assert ended.returncode in {0, 4}, ended.stderr
     assert " 0 failed, 0 of " in " ".join(ended.stdout.split())
     soak = msgspec.json.decode((tmp_path / "out" / "soak.json").read_bytes())
-    assert soak["spans"] == soak["spans_due"] == soak["completed"] * 22
+    assert soak["spans"] == soak["spans_expected"] == soak["completed"] * 22
     assert soak["files"][0] == soak["files"][1]
-    assert [growth["name"] for growth in soak["growths"]][-3:] == ["sink", "load", "harness"]
+    assert [growth["name"] for growth in soak["growths"]][-3:] == ["receiver", "load", "harness"]

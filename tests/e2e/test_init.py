@@ -89,7 +89,7 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
         ),
         (("shop:app", "nothing:app"), 3, "No module named 'nothing'"),
         (("{port}", "{prot}"), 2, "did you mean {port}?"),
-        ((LAUNCHER, "[control]\nenv = {}"), 4, "nothing traced it"),
+        ((LAUNCHER, "[injected]\nenv = {}"), 4, "nothing traced it"),
         (
             (LAUNCHER, f'{LAUNCHER}\nenv = {{ OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:9" }}'),
             4, "OTEL_EXPORTER_OTLP_ENDPOINT",

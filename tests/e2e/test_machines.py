@@ -15,9 +15,9 @@ from tests.e2e.machines import A, B, Machines, two_machines
 from tests.e2e.runs import COMMAND, PATIENCE_S, ROOT, Run, invalid, setup_of
 from tests.e2e.test_runs import TIMING
 
-PORTS = {"none": 8300, "none-again": 8310, "batch": 8320}
+PORTS = {"none": 8300, "none-aa": 8310, "batch": 8320}
 TARGETS = tuple(f"--target={name}=http://{B}:{port}" for name, port in PORTS.items())
-SHORT = ("--budget", "smoke", "--light", "4", "--busy", "1", "--sink-host", A)
+SHORT = ("--budget", "smoke", "--light", "4", "--saturation", "1", "--receiver-host", A)
 SPREAD = ("--remote-workers", "1", "--workers", "1", "--master", f"{A}:5557")
 OTELCOL = ROOT / ".backends" / "otelcol" / "otelcol"
 BY_COLLECTOR = f"""
@@ -59,7 +59,7 @@ def processes(
 
 
 def instances(endpoint: str) -> Commands:
-    """The application in every set-up, as a person starts it elsewhere."""
+    """The application in every setup, as a person starts it elsewhere."""
     commands: Commands = {}
     for name, port in PORTS.items():
         printed = subprocess.run(
@@ -106,9 +106,9 @@ def test_instances_on_another_machine_are_counted_exactly(
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     batch = setup_of(summary, "batch")
-    assert batch["ledger"]["balanced"]
-    assert batch["ledger"]["spans_received"] == batch["ledger"]["requests"] * 22
-    # The network is in every latency, is told, and is in no difference between set-ups.
+    assert batch["accounting"]["complete"]
+    assert batch["accounting"]["spans_received"] == batch["accounting"]["requests"] * 22
+    # The network is in every latency, is told, and is in no difference between setups.
     (network,) = (caveat for caveat in summary["caveats"] if caveat["code"] == "network")
     assert "a round trip to the instances takes 4." in network["message"], network
     assert setup_of(summary, "none")["latency"]["p50_s"] > 0.004
@@ -130,7 +130,7 @@ def test_a_worker_on_another_machine_sends_its_share(
     assert len(workers) == 2
     assert abs(workers[0]["arrivals"] - workers[1]["arrivals"]) <= len(PORTS) * 10
     assert all(worker["lag_p50_s"] >= 0 for worker in workers)
-    assert setup_of(summary, "batch")["ledger"]["balanced"]
+    assert setup_of(summary, "batch")["accounting"]["complete"]
 
 
 def test_a_worker_that_is_killed_is_reported(
@@ -180,4 +180,4 @@ def test_a_collector_on_another_machine_is_in_between(
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
-    assert setup_of(summary, "batch")["ledger"]["balanced"]
+    assert setup_of(summary, "batch")["accounting"]["complete"]

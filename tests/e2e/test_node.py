@@ -1,4 +1,4 @@
-"""The story's order-service in JavaScript: the same contract, and one trace across two languages."""
+"""The scenario's order-service in JavaScript: the same contract, and one trace across two languages."""
 
 import shutil
 import subprocess
@@ -93,16 +93,16 @@ def test_what_is_no_order_at_all_is_refused_by_it(shop: Shop, content: bytes) ->
 
 
 @pytest.mark.parametrize(
-    ("story", "words"),
+    ("scenario", "words"),
     [
         ("ok", "order-service waited 1"),
-        ("declined", "payment-service said no to order-service (402); the customer saw 402."),
-        ("out-of-stock", "inventory-service said no to order-service (409); the customer saw 409."),
-        ("payment-timeout", "for payment-service, which timed out; the customer saw 504."),
+        ("declined", "payment-service said no to order-service (402); the client saw 402."),
+        ("out-of-stock", "inventory-service said no to order-service (409); the client saw 409."),
+        ("payment-timeout", "for payment-service, which timed out; the client saw 504."),
     ],
 )
-def test_a_story_is_one_trace_across_both_languages(story: str, words: str) -> None:
-    command = [*COMMAND, "trace", "--app", str(FILE), "--story", story]
+def test_a_scenario_is_one_trace_across_both_languages(scenario: str, words: str) -> None:
+    command = [*COMMAND, "trace", "--app", str(FILE), "--scenario", scenario]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="a browser is missing: apt-get install chromium (or your system's package)"
 )
 PAGES = ("reference", "applications")
-OTHERS = ("delivery", "faults", "soak")
+OTHERS = ("shutdown", "faults", "soak")
 
 
 @pytest.fixture(scope="module")
@@ -61,8 +61,8 @@ def test_a_reader_who_listens_is_told_the_same(browser: Any) -> None:
     page.goto((RESULTS / "reference" / "report.html").as_uri())
     assert page.get_by_role("heading", name="What it costs").count() == 1
     assert page.get_by_role("img").count() >= 3
-    page.locator("summary", has_text="Ledger").click()
-    table = page.get_by_role("table", name="Ledger: where every span went")
+    page.locator("summary", has_text="Span accounting").click()
+    table = page.get_by_role("table", name="Span accounting")
     assert table.get_by_role("rowheader", name="batch").count() == 1
     page.close()
 

@@ -1,4 +1,4 @@
-"""Presets on the real thing: every set-up traces, all of it is counted, and nothing leaves this machine."""
+"""Presets on the real thing: every setup traces, all of it is counted, and nothing leaves this machine."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -31,9 +31,9 @@ def test_other_tracers_really_trace_and_nothing_leaves_this_machine(start: Calla
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     for name in names:
-        ledger = setup_of(summary, name)["ledger"]
-        assert ledger["balanced"] is True, (name, ledger)
-        assert ledger["spans_received"] > 0, name
+        accounting = setup_of(summary, name)["accounting"]
+        assert accounting["complete"] is True, (name, accounting)
+        assert accounting["spans_received"] > 0, name
 
 
 def test_every_instrumentation_of_the_example_has_its_spans(start: Callable[..., Run]) -> None:
@@ -42,18 +42,18 @@ def test_every_instrumentation_of_the_example_has_its_spans(start: Callable[...,
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     spans = {
-        setup["name"]: setup["ledger"].get("spans_received", 0) / setup["ledger"]["requests"]
+        setup["name"]: setup["accounting"].get("spans_received", 0) / setup["accounting"]["requests"]
         for setup in summary["setups"]
     }
     # A server span, a receive and two sends in each of four services; three calls; three statements.
     assert spans == pytest.approx(
         {
-            "none": 0, "none-again": 0, "control": 0, "uninstrumented": 0, "batch": 22,
+            "none": 0, "none-aa": 0, "injected": 0, "uninstrumented": 0, "batch": 22,
             "only-starlette": 16, "only-httpx": 3, "only-sqlite3": 3,
             "without-starlette": 6, "without-httpx": 19, "without-sqlite3": 19,
         }
     )  # fmt: skip
-    assert all(setup["ledger"]["balanced"] is True for setup in summary["setups"])
+    assert all(setup["accounting"]["complete"] is True for setup in summary["setups"])
     compared = {row["setup"]: row for row in summary["comparisons"]}
     assert compared["without-httpx"]["spans"] == -3
     assert compared["only-sqlite3"]["against"] == "uninstrumented"
@@ -65,12 +65,12 @@ def test_metrics_and_log_records_are_counted_beside_spans(start: Callable[..., R
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     for name in ("batch", "batch-metrics", "batch-logs", "all-signals"):
-        ledger = setup_of(summary, name)["ledger"]
-        assert ledger["balanced"] is True, (name, ledger)
-        assert bool(ledger.get("metrics")) == (name in {"batch-metrics", "all-signals"}), name
+        accounting = setup_of(summary, name)["accounting"]
+        assert accounting["complete"] is True, (name, accounting)
+        assert bool(accounting.get("metrics")) == (name in {"batch-metrics", "all-signals"}), name
         # One record of each of the four services.
-        logs = 4 * ledger["requests"] if name in {"batch-logs", "all-signals"} else 0
-        assert ledger.get("logs", 0) == logs, name
+        logs = 4 * accounting["requests"] if name in {"batch-logs", "all-signals"} else 0
+        assert accounting.get("logs", 0) == logs, name
 
 
 def test_a_small_queue_loses_spans_and_that_is_a_finding(start: Callable[..., Run], tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_small_queue_loses_spans_and_that_is_a_finding(start: Callable[..., Ru
     run = start("--setups", "batch,tiny", "--setups-file", str(setups), *SHORT)
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
-    assert setup_of(summary, "tiny")["ledger"]["lost"] > 0
+    assert setup_of(summary, "tiny")["accounting"]["lost"] > 0
     assert not invalid(summary) - TIMING, run.text()
     assert "loss" in {caveat["code"] for caveat in summary["caveats"]}
 
@@ -104,9 +104,9 @@ def test_what_a_collector_samples_is_due_by_the_share_that_it_keeps(start: Calla
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
-    tail, batch = (setup_of(summary, name)["ledger"] for name in ("tail-10", "batch"))
-    assert tail["balanced"] is True
-    assert batch["balanced"] is True
+    tail, batch = (setup_of(summary, name)["accounting"] for name in ("tail-10", "batch"))
+    assert tail["complete"] is True
+    assert batch["complete"] is True
     assert tail["low"] <= tail["traces"] <= tail["high"] < tail["requests"] / 2
     assert batch["traces"] == batch["requests"]
     # The collector has had all of both, and about a tenth of the one has gone on.

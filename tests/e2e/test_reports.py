@@ -25,18 +25,18 @@ def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
     done = bench("run", "--preset", "layers", "--budget", "smoke", "--out", str(folder), timeout=1200)
     assert done.returncode in {0, 4}, done.stderr
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
-    unbalanced = {
-        setup["name"]: setup["ledger"].get("problems")
+    incomplete = {
+        setup["name"]: setup["accounting"].get("problems")
         for setup in summary["setups"]
-        if setup["ledger"]["balanced"] is False
+        if setup["accounting"]["complete"] is False
     }
-    # On a busy machine `simple` times out: its failed checkouts are told, and its ledger with them.
-    assert not unbalanced.keys() - {"simple"}, unbalanced
+    # On a busy machine `simple` times out: its failed checkouts are told, and its accounting with them.
+    assert not incomplete.keys() - {"simple"}, incomplete
     layers = summary["layers"]
     assert layers[0]["layer"] == "instrumentation, no SDK"
     assert layers[-1]["layer"] == "metrics"
     assert all("predicted_s" in layer for layer in layers)
-    encoded = {setup["name"]: setup["ledger"] for setup in summary["setups"]}["layer-encode"]
+    encoded = {setup["name"]: setup["accounting"] for setup in summary["setups"]}["layer-encode"]
     assert encoded["spans_received"] == 10 * encoded["requests"]
     before = (folder / "summary.json").read_bytes()
     assert bench("report", str(folder)).returncode == done.returncode
@@ -67,7 +67,7 @@ def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
 
 def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "accuracy"
-    done = bench("accuracy", "--trials", "2", "--epochs", "2", "--out", str(folder))
+    done = bench("accuracy", "--trials", "2", "--replicates", "2", "--out", str(folder))
     # 4 where an interval shows that a target is missed; three short runs seldom show anything.
     assert done.returncode in {0, 4}, done.stderr
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
@@ -83,14 +83,14 @@ def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -
         expected = not weighing["setup"].startswith("apart") and weighing["figure"] in alone
         assert ("alone" in weighing) == expected, weighing
     assert bench("report", str(folder)).returncode == done.returncode
-    refused = bench("accuracy", "--trials", "3", "--epochs", "3", "--resume", str(folder))
+    refused = bench("accuracy", "--trials", "3", "--replicates", "3", "--resume", str(folder))
     assert refused.returncode == 2
-    assert "leave out --seed, --epochs and --beside" in refused.stderr
+    assert "leave out --seed, --replicates and --beside" in refused.stderr
     again = bench("accuracy", "--trials", "3", "--resume", str(folder))
     assert again.returncode in {0, 4}, again.stderr
     assert bench("verify", str(folder)).returncode == 0
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
-    assert [(extent["panel"], extent["epochs"]) for extent in found["extents"]] == [
+    assert [(extent["panel"], extent["replicates"]) for extent in found["extents"]] == [
         ("weights", 2),
         ("inside", 2),
         ("two-minutes", 2),

@@ -16,7 +16,18 @@ import pytest
 
 from tests.e2e.runs import COMMAND, PATIENCE_S, ROOT, SHORT, Run, invalid, setup_of
 
-TIMING = {"twin", "control", "lag", "steal", "foreign", "turns", "trend", "load-busy", "outside", "too-short"}
+TIMING = {
+    "aa",
+    "injected",
+    "lag",
+    "steal",
+    "foreign",
+    "time slices",
+    "trend",
+    "load-utilization",
+    "outside",
+    "too-short",
+}
 """Checks that a machine that does other things at the same time may not pass."""
 
 
@@ -32,27 +43,27 @@ def test_every_kind_of_span_over_http_and_grpc_balances_and_can_be_verified(
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     for setup in summary["setups"]:
-        assert setup["ledger"]["balanced"] is True, setup["ledger"]
+        assert setup["accounting"]["complete"] is True, setup["accounting"]
     batch = setup_of(summary, "batch")
-    assert batch["ledger"]["spans_received"] == batch["ledger"]["requests"] * 22
-    assert setup_of(summary, "batch-manual")["ledger"]["spans_received"] % 7 == 0
+    assert batch["accounting"]["spans_received"] == batch["accounting"]["requests"] * 22
+    assert setup_of(summary, "batch-manual")["accounting"]["spans_received"] % 7 == 0
     assert (
-        setup_of(summary, "ratio-50")["ledger"]["sampled"]
-        == setup_of(summary, "ratio-50")["ledger"]["traces"]
+        setup_of(summary, "ratio-50")["accounting"]["sampled"]
+        == setup_of(summary, "ratio-50")["accounting"]["traces"]
     )
-    assert setup_of(summary, "simple")["latency"]["saturated"]
+    assert setup_of(summary, "simple")["latency"]["overloaded"]
     assert batch["highest_rate"]["per_s"] > 0
     assert batch["light"]["ratio"] > 0.2
     done = subprocess.run([*COMMAND, "verify", str(run.out)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
-def test_a_killed_sink_turns_the_report_red(start: Callable[..., Run]) -> None:
+def test_a_killed_receiver_slices_the_report_red(start: Callable[..., Run]) -> None:
     run = start(*SHORT)
     run.wait_for_step("rest")
-    run.child("bench.sink").kill()
+    run.child("bench.receiver").kill()
     assert run.end() == 4, run.text()
-    assert "ledger" in invalid(run.summary())
+    assert "accounting" in invalid(run.summary())
     assert "NOT VALID" in run.text()
     assert setup_of(run.summary(), "batch")["verdict"].startswith("invalid")
 
@@ -79,9 +90,9 @@ def test_ctrl_c_keeps_what_was_measured_and_leaves_nothing(
     assert run.survivors() == []
 
 
-def test_ctrl_c_while_the_sink_starts_leaves_nothing(start: Callable[..., Run]) -> None:
+def test_ctrl_c_while_the_receiver_starts_leaves_nothing(start: Callable[..., Run]) -> None:
     run = start(*SHORT)
-    run.wait_for(lambda: [child for child in run.looked() if "bench.sink" in child.cmdline()])
+    run.wait_for(lambda: [child for child in run.looked() if "bench.receiver" in child.cmdline()])
     run.process.send_signal(signal.SIGINT)
     assert run.end() == 130, run.text()
     assert not [child for child in run.children if child.is_running()], "at once, and not after a while"
@@ -130,7 +141,7 @@ def test_signals_do_what_control_groups_do(start: Callable[..., Run]) -> None:
 def test_two_workers_count_as_one_process_does(start: Callable[..., Run]) -> None:
     counts = []
     for extra in ((), ("--workers", "2")):
-        run = start(*SHORT, "--seed", "5", "--rate", "12", "--busy", "0", *extra)
+        run = start(*SHORT, "--seed", "5", "--rate", "12", "--saturation", "0", *extra)
         assert run.end() in {0, 4}, run.text()
         assert not invalid(run.summary()) - TIMING, run.text()
         lines = (run.out / "plan.json").read_text()
@@ -150,7 +161,7 @@ def test_a_killed_load_worker_is_told(start: Callable[..., Run]) -> None:
 
 @contextlib.contextmanager
 def elsewhere(ports: dict[str, int], folder: Path) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Instances as a person starts them, with the environment that is printed for their set-up."""
+    """Instances as a person starts them, with the environment that is printed for their setup."""
     instances: list[subprocess.Popen[bytes]] = []
 
     def end() -> None:
@@ -185,15 +196,15 @@ def elsewhere(ports: dict[str, int], folder: Path) -> Iterator[list[subprocess.P
 def test_instances_that_run_elsewhere_are_measured_over_http(
     start: Callable[..., Run], tmp_path: Path
 ) -> None:
-    ports = {"none": 8300, "none-again": 8310, "batch": 8320}
+    ports = {"none": 8300, "none-aa": 8310, "batch": 8320}
     with elsewhere(ports, tmp_path) as instances:
         targets = [f"--target={name}=http://127.0.0.1:{port}" for name, port in ports.items()]
-        run = start(*targets, "--budget", "smoke", "--light", "4", "--busy", "2")
+        run = start(*targets, "--budget", "smoke", "--light", "4", "--saturation", "2")
         assert run.end() in {0, 4}, run.text()
         summary = run.summary()
         assert not invalid(summary) - TIMING, run.text()
         batch = setup_of(summary, "batch")
-        assert batch["ledger"]["spans_received"] == batch["ledger"]["requests"] * 22
+        assert batch["accounting"]["spans_received"] == batch["accounting"]["requests"] * 22
         assert batch["light"]["ratio"] > 0.2
         assert batch["rest"]["pss_bytes"] > 40e6
         assert {"same-processes", "not-known"} <= {caveat["code"] for caveat in summary["caveats"]}
@@ -201,6 +212,6 @@ def test_instances_that_run_elsewhere_are_measured_over_http(
 
 
 def test_a_target_that_is_not_there_is_told(start: Callable[..., Run]) -> None:
-    run = start("--target=none=http://127.0.0.1:9", "--target=none-again=http://127.0.0.1:8")
+    run = start("--target=none=http://127.0.0.1:9", "--target=none-aa=http://127.0.0.1:8")
     assert run.end() == 3
     assert "does not tell its usage" in run.text()

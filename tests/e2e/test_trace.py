@@ -1,4 +1,4 @@
-"""One checkout's journey, with real services, exporters and sink."""
+"""One checkout's journey, with real services, exporters and receiver."""
 
 import json
 import subprocess
@@ -21,17 +21,17 @@ def trace(*arguments: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("story", "sentence"),
+    ("scenario", "sentence"),
     [
-        ("ok", "the customer saw 201."),
-        ("declined", "payment-service said no to order-service (402); the customer saw 402."),
-        ("out-of-stock", "inventory-service said no to order-service (409); the customer saw 409."),
-        ("payment-timeout", "for payment-service, which timed out; the customer saw 504."),
+        ("ok", "the client saw 201."),
+        ("declined", "payment-service said no to order-service (402); the client saw 402."),
+        ("out-of-stock", "inventory-service said no to order-service (409); the client saw 409."),
+        ("payment-timeout", "for payment-service, which timed out; the client saw 504."),
         ("slow-payment", "order-service waited 1.5 s for payment-service"),
     ],
 )
-def test_a_story_ends_in_its_diagnosis(story: str, sentence: str) -> None:
-    assert sentence in trace("--story", story)
+def test_a_scenario_ends_in_its_diagnosis(scenario: str, sentence: str) -> None:
+    assert sentence in trace("--scenario", scenario)
 
 
 @pytest.mark.parametrize("mode", ["auto", "lean", "manual", "native"])

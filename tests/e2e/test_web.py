@@ -1,4 +1,4 @@
-"""Locust's web UI in a real browser: choose a set-up, watch its figures, stop, choose another, compare."""
+"""Locust's web UI in a real browser: choose a setup, watch its figures, stop, choose another, compare."""
 
 import csv
 import io
@@ -108,7 +108,7 @@ def open_tab(page: Any) -> None:
 
 
 def cell(page: Any, setup: str, head: str) -> str:
-    """What a set-up's row says under a head."""
+    """What a setup's row says under a head."""
     row = page.locator("#tracing-overhead tbody tr", has_text=setup).first
     return str(row.locator(f"td[data-head='{head}']").inner_text())
 
@@ -130,7 +130,7 @@ def stop(page: Any, setup: str) -> None:
     )
 
 
-def test_the_set_up_is_the_first_field_and_says_what_it_is(web: Web, page: Any) -> None:
+def test_the_setup_is_the_first_field_and_says_what_it_is(web: Web, page: Any) -> None:
     page.goto(web.url)
     select = page.locator("select[name=setup]")
     page.wait_for_function("document.querySelector('select[name=setup]')?.dataset.described")
@@ -165,7 +165,7 @@ def test_two_setups_are_run_by_hand_and_compared(web: Web, page: Any) -> None:
     assert cell(page, "batch", "spans lost") == "0"
     checkouts = int(cell(page, "batch", "requests").replace(",", ""))
     assert int(cell(page, "batch", "spans received").replace(",", "")) == checkouts * 22
-    assert cell(page, "batch", "extra ms, roughly").startswith("~ +")
+    assert cell(page, "batch", "added ms, roughly").startswith("~ +")
     assert page.locator("#tracing-overhead .bar").count() == 2
     assert "tracing-overhead run" in page.locator("#tracing-overhead .note").first.inner_text()
     shoot(page, "compared-wide")

@@ -1,9 +1,9 @@
 """What the harness's own figures are worth: known costs, measured again and again.
 
-A trial is a whole run in small: fresh processes, turns, and the very statistics that a run is judged by; only
+A trial is a whole run in small: fresh processes, slices, and the very statistics that a run is judged by; only
 what is known beforehand is compared with it. The unit is the trial, not the interval: what is wrong with one
 trial is wrong with all of its figures. Every rate and every mean has an interval of its own, over trials: a
-claim about the harness is no better founded than one about a set-up.
+claim about the harness is no better founded than one about a setup.
 """
 
 import math
@@ -45,7 +45,7 @@ from bench.analysis.rates import Rate, clustered, mean_of, rate, rms
 from bench.analysis.records import Summary
 from bench.analysis.setup_records import Change, Severity
 from bench.analysis.summary import summarise
-from bench.app.records import BASELINE, TWIN
+from bench.app.records import AA, BASELINE
 from bench.plan.records import Plan
 
 FEW_TRIALS = 8
@@ -98,23 +98,23 @@ def _coverage(weighings: Sequence[Weighing]) -> Rate:
 
 
 def _weighings(number: int, trial: Trial, summary: Summary) -> Iterator[Weighing]:
-    """Every known cost, and identical set-ups, in every figure that the run has of them."""
+    """Every known cost, and identical setups, in every figure that the run has of them."""
     compared = {row.setup: row for row in summary.comparisons}
-    for name in (*shares(), TWIN):
+    for name in (*shares(), AA):
         setup = summary.setup(name)
         if setup is None or name == PATCHED:
             continue
         row = compared.get(name)
-        others = _others(name) if name != TWIN else (BASELINE,)
+        others = _others(name) if name != AA else (BASELINE,)
         changes: dict[Figure, Change | None] = {
             "light": row.light if row else _as_change(setup.light),
-            "busy": row.busy if row else _as_change(setup.busy),
+            "saturation": row.saturation if row else _as_change(setup.saturation),
             "throughput": row.throughput if row else _as_change(setup.throughput),
         }
         if name in APART:
             # Burnt when nothing is measured but CPU: no request is later for it.
             del changes["throughput"]
-        if name in {TWIN, SAME} and setup.latency:
+        if name in {AA, SAME} and setup.latency:
             changes |= {quantile: setup.latency.changes.get(quantile) for quantile in LATENCIES}
         burnt_s = trial.plan.burns_s.get(name, 0.0)
         for figure, change in changes.items():
@@ -144,7 +144,7 @@ def _as_change(figure: object) -> Change | None:
 
 
 def _level(summary: Summary, names: Sequence[str], figure: Figure) -> float | None:
-    """A figure's level, mean over identical set-ups."""
+    """A figure's level, mean over identical setups."""
     levels = []
     for name in names:
         setup = summary.setup(name)
@@ -153,8 +153,8 @@ def _level(summary: Summary, names: Sequence[str], figure: Figure) -> float | No
         match figure:
             case "light":
                 level = setup.light.cpu_per_request_s if setup.light else None
-            case "busy":
-                level = setup.busy.cpu_per_request_s if setup.busy else None
+            case "saturation":
+                level = setup.saturation.cpu_per_request_s if setup.saturation else None
             case "throughput":
                 level = setup.throughput.per_s if setup.throughput else None
             case _:
@@ -168,12 +168,12 @@ def _level(summary: Summary, names: Sequence[str], figure: Figure) -> float | No
 def _true(summary: Summary, others: Sequence[str], figure: Figure, burnt_s: float) -> float:
     """What is known of a figure, as a log ratio.
 
-    Where a service is busy, a request that costs so much more CPU takes so much longer: the throughput of a
+    Where a service is saturation, a request that costs so much more CPU takes so much longer: the throughput of a
     closed loop is the CPUs over what a request costs.
     """
     if not burnt_s:
         return 0.0
-    base_s = _level(summary, others, "light" if figure == "light" else "busy")
+    base_s = _level(summary, others, "light" if figure == "light" else "saturation")
     effect = math.log1p(burnt_s / base_s) if base_s else 0.0
     return -effect if figure == "throughput" else effect
 
@@ -188,38 +188,38 @@ def _claims(summary: Summary, name: str) -> bool:
 
 
 def _false_verdicts(summaries: Sequence[Summary]) -> Rate:
-    """How often an overhead was claimed between identical set-ups."""
+    """How often an overhead was claimed between identical setups."""
     return clustered(
-        [[_claims(summary, name) for name in (TWIN, SAME) if summary.setup(name)] for summary in summaries]
+        [[_claims(summary, name) for name in (AA, SAME) if summary.setup(name)] for summary in summaries]
     )
 
 
 def _alone(trial: Trial, figure: Figure, name: str, others: Sequence[str]) -> float | None:
-    """The log ratio of instances to those that they are compared with, each measured alone; mean over epochs.
+    """The log ratio of instances to those that they are compared with, each measured alone; mean over replicates.
 
-    What is burnt apart is burnt between turns, and so not at all there.
+    What is burnt apart is burnt between slices, and so not at all there.
     """
     ratios = [
         math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
-        for levels in (epoch.get(figure, {}) for epoch in trial.alone)
+        for levels in (replicate.get(figure, {}) for replicate in trial.alone)
         if name not in APART and {name, *others} <= levels.keys()
     ]
     return float(np.mean(ratios)) if ratios else None
 
 
 def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterator[Agreement]:
-    """Of every traced set-up and figure, in turns against alone."""
+    """Of every traced setup and figure, in time slices against alone."""
     figures: tuple[Figure, ...] = ("light", "throughput", "p50", "p90")
-    # What is burnt is known, what it costs is not quite: all else that a service does gets cheaper or dearer.
+    # What is burnt is known, what it costs is not quite: all else that a service does gets cheaper or more expensive.
     for name in (*TRACED, *DELAYS, name_of(SHARES[-1]), "inside-all"):
         for figure in figures:
             for scaled in (False, True):
                 both = [
-                    (in_turns, alone)
+                    (in_slices, alone)
                     for trial, summary in zip(trials, summaries, strict=True)
                     if trial.plan.scale_timers == scaled
                     and (alone := _alone(trial, figure, name, _others(name))) is not None
-                    and (in_turns := _in_turns(summary, figure, name)) is not None
+                    and (in_slices := _in_slices(summary, figure, name)) is not None
                 ]
                 if both:
                     yield Agreement(
@@ -227,20 +227,20 @@ def _agreements(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Iterat
                         figure=figure,
                         scaled=scaled,
                         trials=len(both),
-                        in_turns=math.expm1(float(np.mean([in_turns for in_turns, _ in both]))),
+                        in_slices=math.expm1(float(np.mean([in_slices for in_slices, _ in both]))),
                         alone=math.expm1(float(np.mean([alone for _, alone in both]))),
-                        difference=mean_of([in_turns - alone for in_turns, alone in both]),
+                        difference=mean_of([in_slices - alone for in_slices, alone in both]),
                     )
 
 
 def _others(name: str) -> tuple[str, ...]:
-    """The identical set-ups that one is compared with."""
+    """The identical setups that one is compared with."""
     other = compared_with(name)
-    return (other,) if other else (BASELINE, TWIN)
+    return (other,) if other else (BASELINE, AA)
 
 
-def _in_turns(summary: Summary, figure: Figure, name: str) -> float | None:
-    """What a run says of a set-up against those that it is compared with, as a log ratio."""
+def _in_slices(summary: Summary, figure: Figure, name: str) -> float | None:
+    """What a run says of a setup against those that it is compared with, as a log ratio."""
     level, base = _level(summary, (name,), figure), _level(summary, _others(name), figure)
     return math.log(level / base) if level and base else None
 
@@ -256,8 +256,10 @@ def _known(weighings: Sequence[Weighing], name: str, figure: Figure) -> Known:
     ]
     cost = float(np.mean([abs(math.expm1(weighing.true)) for weighing in chosen])) if chosen else 0.0
     base_s = float(np.mean(scales)) if chosen else 0.0
-    busy_s = [weighing.base for weighing in weighings if weighing.figure == "busy" and weighing.setup == name]
-    ten_us = 10e-6 if in_seconds else 10e-6 / float(np.mean(busy_s)) if busy_s else 0.0
+    saturation_s = [
+        weighing.base for weighing in weighings if weighing.figure == "saturation" and weighing.setup == name
+    ]
+    ten_us = 10e-6 if in_seconds else 10e-6 / float(np.mean(saturation_s)) if saturation_s else 0.0
     claims = [weighing.claimed for weighing in chosen if weighing.claimed is not None]
     return Known(
         setup=name,
@@ -275,7 +277,7 @@ def _known(weighings: Sequence[Weighing], name: str, figure: Figure) -> Known:
 
 def _same(weighings: Sequence[Weighing], figure: Figure) -> Same:
     chosen = [
-        weighing for weighing in weighings if weighing.figure == figure and weighing.setup in {TWIN, SAME}
+        weighing for weighing in weighings if weighing.figure == figure and weighing.setup in {AA, SAME}
     ]
     groups = _by_trial(chosen)
     return Same(
@@ -290,20 +292,20 @@ def _same(weighings: Sequence[Weighing], figure: Figure) -> Same:
 def _extents(trials: Sequence[Trial]) -> Iterator[Extent]:
     alike: defaultdict[tuple[str, int, int], list[Plan]] = defaultdict(list)
     for trial in trials:
-        alike[trial.plan.name, len(trial.plan.setups), trial.plan.epochs].append(trial.plan)
-    for (panel, setups, epochs), plans in alike.items():
+        alike[trial.plan.name, len(trial.plan.setups), trial.plan.replicates].append(trial.plan)
+    for (panel, setups, replicates), plans in alike.items():
         yield Extent(
             panel=panel,
             trials=len(plans),
             setups=setups,
-            epochs=epochs,
-            measuring_s=_own_s(plans[0]) * setups,
+            replicates=replicates,
+            measuring_s=_active_s(plans[0]) * setups,
         )
 
 
-def _own_s(plan: Plan) -> float:
-    """Planned seconds of load of one instance, over all epochs."""
-    return plan.epochs * (plan.light.own_s + plan.busy.own_s)
+def _active_s(plan: Plan) -> float:
+    """Planned seconds of load of one instance, over all replicates."""
+    return plan.replicates * (plan.light.active_s + plan.saturation.active_s)
 
 
 def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
@@ -319,16 +321,16 @@ def _sought(trials: Sequence[Trial], summaries: Sequence[Summary]) -> Rate:
 def _all_better(trials: Sequence[Trial], weighings: Sequence[Weighing]) -> Iterator[Better]:
     """By length of the runs: requests scatter in both ways alike, the machine disturbs only one of them."""
     figures: tuple[Figure, ...] = ("light", "throughput", "p50")
-    for own_s in sorted({_own_s(trial.plan) for trial in trials if trial.alone}):
-        of_length = [weighing for weighing in weighings if _own_s(trials[weighing.trial].plan) == own_s]
+    for active_s in sorted({_active_s(trial.plan) for trial in trials if trial.alone}):
+        of_length = [weighing for weighing in weighings if _active_s(trials[weighing.trial].plan) == active_s]
         for figure in figures:
-            better = _better(of_length, figure, own_s)
+            better = _better(of_length, figure, active_s)
             if better:
                 yield better
 
 
-def _better(weighings: Sequence[Weighing], figure: Figure, own_s: float) -> Better | None:
-    """How much larger the error of one after the other is, of identical set-ups, about which all is known.
+def _better(weighings: Sequence[Weighing], figure: Figure, active_s: float) -> Better | None:
+    """How much larger the error of one after the other is, of identical setups, about which all is known.
 
     Its interval is Student's t around the mean of a jackknife's pseudo-values over whole trials, of the log
     of the ratio. A percentile bootstrap covered 87 to 92 % with 8 to 20 trials of normal errors, this 94.
@@ -336,7 +338,7 @@ def _better(weighings: Sequence[Weighing], figure: Figure, own_s: float) -> Bett
     both = [
         weighing
         for weighing in weighings
-        if weighing.figure == figure and weighing.setup in {TWIN, SAME} and weighing.alone is not None
+        if weighing.figure == figure and weighing.setup in {AA, SAME} and weighing.alone is not None
     ]
     groups = _by_trial(both)
     squares = np.array(
@@ -357,7 +359,7 @@ def _better(weighings: Sequence[Weighing], figure: Figure, own_s: float) -> Bett
     known = len(groups) >= FEW_TRIALS and interval.low is not None and interval.high is not None
     return Better(
         figure=figure,
-        own_s=own_s,
+        active_s=active_s,
         trials=len(groups),
         error=math.sqrt(total[0] / len(both)),
         alone=math.sqrt(total[1] / len(both)),

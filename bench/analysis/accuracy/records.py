@@ -8,15 +8,15 @@ from bench.analysis.accuracy.trials import Beside
 from bench.analysis.rates import Mean, Rate
 from bench.plan.records import SCHEMA
 
-Figure: TypeAlias = Literal["light", "busy", "throughput", "p50", "p90", "p99"]
-WEIGHED: tuple[Figure, ...] = ("light", "busy", "throughput")
+Figure: TypeAlias = Literal["light", "saturation", "throughput", "p50", "p90", "p99"]
+WEIGHED: tuple[Figure, ...] = ("light", "saturation", "throughput")
 """Figures in which a known CPU cost has a known effect."""
 LATENCIES: tuple[Figure, ...] = ("p50", "p90", "p99")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Weighing:
-    """One set-up in one figure of one trial; values are logs of one plus the change.
+    """One setup in one figure of one trial; values are logs of one plus the change.
 
     Attributes:
         trial: number of the trial.
@@ -84,7 +84,7 @@ class Known:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Same:
-    """Two identical set-ups in one figure, over all trials.
+    """Two identical setups in one figure, over all trials.
 
     Attributes:
         figure: which.
@@ -103,14 +103,14 @@ class Same:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agreement:
-    """A traced set-up against the baseline, in turns and alone, over all trials with both.
+    """A traced setup against the baseline, in time slices and alone, over all trials with both.
 
     Attributes:
         setup: which.
         figure: of it.
         scaled: whether the batch processor's timer was slowed down by the number of instances.
         trials: with both.
-        in_turns: mean change.
+        in_slices: mean change.
         alone: mean change of the same instances, one after the other.
         difference: mean of what they differ by, in logs.
     """
@@ -119,7 +119,7 @@ class Agreement:
     figure: Figure
     scaled: bool
     trials: int
-    in_turns: float
+    in_slices: float
     alone: float
     difference: Mean
 
@@ -130,9 +130,9 @@ class Better:
 
     Attributes:
         figure: which.
-        own_s: planned seconds of load of one instance in such a run, over all epochs.
+        active_s: planned seconds of load of one instance in such a run, over all replicates.
         trials: with both.
-        error: in turns, root of the mean squared error of a log ratio.
+        error: in time slices, root of the mean squared error of a log ratio.
         alone: one after the other.
         times: how much larger that is.
         low: of the interval of that; absent with few trials.
@@ -140,7 +140,7 @@ class Better:
     """
 
     figure: Figure
-    own_s: float
+    active_s: float
     trials: int
     error: float
     alone: float
@@ -157,14 +157,14 @@ class Extent:
         panel: its name.
         trials: how many runs.
         setups: that each of them compares.
-        epochs: of each.
+        replicates: of each.
         measuring_s: planned load of each, over all instances.
     """
 
     panel: str
     trials: int
     setups: int
-    epochs: int
+    replicates: int
     measuring_s: float
 
 
@@ -179,14 +179,14 @@ class Accuracy:
         extents: how much was measured, by panel.
         spoiled: trials that a check has made invalid; they count here all the same.
         spoiled_by: how many trials each check has made invalid, in its words; a trial can have several.
-        false_verdicts: overheads claimed between identical set-ups.
+        false_verdicts: overheads claimed between identical setups.
         coverage: of the 95 % intervals, in all figures, where the truth is exact.
         coverage_in_services: likewise, of what is burnt in services.
         known: one known cost in one figure each.
-        same: identical set-ups, by figure.
+        same: identical setups, by figure.
         sought: how often `SOUGHT` was found in runs of two minutes.
         better: against one after the other, by figure.
-        agreements: what turns and time alone say of costs that nobody knows.
+        agreements: what slices and time alone say of costs that nobody knows.
         weighings: all of them.
     """
 

@@ -45,7 +45,7 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
     false, covered, in_services = accuracy.false_verdicts, accuracy.coverage, accuracy.coverage_in_services
     return (
         Target(
-            what="false verdicts between identical set-ups at most 5 %, at most 10 % by the interval",
+            what="false verdicts between identical setups at most 5 %, at most 10 % by the interval",
             value=told(false),
             shown=_few(false),
         ),
@@ -68,7 +68,7 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
         *(
             Target(
                 what=f"{WORDS[better.figure]}: error at least 10 times smaller than one after the other, "
-                f"{better.own_s:.0f} s of load each",
+                f"{better.active_s:.0f} s of load each",
                 value=f"{better.times:.1f} times {ends_of_times(better)}",
                 shown=shown(better.low, better.high, at_least=10),
             )
@@ -79,7 +79,7 @@ def targets(accuracy: Accuracy) -> tuple[Target, ...]:
 
 WORDS: Mapping[Figure, str] = {
     "light": "light CPU",
-    "busy": "busy CPU",
+    "saturation": "full-load CPU",
     "throughput": "throughput",
     "p50": "p50",
     "p90": "p90",

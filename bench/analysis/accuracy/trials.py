@@ -1,11 +1,11 @@
-"""What a trial compares: set-ups whose cost is known; and what a trial leaves."""
+"""What a trial compares: setups whose cost is known; and what a trial leaves."""
 
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from bench.app.records import BASELINE, TWIN, App, Setup
+from bench.app.records import AA, BASELINE, App, Setup
 from bench.app.setups import TABLE
 from bench.plan.readings import Ending, Raw, Reading, Row
 from bench.plan.records import Burn, Plan
@@ -20,7 +20,7 @@ known, and what that does to the work around it is not: caches cool meanwhile, a
 requests are in each other's way. Only here the truth is known to the microsecond."""
 PATCHED, SAME = "patched", "weight-0"
 """They can burn and burn nothing: to be able to costs something itself, so that every cost that is burnt in a
-service is the difference between two set-ups that can."""
+service is the difference between two setups that can."""
 INSIDE: dict[str, tuple[int, When, float]] = {
     "inside-one": (1, "before", 0.02),
     "inside-two": (2, "after", 0.05),
@@ -35,59 +35,59 @@ DELAYS: dict[str, tuple[int, When, float]] = {
 stopped. What that does to a percentile follows from how long requests wait for each other, and is not known;
 so it is compared with what the same instances show alone."""
 TRACED = ("always-off", "batch")
-"""Costs that nobody knows, in turns and alone: does the design itself change what it measures?"""
+"""Costs that nobody knows, in time slices and alone: does the design itself change what it measures?"""
 SOUGHT = "apart-2"
 """The cost that a run of two minutes has to find."""
 
 
 def name_of(share: float) -> str:
-    """The set-up that burns a share after the answer."""
+    """The setup that burns a share after the answer."""
     return f"weight-{share * 100:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Panel:
-    """Set-ups that one trial compares; trials take the panels in turn.
+    """Setups that one trial compares; trials take the panels in time_slice.
 
     Attributes:
         name: of its plan.
-        setups: compared with the baseline and its twin.
-        epochs: fresh processes so many times.
-        light_s: own seconds of an instance under light load in an epoch.
-        busy_s: own seconds under busy load.
+        setups: compared with the baseline and its A/A aa.
+        replicates: fresh processes so many times.
+        light_s: active seconds of an instance under light load in a replicate.
+        saturation_s: active seconds at full load.
     """
 
     name: str
     setups: tuple[str, ...]
-    epochs: int
+    replicates: int
     light_s: float
-    busy_s: float
+    saturation_s: float
 
 
 WEIGHTS = Panel(
     name="weights",
     setups=(*map(name_of, SHARES), *APART, TRACED[0]),
-    epochs=4,
+    replicates=4,
     light_s=1.1,
-    busy_s=0.4,
+    saturation_s=0.4,
 )
 BURNING = Panel(
     name="inside",
     setups=(SAME, TRACED[1], PATCHED, *INSIDE, *DELAYS),
-    epochs=4,
+    replicates=4,
     light_s=1.1,
-    busy_s=0.4,
+    saturation_s=0.4,
 )
 TWO_MINUTES = Panel(
     name="two-minutes",
     setups=(SOUGHT,),
-    epochs=8,
+    replicates=8,
     light_s=2.7,
-    busy_s=0.6,
+    saturation_s=0.6,
 )
-"""What finds most in two minutes on the clock. Over 8 starts of five identical set-ups, a start with 3 s of
+"""What finds most in two minutes on the clock. Over 8 starts of five identical setups, a start with 3 s of
 light load scattered by 0.97 %, its requests alone by 0.93: processes differ by less than requests do, so
-seconds of load are worth more than epochs, of which every one costs 5 s besides."""
+seconds of load are worth more than replicates, of which every one costs 5 s besides."""
 PANELS = (WEIGHTS, BURNING, TWO_MINUTES)
 
 
@@ -98,8 +98,8 @@ class Trial:
     Attributes:
         plan: as it was carried out.
         readings: of all steps.
-        rows: requests of every step with turns: epoch, number of the step, requests.
-        alone: of every epoch, by figure and set-up, what the same instances showed after the turns, one after
+        rows: requests of every step with slices: replicate, number of the step, requests.
+        alone: of every replicate, by figure and setup, what the same instances showed after the slices, one after
             the other; empty in trials without that.
         beside: what another program on the machine did meanwhile.
     """
@@ -112,7 +112,7 @@ class Trial:
 
 
 def shares() -> dict[str, float]:
-    """What every set-up with a known cost burns, of what a request of the baseline costs."""
+    """What every setup with a known cost burns, of what a request of the baseline costs."""
     return {
         **{name_of(share): share for share in SHARES},
         **APART,
@@ -122,7 +122,7 @@ def shares() -> dict[str, float]:
 
 
 def burns(app: App) -> dict[str, Burn]:
-    """Where and when every set-up burns."""
+    """Where and when every setup burns."""
     processes = tuple(process.name for process in app.process if process.traced)
     return {
         **{name_of(share): Burn(when="answered") for share in SHARES},
@@ -136,15 +136,15 @@ def burns(app: App) -> dict[str, Burn]:
 
 
 def compared_with(name: str) -> str:
-    """The set-up that can burn like this one and burns nothing; empty where the baseline is compared with."""
+    """The setup that can burn like this one and burns nothing; empty where the baseline is compared with."""
     if name in INSIDE or name in DELAYS:
         return PATCHED
     return SAME if name != SAME and name in map(name_of, SHARES) else ""
 
 
 def setups(panel: Panel) -> tuple[Setup, ...]:
-    """The baseline, its twin, and the set-ups of a panel."""
-    return tuple(setup for setup in _setups() if setup.name in {BASELINE, TWIN, *panel.setups})
+    """The baseline, its A/A aa, and the setups of a panel."""
+    return tuple(setup for setup in _setups() if setup.name in {BASELINE, AA, *panel.setups})
 
 
 def _setups() -> tuple[Setup, ...]:
@@ -166,7 +166,7 @@ def _setups() -> tuple[Setup, ...]:
     )
     return (
         plain(BASELINE, "The baseline."),
-        plain(TWIN, "The baseline once more."),
+        plain(AA, "The baseline once more."),
         *answered,
         *apart,
         *(setup for setup in TABLE if setup.name in TRACED),
@@ -177,7 +177,7 @@ def _setups() -> tuple[Setup, ...]:
 
 
 def burns_s(baseline_s: float) -> dict[str, float]:
-    """CPU seconds per request that every set-up burns, or seconds that it waits.
+    """CPU seconds per request that every setup burns, or seconds that it waits.
 
     Args:
         baseline_s: CPU seconds of a request without any.
@@ -187,8 +187,8 @@ def burns_s(baseline_s: float) -> dict[str, float]:
 
 
 def is_exact(name: str) -> bool:
-    """True if the truth about a set-up is known exactly: it costs nothing, or is burnt apart."""
-    return name in {TWIN, SAME, *APART}
+    """True if the truth about a setup is known exactly: it costs nothing, or is burnt apart."""
+    return name in {AA, SAME, *APART}
 
 
 def rate_shares() -> dict[str, float]:
@@ -203,8 +203,8 @@ def rate_shares() -> dict[str, float]:
 
 
 def raw_of(trial: Trial) -> Raw:
-    """A trial as the run that it was, its set-ups compared as they are now: older trials, too."""
-    rows = {(epoch, number): rows for epoch, number, rows in trial.rows}
+    """A trial as the run that it was, its setups compared as they are now: older trials, too."""
+    rows = {(replicate, number): rows for replicate, number, rows in trial.rows}
     compared = tuple(
         msgspec.structs.replace(setup, against=compared_with(setup.name)) for setup in trial.plan.setups
     )

@@ -1,4 +1,4 @@
-"""What OTLP bodies say: spans, their sizes by set-up, counts of metrics and logs.
+"""What OTLP bodies say: spans, their sizes by setup, counts of metrics and logs.
 
 Of the harness only this package imports OpenTelemetry, and only its message types. Nothing here trusts
 a body: what cannot be unpacked or decoded within the limits of `messages` is nobody's, and counted.
@@ -26,13 +26,13 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from bench.sink import intakes
-from bench.sink.accounting import Span
-from bench.sink.messages import (
-    EPOCH_ATTRIBUTE,
+from bench.receiver import intakes
+from bench.receiver.accounting import Span
+from bench.receiver.messages import (
     KINDS,
     MAX_BODY_BYTES,
     MAX_PARTS,
+    REPLICATE_ATTRIBUTE,
     SETUP_ATTRIBUTE,
     STATUSES,
     STRAY,
@@ -46,7 +46,7 @@ M = TypeVar("M", bound=Message)
 SERVICE_ATTRIBUTE = "service.name"
 PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
-"""Set-up of a span that only shows how far a collector has come; it is in no account."""
+"""Setup of a span that only shows how far a collector has come; it is in no account."""
 MAX_MEMBERS = 100
 """Of a compressed body: an exporter sends one."""
 GZIP_WINDOW = 31
@@ -101,7 +101,7 @@ def _inflated(content: bytes, window: int) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one set-up has in one body: its spans, and its share of the bytes."""
+    """What one setup has in one body: its spans, and its share of the bytes."""
 
     setup: str
     spans: list[Span]
@@ -110,7 +110,7 @@ class Part:
 
 @dataclass(slots=True)
 class Measured:
-    """What one set-up has in bodies with metrics and logs.
+    """What one setup has in bodies with metrics and logs.
 
     Attributes:
         requests: export requests with metrics.
@@ -149,22 +149,22 @@ def rejected_spans(answer: bytes, content_type: str) -> int:
 
 
 def decode(body: Body) -> list[Part]:
-    """What each set-up has in an export request.
+    """What each setup has in an export request.
 
     Raises:
-        Exception: one of `UNREADABLE`; the body is not what it says, or beyond the sink's limits.
+        Exception: one of `UNREADABLE`; the body is not what it says, or beyond the receiver's limits.
     """
     if body.format is not Format.OTLP:
         others = intakes.spans_of(body.unpacked(), body.format)
         weights = Counter({setup: len(spans) + 1 for setup, spans in others.items()})
-        # What holds nothing of any set-up, such as a sign of life, is no export.
+        # What holds nothing of any setup, such as a sign of life, is no export.
         sizes_of = _shares(len(body.content), weights) if others else {}
         return [Part(setup, others[setup], size) for setup, size in sizes_of.items()]
     request = _parsed(body, ExportTraceServiceRequest())
     spans: dict[str, list[Span]] = {}
     sizes: Counter[str] = Counter()
     for resource_spans in request.resource_spans:
-        setup, service, epoch = attributes_of(resource_spans.resource)
+        setup, service, replicate = attributes_of(resource_spans.resource)
         sizes[setup] += resource_spans.ByteSize()
         spans.setdefault(setup, []).extend(
             Span(
@@ -175,7 +175,7 @@ def decode(body: Body) -> list[Part]:
                 scope_spans.scope.name,
                 _word(KINDS, span.kind),
                 span.name,
-                epoch,
+                replicate,
             )
             for scope_spans in resource_spans.scope_spans
             for span in scope_spans.spans
@@ -189,7 +189,7 @@ def _parsed(body: Body, request: M) -> M:
 
     Raises:
         DecodeError, EOFError, zlib.error: the body is not what it says.
-        TooLargeError: it is beyond the sink's limits.
+        TooLargeError: it is beyond the receiver's limits.
     """
     request.ParseFromString(body.unpacked())
     # A part of nothing takes two bytes on the wire, a hundred in memory, and microseconds to look at.
@@ -239,7 +239,7 @@ def request_of(body: Body) -> ExportTraceServiceRequest:
 
 
 def parts_of(body: Body) -> tuple[list[Part], bool]:
-    """What each set-up has in a body, and whether it could not be decoded."""
+    """What each setup has in a body, and whether it could not be decoded."""
     try:
         return decode(body), False
     except UNREADABLE:
@@ -247,7 +247,7 @@ def parts_of(body: Body) -> tuple[list[Part], bool]:
 
 
 def measured(metrics: Iterable[Body], logs: Iterable[Body]) -> tuple[dict[str, Measured], int]:
-    """What each set-up has in bodies with metrics and logs, and how many could not be decoded."""
+    """What each setup has in bodies with metrics and logs, and how many could not be decoded."""
     by_setup: defaultdict[str, Measured] = defaultdict(Measured)
     undecodable = 0
     for body in metrics:
@@ -294,7 +294,7 @@ def _read(body: Body, request: M) -> tuple[M, bool]:
 
 
 def _shares(size_bytes: int, weights: Counter[str]) -> dict[str, int]:
-    """A body's bytes by set-up, adding up to all of them; stray where it is empty."""
+    """A body's bytes by setup, adding up to all of them; stray where it is empty."""
     whole = weights.total()
     if not whole:
         return {STRAY: size_bytes}
@@ -304,13 +304,13 @@ def _shares(size_bytes: int, weights: Counter[str]) -> dict[str, int]:
 
 
 def attributes_of(resource: Resource) -> tuple[str, str, int | None]:
-    """Set-up, service and epoch that a resource names."""
+    """Setup, service and replicate that a resource names."""
     values = {item.key: item.value.string_value for item in resource.attributes}
-    epoch = values.get(EPOCH_ATTRIBUTE, "")
+    replicate = values.get(REPLICATE_ATTRIBUTE, "")
     return (
         values.get(SETUP_ATTRIBUTE, STRAY),
         values.get(SERVICE_ATTRIBUTE, ""),
-        int(epoch) if epoch.isdecimal() and len(epoch) < 9 else None,
+        int(replicate) if replicate.isdecimal() and len(replicate) < 9 else None,
     )
 
 

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench.analysis.delivery import Row, Try, Way, Where, rows
+from bench.analysis.shutdown import Row, Try, Way, Where, rows
 from bench.app.file import parse_stacks
-from bench.cli.delivery import STACKS
-from bench.report import delivery, markdown
-from bench.sink.messages import Signal
+from bench.cli.shutdown import STACKS
+from bench.receiver.messages import Signal
+from bench.report import markdown, shutdown
 
 ALL = {Signal.TRACES: 120, Signal.METRICS: 40, Signal.LOGS: 40}
 NOTHING = dict.fromkeys(Signal, 0)
@@ -47,14 +47,14 @@ def test_where_something_was_lost_follows_from_how_it_ended(
 
 def test_the_verdict_is_in_words() -> None:
     lossy = row(ALIVE=ALL, TERM=NOTHING, INT=ALL, KILL=NOTHING)
-    assert delivery.verdict(lossy) == "loses everything at SIGTERM"
+    assert shutdown.verdict(lossy) == "loses everything at SIGTERM"
     kept = row(ALIVE=ALL, TERM=ALL, INT=ALL)
-    assert delivery.verdict(kept) == "keeps everything"
-    assert delivery.verdict(row(ALIVE=ALL, KILL=NOTHING)) == "SIGTERM and SIGINT not tried"
-    assert delivery.verdict(row(ALIVE=ALL, INT=ALL)) == "SIGTERM not tried"
-    assert delivery.verdict(row(ALIVE={**ALL, Signal.TRACES: 119}, TERM=ALL, INT=ALL)) == "keeps everything"
+    assert shutdown.verdict(kept) == "keeps everything"
+    assert shutdown.verdict(row(ALIVE=ALL, KILL=NOTHING)) == "SIGTERM and SIGINT not tried"
+    assert shutdown.verdict(row(ALIVE=ALL, INT=ALL)) == "SIGTERM not tried"
+    assert shutdown.verdict(row(ALIVE={**ALL, Signal.TRACES: 119}, TERM=ALL, INT=ALL)) == "keeps everything"
     orderly = [tried(way, ALL, "uvicorn, lifespan", orderly=True) for way in (Way.TERM, Way.INT)]
-    text = markdown.render(delivery.report([tried(Way.TERM, NOTHING), tried(Way.INT, ALL), *orderly]))
+    text = markdown.render(shutdown.report([tried(Way.TERM, NOTHING), tried(Way.INT, ALL), *orderly]))
     assert "Of 2 rows 1 lost nothing when told to stop." in text
     assert "end the providers in the lifespan" in text
 

@@ -7,14 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 
-from bench.analysis.delivery import Try, Way
+from bench.analysis.shutdown import Try, Way
 from bench.app.records import App, Process, Request, Setup, Stack, Tracing
 from bench.errors import ServiceError
 from bench.plan.budget import without_timetable
 from bench.plan.readings import Account
 from bench.plan.records import Plan
+from bench.receiver.messages import CloseAccounts, Signal
 from bench.runner.run import Progress
-from bench.sink.messages import CloseAccounts, Signal
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
@@ -31,8 +31,8 @@ ALIVE_S = 6.5
 """Longer than the batch processor's delay of 5 s, and than the metrics' interval then."""
 STOP_LIMIT_S = 45.0
 QUIET_S, QUIET_LIMIT_S = 1.0, 30.0
-COUNTER = "delivery.requests"
-LOGGER = "delivery"
+COUNTER = "shutdown.requests"
+LOGGER = "shutdown"
 
 
 def tries(
@@ -68,8 +68,8 @@ def tries(
         stack_of_parts.callback(testbed.stop_instances)
         stack_of_parts.callback(pool.shutdown, wait=False, cancel_futures=True)
         list(pool.map(attempt, range(len(wanted))))
-        testbed.sink.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
-        accounts = testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        accounts = testbed.receiver.close_accounts(CloseAccounts(replicate=0))
     heard = {ended[name][1] for name in accounts.keys() & ended.keys()}
     for name in (f"try-{number}" for number in range(len(wanted))):
         stack, processor, way, stop_s = ended[name]
@@ -150,12 +150,12 @@ def _plan(app: App, processor: str, name: str = "try", way: Way = Way.TERM) -> P
         # A timer that fires by chance between the last request and the end would hide a loss.
         env |= dict.fromkeys(("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY"), "60000")
     setup = Setup(name=name, description=f"{app.process[0].command}, {processor}", env=env)
-    return without_timetable("delivery", app, [setup])
+    return without_timetable("shutdown", app, [setup])
 
 
 def _app(stack: Stack) -> App:
     return App(
-        name="delivery",
+        name="shutdown",
         process=[Process(name="web", command=stack.command, ready="/ready", env={"HOME": "{tmp}"})],
         request=[Request(path="/")],
         tracing=Tracing(

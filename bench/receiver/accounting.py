@@ -1,4 +1,4 @@
-"""Span accounting: what became of the traces of one set-up.
+"""Span accounting: what became of the traces of one setup.
 
 Nothing is believed but what arrived: an SDK's return values say True when everything was dropped.
 """
@@ -27,7 +27,7 @@ class Span:
     scope: str = ""
     kind: str = ""
     name: str = ""
-    epoch: int | None = None
+    replicate: int | None = None
 
 
 def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
@@ -48,16 +48,16 @@ def account(
     shapes: Sequence[Shape],
     *,
     start_shapes: Sequence[Shape] = (),
-    epoch: int | None = None,
+    replicate: int | None = None,
     learn: bool = False,
 ) -> Account:
-    """The account of one set-up's spans.
+    """The account of one setup's spans.
 
     Args:
         spans: as received, in any order.
         shapes: of a sampled request's trace: those that may come.
         start_shapes: of traces that a start leaves, by process, kind and name; they are no request's.
-        epoch: whose processes are running; a span that names another one is late.
+        replicate: whose processes are running; a span that names another one is late.
         learn: whether the account is to hold the shapes of all traces.
     """
     spans = tuple(spans)
@@ -67,7 +67,9 @@ def account(
     starts = [trace for trace, members in traces.items() if _is_start(members, start_shapes)]
     at_start = sum(len(traces.pop(trace)) for trace in starts)
     spans = tuple(span for span in spans if span.trace in traces)
-    late = sum(epoch is not None and span.epoch is not None and span.epoch != epoch for span in spans)
+    late = sum(
+        replicate is not None and span.replicate is not None and span.replicate != replicate for span in spans
+    )
     detailed = any("\t" in key for shape in shapes for key in shape) or learn
     orphaned = whole = missing = 0
     seen: dict[str, Shape] = {}

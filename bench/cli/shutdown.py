@@ -1,4 +1,4 @@
-"""`delivery`: which server stacks keep their spans?"""
+"""`shutdown`: which server stacks keep their spans?"""
 
 from bench.app.file import parse_stacks
 from bench.cli import display
@@ -6,23 +6,23 @@ from bench.cli.folders import KINDS
 from bench.cli.options import Out
 from bench.cli.shared import new_folder, uninterrupted
 from bench.errors import UsageError
-from bench.report import delivery as delivery_report
+from bench.report import shutdown as shutdown_report
 from bench.results.store import MACHINE, pretty
-from bench.runner import delivery as runner
+from bench.runner import shutdown as runner
 from bench.testbed import install, leftovers, machine
 from bench.testbed.process import ROOT
 
-STACKS = ROOT / "services" / "delivery" / "stacks.toml"
+STACKS = ROOT / "services" / "shutdown" / "stacks.toml"
 TRY_S = 2.0
 """About how long a try takes, with those beside it."""
 
 
-def delivery(*, only: str = "", out: Out = None) -> int:
+def shutdown(*, only: str = "", out: Out = None) -> int:
     """Which server stacks keep their spans, metrics and log records when they are stopped?
 
     Args:
         only: Tries whose name holds this text: stack, processor and signal, such as "uvicorn batch SIGTERM".
-        out: The results folder; without it, results/UTC-delivery.
+        out: The results folder; without it, results/UTC-shutdown.
     """
     machine.require_linux()
     file = parse_stacks(STACKS.read_text("utf-8"), STACKS.name)
@@ -43,7 +43,7 @@ def delivery(*, only: str = "", out: Out = None) -> int:
     for sentence in leftovers.remove():
         display.warn(sentence)
     place = install.environment(file.environment, STACKS.parent)
-    store = new_folder(out, "delivery")
+    store = new_folder(out, "shutdown")
     done = None
     with display.progress(count * TRY_S) as progress:
         try:
@@ -53,5 +53,5 @@ def delivery(*, only: str = "", out: Out = None) -> int:
                 store.discard()
     with uninterrupted():
         store.write(MACHINE, pretty(machine.describe(machine.split_cpus(pinned=False))))
-        store.write(delivery_report.FILE, pretty(done))
-        return KINDS["delivery"].report(store.folder)
+        store.write(shutdown_report.FILE, pretty(done))
+        return KINDS["shutdown"].report(store.folder)

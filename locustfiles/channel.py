@@ -5,7 +5,7 @@ is used: the master gets each order from the harness, gives every worker its sha
 message, and merges the rows that come back.
 
 No row is invented and none is left out: what a dead worker was to send is marked lost. A worker on
-another machine has another monotonic clock; the order's start is told in the worker's own time, by
+another machine has another monotonic clock; the order's start is told in the worker's active time, by
 the exchange of messages that took least (Cristian, 1989).
 """
 
@@ -34,7 +34,7 @@ PINGS = 10
 PING_LIMIT_S = 2.0
 
 
-class Desk(Protocol):
+class Channel(Protocol):
     """Where orders come in and rows go out."""
 
     def orders(self) -> Iterator[Order]:
@@ -55,8 +55,8 @@ def boot_id() -> str:
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
-class OwnDesk:
-    """The desk of a single process: the harness itself."""
+class LocalChannel:
+    """The channel of a single process: the harness itself."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
@@ -72,8 +72,8 @@ class OwnDesk:
         _send(self._control, Rows(rows=rows, workers=1, lost=0, error=error))
 
 
-class WorkerDesk:
-    """The desk of a worker: Locust's messages from and to the master."""
+class WorkerChannel:
+    """The channel of a worker: Locust's messages from and to the master."""
 
     def __init__(self, runner: WorkerRunner) -> None:
         self._runner = runner

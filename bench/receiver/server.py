@@ -1,8 +1,8 @@
-"""The sink on the wire: OTLP over http and grpc, other tracers' protocols, the harness's own questions.
+"""The receiver on the wire: OTLP over http and grpc, other tracers' protocols, the harness's own questions.
 
 The questions have a socket of their own.
 
-While a run measures, a body is only kept: what a set-up exports must not cost it a slow answer, and decoding
+While a run measures, a body is only kept: what a setup exports must not cost it a slow answer, and decoding
 on the same machine would cost the run CPU. Whoever sends too much is told so, and counted: the limits are in
 `messages`. To see what an application makes of a backend that fails, the answers can be told to fail.
 """
@@ -24,10 +24,10 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo  # type: ignore[import-untyped]
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from bench.sink import intakes
-from bench.sink.bodies import Bodies
-from bench.sink.decoding import PROTOBUF, Body
-from bench.sink.messages import MAX_BODY_BYTES, MAX_HEAD_BYTES, Answering, Format, Signal
+from bench.receiver import intakes
+from bench.receiver.bodies import Bodies
+from bench.receiver.decoding import PROTOBUF, Body
+from bench.receiver.messages import MAX_BODY_BYTES, MAX_HEAD_BYTES, Answering, Format, Signal
 
 SERVICES = {
     signal: f"opentelemetry.proto.collector.{package}.v1.{service}"

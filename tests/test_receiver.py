@@ -1,4 +1,4 @@
-"""The sink: what came is kept as it is, and read by set-up, whatever way it came."""
+"""The receiver: what came is kept as it is, and read by setup, whatever way it came."""
 
 import asyncio
 import gzip
@@ -17,14 +17,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from bench.plan.readings import Account
-from bench.sink.accounting import Span
-from bench.sink.bodies import Bodies
-from bench.sink.decoding import Body, decode, marker, rejected_spans
-from bench.sink.messages import CloseAccounts, Signal, TraceSpan
+from bench.receiver.accounting import Span
+from bench.receiver.bodies import Bodies
+from bench.receiver.decoding import Body, decode, marker, rejected_spans
+from bench.receiver.messages import CloseAccounts, Signal, TraceSpan
 from tests.make import SHAPE, trace_of
 
 SETUPS = ("batch", "lean", "simple")
-CLOSE = CloseAccounts(epoch=0, shapes=dict.fromkeys(SETUPS, (SHAPE,)))
+CLOSE = CloseAccounts(replicate=0, shapes=dict.fromkeys(SETUPS, (SHAPE,)))
 
 
 def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
@@ -45,10 +45,10 @@ def body(setup: str, spans: Sequence[Span], *, length_ns: int = 0) -> bytes:
 
 
 def received(bodies: Sequence[Body]) -> dict[str, Account]:
-    sink = Bodies()
+    receiver = Bodies()
     for each in bodies:
-        sink.keep(Signal.TRACES, each)
-    return sink.close(CLOSE)
+        receiver.keep(Signal.TRACES, each)
+    return receiver.close(CLOSE)
 
 
 def test_it_reads_what_it_kept_compressed_or_not() -> None:
@@ -66,10 +66,10 @@ def test_it_reads_what_it_kept_compressed_or_not() -> None:
 
 
 def test_it_forgets_what_it_has_accounted_for() -> None:
-    sink = Bodies()
-    sink.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
-    assert sink.close(CLOSE)
-    assert sink.close(CLOSE) == {}
+    receiver = Bodies()
+    receiver.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
+    assert receiver.close(CLOSE)
+    assert receiver.close(CLOSE) == {}
 
 
 @pytest.mark.parametrize("damage", ["drop", "twice", "cut"])
@@ -111,51 +111,53 @@ def test_what_a_collector_puts_together_is_taken_apart_again(setups: list[str], 
 
 
 def test_it_counts_metrics_apart() -> None:
-    sink = Bodies()
+    receiver = Bodies()
     request = ExportMetricsServiceRequest()
     for setup in ("batch-metrics", "metrics-too"):
         attribute = request.resource_metrics.add().resource.attributes.add()
         attribute.key, attribute.value.string_value = "bench.setup", setup
-    sink.keep(Signal.METRICS, Body(gzip.compress(request.SerializeToString()), "gzip"))
-    sink.keep(Signal.METRICS, Body(request.SerializeToString()))
-    found = sink.close(CloseAccounts(epoch=0))
+    receiver.keep(Signal.METRICS, Body(gzip.compress(request.SerializeToString()), "gzip"))
+    receiver.keep(Signal.METRICS, Body(request.SerializeToString()))
+    found = receiver.close(CloseAccounts(replicate=0))
     assert set(found) == {"batch-metrics", "metrics-too"}
     assert (found["batch-metrics"].metrics, found["batch-metrics"].exports) == (2, 0)
     assert found["metrics-too"].bytes > 0
-    sink.keep(Signal.METRICS, Body(b"garbage"))
-    assert sink.close(CloseAccounts(epoch=0))[""].undecodable == 1
+    receiver.keep(Signal.METRICS, Body(b"garbage"))
+    assert receiver.close(CloseAccounts(replicate=0))[""].undecodable == 1
 
 
 def test_the_slowest_trace_of_a_setup_comes_with_all_its_spans() -> None:
-    sink = Bodies()
+    receiver = Bodies()
     for number, length_ns in ((0, 5), (1, 9), (2, 7)):
         spans = trace_of(number)
         for part in (spans[:2], spans[2:]):
-            sink.keep(Signal.TRACES, Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip"))
-    sink.keep(Signal.TRACES, Body(body("lean", trace_of(3), length_ns=1)))
+            receiver.keep(
+                Signal.TRACES, Body(gzip.compress(body("batch", part, length_ns=length_ns)), "gzip")
+            )
+    receiver.keep(Signal.TRACES, Body(body("lean", trace_of(3), length_ns=1)))
     # Its calls may take longer than a request: one that nobody waits for.
-    sink.keep(Signal.TRACES, Body(body("lean", trace_of(5)[1:], length_ns=50)))
-    sink.keep(Signal.TRACES, Body(body("", trace_of(4), length_ns=99)))
-    assert sink.slowest() == {}, "before any account there is none"
-    sink.close(CloseAccounts(epoch=0))
-    found = sink.slowest()
+    receiver.keep(Signal.TRACES, Body(body("lean", trace_of(5)[1:], length_ns=50)))
+    receiver.keep(Signal.TRACES, Body(body("", trace_of(4), length_ns=99)))
+    assert receiver.slowest() == {}, "before any account there is none"
+    receiver.close(CloseAccounts(replicate=0))
+    found = receiver.slowest()
     assert set(found) == {"batch", "lean"}
     assert {told.trace_id for told in found["batch"]} == {(1).to_bytes(16).hex()}
     assert {told.trace_id for told in found["lean"]} == {(3).to_bytes(16).hex()}
     assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
-    sink.close(CloseAccounts(epoch=0))
-    assert sink.slowest() == {}
+    receiver.close(CloseAccounts(replicate=0))
+    assert receiver.slowest() == {}
 
 
-def test_spans_of_another_epochs_processes_are_late() -> None:
+def test_spans_of_another_replicates_processes_are_late() -> None:
     request = ExportTraceServiceRequest.FromString(body("batch", trace_of(0)))
     for resource_spans in request.resource_spans:
         attribute = resource_spans.resource.attributes.add()
-        attribute.key, attribute.value.string_value = "bench.epoch", "4"
-    for epoch, late in ((4, 0), (5, len(trace_of(0)))):
-        sink = Bodies()
-        sink.keep(Signal.TRACES, Body(request.SerializeToString()))
-        assert sink.close(CloseAccounts(epoch=epoch, shapes=CLOSE.shapes))["batch"].late == late
+        attribute.key, attribute.value.string_value = "bench.replicate", "4"
+    for replicate, late in ((4, 0), (5, len(trace_of(0)))):
+        receiver = Bodies()
+        receiver.keep(Signal.TRACES, Body(request.SerializeToString()))
+        assert receiver.close(CloseAccounts(replicate=replicate, shapes=CLOSE.shapes))["batch"].late == late
 
 
 def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> None:
@@ -164,9 +166,9 @@ def test_numbers_that_json_has_not_and_kinds_that_nobody_knows_end_no_run() -> N
     attribute = first.attributes.add()
     attribute.key, attribute.value.double_value = "ratio", math.nan
     first.kind = 9
-    sink = Bodies()
-    sink.keep(Signal.TRACES, Body(request.SerializeToString()))
-    told = msgspec.json.decode(msgspec.json.encode(sink.spans()), type=list[TraceSpan])[0]
+    receiver = Bodies()
+    receiver.keep(Signal.TRACES, Body(request.SerializeToString()))
+    told = msgspec.json.decode(msgspec.json.encode(receiver.spans()), type=list[TraceSpan])[0]
     assert (told.kind, told.attributes) == ("unspecified", {"ratio": "nan"})
 
 
@@ -180,15 +182,15 @@ def test_spans_that_a_receiver_did_not_take_are_counted() -> None:
 
 def test_a_marker_shows_how_far_a_collector_came_and_is_in_no_account() -> None:
     async def check() -> None:
-        sink, (content, trace) = Bodies(), marker()
-        assert not await sink.wait_for_marker(trace, 0.01, 0.02)
-        waiting = asyncio.create_task(sink.wait_for_marker(trace, 0.02, 5.0))
+        receiver, (content, trace) = Bodies(), marker()
+        assert not await receiver.wait_for_marker(trace, 0.01, 0.02)
+        waiting = asyncio.create_task(receiver.wait_for_marker(trace, 0.02, 5.0))
         await asyncio.sleep(0)
-        sink.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
+        receiver.keep(Signal.TRACES, Body(body("batch", trace_of(0))))
         await asyncio.sleep(0)
         assert not waiting.done()
-        sink.keep(Signal.TRACES, Body(gzip.compress(content), "gzip"))
+        receiver.keep(Signal.TRACES, Body(gzip.compress(content), "gzip"))
         assert await waiting
-        assert set(sink.close(CLOSE)) == {"batch"}
+        assert set(receiver.close(CLOSE)) == {"batch"}
 
     asyncio.run(check())

@@ -3,7 +3,7 @@
 from app import handle
 from flask import Flask
 
-app = Flask("delivery")
+app = Flask("shutdown")
 
 
 @app.get("/")

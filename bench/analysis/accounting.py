@@ -1,7 +1,7 @@
-"""Where every span went: what the requests must have made against what the sink received.
+"""Where every span went: what the requests must have made against what the receiver received.
 
 Always-on must be exact; a ratio must be what the application counted where it sampled, or lie in its
-binomial range; a set-up that exports nothing must have sent nothing. Every trace must be whole.
+binomial range; a setup that exports nothing must have sent nothing. Every trace must be whole.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,13 +9,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.analysis.setup_records import Ledger
+from bench.analysis.setup_records import Accounting
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
 from bench.app.setups import discards, exports_logs, exports_metrics, sampling_ratio
 from bench.plan.readings import Account, InstanceReading, Raw
 from bench.plan.records import Kind, Left, Plan, Shape
-from bench.sink.accounting import total
+from bench.receiver.accounting import total
 
 RANGE_CONFIDENCE = 0.999
 """How sure the range of a sampled count is: one healthy run in a thousand falls out of it."""
@@ -23,10 +23,10 @@ RANGE_CONFIDENCE = 0.999
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Traffic:
-    """The requests and spans of one set-up over one epoch, or several.
+    """The requests and spans of one setup over one replicate, or several.
 
     Attributes:
-        account: what the sink got.
+        account: what the receiver got.
         completed: requests answered as expected.
         failed: requests that were sent and not; each may explain one trace.
         sampled: traces that the application counted; None where it does not.
@@ -46,10 +46,10 @@ class Traffic:
 
 
 def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
-    """A set-up's traffic of every epoch that was accounted for."""
+    """A setup's traffic of every replicate that was accounted for."""
     traffic = []
-    for epoch in range(raw.plan.epochs):
-        readings = [reading for reading in raw.readings if reading.epoch == epoch]
+    for replicate in range(raw.plan.replicates):
+        readings = [reading for reading in raw.readings if reading.replicate == replicate]
         settled = next((reading for reading in readings if reading.kind is Kind.SETTLE), None)
         if settled is None or any(reading.lost_workers for reading in readings):
             # What a load worker sent before it died nobody knows.
@@ -76,7 +76,7 @@ def _instance(instances: Iterable[InstanceReading], setup: str) -> InstanceReadi
 
 
 def together(parts: Sequence[Traffic]) -> Traffic:
-    """The sum of several epochs."""
+    """The sum of several replicates."""
     counts = [part.sampled for part in parts]
     return Traffic(
         account=total(part.account for part in parts),
@@ -87,29 +87,29 @@ def together(parts: Sequence[Traffic]) -> Traffic:
     )
 
 
-def ledger_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Ledger:
-    """A set-up's ledger over all epochs, with what does not balance in any one of them.
+def accounting_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Accounting:
+    """A setup's accounting over all replicates, with what does not balance in any one of them.
 
     Args:
         plan: with the shapes of its traces.
-        setup: whose ledger.
-        parts: its traffic, by epoch.
+        setup: whose accounting.
+        parts: its traffic, by replicate.
     """
-    ledger = balance(plan, setup, together(parts))
-    if ledger.problems or len(parts) < 2:
-        return ledger
-    # A sampled count may leave its range by chance once in a thousand; over many epochs each gets
+    accounting = balance(plan, setup, together(parts))
+    if accounting.problems or len(parts) < 2:
+        return accounting
+    # A sampled count may leave its range by chance once in a thousand; over many replicates each gets
     # its share of that chance only (Bonferroni).
     confidence = 1 - (1 - RANGE_CONFIDENCE) / len(parts)
     problems = tuple(
-        f"in epoch {epoch + 1} {problem}"
-        for epoch, part in enumerate(parts)
+        f"in replicate {replicate + 1} {problem}"
+        for replicate, part in enumerate(parts)
         for problem in balance(plan, setup, part, confidence).problems
     )
-    return msgspec.structs.replace(ledger, problems=problems, balanced=False) if problems else ledger
+    return msgspec.structs.replace(accounting, problems=problems, complete=False) if problems else accounting
 
 
-def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Ledger:
+def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Accounting:
     """Whether the spans received are those that the requests must have made."""
     account = traffic.account
     left = plan.left.get(setup.name, Left(traces=1))
@@ -133,7 +133,7 @@ def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANG
         *_problems(setup, traffic, (low, high), lost, traffic.failed * (left.traces or 1), varies=varies),
         *_other_signals(setup, traffic, left.logs),
     )
-    return Ledger(
+    return Accounting(
         requests=traffic.completed,
         spans_expected=expected,
         spans_received=received,
@@ -151,7 +151,7 @@ def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANG
         logs=sum(account.logs.values()),
         processes=account.spans,
         scopes=account.scopes,
-        balanced=None if varies and not problems else not problems,
+        complete=None if varies and not problems else not problems,
         problems=problems,
     )
 
@@ -161,7 +161,7 @@ def _due(traffic: Traffic, setup: Setup, left: Left, confidence: float) -> tuple
     if left.traces is None:
         return 0, traffic.account.whole + traffic.account.broken
     if traffic.sampled is not None:
-        return _kept(traffic.sampled, setup.kept, confidence)
+        return _kept(traffic.sampled, setup.collector_sampling, confidence)
     return _kept(traffic.completed * left.traces, sampling_ratio(setup), confidence)
 
 
@@ -195,7 +195,7 @@ def _problems(  # noqa: PLR0913 - both sides of the account
     if account.undecodable:
         yield f"{account.undecodable} export bodies could not be decoded"
     if account.late:
-        yield f"{account.late} spans came from processes of an earlier epoch"
+        yield f"{account.late} spans came from processes of an earlier replicate"
     if account.duplicated:
         yield f"{account.duplicated} spans came more than once"
     if account.orphaned and varies:
@@ -217,11 +217,11 @@ def _other_signals(setup: Setup, traffic: Traffic, logs: Mapping[str, int]) -> I
     """What does not balance of metrics and log records, a sentence each."""
     account = traffic.account
     if exports_metrics(setup) and traffic.completed and not account.metrics:
-        yield "no metrics came, and the set-up exports them"
+        yield "no metrics came, and the setup exports them"
     if not exports_logs(setup):
         return
     if traffic.completed and not account.logs:
-        yield "no log records came, and the set-up exports them"
+        yield "no log records came, and the setup exports them"
     for logger, count in logs.items():
         received = account.logs.get(logger, 0)
         low, high = (requests * count for requests in (traffic.completed, traffic.completed + traffic.failed))

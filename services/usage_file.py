@@ -1,6 +1,6 @@
 """What a service notes in a file while it runs, so that it is known however the service ends.
 
-`BENCH_WITNESS` names the file; without it nothing is noted, and it costs nothing. Three numbers of eight
+`BENCH_USAGE_FILE` names the file; without it nothing is noted, and it costs nothing. Three numbers of eight
 bytes, in the machine's order: spans that ended and were sampled; the longest stall of the event loop in
 nanoseconds since somebody has set it to 0; and when the loop was last awake, by the monotonic clock, because
 a stall that still goes on has not been noted.
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, Span
 
-VARIABLE = "BENCH_WITNESS"
+VARIABLE = "BENCH_USAGE_FILE"
 TICK_S = 0.001
 NUMBERS = struct.Struct("qqq")
 SPANS, STALL, AWAKE = 0, 8, 16
 
 
-class Witness:
+class UsageFile:
     """The file, mapped into memory: the kernel keeps what is in it, whatever happens to this process."""
 
     def __init__(self, path: str) -> None:
@@ -53,10 +53,10 @@ class Witness:
 
 
 class SpanCounter:
-    """A span processor that tells a witness of every span that ends, and does nothing else."""
+    """A span processor that tells a usage_file of every span that ends, and does nothing else."""
 
-    def __init__(self, witness: Witness) -> None:
-        self._witness = witness
+    def __init__(self, usage_file: UsageFile) -> None:
+        self._usage_file = usage_file
 
     def on_start(self, span: "Span", parent_context: object = None) -> None:
         """Nothing."""
@@ -68,7 +68,7 @@ class SpanCounter:
         """Count it, if it is to be exported."""
         context = span.context
         if context is not None and context.trace_flags.sampled:
-            self._witness.add_span()
+            self._usage_file.add_span()
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the interface's
         """Nothing waits here."""
@@ -78,7 +78,7 @@ class SpanCounter:
         """Nothing to let go of."""
 
 
-def witness_of(environ: Mapping[str, str] = os.environ) -> Witness | None:
-    """The witness that the environment asks for."""
+def usage_file_of(environ: Mapping[str, str] = os.environ) -> UsageFile | None:
+    """The usage_file that the environment asks for."""
     path = environ.get(VARIABLE)
-    return Witness(path) if path else None
+    return UsageFile(path) if path else None

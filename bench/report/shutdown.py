@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from bench.analysis.delivery import Loss, Row, Try, Way, Where, rows
+from bench.analysis.shutdown import Loss, Row, Try, Way, Where, rows
+from bench.receiver.messages import Signal
 from bench.report.document import Document, Section, document, section
 from bench.report.words import Table, plural
-from bench.sink.messages import Signal
 
-FILE = "delivery.json"
+FILE = "shutdown.json"
 WORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log records"}
 PLACES = {
     Where.FORK: "never exported, though the server went on",
@@ -18,7 +18,7 @@ ABOUT = (
     "The same application under `opentelemetry-instrument`, the same requests, then at once the end: SIGTERM "
     "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them; Ctrl-C in a "
     "terminal reaches all), SIGKILL to all of them. Made: what arrives where nothing is lost. Received: what "
-    "the sink counted. `batch` is what the agent does by itself, with delays so long that no timer fires "
+    "the receiver counted. `batch` is what the agent does by itself, with delays so long that no timer fires "
     "between request and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Everything goes over "
     "http. Each row is one try of each way."
 )

@@ -1,12 +1,12 @@
-"""Export requests as the sink keeps them, and the accounts that are made of them."""
+"""Export requests as the receiver keeps them, and the accounts that are made of them."""
 
 import asyncio
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from bench.plan.readings import Account
-from bench.sink.accounting import Span, account
-from bench.sink.decoding import (
+from bench.receiver.accounting import Span, account
+from bench.receiver.decoding import (
     MARKER,
     Body,
     attributes_of,
@@ -17,7 +17,7 @@ from bench.sink.decoding import (
     request_of,
     trace_spans,
 )
-from bench.sink.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Format, Seen, Signal, TraceSpan
+from bench.receiver.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Format, Seen, Signal, TraceSpan
 
 
 @dataclass(slots=True)
@@ -26,8 +26,8 @@ class Kept:
 
     Attributes:
         bodies: by signal, as they came.
-        rejected: bodies with spans that the sink had been told to refuse.
-        refused: how many were beyond the sink's limits; these are gone.
+        rejected: bodies with spans that the receiver had been told to refuse.
+        refused: how many were beyond the receiver's limits; these are gone.
         size_bytes: of all bodies.
     """
 
@@ -75,7 +75,7 @@ class Bodies:
         return True
 
     def refuse(self) -> None:
-        """Count an export request that is beyond the sink's limits."""
+        """Count an export request that is beyond the receiver's limits."""
         self._kept.refused += 1
 
     @property
@@ -84,7 +84,7 @@ class Bodies:
         return self._count
 
     def peek(self) -> dict[str, Seen]:
-        """What came so far, by set-up; every body is decoded once for it."""
+        """What came so far, by setup; every body is decoded once for it."""
         for body in self._kept.traces[self._peeked :]:
             for part in parts_of(body)[0]:
                 before = self._seen.get(part.setup, Seen())
@@ -105,7 +105,7 @@ class Bodies:
         return tuple(body for body in self._kept.traces if body.format is Format.OTLP)
 
     def slowest(self) -> dict[str, list[TraceSpan]]:
-        """The trace with the longest root span of every set-up in the last account."""
+        """The trace with the longest root span of every setup in the last account."""
         slowest: dict[str, tuple[int, bytes]] = {}
         for body in self._closed.traces:
             for resource_spans in request_of(body).resource_spans:
@@ -120,7 +120,7 @@ class Bodies:
         return traces
 
     def close(self, request: CloseAccounts) -> dict[str, Account]:
-        """The accounts by set-up of everything received; the next ones begin anew."""
+        """The accounts by setup of everything received; the next ones begin anew."""
         self._closed, self._kept = self._kept, Kept()
         self._seen, self._peeked = {}, 0
         spans, exports, sizes, undecodable = _spans_of(self._closed.traces)
@@ -132,7 +132,7 @@ class Bodies:
                     spans[setup],
                     request.shapes.get(setup, ()),
                     start_shapes=request.start_shapes,
-                    epoch=request.epoch,
+                    replicate=request.replicate,
                     learn=request.learn,
                 ),
                 exports=exports[setup],
@@ -177,7 +177,7 @@ class Bodies:
 def _spans_of(
     bodies: list[Body],
 ) -> tuple[defaultdict[str, list[Span]], Counter[str], Counter[str], int]:
-    """By set-up spans, export requests and bytes; and how many bodies could not be decoded."""
+    """By setup spans, export requests and bytes; and how many bodies could not be decoded."""
     spans: defaultdict[str, list[Span]] = defaultdict(list)
     exports: Counter[str] = Counter()
     sizes: Counter[str] = Counter()

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bench.sink.messages import Signal
+from bench.receiver.messages import Signal
 
 
 class Way(StrEnum):
@@ -36,7 +36,7 @@ class Try:
         processor: batch or simple.
         way: how it was ended; alive: not before everything had had time to be exported.
         requests: that it answered.
-        received: at the sink, by signal: spans, requests that its metrics count, log records.
+        received: at the receiver, by signal: spans, requests that its metrics count, log records.
         stop_s: how long it took to end.
     """
 

@@ -16,8 +16,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
-from bench.sink.decoding import SERVICE_ATTRIBUTE, spans_of
-from bench.sink.messages import KINDS, STATUSES, TraceSpan, Value
+from bench.receiver.decoding import SERVICE_ATTRIBUTE, spans_of
+from bench.receiver.messages import KINDS, STATUSES, TraceSpan, Value
 
 IDS = ("traceId", "spanId", "parentSpanId")
 
@@ -36,7 +36,7 @@ def decode(document: object) -> tuple[TraceSpan, ...]:
         )
     except (json_format.ParseError, ValueError) as error:
         raise msgspec.DecodeError(str(error)) from None
-    # Set-ups are known to the sink alone.
+    # Setups are known to the receiver alone.
     return tuple(replace(span, setup="") for span in spans_of(message))
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.ledger import Traffic, balance, ledger_of
+from bench.analysis.accounting import Traffic, accounting_of, balance
 from bench.app.records import Setup
 from bench.app.setups import TABLE, sampling_ratio
 from bench.plan.readings import Account
 from bench.plan.records import Left, Plan
-from bench.sink.accounting import account, total
+from bench.receiver.accounting import account, total
 from tests import make
 from tests.make import SHAPE, trace_of
 
@@ -28,9 +28,9 @@ def test_whole_traces_balance() -> None:
     spans = [span for number in range(5) for span in trace_of(number)]
     found = account(spans, [SHAPE])
     assert (found.whole, found.broken, found.missing, found.orphaned) == (5, 0, 0, 0)
-    ledger = balance(PLAN, BY_NAME["batch"], traffic(found, 5))
-    assert ledger.balanced
-    assert ledger.spans_expected == ledger.spans_received == 15
+    accounting = balance(PLAN, BY_NAME["batch"], traffic(found, 5))
+    assert accounting.complete
+    assert accounting.spans_expected == accounting.spans_received == 15
 
 
 @given(st.integers(1, 12), st.randoms())
@@ -38,48 +38,48 @@ def test_any_lost_span_is_seen(count: int, chance: random.Random) -> None:
     spans = [span for number in range(count) for span in trace_of(number)]
     chance.shuffle(spans)
     spans.pop()
-    ledger = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
-    assert not ledger.balanced
-    assert ledger.lost >= 1
+    accounting = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
+    assert not accounting.complete
+    assert accounting.lost >= 1
 
 
 @given(st.integers(1, 12), st.integers(0, 35))
 def test_any_duplicate_is_seen(count: int, place: int) -> None:
     spans = [span for number in range(count) for span in trace_of(number)]
     spans.append(spans[place % len(spans)])
-    ledger = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
-    assert not ledger.balanced
-    assert ledger.duplicated == 1
+    accounting = balance(PLAN, BY_NAME["batch"], traffic(account(spans, [SHAPE]), count))
+    assert not accounting.complete
+    assert accounting.duplicated == 1
 
 
 def test_a_failed_request_explains_one_trace_that_is_not_whole() -> None:
     spans = [*trace_of(0), *trace_of(1)[:2]]
     found = account(spans, [SHAPE])
-    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1, failed=1)).balanced
-    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).balanced
+    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1, failed=1)).complete
+    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).complete
 
 
 def test_a_baseline_must_send_nothing() -> None:
-    assert balance(PLAN, BY_NAME["none"], traffic(Account(), 100)).balanced
-    assert not balance(PLAN, BY_NAME["none"], traffic(account(trace_of(0), []), 100)).balanced
+    assert balance(PLAN, BY_NAME["none"], traffic(Account(), 100)).complete
+    assert not balance(PLAN, BY_NAME["none"], traffic(account(trace_of(0), []), 100)).complete
 
 
 def test_a_ratio_must_be_what_the_application_counted() -> None:
     setup = BY_NAME["ratio-10"]
-    assert balance(PLAN, setup, traffic(make.whole(12), 100, sampled=12)).balanced
-    assert not balance(PLAN, setup, traffic(make.whole(11), 100, sampled=12)).balanced
+    assert balance(PLAN, setup, traffic(make.whole(12), 100, sampled=12)).complete
+    assert not balance(PLAN, setup, traffic(make.whole(11), 100, sampled=12)).complete
     # Without such a count it has to lie in its binomial range.
-    assert balance(PLAN, setup, traffic(make.whole(12), 100)).balanced
-    assert not balance(PLAN, setup, traffic(make.whole(40), 100)).balanced
+    assert balance(PLAN, setup, traffic(make.whole(12), 100)).complete
+    assert not balance(PLAN, setup, traffic(make.whole(40), 100)).complete
 
 
-def test_spans_of_another_epoch_are_late_without_any_clock() -> None:
-    spans = [replace(span, epoch=1) for span in trace_of(0)] + [
-        replace(span, epoch=0) for span in trace_of(1)
+def test_spans_of_another_replicate_are_late_without_any_clock() -> None:
+    spans = [replace(span, replicate=1) for span in trace_of(0)] + [
+        replace(span, replicate=0) for span in trace_of(1)
     ]
-    found = account(spans, [SHAPE], epoch=1)
+    found = account(spans, [SHAPE], replicate=1)
     assert found.late == 3
-    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).balanced
+    assert not balance(PLAN, BY_NAME["batch"], traffic(found, 2)).complete
 
 
 def test_shapes_are_learned_with_kinds_and_names() -> None:
@@ -98,9 +98,9 @@ def test_traces_of_a_start_are_no_requests() -> None:
     found = account([*trace_of(0), *start], [SHAPE], start_shapes=shapes)
     assert (found.whole, found.broken, found.at_start) == (1, 0, 1)
     assert found.spans == SHAPE
-    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1)).balanced
+    assert balance(PLAN, BY_NAME["batch"], traffic(found, 1)).complete
     # Of one that nobody knows nothing is excused.
-    assert not balance(PLAN, BY_NAME["batch"], traffic(account([*trace_of(0), *start], [SHAPE]), 1)).balanced
+    assert not balance(PLAN, BY_NAME["batch"], traffic(account([*trace_of(0), *start], [SHAPE]), 1)).complete
 
 
 def test_a_port_in_a_spans_name_tells_no_shapes_apart() -> None:
@@ -115,16 +115,18 @@ def test_a_port_in_a_spans_name_tells_no_shapes_apart() -> None:
 def test_traces_that_vary_are_received_and_never_balanced() -> None:
     plan = replace(PLAN, varies=("batch",))
     spans = [*trace_of(0), *trace_of(1, {"web": 1})]
-    ledger = balance(plan, BY_NAME["batch"], traffic(account(spans, [SHAPE]), 2))
-    assert ledger.balanced is None
-    assert ledger.problems == ()
+    accounting = balance(plan, BY_NAME["batch"], traffic(account(spans, [SHAPE]), 2))
+    assert accounting.complete is None
+    assert accounting.problems == ()
 
 
-def test_a_problem_of_one_epoch_is_found_in_the_sum() -> None:
-    # One trace too few in one epoch and one too many in the other add up to nothing.
-    ledger = ledger_of(PLAN, BY_NAME["batch"], [traffic(make.whole(9), 10), traffic(make.whole(11), 10)])
-    assert ledger.balanced is False
-    assert "in epoch 1" in ledger.problems[0]
+def test_a_problem_of_one_replicate_is_found_in_the_sum() -> None:
+    # One trace too few in one replicate and one too many in the other add up to nothing.
+    accounting = accounting_of(
+        PLAN, BY_NAME["batch"], [traffic(make.whole(9), 10), traffic(make.whole(11), 10)]
+    )
+    assert accounting.complete is False
+    assert "in replicate 1" in accounting.problems[0]
 
 
 def test_a_sum_of_accounts_adds_everything() -> None:
@@ -154,38 +156,38 @@ def separate(count: int, requests: int) -> Account:
 def test_a_request_may_leave_several_traces_and_all_of_them_are_due() -> None:
     plan = left_by("batch", Left(traces=4, spans=4))
     whole = balance(plan, BY_NAME["batch"], traffic(separate(4, 10), 10))
-    assert (whole.balanced, whole.spans_expected, whole.lost) == (True, 40, 0)
+    assert (whole.complete, whole.spans_expected, whole.lost) == (True, 40, 0)
     short = balance(plan, BY_NAME["batch"], traffic(separate(3, 10), 10))
-    assert (short.balanced, short.lost) == (False, 10)
+    assert (short.complete, short.lost) == (False, 10)
 
 
 def test_a_request_may_leave_nothing() -> None:
     plan = left_by("batch", Left(traces=0, spans=0))
-    assert balance(plan, BY_NAME["batch"], traffic(Account(), 10)).balanced
-    assert not balance(plan, BY_NAME["batch"], traffic(separate(1, 1), 10)).balanced
+    assert balance(plan, BY_NAME["batch"], traffic(Account(), 10)).complete
+    assert not balance(plan, BY_NAME["batch"], traffic(separate(1, 1), 10)).complete
 
 
 def test_what_a_request_leaves_may_be_unknown_and_is_then_never_balanced() -> None:
-    ledger = balance(left_by("batch", Left()), BY_NAME["batch"], traffic(separate(3, 10), 10))
-    assert ledger.balanced is None
+    accounting = balance(left_by("batch", Left()), BY_NAME["batch"], traffic(separate(3, 10), 10))
+    assert accounting.complete is None
 
 
-@pytest.mark.parametrize(("records", "balanced"), [(40, True), (39, False), (41, False)])
-def test_log_records_are_due_as_spans_are(records: int, balanced: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("records", "complete"), [(40, True), (39, False), (41, False)])
+def test_log_records_are_due_as_spans_are(records: int, complete: bool) -> None:  # noqa: FBT001
     setup = Setup(name="batch", env={"OTEL_LOGS_EXPORTER": "otlp"})
     plan = left_by("batch", Left(traces=1, logs={"shop": 4}))
-    ledger = balance(plan, setup, traffic(replace(make.whole(10), logs={"shop": records}), 10))
-    assert ledger.balanced is balanced
-    assert ledger.logs == records
+    accounting = balance(plan, setup, traffic(replace(make.whole(10), logs={"shop": records}), 10))
+    assert accounting.complete is complete
+    assert accounting.logs == records
 
 
-def test_a_set_up_that_exports_log_records_has_to_send_some() -> None:
+def test_a_setup_that_exports_log_records_has_to_send_some() -> None:
     setup = Setup(name="batch", env={"OTEL_LOGS_EXPORTER": "otlp"})
     assert "no log records" in balance(PLAN, setup, traffic(make.whole(10), 10)).problems[0]
 
 
 def test_of_what_a_collector_samples_a_share_is_due() -> None:
-    setup = Setup(name="batch", kept=0.1)
-    assert balance(PLAN, setup, traffic(make.whole(100), 1000)).balanced
-    assert not balance(PLAN, setup, traffic(make.whole(1000), 1000)).balanced
-    assert not balance(PLAN, setup, traffic(make.whole(10), 1000)).balanced
+    setup = Setup(name="batch", collector_sampling=0.1)
+    assert balance(PLAN, setup, traffic(make.whole(100), 1000)).complete
+    assert not balance(PLAN, setup, traffic(make.whole(1000), 1000)).complete
+    assert not balance(PLAN, setup, traffic(make.whole(10), 1000)).complete

@@ -1,6 +1,6 @@
 """What other tracers send: their spans, as far as an account needs them.
 
-Each is accepted on the paths of its maker's own server, on the sink's port for OTLP over http. As with OTLP
+Each is accepted on the paths of its maker's own server, on the receiver's port for OTLP over http. As with OTLP
 nothing here trusts a body: what cannot be read is nobody's, and counted.
 """
 
@@ -11,18 +11,18 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from bench.sink.accounting import Span
-from bench.sink.messages import (
-    EPOCH_ATTRIBUTE,
+from bench.receiver.accounting import Span
+from bench.receiver.messages import (
     MAX_OTHER_BYTES,
     MAX_PARTS,
+    REPLICATE_ATTRIBUTE,
     SETUP_ATTRIBUTE,
     STRAY,
     Format,
 )
 
 Spans: TypeAlias = Iterator[tuple[str, Span | None]]
-"""Spans with their set-up; None stands for what it sent besides."""
+"""Spans with their setup; None stands for what it sent besides."""
 
 DATADOG_VERSIONS = {"/v0.4/traces": Format.DATADOG_04, "/v0.5/traces": Format.DATADOG_05}
 ELASTIC_PATH = "/intake/v2/events"
@@ -62,7 +62,7 @@ ACCEPTED = {
 
 
 def spans_of(content: bytes, format_: Format) -> dict[str, list[Span]]:
-    """The spans that a body holds, by set-up; those that its tracer says not to keep are left out.
+    """The spans that a body holds, by setup; those that its tracer says not to keep are left out.
 
     Raises:
         Exception: one of `UNREADABLE`; the body is not what it says.
@@ -85,7 +85,7 @@ def _number(value: object) -> bytes:
     return int(value).to_bytes(8, "big") if isinstance(value, int) and value else b""
 
 
-def _epoch(value: object) -> int | None:
+def _replicate(value: object) -> int | None:
     return int(value) if isinstance(value, str) and value.isdigit() else None
 
 
@@ -130,7 +130,7 @@ def _chunk(spans: list[dict[str, Any]]) -> Spans:
     tags: Mapping[str, object] = next(
         (span["meta"] for span in spans if SETUP_ATTRIBUTE in span.get("meta", {})), {}
     )
-    setup, epoch = str(tags.get(SETUP_ATTRIBUTE, STRAY)), _epoch(tags.get(EPOCH_ATTRIBUTE))
+    setup, replicate = str(tags.get(SETUP_ATTRIBUTE, STRAY)), _replicate(tags.get(REPLICATE_ATTRIBUTE))
     if any(span.get("metrics", {}).get(KEEP, 1) <= 0 for span in spans):
         yield setup, None
         return
@@ -149,7 +149,7 @@ def _chunk(spans: list[dict[str, Any]]) -> Spans:
                 str(meta.get("component", "")),
                 str(meta.get("span.kind", "")),
                 str(span.get("name", "")),
-                epoch,
+                replicate,
             ),
         )
 
@@ -164,7 +164,7 @@ def _elastic(content: bytes) -> Spans:
     labels: Mapping[str, object] = metadata.get("labels", {})
     # Labels have no dots.
     setup = str(labels.get(SETUP_ATTRIBUTE.replace(".", "_"), STRAY))
-    epoch = _epoch(labels.get(EPOCH_ATTRIBUTE.replace(".", "_")))
+    replicate = _replicate(labels.get(REPLICATE_ATTRIBUTE.replace(".", "_")))
     service = str(metadata["service"]["name"])
     yield setup, None
     for line in lines[1:]:
@@ -182,7 +182,7 @@ def _elastic(content: bytes) -> Spans:
                         str(span.get("type", "")),
                         "server" if kind == "transaction" else "client",
                         str(span.get("name", "")),
-                        epoch,
+                        replicate,
                     ),
                 )
 
@@ -216,7 +216,7 @@ def _end_of_line(content: bytes, start: int) -> int:
 
 def _transaction(event: dict[str, Any]) -> Spans:
     tags = event.get("tags", {})
-    setup, epoch = str(tags.get(SETUP_ATTRIBUTE, STRAY)), _epoch(tags.get(EPOCH_ATTRIBUTE))
+    setup, replicate = str(tags.get(SETUP_ATTRIBUTE, STRAY)), _replicate(tags.get(REPLICATE_ATTRIBUTE))
     root = event["contexts"]["trace"]
     for span, name in _named(event, root):
         yield (
@@ -229,7 +229,7 @@ def _transaction(event: dict[str, Any]) -> Spans:
                 str(span.get("origin", "")),
                 str(span.get("op", "")),
                 name,
-                epoch,
+                replicate,
             ),
         )
 

@@ -8,9 +8,9 @@ import logging
 
 from opentelemetry import metrics
 
-log = logging.getLogger("delivery")
+log = logging.getLogger("shutdown")
 log.setLevel(logging.INFO)
-requests = metrics.get_meter("delivery").create_counter("delivery.requests")
+requests = metrics.get_meter("shutdown").create_counter("shutdown.requests")
 
 
 def handle() -> bytes:

@@ -1,9 +1,9 @@
 """One request, told by its spans: the application is started, it is sent, and everything is collected.
 
-A request of which nothing is told goes first: opening connections is no part of the story. CPU is read
+A request of which nothing is told goes first: opening connections is no part of the scenario. CPU is read
 from the request until the spans that had ended by the answer were exported.
 
-The stories of the built-in application are its own: what is bought, how it is paid, who is slow.
+The scenarios of the built-in application are its own: what is bought, how it is paid, who is slow.
 """
 
 import time
@@ -17,7 +17,7 @@ from bench.app.records import App, Mode, Request, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.budget import without_load
 from bench.plan.records import Plan
-from bench.sink.messages import CloseAccounts, TraceSpan
+from bench.receiver.messages import CloseAccounts, TraceSpan
 from bench.testbed.instance import LocalInstance
 from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
@@ -30,11 +30,11 @@ SETUP = "trace"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Story:
+class Scenario:
     """A request of the built-in application to be told.
 
     Attributes:
-        name: of the story.
+        name: of the scenario.
         sentence: what happens.
         token: of the card.
         sku: what is bought.
@@ -50,14 +50,14 @@ class Story:
     inventory_delay: str = "50ms"
 
 
-STORIES = {
-    story.name: story
-    for story in (
-        Story(name="ok", sentence="A checkout that goes well."),
-        Story(name="declined", sentence="The card is declined.", token="tok_declined"),  # noqa: S106
-        Story(name="out-of-stock", sentence="What is asked for is sold out.", sku="typewriter"),
-        Story(name="payment-timeout", sentence="The card network answers too late.", token="tok_timeout"),  # noqa: S106
-        Story(name="slow-payment", sentence="The card network takes its time.", payment_delay="1500ms"),
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario(name="ok", sentence="A checkout that goes well."),
+        Scenario(name="declined", sentence="The card is declined.", token="tok_declined"),  # noqa: S106
+        Scenario(name="out-of-stock", sentence="What is asked for is sold out.", sku="typewriter"),
+        Scenario(name="payment-timeout", sentence="The card network answers too late.", token="tok_timeout"),  # noqa: S106
+        Scenario(name="slow-payment", sentence="The card network takes its time.", payment_delay="1500ms"),
     )
 }
 DELAYS = {"payment-service": "payment", "inventory-service": "inventory"}
@@ -69,8 +69,8 @@ class Journey:
     """What became of a request.
 
     Attributes:
-        status: that the customer saw.
-        wall_s: how long the customer waited.
+        status: that the client saw.
+        wall_s: how long the client waited.
         cpu_s: CPU seconds of every process until the first export after the answer.
         spans: all of them.
     """
@@ -81,8 +81,8 @@ class Journey:
     spans: tuple[TraceSpan, ...]
 
 
-def staged(app: App, story: Story) -> App:
-    """The built-in application as a story has it.
+def staged(app: App, scenario: Scenario) -> App:
+    """The built-in application as a scenario has it.
 
     Raises:
         UsageError: it is another application.
@@ -91,10 +91,10 @@ def staged(app: App, story: Story) -> App:
         app.request[0].json, dict
     ):
         raise UsageError(
-            f"{app.name} has no story {story.name!r}",
-            "leave out --story: `tracing-overhead trace --app FILE` sends the first request of the file",
+            f"{app.name} has no scenario {scenario.name!r}",
+            "leave out --scenario: `tracing-overhead trace --app FILE` sends the first request of the file",
         )
-    delays = {"payment": story.payment_delay, "inventory": story.inventory_delay}
+    delays = {"payment": scenario.payment_delay, "inventory": scenario.inventory_delay}
     processes = [
         msgspec.structs.replace(
             process,
@@ -107,9 +107,9 @@ def staged(app: App, story: Story) -> App:
         for process in app.process
     ]
     body = dict(app.request[0].json) | {
-        "items": [{"sku": story.sku, "quantity": 1}],
+        "items": [{"sku": scenario.sku, "quantity": 1}],
         "amount": 4999,
-        "payment_token": story.token,
+        "payment_token": scenario.token,
     }
     return msgspec.structs.replace(
         app, process=processes, request=[msgspec.structs.replace(app.request[0], json=body)]
@@ -117,7 +117,7 @@ def staged(app: App, story: Story) -> App:
 
 
 def everything_sampled(spans: str, *, propagated: bool, processor: Mode = "batch") -> Setup:
-    """The set-up of a story; without propagation only baggage is passed on, and there is none."""
+    """The setup of a scenario; without propagation only baggage is passed on, and there is none."""
     env = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
     if not propagated:
         env["OTEL_PROPAGATORS"] = "baggage"
@@ -133,7 +133,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
     """Send a request, and collect its spans.
 
     Args:
-        testbed: with its sink.
+        testbed: with its receiver.
         plan: of `plan_of`.
         first: the request that goes before.
 
@@ -146,7 +146,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
     with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as client:
         _send(client, instance, first)
         testbed.settle(plan)
-        testbed.sink.close_accounts(CloseAccounts(epoch=0))
+        testbed.receiver.close_accounts(CloseAccounts(replicate=0))
         before, started, began_ns = _cpu_ns(instance), time.monotonic(), time.time_ns()
         status = _send(client, instance, plan.app.request[0])
         wall_s = time.monotonic() - started
@@ -190,7 +190,7 @@ def _collected(testbed: Testbed, plan: Plan, began_ns: int) -> tuple[TraceSpan, 
     deadline = time.monotonic() + PATIENCE_S
     while True:
         testbed.settle(plan)
-        spans = tuple(span for span in testbed.sink.spans() if span.start_ns >= began_ns)
+        spans = tuple(span for span in testbed.receiver.spans() if span.start_ns >= began_ns)
         if _is_whole(spans) or time.monotonic() > deadline:
             return spans
         time.sleep(LOOK_S)
@@ -199,7 +199,7 @@ def _collected(testbed: Testbed, plan: Plan, began_ns: int) -> tuple[TraceSpan, 
 def _is_whole(spans: Sequence[TraceSpan]) -> bool:
     """True if there is a span on the other side of every call between services.
 
-    One server span more than calls: the customer's call has no span. They are counted and not
+    One server span more than calls: the client's call has no span. They are counted and not
     followed, because without propagation nothing leads from one to the other.
     """
     servers = sum(span.kind == "server" for span in spans)

@@ -1,7 +1,7 @@
-"""An instance's own time: the time during which it has run.
+"""An instance's active time: the time during which it has run.
 
 Arrivals are planned in it and latency is counted in it, from the switches as they really were: a
-request under way when its instance is stopped goes on in the next turn, and the pause does not count.
+request under way when its instance is stopped goes on in the next time_slice, and the pause does not count.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from bench.plan.readings import Reading, Row, Switch
 Times = NDArray[np.int64]
 
 
-class OwnClock:
-    """Tells an instance's own time.
+class ActiveClock:
+    """Tells active time.
 
     Attributes:
-        own_s: own time of all its turns that belong to blocks.
-        total_s: of all its turns.
+        active_s: active time of all its time slices that belong to blocks.
+        total_s: of all its slices.
     """
 
     def __init__(self, switches: Sequence[Switch], instance: int) -> None:
@@ -30,23 +30,23 @@ class OwnClock:
         self._lengths = np.array([switch.stop_ns - switch.start_ns for switch in own], np.int64)
         self._before = np.concatenate([[0], np.cumsum(self._lengths)]).astype(np.int64)
         self._blocks = np.array([switch.block for switch in own], np.int64)
-        self.own_s = float(self._lengths[self._blocks >= 0].sum()) / 1e9
+        self.active_s = float(self._lengths[self._blocks >= 0].sum()) / 1e9
         self.total_s = float(self._lengths.sum()) / 1e9
 
     def at(self, times_ns: Times) -> Times:
-        """Own time in ns at times of the step."""
+        """Active time in ns at times of the step."""
         if not len(self._starts):
             return np.zeros_like(times_ns)
-        turn = np.searchsorted(self._starts, times_ns, side="right") - 1
-        inside = np.minimum(times_ns - self._starts[np.maximum(turn, 0)], self._lengths[np.maximum(turn, 0)])
-        return np.asarray(np.where(turn >= 0, self._before[np.maximum(turn, 0)] + inside, 0), np.int64)
+        at = np.searchsorted(self._starts, times_ns, side="right") - 1
+        inside = np.minimum(times_ns - self._starts[np.maximum(at, 0)], self._lengths[np.maximum(at, 0)])
+        return np.asarray(np.where(at >= 0, self._before[np.maximum(at, 0)] + inside, 0), np.int64)
 
     def block_at(self, times_ns: Times) -> Times:
-        """Number of the block of the last turn that had begun; -1 before the first and after the last."""
+        """Number of the block of the last time slice that had begun; -1 before the first and after the last."""
         if not len(self._starts):
             return np.full_like(times_ns, -1)
-        turn = np.searchsorted(self._starts, times_ns, side="right") - 1
-        return np.asarray(np.where(turn >= 0, self._blocks[np.maximum(turn, 0)], -1), np.int64)
+        at = np.searchsorted(self._starts, times_ns, side="right") - 1
+        return np.asarray(np.where(at >= 0, self._blocks[np.maximum(at, 0)], -1), np.int64)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +54,7 @@ class Requests:
     """The requests of one instance in one step; arrays of one value per request.
 
     Attributes:
-        latency_s: in own time, from the planned send; infinite where the request failed.
+        latency_s: in active time, from the planned send; infinite where the request failed.
         service_s: the same from the actual send.
         lag_s: actual less planned send; of those that were sent.
         planned_block: block in which it was planned.
@@ -73,26 +73,26 @@ class Requests:
 def requests_of(
     reading: Reading, rows: Sequence[Row], instance: int, expected: Sequence[frozenset[int]]
 ) -> Requests:
-    """An instance's requests in its own time.
+    """An instance's requests in its active time.
 
     Args:
-        reading: of a step with turns.
+        reading: of a step with slices.
         rows: of the step.
         instance: its number.
         expected: statuses of a completed request, by kind.
     """
     own = [row for row in rows if row.instance == instance]
-    clock = OwnClock(reading.switches, instance)
+    clock = ActiveClock(reading.switches, instance)
     planned, sent, done = (
         np.array([getattr(row, name) for row in own], np.int64)
         for name in ("planned_ns", "sent_ns", "done_ns")
     )
     completed = np.array([row.status in expected[row.request] for row in own], bool)
     was_sent = np.array([row.status >= 0 for row in own], bool)
-    own_done = clock.at(done)
+    active_done = clock.at(done)
     return Requests(
-        latency_s=np.where(completed, (own_done - clock.at(planned)) / 1e9, np.inf),
-        service_s=np.where(completed, (own_done - clock.at(sent)) / 1e9, np.inf),
+        latency_s=np.where(completed, (active_done - clock.at(planned)) / 1e9, np.inf),
+        service_s=np.where(completed, (active_done - clock.at(sent)) / 1e9, np.inf),
         lag_s=((sent - planned) / 1e9)[was_sent],
         planned_block=clock.block_at(planned),
         done_block=np.where(completed, clock.block_at(done), -1),

@@ -1,4 +1,4 @@
-"""What a person explores in Locust's web UI: one set-up's instance at a time, and what it has used so far.
+"""What a person explores in Locust's web UI: one setup's instance at a time, and what it has used so far.
 
 A run brings its instance up and takes it down; the processes of one run never meet another's load. What
 was lost is known only after the last flush, and not shown before. This is for looking: runs one after
@@ -14,19 +14,19 @@ import httpx
 import msgspec
 import numpy as np
 
-from bench.analysis.ledger import Traffic, balance
+from bench.analysis.accounting import Traffic, balance
 from bench.app.records import BASELINE, App, Setup
 from bench.app.setups import declared_spans
 from bench.errors import BenchError
 from bench.plan.readings import Account
-from bench.sink.messages import CloseAccounts
+from bench.receiver.messages import CloseAccounts
 from bench.testbed import machine
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
 from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
-from bench.traces.story import DELAYS, plan_of
+from bench.traces.scenario import DELAYS, plan_of
 
 CONNECTIONS = "--connections 10"
 """To each upstream: enough for some dozen users and an upstream that takes its time."""
@@ -39,7 +39,7 @@ MIN_SAMPLES = {0.5: 2, 0.95: 20, 0.99: 100}
 
 @dataclass(slots=True)
 class Run:
-    """A set-up as a person ran it.
+    """A setup as a person ran it.
 
     Attributes:
         setup: which.
@@ -49,7 +49,7 @@ class Run:
         latencies_s: of completed requests, from the actual send.
         failed: requests answered otherwise or not at all.
         cpu_s: of all processes.
-        spans: at the sink so far.
+        spans: at the receiver so far.
         exported_bytes: over the wire so far.
         lost: spans that never came; None while it runs, or where nobody can know.
     """
@@ -82,8 +82,8 @@ class Run:
         return float(np.quantile(self.latencies_s, q))
 
 
-class Lab:
-    """The sink, the instance of the run that goes on, and all runs so far.
+class Explorer:
+    """The receiver, the instance of the run that goes on, and all runs so far.
 
     Attributes:
         app: what is explored.
@@ -105,7 +105,7 @@ class Lab:
         self.error: str | None = None
 
     def start(self, setup: Setup, delays: dict[str, str]) -> str | None:
-        """Bring a set-up's instance up; returns its address.
+        """Bring a setup's instance up; returns its address.
 
         None if that failed (see `error`), or if somebody has asked to stop meanwhile.
         """
@@ -127,7 +127,7 @@ class Lab:
                 self._testbed.stop_instances()
                 return None
             self._warm_up(instance)
-            self._testbed.sink.close_accounts(CloseAccounts(epoch=0))
+            self._testbed.receiver.close_accounts(CloseAccounts(replicate=0))
             self._cpu_ns = instance.cpu_ns()
         except BenchError as error:
             self.error = f"{error} - {error.hint}"
@@ -169,7 +169,7 @@ class Lab:
             return
         try:
             run.cpu_s = (instance.cpu_ns() - self._cpu_ns) / 1e9
-            seen = self._testbed.sink.peek().get(run.setup.name)
+            seen = self._testbed.receiver.peek().get(run.setup.name)
         except BenchError as error:
             self.error = f"{error} - {error.hint}"
             return
@@ -210,12 +210,12 @@ class Lab:
         traffic = Traffic(
             account=account, completed=len(run.latencies_s), failed=run.failed, sampled=None, discarded=0
         )
-        ledger = balance(plan, run.setup, traffic)
-        run.spans, run.exported_bytes = ledger.spans_received, ledger.bytes
-        run.lost = ledger.lost if declared else None
+        accounting = balance(plan, run.setup, traffic)
+        run.spans, run.exported_bytes = accounting.spans_received, accounting.bytes
+        run.lost = accounting.lost if declared else None
 
     def close(self) -> None:
-        """Leave no process of the lab."""
+        """Leave no process of the explorer."""
         self.stop()
         self._testbed.close()
 
@@ -264,8 +264,8 @@ def _row(run: Run, base: Run | None, *, is_running: bool) -> dict[str, object]:
         "p95_ms": _ms(run.percentile_s(0.95)),
         "p99_ms": _ms(run.percentile_s(0.99)),
         "cpu_ms_per_request": _ms(cpu),
-        "extra_cpu_ms": _ms(extra),
-        "extra_cpu_percent": _rounded(extra / base_cpu * 100 if extra is not None and base_cpu else None, 0),
+        "added_cpu_ms": _ms(extra),
+        "added_cpu_percent": _rounded(extra / base_cpu * 100 if extra is not None and base_cpu else None, 0),
         "spans_received": run.spans,
         "spans_lost": run.lost,
         "exported_bytes": run.exported_bytes,

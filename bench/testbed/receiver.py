@@ -1,4 +1,4 @@
-"""The running sink, as the harness sees it."""
+"""The running receiver, as the harness sees it."""
 
 import subprocess
 import time
@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from bench.plan.readings import Account
-from bench.sink.messages import Answering, CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
+from bench.receiver.messages import Answering, CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
 from bench.testbed.process import RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
 DECODE_LIMIT_S = 120.0
@@ -18,8 +18,8 @@ LOOK_S = 0.2
 LOOPBACK_PORTS = (0, 0)
 
 
-class Sink:
-    """The sink's process.
+class Receiver:
+    """The receiver's process.
 
     Attributes:
         child: the process.
@@ -42,10 +42,10 @@ class Sink:
             ServiceError: it cannot listen there.
         """
         self.child = Child(
-            "the sink",
-            ["-m", "bench.sink", host, *map(str, ports)],
+            "the receiver",
+            ["-m", "bench.receiver", host, *map(str, ports)],
             environ={**plain_environ(), RUN_VARIABLE: run},
-            log=logs / "sink.log",
+            log=logs / "receiver.log",
             stdout=subprocess.PIPE,
         )
         with undone_on_failure(lambda: self.child.stop(STOP_LIMIT_S)):
@@ -62,7 +62,7 @@ class Sink:
         self._client = httpx.Client(timeout=DECODE_LIMIT_S, trust_env=False)
 
     def close_accounts(self, request: CloseAccounts) -> dict[str, Account]:
-        """The account of everything that came since the last call, by set-up; '' names none."""
+        """The account of everything that came since the last call, by setup; '' names none."""
         return msgspec.json.decode(
             self._ask("account", msgspec.json.encode(request)), type=dict[str, Account]
         )
@@ -88,7 +88,7 @@ class Sink:
         self._ask("answer", msgspec.json.encode(how))
 
     def peek(self) -> dict[str, Seen]:
-        """What came since the last account, by set-up; costs the sink CPU: never during a measured run."""
+        """What came since the last account, by setup; costs the receiver CPU: never during a measured run."""
         return msgspec.json.decode(self._ask("peek"), type=dict[str, Seen])
 
     def spans(self) -> tuple[TraceSpan, ...]:
@@ -96,7 +96,7 @@ class Sink:
         return msgspec.json.decode(self._ask("spans"), type=tuple[TraceSpan, ...])
 
     def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every set-up in the last account."""
+        """The slowest trace of every setup in the last account."""
         return msgspec.json.decode(self._ask("slowest"), type=dict[str, tuple[TraceSpan, ...]])
 
     def drain(self, collector: str) -> bool:
@@ -112,7 +112,7 @@ class Sink:
         return msgspec.json.decode(self._ask("forward", msgspec.json.encode(to)), type=Forwarded)
 
     def _ask(self, question: str, content: bytes = b"") -> bytes:
-        """Raises ServiceError if the sink does not answer."""
+        """Raises ServiceError if the receiver does not answer."""
         try:
             response = self._client.post(f"{self.control}/{question}", content=content)
             response.raise_for_status()

@@ -1,4 +1,4 @@
-"""The sink's process: `python -m bench.sink [HOST HTTP GRPC]` prints its ports, then receives.
+"""The receiver's process: `python -m bench.receiver [HOST HTTP GRPC]` prints its ports, then receives.
 
 It ends with its standard input.
 """
@@ -12,9 +12,9 @@ import httpx
 import msgspec
 import uvicorn
 
-from bench.sink.bodies import Bodies
-from bench.sink.decoding import PROTOBUF, marker, rejected_spans
-from bench.sink.messages import (
+from bench.receiver.bodies import Bodies
+from bench.receiver.decoding import PROTOBUF, marker, rejected_spans
+from bench.receiver.messages import (
     DRAIN_LIMIT_S,
     QUIET_S,
     Answering,
@@ -23,7 +23,7 @@ from bench.sink.messages import (
     Forwarding,
     Ports,
 )
-from bench.sink.server import BoundedProtocol, Question, Receiver, control_app, grpc_server, otlp_app
+from bench.receiver.server import BoundedProtocol, Question, Receiver, control_app, grpc_server, otlp_app
 
 FORWARD_LIMIT_S = 10.0
 RETRYABLE = frozenset({429, 502, 503, 504})

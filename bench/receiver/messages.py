@@ -1,4 +1,4 @@
-"""What the harness and the sink's process say to each other."""
+"""What the harness and the receiver's process say to each other."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,9 +7,9 @@ from typing import TypeAlias
 from bench.plan.records import Shape
 
 STRAY = ""
-"""The account of whatever names no set-up of the run."""
+"""The account of whatever names no setup of the run."""
 SETUP_ATTRIBUTE = "bench.setup"
-EPOCH_ATTRIBUTE = "bench.epoch"
+REPLICATE_ATTRIBUTE = "bench.replicate"
 DRAIN_LIMIT_S = 10.0
 QUIET_S = 0.25
 """A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
@@ -23,7 +23,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_PARTS = 300_000
 """Resources, scopes and spans each in an export request: a span with ids and times takes 60 bytes."""
 MAX_KEPT_BYTES = 1024**3
-"""Of all bodies between two accounts: ten times what a run of thirty set-ups keeps."""
+"""Of all bodies between two accounts: ten times what a run of thirty setups keeps."""
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")
@@ -53,7 +53,7 @@ class Format(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ports:
-    """Where the sink listens: the first line that it prints.
+    """Where the receiver listens: the first line that it prints.
 
     Attributes:
         http: OTLP over http.
@@ -68,7 +68,7 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answering:
-    """How the sink answers export requests, until it is told otherwise; healthy by default.
+    """How the receiver answers export requests, until it is told otherwise; healthy by default.
 
     Attributes:
         status: of HTTP; over grpc the code that OTLP maps to it. From 400 on nothing is taken.
@@ -86,13 +86,13 @@ class CloseAccounts:
     """A request to account for everything received since the last one.
 
     Attributes:
-        epoch: whose processes are running; spans of others are late.
-        shapes: shapes of a sampled request's trace, by set-up.
+        replicate: whose processes are running; spans of others are late.
+        shapes: shapes of a sampled request's trace, by setup.
         start_shapes: of the traces that a start leaves.
         learn: whether to tell the shapes of all traces.
     """
 
-    epoch: int
+    replicate: int
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     start_shapes: tuple[Shape, ...] = ()
     learn: bool = False
@@ -100,7 +100,7 @@ class CloseAccounts:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Seen:
-    """What came from a set-up since the last account.
+    """What came from a setup since the last account.
 
     Attributes:
         spans: duplicates included.
@@ -168,7 +168,7 @@ class TraceSpan:
         attributes: lists and the like as text.
         events: in order.
         scope: instrumentation scope.
-        setup: set-up that its resource names.
+        setup: setup that its resource names.
     """
 
     service: str

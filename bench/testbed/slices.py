@@ -1,4 +1,4 @@
-"""Turns as they are given: one instance runs, all others are stopped, clocks are read at every switch."""
+"""Time slices as they are given: one instance runs, all others are stopped, clocks are read at every switch."""
 
 import itertools
 import time
@@ -7,17 +7,17 @@ from collections.abc import Callable, Sequence
 
 from bench.app.records import Setup
 from bench.plan.readings import UNSENT, InstanceReading, MachineReading, Row, Switch
-from bench.plan.records import Plan, Turn
+from bench.plan.records import Plan, Slice
 from bench.testbed import meter
 from bench.testbed.instance import Instance
 from bench.testbed.load import Load
 
-MAX_DRAIN_TURNS = 400
-"""Rounds of turns in which requests under way are finished, at most."""
+MAX_DRAIN_SLICES = 400
+"""Rounds of time slices in which requests under way are finished, at most."""
 
 
-class Turner:
-    """Gives instances their turns."""
+class SliceRunner:
+    """Gives instances their slices."""
 
     def __init__(self, instances: Sequence[Instance], start_ns: int, machine: meter.MachineMeter) -> None:
         self._instances = instances
@@ -30,40 +30,40 @@ class Turner:
 
     @property
     def used_ns(self) -> list[int]:
-        """CPU time of every instance since the first turn."""
+        """CPU time of every instance since the first time slice."""
         return [now - first for now, first in zip(self._clock_ns, self._first_ns, strict=True)]
 
-    def run(self, turns: Sequence[Turn], tell: Callable[[int], None]) -> None:
-        """Everybody's turns, as planned."""
+    def run(self, slices: Sequence[Slice], tell: Callable[[int], None]) -> None:
+        """Everybody's slices, as planned."""
         for instance in self._instances:
             instance.pause()
         _sleep_until(self._start_ns - 2_000_000)
         self._clock_ns = [instance.cpu_ns() for instance in self._instances]
         self._first_ns = list(self._clock_ns)
-        for block, members in itertools.groupby(turns, lambda turn: turn.block):
+        for block, members in itertools.groupby(slices, lambda time_slice: time_slice.block):
             clocks, used = self._machine.now(), sum(self._clock_ns)
             if block >= 0:
                 tell(block)
-            for turn in members:
-                self._turn(turn)
+            for time_slice in members:
+                self._slice(time_slice)
             if block >= 0:
                 services_s = (sum(self._clock_ns) - used) / 1e9
                 self.blocks.append(meter.between(clocks, self._machine.now(), services_s))
 
-    def _turn(self, turn: Turn) -> None:
-        instance, number = self._instances[turn.instance], turn.instance
+    def _slice(self, time_slice: Slice) -> None:
+        instance, number = self._instances[time_slice.instance], time_slice.instance
         before_ns = instance.cpu_ns()
-        _sleep_until(self._start_ns + turn.start_ns)
+        _sleep_until(self._start_ns + time_slice.start_ns)
         start_ns = time.monotonic_ns()
         instance.resume()
-        _sleep_until(self._start_ns + turn.stop_ns)
+        _sleep_until(self._start_ns + time_slice.stop_ns)
         instance.pause()
         stop_ns = time.monotonic_ns()
         after_ns = instance.cpu_ns()
         self.switches.append(
             Switch(
                 number,
-                turn.block,
+                time_slice.block,
                 start_ns - self._start_ns,
                 stop_ns - self._start_ns,
                 after_ns - before_ns,
@@ -72,16 +72,16 @@ class Turner:
         )
         self._clock_ns[number] = after_ns
 
-    def drain(self, turns: Sequence[Turn], load: Load) -> None:
-        """Further turns in which requests under way are finished."""
-        length_ns = turns[-1].stop_ns - turns[-1].start_ns
-        order = [turn.instance for turn in turns[-len(self._instances) :]]
-        for _ in range(MAX_DRAIN_TURNS):
+    def drain(self, slices: Sequence[Slice], load: Load) -> None:
+        """Further time slices in which requests under way are finished."""
+        length_ns = slices[-1].stop_ns - slices[-1].start_ns
+        order = [time_slice.instance for time_slice in slices[-len(self._instances) :]]
+        for _ in range(MAX_DRAIN_SLICES):
             for number in order:
                 if load.is_finished():
                     return
                 now_ns = time.monotonic_ns() - self._start_ns
-                self._turn(Turn(number, -1, now_ns, now_ns + length_ns))
+                self._slice(Slice(number, -1, now_ns, now_ns + length_ns))
 
 
 def _sleep_until(when_ns: int) -> None:

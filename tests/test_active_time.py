@@ -1,11 +1,11 @@
-"""Own time: what was running counts, and nothing else."""
+"""Active time: what was running counts, and nothing else."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.own_time import OwnClock, requests_of
+from bench.analysis.active_time import ActiveClock, requests_of
 from bench.plan.readings import DROPPED, Reading, Row, Switch
 from bench.plan.records import Kind
 
@@ -17,17 +17,17 @@ SWITCHES = (
 )
 
 
-def own_ms(*times_ms: float) -> list[float]:
+def active_ms(*times_ms: float) -> list[float]:
     times = np.array([round(time * MS) for time in times_ms], np.int64)
-    return [float(own) / MS for own in OwnClock(SWITCHES, 0).at(times)]
+    return [float(own) / MS for own in ActiveClock(SWITCHES, 0).at(times)]
 
 
 def test_the_clock_stands_while_others_run() -> None:
-    assert own_ms(-5, 0, 50, 100, 150, 220, 270, 320, 400) == [0, 0, 50, 100, 100, 100, 150, 200, 200]
+    assert active_ms(-5, 0, 50, 100, 150, 220, 270, 320, 400) == [0, 0, 50, 100, 100, 100, 150, 200, 200]
 
 
-def test_a_request_under_way_goes_on_in_the_next_turn() -> None:
-    reading = Reading(epoch=0, number=0, kind=Kind.LIGHT, duration_s=1.0, switches=SWITCHES)
+def test_a_request_under_way_goes_on_in_the_next_slice() -> None:
+    reading = Reading(replicate=0, number=0, kind=Kind.LIGHT, duration_s=1.0, switches=SWITCHES)
     rows = [
         Row(90 * MS, 91 * MS, 230 * MS, 200, 0, 0),
         Row(10 * MS, 10 * MS, 30 * MS, 500, 0, 0),
@@ -44,12 +44,12 @@ def test_a_request_under_way_goes_on_in_the_next_turn() -> None:
 
 
 @given(st.lists(st.integers(0, 400), min_size=2, max_size=20))
-def test_own_time_never_runs_backwards_and_never_faster_than_time(times_ms: list[int]) -> None:
+def test_active_time_never_runs_backwards_and_never_faster_than_time(times_ms: list[int]) -> None:
     times = np.sort(np.array(times_ms, np.int64) * MS)
-    own = OwnClock(SWITCHES, 0).at(times)
+    own = ActiveClock(SWITCHES, 0).at(times)
     assert (np.diff(own) >= 0).all()
     assert (np.diff(own) <= np.diff(times)).all()
 
 
-def test_an_instance_without_turns_has_no_time() -> None:
-    assert OwnClock(SWITCHES, 7).at(np.array([5, 6])).tolist() == [0, 0]
+def test_an_instance_without_slices_has_no_time() -> None:
+    assert ActiveClock(SWITCHES, 7).at(np.array([5, 6])).tolist() == [0, 0]
