@@ -1,9 +1,14 @@
-"""Every command of the project; `nox -l` lists them. What follows `--` goes to the program behind."""
+"""Every command of the project; `nox -l` lists them. What follows `--` goes to the command."""
 
 import os
 import sys
+from pathlib import Path
 
 import nox
+
+# The list of commands needs nothing but the standard library.
+sys.path.insert(0, str(Path(__file__).parent))
+from bench.cli.commands import COMMANDS
 
 nox.needs_version = ">=2025.10.14"
 nox.options.default_venv_backend = "uv|virtualenv"
@@ -39,7 +44,7 @@ def _run(session: nox.Session, command: str) -> None:
     ended = _ExitCode()
     session.run(
         "tracing-overhead", command, *session.posargs,
-        # Results are on stdout, and nothing else: `--json` can be piped.
+        # Nothing but results is on stdout: `--format json` can be piped.
         stderr=sys.stderr,
         interrupt_timeout=INTERRUPT_S, terminate_timeout=PATIENCE_S,
         success_codes=ended,
@@ -50,48 +55,22 @@ def _run(session: nox.Session, command: str) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """The main job: what does tracing cost? (`-- --budget quick`, `-- --app FILE`)."""
+    """Measure what tracing costs, and report (`-- --budget quick`, `-- FILE`): the same as `run`."""
     _run(session, "run")
 
 
-COMMANDS = {
-    "run": "The same as `bench`.",
-    "init": "Write the app file of your service, and try it (`-- --command 'flask run -p {port}'`).",
-    "check": "Try an app file (`-- FILE`).",
-    "doctor": "Is this machine fit to measure, and what to expect of it.",
-    "setups": "List the tracing setups.",
-    "report": "Make the report of a results folder again (`-- DIR`).",
-    "web": "Explore the setups by hand in Locust's web UI, until Ctrl-C.",
-    "micro": "What one operation of tracing costs, timed by pyperf (`-- --only 'span/*'`).",
-    "predict": "What tracing would cost you (`-- --rps 500 --spans 22 --ratio 0.1`).",
-    "accuracy": "Measure known costs: how far the harness can be believed here (two and a half hours).",
-    "shutdown": "Which server stacks keep their spans when they are stopped? (3 minutes)",
-    "faults": "What do clients feel when the backend of tracing fails? (10 minutes)",
-    "soak": "Does anything grow under load for long? (`-- --minutes 30`)",
-    "applications": "The runs of several applications in one table (`-- DIR...`).",
-    "compare": "What changed between two or more results (`-- DIR_A DIR_B`).",
-    "gate": "Pass or fail a run by thresholds (`-- DIR --max-overhead batch=80%`).",
-    "trace": "One request's journey through the services (`-- --scenario payment-timeout`).",
-    "backends": "Get real collectors and trace backends, once (20 minutes).",
-    "verify": "Make every figure of a results folder again, and compare (`-- DIR`).",
-    "history": "All results of a folder as a trend per setup (`-- results/`).",
-    "spec": "The report that OpenTelemetry's performance-benchmark document asks of an SDK.",
-    "services": "Run the built-in example's services for a person, until Ctrl-C.",
-}
-
-
-def _session(name: str, description: str) -> None:
+def _session(name: str, summary: str) -> None:
     """A session that runs the command of its name."""
 
     def run(session: nox.Session) -> None:
         _run(session, name)
 
-    run.__name__, run.__doc__ = name, description
+    run.__name__, run.__doc__ = name, summary
     nox.session(name=name)(run)
 
 
-for _name, _description in COMMANDS.items():
-    _session(_name, _description)
+for _command in COMMANDS.values():
+    _session(_command.name, _command.summary)
 
 
 @nox.session

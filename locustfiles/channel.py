@@ -22,7 +22,7 @@ import msgspec
 from gevent.event import Event
 from locust.runners import STATE_MISSING, MasterRunner, WorkerRunner
 
-from bench.plan.readings import LOST, Row
+from bench.plan.readings import LOST, RequestRow
 from bench.testbed.load import CONTROL_FD_VARIABLE, Listening, Order, Rows, Workers
 
 PATIENCE_S = 5.0
@@ -40,7 +40,7 @@ class Channel(Protocol):
     def orders(self) -> Iterator[Order]:
         """Orders as they come; ends when the harness does."""
 
-    def answer(self, rows: list[Row], error: str) -> None:
+    def answer(self, rows: list[RequestRow], error: str) -> None:
         """Tell what became of the last order, and what ended it early."""
 
 
@@ -67,7 +67,7 @@ class LocalChannel:
         for line in self._control.makefile("rb"):
             yield msgspec.json.decode(line, type=Order)
 
-    def answer(self, rows: list[Row], error: str) -> None:
+    def answer(self, rows: list[RequestRow], error: str) -> None:
         """Rows to the control socket."""
         _send(self._control, Rows(rows=rows, workers=1, lost=0, error=error))
 
@@ -93,7 +93,7 @@ class WorkerChannel:
         while True:
             yield msgspec.convert(self._inbox.get(), Order)
 
-    def answer(self, rows: list[Row], error: str) -> None:
+    def answer(self, rows: list[RequestRow], error: str) -> None:
         """Rows to the master."""
         self._runner.send_message("rows", {"rows": msgspec.to_builtins(rows), "error": error})
 
@@ -106,7 +106,7 @@ class Master:
         self._control = control
         self._expected = expected
         self._boot_ids: dict[str, str] = {}
-        self._rows: dict[str, list[Row]] = {}
+        self._rows: dict[str, list[RequestRow]] = {}
         self._error = ""
         self._pongs: gevent.queue.Queue[int] = gevent.queue.Queue()
         self._news = Event()
@@ -119,7 +119,7 @@ class Master:
         self._news.set()
 
     def _on_rows(self, msg: Any, **_rest: object) -> None:  # noqa: ANN401
-        self._rows[msg.node_id] = msgspec.convert(msg.data["rows"], list[Row])
+        self._rows[msg.node_id] = msgspec.convert(msg.data["rows"], list[RequestRow])
         self._error = self._error or msg.data["error"]
         self._news.set()
 
@@ -159,7 +159,7 @@ class Master:
         deadline = order.start_ns / 1e9 + order.length_s + 3 * order.timeout_s + PATIENCE_S
         while set(shares) & set(self._workers()) - set(self._rows) and time.monotonic() < deadline:
             self._wait_for_news()
-        rows: list[Row] = []
+        rows: list[RequestRow] = []
         lost = 0
         for number, (worker, part) in enumerate(shares.items()):
             if worker in self._rows:
@@ -168,7 +168,7 @@ class Master:
                 lost += 1
                 self._boot_ids.pop(worker, None)
                 rows += [
-                    Row(planned, planned, planned, LOST, instance, kind, number)
+                    RequestRow(planned, planned, planned, LOST, instance, kind, number)
                     for planned, instance, kind in map(msgspec.structs.astuple, part.arrivals)
                 ]
         rows.sort(key=lambda row: row.planned_ns)

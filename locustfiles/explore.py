@@ -16,12 +16,8 @@ import psutil
 from locust import FastHttpUser, between, events, task
 from locust.runners import STATE_CLEANUP, STATE_SPAWNING, STATE_STOPPED, STATE_STOPPING
 
-from bench.app.file import parse_app
-from bench.app.records import App
 from bench.app.setups import TABLE
-from bench.testbed import install
-from bench.testbed.environ import Place
-from bench.testbed.process import ROOT
+from bench.testbed.app_files import load
 from bench.traces.scenario import DELAYS
 from locustfiles.explorer import Explorer
 from locustfiles.guard import keep_out_strangers
@@ -29,24 +25,16 @@ from locustfiles.tab import add_tab
 
 READ_EVERY_S = 1.0
 DELAY_CHOICES = ("0", "20ms", "50ms", "150ms", "500ms")
-APP_FILE = Path(os.environ.get("BENCH_APP") or ROOT / "services" / "checkout.toml")
-
-
-def read_app() -> tuple[App, Place]:
-    """The application of the web UI, and where it is started from."""
-    app = parse_app(APP_FILE.read_text("utf-8"), APP_FILE.name)
-    place = Place(folder=APP_FILE.parent)
-    environment = app.environment
-    return app, install.environment(
-        environment, APP_FILE.parent
-    ) if environment and environment.always else place
-
-
-APP, PLACE = read_app()
+APP_FILE = os.environ.get("BENCH_APP")
+SETUPS_FILES = os.environ.get("BENCH_SETUPS_FILES", "")
+LOADED = load(
+    Path(APP_FILE) if APP_FILE else None, [Path(file) for file in SETUPS_FILES.split(os.pathsep) if file]
+)
+APP = LOADED.app
 # A setup with packages of its own, or that needs a collector, is measured, not explored.
 SETUPS = {
     setup.name: setup
-    for setup in (*TABLE, *APP.setup)
+    for setup in (*TABLE, *APP.setup, *LOADED.own)
     if setup.tracing in APP.modes and not setup.has_packages and setup.collector_sampling == 1
 }
 DELAYED = [process.name for process in APP.process if process.name in DELAYS]
@@ -101,7 +89,7 @@ def on_init(environment: Any, **_rest: object) -> None:  # noqa: ANN401
     # Python's own way would raise KeyboardInterrupt in whatever greenlet runs: one that answers a browser,
     # with a traceback, or one that starts a process.
     gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
-    explorer = Explorer(APP, PLACE)
+    explorer = Explorer(APP, LOADED.place)
     _explorers.append(explorer)
     if environment.web_ui:
         keep_out_strangers(environment.web_ui.app)

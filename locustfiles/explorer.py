@@ -19,6 +19,7 @@ from bench.app.records import BASELINE, App, Setup
 from bench.app.setups import declared_spans
 from bench.errors import BenchError
 from bench.plan.readings import Account
+from bench.plan.records import Learned
 from bench.receiver.messages import CloseAccounts
 from bench.testbed import machine
 from bench.testbed.environ import Place
@@ -26,7 +27,7 @@ from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
 from bench.testbed.ports import free_ports
 from bench.testbed.testbed import Testbed
-from bench.traces.scenario import DELAYS, plan_of
+from bench.traces.scenario import DELAYS, single_request_plan
 
 CONNECTIONS = "--connections 10"
 """To each upstream: enough for some dozen users and an upstream that takes its time."""
@@ -93,7 +94,7 @@ class Explorer:
     def __init__(self, app: App, place: Place) -> None:
         self.app = app
         self._cpus = machine.split_cpus(pinned=True).services
-        self._plan = plan_of(app, Setup(name=BASELINE, tracing="none"))
+        self._plan = single_request_plan(app, Setup(name=BASELINE, tracing="none"))
         self._testbed = Testbed(self._plan, Options(place=place, load=False))
         self._instance: LocalInstance | None = None
         self._run: Run | None = None
@@ -117,7 +118,7 @@ class Explorer:
     def _start(self, setup: Setup, delays: dict[str, str]) -> str | None:
         self.error = None
         self._number += 1
-        plan = plan_of(_delayed(self.app, delays), setup)
+        plan = single_request_plan(_delayed(self.app, delays), setup)
         try:
             ports = free_ports(len(plan.app.process))
             launch = self._testbed.launch(plan, setup, 0, ports, f"{setup.name}-{self._number}")
@@ -151,7 +152,7 @@ class Explorer:
                         content=request.content or None,
                         headers=request.all_headers,
                     )
-        self._testbed.settle(plan_of(self.app, instance.setup))
+        self._testbed.settle(single_request_plan(self.app, instance.setup))
 
     def note(self, latency_s: float, *, completed: bool) -> None:
         """One request of the run that goes on."""
@@ -193,7 +194,7 @@ class Explorer:
             return
         try:
             run.length_s = time.monotonic() - run.started_s
-            self._testbed.settle(plan_of(self.app, run.setup))
+            self._testbed.settle(single_request_plan(self.app, run.setup))
             run.cpu_s = (instance.cpu_ns() - self._cpu_ns) / 1e9
             self._close_account(run)
         except BenchError as error:
@@ -202,15 +203,14 @@ class Explorer:
             self._testbed.stop_instances()
 
     def _close_account(self, run: Run) -> None:
-        plan = plan_of(self.app, run.setup)
         declared = declared_spans(self.app, run.setup)
-        plan.shapes.update({run.setup.name: (declared,)} if declared else {})
-        accounts = self._testbed.accounts(plan, 0)
+        learned = Learned(shapes={run.setup.name: (declared,)} if declared else {})
+        accounts = self._testbed.accounts(learned, 0)
         account = accounts.get(run.setup.name, Account())
         traffic = Traffic(
             account=account, completed=len(run.latencies_s), failed=run.failed, sampled=None, discarded=0
         )
-        accounting = balance(plan, run.setup, traffic)
+        accounting = balance(learned, run.setup, traffic)
         run.spans, run.exported_bytes = accounting.spans_received, accounting.bytes
         run.lost = accounting.lost if declared else None
 

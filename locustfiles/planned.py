@@ -23,7 +23,7 @@ from gevent.lock import Semaphore
 from locust import FastHttpUser, events, task
 from locust.runners import MasterRunner, WorkerRunner
 
-from bench.plan.readings import DROPPED, Row
+from bench.plan.readings import DROPPED, RequestRow
 from bench.testbed.load import MAX_IN_FLIGHT, WORKERS_VARIABLE, Order
 from locustfiles.channel import Channel, LocalChannel, Master, WorkerChannel, control_socket
 from locustfiles.clock import Clock
@@ -55,7 +55,7 @@ class PlannedLoad(FastHttpUser):
             log.warning("the harness closed the control socket")
         self.environment.runner.quit()
 
-    def carry_out(self, order: Order) -> tuple[list[Row], str]:
+    def carry_out(self, order: Order) -> tuple[list[RequestRow], str]:
         """Send an order's requests and wait for the last answer; returns rows and what went wrong."""
         self.errors: list[str] = []
         # A collection while requests are sent would be lag; the next pause has time for it.
@@ -69,13 +69,13 @@ class PlannedLoad(FastHttpUser):
             self.environment.runner.stats.clear_all()
         return rows, self.errors[0] if self.errors else ""
 
-    def dispatch(self, order: Order) -> list[Row]:
+    def dispatch(self, order: Order) -> list[RequestRow]:
         """Open loop: every arrival at its time, whatever became of the earlier ones."""
         clock = Clock()
         slots = [Semaphore(min(order.in_flight, MAX_IN_FLIGHT)) for _ in order.targets]
         left, ended = [len(order.arrivals)], Event()
         rows = [
-            Row(
+            RequestRow(
                 arrival.offset_ns,
                 arrival.offset_ns,
                 arrival.offset_ns,
@@ -91,14 +91,16 @@ class PlannedLoad(FastHttpUser):
             try:
                 if slots[instance].acquire(timeout=order.timeout_s):
                     now = time.monotonic_ns() - order.start_ns
-                    rows[number] = Row(planned, now, now + int(order.timeout_s * 1e9), 0, instance, kind)
+                    rows[number] = RequestRow(
+                        planned, now, now + int(order.timeout_s * 1e9), 0, instance, kind
+                    )
                     try:
                         rows[number] = self.send(order, planned, instance, kind)
                     finally:
                         slots[instance].release()
                 else:
                     now = time.monotonic_ns() - order.start_ns
-                    rows[number] = Row(planned, now, now, DROPPED, instance, kind)
+                    rows[number] = RequestRow(planned, now, now, DROPPED, instance, kind)
             except BaseException as error:
                 self.errors.append(f"{type(error).__name__}: {error}")
                 raise
@@ -116,9 +118,9 @@ class PlannedLoad(FastHttpUser):
         clock.close()
         return rows
 
-    def repeat(self, order: Order) -> list[Row]:
+    def repeat(self, order: Order) -> list[RequestRow]:
         """Closed loop: so many users for every target, each asking again as soon as it is answered."""
-        rows: list[Row] = []
+        rows: list[RequestRow] = []
 
         def ask(instance: int, user: int) -> None:
             at = user
@@ -152,7 +154,7 @@ class PlannedLoad(FastHttpUser):
                 return max(now, start_ns)
         return order.length_ns
 
-    def send(self, order: Order, planned: int, instance: int, kind: int) -> Row:
+    def send(self, order: Order, planned: int, instance: int, kind: int) -> RequestRow:
         """Send one request now."""
         request = order.kinds[kind]
         sent = time.monotonic_ns() - order.start_ns
@@ -171,7 +173,7 @@ class PlannedLoad(FastHttpUser):
                 response.success()
             else:
                 response.failure(f"answered {response.status_code}")
-        return Row(planned, sent, done, response.status_code, instance, kind)
+        return RequestRow(planned, sent, done, response.status_code, instance, kind)
 
 
 @events.init.add_listener  # type: ignore[untyped-decorator]

@@ -11,8 +11,17 @@ import numpy as np
 
 from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import choose, sampling_ratio
-from bench.plan.readings import Account, InstanceReading, MachineReading, Memory, Raw, Reading, Row, Switch
-from bench.plan.records import Closed, Kind, Open, Plan, Step, Stretch
+from bench.plan.readings import (
+    Account,
+    InstanceReading,
+    MachineReading,
+    Memory,
+    Raw,
+    RequestRow,
+    StepReading,
+    Switch,
+)
+from bench.plan.records import Closed, Kind, Learned, Open, Phase, Plan, Step
 from bench.receiver.accounting import Span
 from bench.receiver.messages import TraceSpan
 from bench.runner.run import Log, Run, carry_out
@@ -59,9 +68,9 @@ def plan(
             app=app,
             setups=choose(app, names, own),
             replicates=replicates,
-            warm_up=Stretch(slice_s=0.05, rounds=4, blocks=1),
-            light=Stretch(slice_s=0.2, rounds=2, blocks=4),
-            saturation=Stretch(slice_s=0.03, rounds=8, blocks=2),
+            warm_up=Phase(slice_s=0.05, rounds=4, blocks=1),
+            light=Phase(slice_s=0.2, rounds=2, blocks=4),
+            saturation=Phase(slice_s=0.03, rounds=8, blocks=2),
             services_cpus=(1,),
             other_cpus=(0,),
             cpus=2,
@@ -71,7 +80,7 @@ def plan(
 
 
 @dataclass
-class SimulatedBench:
+class SimulatedPerformer:
     """Performs steps with simulated instances, and writes down what it was asked.
 
     Attributes:
@@ -91,8 +100,8 @@ class SimulatedBench:
     log: list[str] = field(default_factory=list)
     served: dict[str, int] = field(default_factory=dict)
 
-    def connect(self, plan_: Plan) -> None:
-        self.log.append(f"connect {len(plan_.targets)}")
+    def connect(self, plan: Plan) -> None:
+        self.log.append(f"connect {len(plan.targets)}")
 
     def stop_instances(self) -> None:
         self.log.append("stop")
@@ -100,18 +109,27 @@ class SimulatedBench:
     def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
         return {"batch": (span("root"), span("child", parent="root"))}
 
+    def learn(self, plan: Plan, step: Step) -> StepReading:
+        self.log.append(f"{step.kind} {step.replicate}")
+        self.fail(step)
+        return self._quiet(plan, step)
+
     def perform(
-        self, plan_: Plan, step: Step, tell: Callable[[int], None]
-    ) -> tuple[Reading, tuple[Row, ...]]:
+        self,
+        plan: Plan,
+        learned: Learned,
+        step: Step,
+        tell: Callable[[int], None],
+    ) -> tuple[StepReading, tuple[RequestRow, ...]]:
         self.log.append(f"{step.kind} {step.replicate}")
         self.fail(step)
         if not step.slices:
-            return self._quiet(plan_, step), ()
-        rows: list[Row] = []
+            return self._quiet(plan, step), ()
+        rows: list[RequestRow] = []
         switches: list[Switch] = []
         readings = []
-        for number, setup in enumerate(plan_.setups):
-            rng = np.random.default_rng([plan_.seed, step.replicate, number])
+        for number, setup in enumerate(plan.setups):
+            rng = np.random.default_rng([plan.seed, step.replicate, number])
             cost_s = self.costs[setup.name] * float(np.exp(self.noise * rng.standard_normal()))
             served, turned = self._serve(step, number, cost_s)
             rows += served
@@ -128,7 +146,7 @@ class SimulatedBench:
             )
         blocks = step.slices[-1].block + 1
         length_s = step.slices[-1].stop_ns / 1e9 / blocks
-        reading = Reading(
+        reading = StepReading(
             replicate=step.replicate,
             number=step.number,
             kind=step.kind,
@@ -143,7 +161,7 @@ class SimulatedBench:
         tell(blocks)
         return reading, tuple(sorted(rows, key=lambda row: row.planned_ns))
 
-    def _serve(self, step: Step, number: int, cost_s: float) -> tuple[list[Row], list[Switch]]:
+    def _serve(self, step: Step, number: int, cost_s: float) -> tuple[list[RequestRow], list[Switch]]:
         """One instance's requests: first come, first served, in its active time."""
         slices = [time_slice for time_slice in step.slices if time_slice.instance == number]
         if not slices:
@@ -157,7 +175,7 @@ class SimulatedBench:
             return slices[at].start_ns + active_ns - at * length_ns
 
         starts = [time_slice.start_ns for time_slice in slices]
-        rows, saturation_ns, free_ns = [], 0, 0
+        rows, used_ns, free_ns = [], 0, 0
         if isinstance(step.load, Open):
             for arrival in step.load.arrivals:
                 if arrival.instance != number:
@@ -165,25 +183,27 @@ class SimulatedBench:
                 at = int(np.searchsorted(starts, arrival.offset_ns, side="right")) - 1
                 active_ns = at * length_ns + arrival.offset_ns - starts[at]
                 free_ns = max(free_ns, active_ns) + cost_ns
-                saturation_ns += cost_ns
+                used_ns += cost_ns
                 done_ns = wall(free_ns)
                 rows.append(
-                    Row(arrival.offset_ns, arrival.offset_ns, done_ns, self.status, number, arrival.request)
+                    RequestRow(
+                        arrival.offset_ns, arrival.offset_ns, done_ns, self.status, number, arrival.request
+                    )
                 )
         elif isinstance(step.load, Closed):
             while free_ns + cost_ns <= length_ns * len(slices):
                 planned_ns = wall(max(free_ns - (step.load.users - 1) * cost_ns, 0))
                 free_ns += cost_ns
-                rows.append(Row(planned_ns, planned_ns, wall(free_ns), self.status, number, 0))
-            saturation_ns = length_ns * len(slices)
-        each_ns = saturation_ns // len(slices)
+                rows.append(RequestRow(planned_ns, planned_ns, wall(free_ns), self.status, number, 0))
+            used_ns = length_ns * len(slices)
+        each_ns = used_ns // len(slices)
         switches = [
             Switch(number, time_slice.block, time_slice.start_ns, time_slice.stop_ns, each_ns, 0)
             for time_slice in slices
         ]
         return rows, switches
 
-    def _quiet(self, plan_: Plan, step: Step) -> Reading:
+    def _quiet(self, plan_: Plan, step: Step) -> StepReading:
         readings = []
         for setup in plan_.setups:
             reading = InstanceReading(setup=setup.name, cpu_ns=1_000_000)
@@ -192,12 +212,14 @@ class SimulatedBench:
             if step.kind is Kind.REST:
                 reading = replace(reading, memory=Memory(pss_bytes=10**8, uss_bytes=9 * 10**7))
             if step.kind is Kind.LEARN and sampling_ratio(setup) == 1.0:
-                reading = replace(reading, completed=20, account=Account(whole=0, broken=20, shapes=(SHAPE,)))
+                reading = replace(
+                    reading, completed=20, account=Account(whole=0, damaged=20, shapes=(SHAPE,))
+                )
             if step.kind is Kind.SETTLE:
                 reading = replace(reading, account=self._account(setup), sampled=self._sampled(setup))
                 self.served[setup.name] = 0
             readings.append(reading)
-        return Reading(
+        return StepReading(
             replicate=step.replicate,
             number=step.number,
             kind=step.kind,
@@ -208,13 +230,13 @@ class SimulatedBench:
         )
 
     def _sampled(self, setup: Setup) -> int | None:
-        # What a collector keeps is decided after that.
+        # A collector samples after that.
         ratio = sampling_ratio(setup) / setup.collector_sampling
         return round(self.served.get(setup.name, 0) * ratio) if 0 < ratio < 1 else None
 
     def _account(self, setup: Setup) -> Account:
-        due = round(self.served.get(setup.name, 0) * sampling_ratio(setup))
-        return whole(due - round(due * self.lose.get(setup.name, 0.0)))
+        expected = round(self.served.get(setup.name, 0) * sampling_ratio(setup))
+        return whole(expected - round(expected * self.lose.get(setup.name, 0.0)))
 
 
 def whole(traces: int) -> Account:
@@ -230,14 +252,14 @@ class Quiet:
         """Nothing."""
 
 
-def run(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Run:
+def run(plan_: Plan | None = None, performer: SimulatedPerformer | None = None) -> Run:
     """A whole simulated run."""
-    return carry_out(plan_ or plan(), bench or SimulatedBench(), Log(), Quiet())
+    return carry_out(plan_ or plan(), performer or SimulatedPerformer(), Log(), Quiet())
 
 
-def raw(plan_: Plan | None = None, bench: SimulatedBench | None = None) -> Raw:
+def raw(plan_: Plan | None = None, performer: SimulatedPerformer | None = None) -> Raw:
     """What a simulated run left."""
-    return run(plan_, bench).raw
+    return run(plan_, performer).raw
 
 
 def span(

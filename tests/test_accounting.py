@@ -27,7 +27,7 @@ def traffic(found: Account, completed: int, *, failed: int = 0, sampled: int | N
 def test_whole_traces_balance() -> None:
     spans = [span for number in range(5) for span in trace_of(number)]
     found = account(spans, [SHAPE])
-    assert (found.whole, found.broken, found.missing, found.orphaned) == (5, 0, 0, 0)
+    assert (found.whole, found.damaged, found.missing, found.orphaned) == (5, 0, 0, 0)
     accounting = balance(PLAN, BY_NAME["batch"], traffic(found, 5))
     assert accounting.complete
     assert accounting.spans_expected == accounting.spans_received == 15
@@ -89,14 +89,14 @@ def test_shapes_are_learned_with_kinds_and_names() -> None:
     again = account(spans, found.shapes)
     assert again.whole == 1
     renamed = [replace(span, name="GET /other") for span in spans]
-    assert account(renamed, found.shapes).broken == 1
+    assert account(renamed, found.shapes).damaged == 1
 
 
 def test_traces_of_a_start_are_no_requests() -> None:
     start = [replace(span, kind="client", name="connect") for span in trace_of(7, {"web": 1})]
     shapes = account(start, [], learn=True).shapes
     found = account([*trace_of(0), *start], [SHAPE], start_shapes=shapes)
-    assert (found.whole, found.broken, found.at_start) == (1, 0, 1)
+    assert (found.whole, found.damaged, found.at_start) == (1, 0, 1)
     assert found.spans == SHAPE
     assert balance(PLAN, BY_NAME["batch"], traffic(found, 1)).complete
     # Of one that nobody knows nothing is excused.

@@ -10,10 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from bench.analysis.accuracy.figures import accuracy
-from bench.analysis.accuracy.records import Accuracy
-from bench.analysis.accuracy.targets import shown, targets
-from bench.analysis.accuracy.trials import (
+from bench.analysis.proportions import clustered, mean_of, rate
+from bench.plan.readings import RequestRow, StepReading
+from bench.plan.records import NOTHING_LEARNED, Kind, Plan, Step
+from bench.plan.schedule import is_overloaded, step_of
+from bench.report import accuracy as sheet
+from bench.report import markdown
+from bench.runner import accuracy as runner
+from bench.runner.run import Log, carry_out
+from bench.studies.accuracy.figures import accuracy
+from bench.studies.accuracy.records import Accuracy
+from bench.studies.accuracy.targets import shown, targets
+from bench.studies.accuracy.trials import (
     APART,
     DELAYS,
     INSIDE,
@@ -25,31 +33,23 @@ from bench.analysis.accuracy.trials import (
     setups,
     shares,
 )
-from bench.analysis.rates import clustered, mean_of, rate
-from bench.plan.readings import Reading, Row
-from bench.plan.records import Kind, Plan, Step
-from bench.plan.schedule import is_overloaded, step_of
-from bench.report import accuracy as sheet
-from bench.report import markdown
-from bench.runner import accuracy as runner
-from bench.runner.run import Log, carry_out
 from bench.testbed.machine import Cpus
 from bench.testbed.orders import windows_of
 from tests import make
-from tests.make import Quiet, SimulatedBench
+from tests.make import Quiet, SimulatedPerformer
 
 BASE_S = 0.010
 ABLE_S = 0.0001
 """What it costs to be able to burn inside of requests."""
 
 
-def bench(noise: float = 0.002) -> SimulatedBench:
+def bench(noise: float = 0.002) -> SimulatedPerformer:
     costs = {"none": BASE_S, "none-aa": BASE_S, "always-off": 0.013, "batch": 0.016}
     for name, share in shares().items():
         costs[name] = BASE_S * (1 + share) + (ABLE_S if name == PATCHED or name in INSIDE else 0.0)
     for name, (_, _, share) in DELAYS.items():
         costs[name] = BASE_S * (1 + share) + ABLE_S
-    return SimulatedBench(costs=costs, noise=noise)
+    return SimulatedPerformer(costs=costs, noise=noise)
 
 
 SERIES = runner.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, replicates=3)
@@ -182,7 +182,7 @@ def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Acc
 
 
 def test_what_is_burnt_in_services_leaves_the_cpu_as_busy_as_the_baseline(series: runner.Series) -> None:
-    plan = runner.plan_of(series, 0)
+    plan = runner.trial_plan(series, 0)
     run = carry_out(plan, bench(), Log(), Quiet())
     for name, share in shares().items():
         if name in plan.names:
@@ -195,16 +195,16 @@ def test_a_series_goes_on_as_it_began(series: runner.Series) -> None:
     first = tried(series, 0)
     assert runner.series_of(first, make.APP, SERIES.cpus) == series
     own = replace(series, replicates=None)
-    assert {runner.plan_of(own, number).replicates for number in range(3)} == {4, 8}
-    first = replace(first, plan=runner.plan_of(own, 0))
+    assert {runner.trial_plan(own, number).replicates for number in range(3)} == {4, 8}
+    first = replace(first, plan=runner.trial_plan(own, 0))
     assert runner.series_of(first, make.APP, SERIES.cpus) == own
 
 
 def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: runner.Series) -> None:
-    plan = runner.plan_of(series, 0)
+    plan = runner.trial_plan(series, 0)
     windows = windows_of(plan, runner.saturation_alone(plan, 0, 1000, 3, 10**9))
     assert [number for number, own in enumerate(windows) if own] == [3]
-    assert not windows_of(plan, step_of(plan, 0, 0, Kind.SATURATION, 1))
+    assert not windows_of(plan, step_of(plan, NOTHING_LEARNED, 0, 0, Kind.SATURATION, 1))
 
 
 def test_spans_of_time_alone_are_in_no_account_of_the_next_replicate(
@@ -213,7 +213,9 @@ def test_spans_of_time_alone_are_in_no_account_of_the_next_replicate(
     simulated, kinds = bench(), []
     perform = simulated.perform
 
-    def noted(plan: Plan, step: Step, tell: Callable[[int], None]) -> tuple[Reading, tuple[Row, ...]]:
+    def noted(
+        plan: Plan, step: Step, tell: Callable[[int], None]
+    ) -> tuple[StepReading, tuple[RequestRow, ...]]:
         kinds.append((step.replicate, step.number >= runner.SEQUENTIAL_STEP, step.kind))
         return perform(plan, step, tell)
 

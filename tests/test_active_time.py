@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.analysis.active_time import ActiveClock, requests_of
-from bench.plan.readings import DROPPED, Reading, Row, Switch
+from bench.plan.readings import DROPPED, RequestRow, StepReading, Switch
 from bench.plan.records import Kind
 
 MS = 1_000_000
@@ -27,12 +27,12 @@ def test_the_clock_stands_while_others_run() -> None:
 
 
 def test_a_request_under_way_goes_on_in_the_next_slice() -> None:
-    reading = Reading(replicate=0, number=0, kind=Kind.LIGHT, duration_s=1.0, switches=SWITCHES)
+    reading = StepReading(replicate=0, number=0, kind=Kind.LIGHT, duration_s=1.0, switches=SWITCHES)
     rows = [
-        Row(90 * MS, 91 * MS, 230 * MS, 200, 0, 0),
-        Row(10 * MS, 10 * MS, 30 * MS, 500, 0, 0),
-        Row(10 * MS, 10 * MS, 10 * MS, DROPPED, 0, 0),
-        Row(120 * MS, 120 * MS, 130 * MS, 200, 1, 0),
+        RequestRow(90 * MS, 91 * MS, 230 * MS, 200, 0, 0),
+        RequestRow(10 * MS, 10 * MS, 30 * MS, 500, 0, 0),
+        RequestRow(10 * MS, 10 * MS, 10 * MS, DROPPED, 0, 0),
+        RequestRow(120 * MS, 120 * MS, 130 * MS, 200, 1, 0),
     ]
     found = requests_of(reading, rows, 0, [frozenset({200})])
     assert found.latency_s[0] == pytest.approx(0.020)

@@ -25,7 +25,7 @@ from bench.app.setups import (
 )
 from bench.errors import UsageError
 from bench.plan.records import Burn
-from bench.testbed import install
+from bench.testbed import environments
 from bench.testbed.environ import Launch, Place
 
 SERVICES = Path(__file__).parent.parent / "services"
@@ -323,7 +323,7 @@ def test_a_setups_packages_take_the_place_of_the_applications(monkeypatch: pytes
         assert whose in {"setup old", "setup same"}
         return Place(folder=folder)
 
-    monkeypatch.setattr(install, "environment", environment)
+    monkeypatch.setattr(environments, "environment", environment)
     packages = '[environment]\npip = ["Flask==3.1.3", "opentelemetry_sdk[x]>=1"]\n'
     app = parse_app(GOOD + packages, "polls.toml")
     setups = [
@@ -331,7 +331,7 @@ def test_a_setups_packages_take_the_place_of_the_applications(monkeypatch: pytes
         Setup(name="same", npm=["express@5"]),
         Setup(name="plain"),
     ]
-    assert set(install.places(app, setups, Path())) == {"old", "same"}
+    assert set(environments.places(app, setups, Path())) == {"old", "same"}
     assert made[0] == Environment(python="3.12", pip=["Flask==3.1.3", "opentelemetry-sdk==1.20.0", "extra"])
     assert made[1].npm == ["express@5"]
 

@@ -24,8 +24,8 @@ LAYERS = (
 MOST_ENTRIES = 14
 PURE = ("errors", "app", "plan", "analysis", "report")
 """Packages that read no clock, no file and no socket."""
-TIMED = {f"bench/micro/{name}.py" for name in ("spans", "context", "otlp", "web")} | {
-    f"bench/spec/{name}.py" for name in ("emitter", "s001")
+TIMED = {f"bench/studies/micro/{name}.py" for name in ("spans", "context", "otlp", "web")} | {
+    f"bench/studies/spec/{name}.py" for name in ("emitter", "s001")
 }
 """What is timed is OpenTelemetry itself, in a worker process of its own."""
 IMPURE = {
@@ -171,7 +171,7 @@ def test_only_a_worker_imports_what_is_timed() -> None:
     timed = tuple(f"{file.removesuffix('.py').replace('/', '.')}." for file in TIMED)
     for path in everything("bench", "locustfiles"):
         of_them = [imported for _, imported, _ in imports(path) if imported.startswith(timed)]
-        assert not of_them or name(path) in {*TIMED, "bench/micro/worker.py"}, name(path)
+        assert not of_them or name(path) in {*TIMED, "bench/studies/micro/worker.py"}, name(path)
 
 
 def test_only_locustfiles_import_locust() -> None:

@@ -18,6 +18,7 @@ from bench.analysis import collector as collected
 from bench.analysis.accounting import Traffic, traffic_of
 from bench.analysis.summary import summarise
 from bench.cli import main as cli
+from bench.compare.differences import RunSide, differences
 from bench.errors import ServiceError, UsageError
 from bench.plan.machine import Machine
 from bench.plan.readings import Memory, Raw
@@ -26,7 +27,6 @@ from bench.receiver import otlp_json as otlp
 from bench.receiver.messages import KINDS, STATUSES, SpanEvent, TraceSpan
 from bench.report import markdown
 from bench.report.run import report
-from bench.results.differences import RunSide, differences
 from bench.results.store import Store
 from bench.testbed.meter import MachineClocks, between
 from bench.testbed.process import leashed
@@ -34,7 +34,7 @@ from bench.traces import catalogue, collector, install, readback
 from bench.traces.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
 from bench.traces.journey import tree
 from tests import make
-from tests.make import SimulatedBench
+from tests.make import SimulatedPerformer
 
 ROOT = Path(__file__).parent.parent
 COMPOSE = ROOT / "compose.yaml"
@@ -286,7 +286,7 @@ def test_a_program_on_the_leash_ends_with_the_harness() -> None:
 
 def through(idle: float) -> Raw:
     """A run whose collector needs 20 us a span, and so much at rest."""
-    found = make.raw(make.plan(collector="otelcol"), SimulatedBench(noise=0.002))
+    found = make.raw(make.plan(collector="otelcol"), SimulatedPerformer(noise=0.002))
     readings = []
     for reading in found.readings:
         spans = sum(sum(each.account.spans.values()) for each in reading.instances if each.account)

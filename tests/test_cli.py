@@ -11,15 +11,15 @@ import pytest
 import noxfile
 from bench.cli import invocation
 from bench.cli.main import COMMANDS, main
-from bench.cli.options import RunOptions, seconds, share
 from bench.cli.run import StoreLog
 from bench.cli.shared import publish_run
 from bench.plan.budget import BUDGETS
 from bench.results.folder import run_result
 from bench.results.store import Store, pretty
 from bench.runner.run import carry_out
+from bench.studies.run.options import Options, seconds, share
 from tests import make
-from tests.make import Quiet, SimulatedBench
+from tests.make import Quiet, SimulatedPerformer
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +29,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
     store = Store.create(path)
     plan = make.plan(("none", "none-aa", "injected", "always-off", "ratio-10", "batch"))
-    run = carry_out(plan, SimulatedBench(noise=0.002), StoreLog(store), Quiet())
+    run = carry_out(plan, SimulatedPerformer(noise=0.002), StoreLog(store), Quiet())
     store.write("ending.json", pretty(run.raw.ending))
     publish_run(path, run_result(run.raw))
     return path
@@ -220,7 +220,7 @@ def test_values_are_read_as_people_write_them() -> None:
 def test_every_budget_can_be_chosen() -> None:
     for name in BUDGETS:
         assert main(["run", "--dry-run", "--budget", name]) == 0
-    assert RunOptions().budget in BUDGETS
+    assert Options().budget in BUDGETS
 
 
 def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(

@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bench.report import markdown
-from bench.spec import report as spec_report
-from bench.spec.emission import Iteration, Scenario, SpecReport, report
+from bench.studies.spec import report as spec_report
+from bench.studies.spec.figures import Iteration, Scenario, SpecReport, report
 
 
 def iteration(

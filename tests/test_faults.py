@@ -12,10 +12,19 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from bench.analysis.faults import NO_EFFECT, WORDS, Cell, Fault, clients, is_harmful, spans, verdict
 from bench.report import faults as faults_report
 from bench.report import markdown
-from bench.runner.faults import IMPOSED
+from bench.studies.faults.figures import (
+    NO_EFFECT,
+    WORDS,
+    Fault,
+    FaultResult,
+    clients,
+    is_harmful,
+    spans,
+    verdict,
+)
+from bench.studies.faults.measure import IMPOSED
 from bench.testbed.proxy import Proxy, Way
 from services.usage_file import NUMBERS, UsageFile
 
@@ -122,14 +131,14 @@ def test_a_stall_that_goes_on_can_be_read_from_a_usage_file(tmp_path: object) ->
     assert 0 <= time.monotonic_ns() - awake_ns < 5e9
 
 
-HEALTHY = Cell(
+HEALTHY = FaultResult(
     fault=Fault.NONE, setup="batch", latencies_s=(0.02,) * 60, failed=0, duration_s=10.0, stall_s=0.01,
     growth_bytes=0, made=1320, received=1320, duplicated=0, rejected=0, stop_s=0.2, stop_limit_s=35.0,
 )  # fmt: skip
 PLAIN = replace(HEALTHY, setup="none", made=0, received=0, latencies_s=(0.01,) * 60)
 
 
-def cell(fault: Fault, **changes: object) -> Cell:
+def cell(fault: Fault, **changes: object) -> FaultResult:
     return replace(HEALTHY, fault=fault, **changes)  # type: ignore[arg-type]
 
 

@@ -17,7 +17,7 @@ from bench.report import charts, html, run, vega
 from bench.report.answer import answer
 from bench.report.document import document
 from tests import make
-from tests.make import SimulatedBench
+from tests.make import SimulatedPerformer
 
 ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "simple", "batch")
 HOSTILE = "<script>alert('x')</script>"
@@ -38,7 +38,7 @@ class Tags(HTMLParser):
 @cache
 def summary() -> Summary:
     """A simulated run."""
-    return summarise(make.raw(make.plan(ALL), SimulatedBench(noise=0.002)))
+    return summarise(make.raw(make.plan(ALL), SimulatedPerformer(noise=0.002)))
 
 
 def page(shown: Summary | None = None) -> str:

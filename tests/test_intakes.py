@@ -111,7 +111,7 @@ def test_a_trace_of_three_spans_is_one_tree_of_its_setup(format_: Format) -> Non
     account = accounts["mine"]
     assert sum(account.spans.values()) == 3
     assert (account.orphaned, account.late, account.undecodable) == (0, 0, 0)
-    assert account.whole + account.broken == 1
+    assert account.whole + account.damaged == 1
     assert account.bytes == len(BODIES[format_]())
 
 

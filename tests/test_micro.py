@@ -11,14 +11,14 @@ import pytest
 
 from bench.cli.folders import KINDS
 from bench.errors import ResultsError
-from bench.micro import record
-from bench.micro.cold import cold_s
-from bench.micro.operations import REFERENCE, TABLE, Operation, choose
-from bench.micro.runner import in_order, receiver_variables
-from bench.micro.subject import Subject, Untrue, Wait, build, timed
-from bench.micro.timings import MicroRun
 from bench.receiver.messages import CloseAccounts
 from bench.results.store import Store, pretty
+from bench.studies.micro import record
+from bench.studies.micro.cold import cold_s
+from bench.studies.micro.figures import MicroRun
+from bench.studies.micro.measure import in_order, receiver_variables
+from bench.studies.micro.operations import REFERENCE, TABLE, Operation, choose
+from bench.studies.micro.timed import Subject, Untrue, Wait, build, timed
 from bench.testbed.receiver import Receiver
 
 ALONE = [operation for operation in TABLE if operation.room in {"spans", "context"}]
@@ -32,7 +32,7 @@ def name(operation: Operation) -> str:
 def test_names_are_unique_and_every_operation_can_be_built() -> None:
     assert max(Counter(operation.name for operation in TABLE).values()) == 1
     for operation in TABLE:
-        assert hasattr(importlib.import_module(f"bench.micro.{operation.room}"), operation.build)
+        assert hasattr(importlib.import_module(f"bench.studies.micro.{operation.room}"), operation.build)
 
 
 @pytest.mark.parametrize("operation", [*ALONE, *WITH_MESSAGES], ids=name)

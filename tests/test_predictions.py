@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from bench.analysis.accounting import Traffic
-from bench.cli.planning import built_in
-from bench.micro.predictions import FULL, LEAN, PRICED, Price, contributions, operations, predictor
+from bench.studies.micro.predictions import FULL, LEAN, PRICED, Price, contributions, operations, predictor
+from bench.testbed.app_files import load
 from tests import make
 
 SCOPES = {"opentelemetry.instrumentation.starlette": 8, "x.httpx": 6, "x.sqlite3": 4}
@@ -30,7 +30,7 @@ def test_operations_are_counted_where_each_makes_one_span() -> None:
 
 
 def test_a_step_is_priced_with_the_receive_and_send_spans_that_its_setups_have() -> None:
-    app, parts = built_in().app, contributions(operations(traffic()), traffic(), PRICES)
+    app, parts = load(None).app, contributions(operations(traffic()), traffic(), PRICES)
     rungs = {setup.name: setup for setup in app.setup if setup.name in parts and setup.layer}
     assert len(rungs) >= 8
     for name, rung in rungs.items():

@@ -7,10 +7,11 @@ import pytest
 from bench.app.presets import PRESETS, batching_setups, instrumentor_setups
 from bench.app.records import Setup
 from bench.app.setups import DISABLED_INSTRUMENTATIONS, TABLE, choose, declared_spans
-from bench.cli.options import RunOptions
-from bench.cli.planning import built_in, plan_of
 from bench.errors import UsageError
-from bench.testbed import install
+from bench.studies.run.options import Options
+from bench.studies.run.planning import run_plan
+from bench.testbed import environments
+from bench.testbed.app_files import load
 from tests import make
 
 
@@ -58,22 +59,22 @@ def test_names_in_presets_exist() -> None:
 
 @pytest.mark.parametrize("preset", ["instrumentors", "batching", "signals", "ratios"])
 def test_a_plan_of_a_preset_remembers_it_and_has_what_its_setups_are_compared_with(preset: str) -> None:
-    plan = plan_of(RunOptions(preset=preset), built_in())
+    plan = run_plan(Options(preset=preset), load(None))
     assert plan.preset == preset
     assert {setup.against for setup in plan.setups} <= {"", *plan.names}
 
 
 def test_sampling_in_a_collector_needs_one_that_can() -> None:
     with pytest.raises(UsageError) as caught:
-        plan_of(RunOptions(preset="tail"), built_in())
+        run_plan(Options(preset="tail"), load(None))
     assert "--collector otelcol" in caught.value.hint
 
 
 def test_a_setup_whose_python_is_not_here_is_left_out_of_a_preset(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(install, "interpreter", lambda version: None if version == "3.13" else "python")
-    plan = plan_of(RunOptions(preset="pythons"), built_in())
+    monkeypatch.setattr(environments, "interpreter", lambda version: None if version == "3.13" else "python")
+    plan = run_plan(Options(preset="pythons"), load(None))
     assert [name for name in plan.names if name.startswith("batch")] == ["batch-3.11", "batch-3.12"]
     assert "none-3.13" in capsys.readouterr().err
 
@@ -83,16 +84,16 @@ def test_an_interpreter_is_the_one_that_was_asked_for() -> None:
     import subprocess
 
     version = platform.python_version()
-    found = install.interpreter(version)
+    found = environments.interpreter(version)
     assert found
     code = "import platform; print(platform.python_version())"
     assert subprocess.check_output([found, "-c", code], text=True).strip() == version
-    assert install.interpreter("2.99") is None
+    assert environments.interpreter("2.99") is None
 
 
 def test_whoever_cannot_be_asked_for_instrumentations_has_to_name_them() -> None:
     with pytest.raises(UsageError) as caught:
-        install.instrumentors(built_in().place, make.APP)
+        environments.instrumentors(load(None).place, make.APP)
     assert "instrumentors = [" in caught.value.hint
 
 

@@ -83,7 +83,7 @@ def test_a_dropped_a_doubled_and_a_cut_body_do_not_balance(damage: str) -> None:
         bodies[2] = Body(body("batch", trace_of(2)[:2]))
     accounts = received(bodies)
     found = accounts["batch"]
-    assert (found.whole, found.broken, found.duplicated) != (4, 0, 0)
+    assert (found.whole, found.damaged, found.duplicated) != (4, 0, 0)
 
 
 def test_garbage_is_counted_and_belongs_to_nobody() -> None:
@@ -107,7 +107,7 @@ def test_what_a_collector_puts_together_is_taken_apart_again(setups: list[str], 
         setup: setups.count(setup) for setup in set(setups)
     }
     assert sum(each.bytes for each in accounts.values()) == len(whole.content)
-    assert all(each.exports == 1 and not each.broken for each in accounts.values())
+    assert all(each.exports == 1 and not each.damaged for each in accounts.values())
 
 
 def test_it_counts_metrics_apart() -> None:

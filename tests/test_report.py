@@ -16,19 +16,19 @@ from bench.report.document import Caveats, document, section
 from bench.report.histograms import render
 from bench.report.words import duration, interval, percent, signed
 from tests import make
-from tests.make import COSTS, SimulatedBench
+from tests.make import COSTS, SimulatedPerformer
 
 ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "batch", "simple")
 
 
 @pytest.fixture(scope="module")
 def summary() -> Summary:
-    return summarise(make.raw(make.plan(ALL), SimulatedBench(noise=0.002)))
+    return summarise(make.raw(make.plan(ALL), SimulatedPerformer(noise=0.002)))
 
 
 @pytest.fixture(scope="module")
 def lossy() -> Summary:
-    return summarise(make.raw(make.plan(ALL), SimulatedBench(lose={"batch": 0.1})))
+    return summarise(make.raw(make.plan(ALL), SimulatedPerformer(lose={"batch": 0.1})))
 
 
 def printed(summary: Summary, width: int, *, full: bool = False) -> str:
@@ -94,7 +94,7 @@ def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
 
 def test_a_cost_that_is_none_is_not_told_as_one() -> None:
     costs = {**make.COSTS, "batch": 0.010, "always-off": 0.010}
-    quiet = summarise(make.raw(make.plan(make.NAMES), SimulatedBench(costs=costs, noise=0.01)))
+    quiet = summarise(make.raw(make.plan(make.NAMES), SimulatedPerformer(costs=costs, noise=0.01)))
     lines = answer(quiet)
     assert "no cost was found for shop" in lines[0]
     assert "costs shop" not in lines[0]
@@ -125,7 +125,9 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
     costs = COSTS | {"newer": 0.013, "small": 0.016, "tail": 0.016, "plain": 0.010, "rung": 0.012}
     table = decision_table(
         summarise(
-            make.raw(make.plan(names, own=own), SimulatedBench(costs=costs, noise=0.002, lose={"small": 0.1}))
+            make.raw(
+                make.plan(names, own=own), SimulatedPerformer(costs=costs, noise=0.002, lose={"small": 0.1})
+            )
         )
     )
     assert table
@@ -203,7 +205,7 @@ def test_names_and_sentences_are_text() -> None:
     from bench.app.records import Setup
 
     evil = Setup(name="evil", description="<b>&[red]\x1b[31m", env={"OTEL_TRACES_SAMPLER": "always_off"})
-    bench = SimulatedBench(costs={**make.COSTS, "evil": 0.012})
+    bench = SimulatedPerformer(costs={**make.COSTS, "evil": 0.012})
     found = summarise(make.raw(make.plan((*make.NAMES, "evil"), own=[evil]), bench))
     page = html.render(run.report(found))
     assert "<b>" not in page
@@ -211,7 +213,7 @@ def test_names_and_sentences_are_text() -> None:
 
 
 def test_distributions_are_those_of_the_percentiles(summary: Summary) -> None:
-    raw = make.raw(make.plan(ALL), SimulatedBench(noise=0.002))
+    raw = make.raw(make.plan(ALL), SimulatedPerformer(noise=0.002))
     logs = render(raw)
     assert "simple.hgrm" not in logs
     batch = summary.setup("batch")

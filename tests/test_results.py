@@ -12,29 +12,29 @@ from hypothesis import strategies as st
 
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
+from bench.compare.comparison import compare, estimate_of, several
+from bench.compare.differences import RunSide, differences
+from bench.compare.gate import Figure, Outcome, Threshold, judge
+from bench.compare.history import level_of, past
 from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
-from bench.plan.records import Kind, Step
+from bench.plan.records import NOTHING_LEARNED, Kind, Step
 from bench.plan.schedule import step_of
 from bench.results import manifest
-from bench.results.compare import compare, estimate_of, several
-from bench.results.differences import RunSide, differences
 from bench.results.folder import read_run, run_result, sound_run
-from bench.results.gate import Figure, Outcome, Threshold, judge
-from bench.results.history import level_of, past
 from bench.results.redact import REDACTED, redacted
 from bench.results.store import SlowestTrace as Trace
 from bench.results.store import Store, pretty, read_packed, read_raw
 from bench.results.verify import verify
 from bench.runner.run import carry_out
 from tests import make
-from tests.make import COSTS, Quiet, SimulatedBench
+from tests.make import COSTS, Quiet, SimulatedPerformer
 
 
-def measure(folder: Path, bench: SimulatedBench | None = None, **changes: object) -> Path:
+def measure(folder: Path, bench: SimulatedPerformer | None = None, **changes: object) -> Path:
     """A simulated run, on disk as a real one is."""
     store = Store.create(folder)
-    run = carry_out(make.plan(**changes), bench or SimulatedBench(noise=0.002), store, Quiet())  # type: ignore[arg-type]
+    run = carry_out(make.plan(**changes), bench or SimulatedPerformer(noise=0.002), store, Quiet())  # type: ignore[arg-type]
     store.write("ending.json", pretty(run.raw.ending))
     # What a real run writes besides is pages and pictures, which take their time.
     files = {"summary.json": pretty(run_result(run.raw).summary)}
@@ -68,7 +68,7 @@ def copy(folder: Path, to: Path) -> Path:
 
 def test_what_is_read_back_is_what_was_measured(folder: Path) -> None:
     raw = read_raw(folder)
-    again = make.raw(make.plan(), SimulatedBench(noise=0.002))
+    again = make.raw(make.plan(), SimulatedPerformer(noise=0.002))
     assert raw.readings == again.readings
     assert raw.rows == {key: rows for key, rows in again.rows.items() if rows}
     assert summarise(raw) == read_run(folder).summary
@@ -239,14 +239,16 @@ def side(folder: Path) -> RunSide:
 
 
 def test_two_runs_of_the_same_show_no_change(folder: Path, tmp_path: Path) -> None:
-    other = measure(tmp_path / "other", SimulatedBench(noise=0.002), seed=11)
+    other = measure(tmp_path / "other", SimulatedPerformer(noise=0.002), seed=11)
     found = compare(side(folder), side(other))
     assert found.valid
     assert not [change for change in found.changes if change.verdict.startswith("change")]
 
 
 def test_a_change_is_found_in_every_figure(folder: Path, tmp_path: Path) -> None:
-    other = measure(tmp_path / "other", SimulatedBench(costs={**COSTS, "batch": 0.022}, noise=0.002), seed=11)
+    other = measure(
+        tmp_path / "other", SimulatedPerformer(costs={**COSTS, "batch": 0.022}, noise=0.002), seed=11
+    )
     found = compare(side(folder), side(other))
     changed = {
         (change.setup, change.figure) for change in found.changes if change.verdict.startswith("change")
@@ -264,7 +266,7 @@ def test_every_figure_that_is_compared_is_a_chance_to_claim_a_change(
         families.append(family)
         return welch(before, after, family)
 
-    monkeypatch.setattr("bench.results.compare.welch", spied)
+    monkeypatch.setattr("bench.compare.comparison.welch", spied)
     found = compare(side(folder), side(folder), results=2)
     assert set(families) == {2 * len(found.changes)}
 
@@ -314,7 +316,7 @@ def test_a_gate_judges_by_the_whole_interval(folder: Path, ratio: float, outcome
 
 
 def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
-    lossy = measure(tmp_path / "lossy", SimulatedBench(lose={"batch": 0.1}))
+    lossy = measure(tmp_path / "lossy", SimulatedPerformer(lose={"batch": 0.1}))
     threshold = [Threshold(setup="batch", limit=9.0)]
     assert judge(read_run(lossy).summary, threshold).outcome is Outcome.INVALID
 
@@ -322,7 +324,7 @@ def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
         if step.replicate == 2 and step.kind is Kind.SATURATION:
             raise KeyboardInterrupt
 
-    cut = measure(tmp_path / "cut", SimulatedBench(fail=interrupt))
+    cut = measure(tmp_path / "cut", SimulatedPerformer(fail=interrupt))
     assert judge(read_run(cut).summary, threshold).outcome is Outcome.INVALID
     sound = read_run(measure(tmp_path / "sound")).summary
     assert judge(sound, threshold, fault="changed").outcome is Outcome.INVALID
@@ -374,8 +376,8 @@ def test_the_level_of_some_results_covers_what_it_says() -> None:
 
 def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> None:
     for number in range(3):
-        measure(tmp_path / f"{number}", SimulatedBench(noise=0.002), seed=number)
-    measure(tmp_path / "3", SimulatedBench(costs={**COSTS, "batch": 0.03}, noise=0.002), seed=3)
+        measure(tmp_path / f"{number}", SimulatedPerformer(noise=0.002), seed=number)
+    measure(tmp_path / "3", SimulatedPerformer(costs={**COSTS, "batch": 0.03}, noise=0.002), seed=3)
     (tmp_path / "broken").mkdir()
     (tmp_path / "broken" / "plan.json").write_text("{}", "utf-8")
     found = past(tmp_path)
@@ -389,7 +391,9 @@ def test_what_is_discarded_leaves_no_folder(tmp_path: Path) -> None:
     plan = make.plan()
     store = Store.create(tmp_path / "run")
     store.write_plan(plan)
-    reading, rows = SimulatedBench().perform(plan, step_of(plan, 0, 0, Kind.START, 0), lambda _block: None)
+    reading, rows = SimulatedPerformer().perform(
+        plan, step_of(plan, NOTHING_LEARNED, 0, 0, Kind.START, 0), lambda _block: None
+    )
     store.append(reading, rows)
     store.discard()
     assert not store.folder.exists()

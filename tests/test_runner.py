@@ -5,14 +5,14 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from bench.errors import MeasurementError, ResultsError, ServiceError
-from bench.plan.readings import Reading, Row
+from bench.plan.readings import RequestRow, StepReading
 from bench.plan.records import Kind, Plan, Step
 from bench.receiver.messages import TraceSpan
 from bench.runner import doctor
 from bench.runner.run import Log, carry_out
 from bench.testbed.machine import Cpus
 from tests import make
-from tests.make import Quiet, SimulatedBench
+from tests.make import Quiet, SimulatedPerformer
 
 
 class MemoryLog(Log):
@@ -26,7 +26,7 @@ class MemoryLog(Log):
         self.events.append("plan")
         self.plans.append(plan)
 
-    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+    def append(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         self.events.append(f"{reading.kind} {len(rows) > 0}")
 
     def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
@@ -34,7 +34,7 @@ class MemoryLog(Log):
 
 
 def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
-    bench, log = SimulatedBench(), MemoryLog()
+    bench, log = SimulatedPerformer(), MemoryLog()
     carry_out(make.plan(replicates=1), bench, log, Quiet())
     assert bench.log == [
         "start 0", "learn 0", "warm-up 0", "capacity 0", "flush 0", "rest 0", "light 0", "flush 0",
@@ -49,7 +49,7 @@ def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
 
 def test_the_plan_is_completed_by_what_is_measured_first() -> None:
     log = MemoryLog()
-    carry_out(make.plan(replicates=1), SimulatedBench(), log, Quiet())
+    carry_out(make.plan(replicates=1), SimulatedPerformer(), log, Quiet())
     assert not log.plans[0].rates
     assert log.plans[1].shapes["batch"] == (make.SHAPE,)
     assert log.plans[2].rates["none"] == pytest.approx(30.0, rel=0.05)
@@ -59,7 +59,7 @@ def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
     def steal(step: Step) -> float:
         return 0.2 if step.kind is Kind.LIGHT and step.replicate == 0 and step.number < 7 else 0.0
 
-    bench = SimulatedBench(steal_s=steal)
+    bench = SimulatedPerformer(steal_s=steal)
     run = carry_out(make.plan(replicates=2, spare=3), bench, MemoryLog(), Quiet())
     light = [reading for reading in run.readings if reading.kind is Kind.LIGHT]
     assert [reading.planned_blocks for reading in light] == [4, 3, 4]
@@ -73,7 +73,7 @@ def test_what_a_run_can_meet_ends_it_and_is_told(error: Exception) -> None:
         if step.replicate == 1 and step.kind is Kind.SATURATION:
             raise error
 
-    run = make.run(make.plan(), SimulatedBench(fail=fail))
+    run = make.run(make.plan(), SimulatedPerformer(fail=fail))
     assert run.error is error
     assert not run.complete
     assert run.raw.ending.failure == str(error)
@@ -85,26 +85,27 @@ def test_a_defect_is_not_swallowed() -> None:
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        make.run(make.plan(), SimulatedBench(fail=fail))
+        make.run(make.plan(), SimulatedPerformer(fail=fail))
 
 
 def test_a_setup_that_completes_nothing_ends_the_run_before_it_measures() -> None:
-    run = make.run(make.plan(), SimulatedBench(status=500))
+    run = make.run(make.plan(), SimulatedPerformer(status=500))
     assert isinstance(run.error, MeasurementError)
     assert "no request of none was completed" in str(run.error)
 
 
 def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
-    from bench.cli.options import RunOptions
-    from bench.cli.planning import built_in, plan_of
     from bench.plan.budget import BudgetName
+    from bench.studies.run.options import Options
+    from bench.studies.run.planning import run_plan
+    from bench.testbed.app_files import load
 
     plan = doctor.plan(make.APP, Cpus(usable=2, services=(1,), others=(0,)))
-    found = doctor.trial(plan, SimulatedBench(noise=0.01), Quiet())
+    found = doctor.trial(plan, SimulatedPerformer(noise=0.01), Quiet())
     assert found.cpu_per_request_s == pytest.approx(0.010, rel=0.1)
     names: tuple[BudgetName, ...] = ("smoke", "quick", "default")
-    subject = built_in()
-    plans = [plan_of(RunOptions(budget=name), subject) for name in names]
+    loaded = load(None)
+    plans = [run_plan(Options(budget=name), loaded) for name in names]
     expected = [doctor.expected_mde(plan, found) or 0.0 for plan in plans]
     assert all(expected)
     assert expected == sorted(expected, reverse=True)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.app.records import App, Request
-from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, stretch, stretches
-from bench.plan.records import Closed, Kind, Open, Plan, Stretch
+from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, phase, phases
+from bench.plan.records import NOTHING_LEARNED, Closed, Kind, Open, Phase, Plan
 from bench.plan.schedule import (
     LEAD_ROUNDS,
     is_overloaded,
@@ -28,7 +28,7 @@ RATES = dict.fromkeys(make.NAMES, 20.0)
 
 
 def light(plan: Plan, replicate: int = 0, blocks: int = 4) -> tuple[list[tuple[int, int]], Open]:
-    step = step_of(plan, replicate, 5, Kind.LIGHT, blocks)
+    step = step_of(plan, NOTHING_LEARNED, replicate, 5, Kind.LIGHT, blocks)
     assert isinstance(step.load, Open)
     return [(time_slice.instance, time_slice.block) for time_slice in step.slices], step.load
 
@@ -53,7 +53,7 @@ def test_every_round_gives_every_instance_one_slice(plan: Plan) -> None:
 
 
 def test_slices_do_not_overlap(plan: Plan) -> None:
-    slices = step_of(plan, 0, 5, Kind.LIGHT, 4).slices
+    slices = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4).slices
     assert all(one.stop_ns < other.start_ns for one, other in itertools.pairwise(slices))
 
 
@@ -62,7 +62,7 @@ def test_arrivals_fall_into_their_instances_slices_one_in_every_slot_of_active_t
     seed: int, rate: float
 ) -> None:
     plan = make.plan(rates=dict.fromkeys(make.NAMES, rate), seed=seed)
-    step = step_of(plan, 0, 5, Kind.LIGHT, 4)
+    step = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4)
     assert isinstance(step.load, Open)
     for instance in range(len(plan.setups)):
         slices = [time_slice for time_slice in step.slices if time_slice.instance == instance]
@@ -119,7 +119,7 @@ def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
 
 
 def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan: Plan) -> None:
-    saturation = step_of(plan, 0, 8, Kind.SATURATION, 2)
+    saturation = step_of(plan, NOTHING_LEARNED, 0, 8, Kind.SATURATION, 2)
     assert saturation.load == Closed(users=4)
     lead = LEAD_ROUNDS * len(plan.setups)
     assert {time_slice.block for time_slice in saturation.slices[:lead]} == {-1}
@@ -127,7 +127,7 @@ def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan:
 
 
 def test_a_slow_application_takes_longer_to_fill() -> None:
-    long = make.plan(saturation=Stretch(slice_s=0.03, rounds=20, blocks=3), rates=RATES)
+    long = make.plan(saturation=Phase(slice_s=0.03, rounds=20, blocks=3), rates=RATES)
     # Four users of requests of 10 ms: 80 ms are three slices. Of 50 ms: 400 ms are 14.
     for capacity, rounds in ((100.0, 3), (20.0, 14), (1.0, 20)):
         capacities = dict.fromkeys(make.NAMES, capacity)
@@ -166,7 +166,7 @@ def test_a_search_begins_between_half_and_a_little_more_than_capacity(plan: Plan
 
 @pytest.mark.parametrize("instances", [2, 8, 30])
 def test_nobody_is_stopped_for_long(instances: int) -> None:
-    _, light, saturation = stretches(BUDGETS["default"], instances, (None, None, None, None))
+    _, light, saturation = phases(BUDGETS["default"], instances, (None, None, None, None))
     assert light.slice_s * instances <= MAX_PAUSE_S + 1e-9
     assert saturation.slice_s * instances <= MAX_PAUSE_S
     assert light.active_s == pytest.approx(BUDGETS["default"].light_s, rel=0.35)
@@ -174,7 +174,7 @@ def test_nobody_is_stopped_for_long(instances: int) -> None:
 
 @given(st.floats(0.1, 60.0), st.integers(2, 40))
 def test_a_stretch_has_about_the_active_time_that_was_asked_for(active_s: float, instances: int) -> None:
-    found = stretch(active_s, 0.05, instances)
+    found = phase(active_s, 0.05, instances)
     assert found.active_s == pytest.approx(active_s, rel=0.4, abs=0.2)
     assert found.blocks >= 1
 
@@ -183,14 +183,14 @@ def test_a_longer_budget_takes_longer() -> None:
     durations = []
     for budget in ("smoke", "quick", "default", "long"):
         chosen = BUDGETS[budget]
-        warm_up, light, saturation = stretches(chosen, 8, (None, None, None, None))
+        warm_up, light, saturation = phases(chosen, 8, (None, None, None, None))
         plan = make.plan(replicates=chosen.replicates, warm_up=warm_up, light=light, saturation=saturation)
         durations.append(duration_s(plan))
     assert durations == sorted(durations)
 
 
 def test_the_active_time_of_a_block_is_the_same_for_all(plan: Plan) -> None:
-    slices = step_of(plan, 0, 5, Kind.LIGHT, 4).slices
+    slices = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4).slices
     counts = Counter((time_slice.instance, time_slice.block) for time_slice in slices)
     assert set(counts.values()) == {plan.light.rounds}
     assert np.unique([time_slice.stop_ns - time_slice.start_ns for time_slice in slices]).tolist() == [

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench.analysis.shutdown import Row, Try, Way, Where, rows
 from bench.app.file import parse_stacks
 from bench.cli.shutdown import STACKS
 from bench.receiver.messages import Signal
 from bench.report import markdown, shutdown
+from bench.studies.shutdown.figures import StackResult, Try, Way, Where, rows
 
 ALL = {Signal.TRACES: 120, Signal.METRICS: 40, Signal.LOGS: 40}
 NOTHING = dict.fromkeys(Signal, 0)
@@ -21,7 +21,7 @@ def tried(way: Way, received: Mapping[Signal, int], stack: str = "uvicorn", *, o
     )  # fmt: skip
 
 
-def row(**received: Mapping[Signal, int]) -> Row:
+def row(**received: Mapping[Signal, int]) -> StackResult:
     reference = tried(Way.ALIVE, ALL, "reference")
     return rows([*(tried(Way[way], counts) for way, counts in received.items()), reference])[0]
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bench.analysis.soak import Sample, Use, slope_of, soak
 from bench.report import markdown
 from bench.report import soak as soak_report
+from bench.studies.soak.figures import Sample, Use, slope_of, soak
 
 MIB = 2**20
 

@@ -7,8 +7,7 @@ import pytest
 
 from bench.analysis import cost_model
 from bench.analysis.figures import Figure
-from bench.analysis.records import Summary
-from bench.analysis.setup_records import Severity
+from bench.analysis.records import Severity, Summary
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
 from bench.plan.machine import Machine
@@ -19,15 +18,15 @@ from bench.report.comparisons import BATCHING, batching, batching_line, compared
 from bench.report.run import report
 from bench.runner.run import Run
 from tests import make
-from tests.make import COSTS, SimulatedBench
+from tests.make import COSTS, SimulatedPerformer
 
 QUEUE = dict.fromkeys(BATCHING, "512")
 ALL = ("none", "none-aa", "injected", "disabled", "always-off", "ratio-10", "batch", "simple")
 
 
-def summary(bench: SimulatedBench | None = None, **changes: object) -> Summary:
+def summary(bench: SimulatedPerformer | None = None, **changes: object) -> Summary:
     plan = make.plan(ALL, **changes)  # type: ignore[arg-type]
-    return summarise(make.raw(plan, bench or SimulatedBench(noise=0.002)))
+    return summarise(make.raw(plan, bench or SimulatedPerformer(noise=0.002)))
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +101,7 @@ def test_the_checks_find_the_twin_equal_and_the_known_cost(calm: Summary) -> Non
 
 
 def test_checks_do_not_widen_the_family(calm: Summary) -> None:
-    without = summary(SimulatedBench(noise=0.002))
+    without = summary(SimulatedPerformer(noise=0.002))
     batch, again = calm.setup("batch"), without.setup("batch")
     assert batch
     assert again
@@ -142,7 +141,7 @@ def codes(found: Summary, severity: Severity = Severity.INVALID) -> set[str]:
 
 
 def test_a_setup_that_loses_spans_is_never_cheap() -> None:
-    found = summary(SimulatedBench(lose={"batch": 0.02}, noise=0.002))
+    found = summary(SimulatedPerformer(lose={"batch": 0.02}, noise=0.002))
     batch, always_off = found.setup("batch"), found.setup("always-off")
     assert batch
     assert always_off
@@ -153,18 +152,18 @@ def test_a_setup_that_loses_spans_is_never_cheap() -> None:
 
 
 def test_a_baseline_that_is_more_expensive_than_its_twin_makes_the_run_invalid() -> None:
-    found = summary(SimulatedBench(costs={**COSTS, "none-aa": 0.0115}, noise=0.001))
+    found = summary(SimulatedPerformer(costs={**COSTS, "none-aa": 0.0115}, noise=0.001))
     assert "aa" in codes(found)
     assert not found.valid
 
 
 def test_a_control_whose_cost_is_not_found_makes_the_run_invalid() -> None:
-    found = summary(SimulatedBench(costs={**COSTS, "injected": 0.0118}, noise=0.001))
+    found = summary(SimulatedPerformer(costs={**COSTS, "injected": 0.0118}, noise=0.001))
     assert "injected" in codes(found)
 
 
 def test_failed_requests_make_a_run_invalid() -> None:
-    ok = make.raw(make.plan(ALL), SimulatedBench())
+    ok = make.raw(make.plan(ALL), SimulatedPerformer())
     failing = [
         replace(
             reading,
@@ -185,7 +184,7 @@ def test_an_interrupted_run_keeps_what_is_whole() -> None:
         if step.replicate == 2 and step.kind is Kind.LIGHT:
             raise KeyboardInterrupt
 
-    found = summary(SimulatedBench(noise=0.002, fail=interrupt))
+    found = summary(SimulatedPerformer(noise=0.002, fail=interrupt))
     assert found.replicates == 2
     assert not found.complete
     assert "interrupted" in codes(found, Severity.CAVEAT)
@@ -201,24 +200,26 @@ def test_one_replicate_is_too_short() -> None:
 def test_a_load_of_one_kind_alone_is_a_run() -> None:
     plan = make.plan()
     no_saturation = summarise(
-        make.raw(replace(plan, saturation=replace(plan.saturation, blocks=0)), SimulatedBench(noise=0.002))
+        make.raw(
+            replace(plan, saturation=replace(plan.saturation, blocks=0)), SimulatedPerformer(noise=0.002)
+        )
     )
     assert no_saturation.valid, codes(no_saturation)
     assert no_saturation.setup("batch").throughput is None  # type: ignore[union-attr]
     plan = make.plan(("none", "none-aa", "batch"))
     no_light = summarise(
-        make.raw(replace(plan, light=replace(plan.light, blocks=0)), SimulatedBench(noise=0.002))
+        make.raw(replace(plan, light=replace(plan.light, blocks=0)), SimulatedPerformer(noise=0.002))
     )
     assert no_light.setup("batch").verdict.startswith("overhead")  # type: ignore[union-attr]
 
 
 def test_steal_is_a_caveat_and_much_of_it_forbids_the_figures() -> None:
-    assert "steal" in codes(summary(SimulatedBench(steal_s=lambda _step: 0.1)), Severity.CAVEAT)
-    assert "steal" in codes(summary(SimulatedBench(steal_s=lambda _step: 1.0)))
+    assert "steal" in codes(summary(SimulatedPerformer(steal_s=lambda _step: 0.1)), Severity.CAVEAT)
+    assert "steal" in codes(summary(SimulatedPerformer(steal_s=lambda _step: 1.0)))
 
 
 def test_a_sampled_setup_is_held_to_what_the_application_counted() -> None:
-    found = summary(SimulatedBench(lose={"ratio-10": 0.5}))
+    found = summary(SimulatedPerformer(lose={"ratio-10": 0.5}))
     ratio = found.setup("ratio-10")
     assert ratio
     assert ratio.accounting.sampled is not None
@@ -226,7 +227,7 @@ def test_a_sampled_setup_is_held_to_what_the_application_counted() -> None:
 
 
 def test_a_stranger_at_the_receiver_forbids_the_figures() -> None:
-    ok = make.raw(make.plan(ALL), SimulatedBench())
+    ok = make.raw(make.plan(ALL), SimulatedPerformer())
     strange = tuple(
         replace(reading, stray=make.whole(1)) if reading.kind is Kind.SETTLE else reading
         for reading in ok.readings
@@ -236,7 +237,7 @@ def test_a_stranger_at_the_receiver_forbids_the_figures() -> None:
 
 @pytest.mark.parametrize("cpus", [(), (0, 1)])
 def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...]) -> None:
-    ok: Raw = make.raw(make.plan(ALL, services_cpus=cpus), SimulatedBench())
+    ok: Raw = make.raw(make.plan(ALL, services_cpus=cpus), SimulatedPerformer())
     half = tuple(
         replace(
             reading,
@@ -306,7 +307,7 @@ def test_pairs_weigh_alternatives_against_tracing_everything(calm: Summary) -> N
 
 
 def test_a_search_finds_a_rate_below_capacity() -> None:
-    found = summary(SimulatedBench(), probes=5, latency_limit_s=0.2)
+    found = summary(SimulatedPerformer(), probes=5, latency_limit_s=0.2)
     for name in ("none", "batch"):
         setup = found.setup(name)
         assert setup
@@ -343,7 +344,7 @@ MINE = (
 def against_each_other() -> Summary:
     names = ("none", "none-aa", "injected", "batch", *(setup.name for setup in MINE))
     costs = COSTS | {"mine": 0.020, "lossy": 0.015, "kept": 0.016, "step": 0.017}
-    bench = SimulatedBench(costs=costs, noise=0.002, lose={"lossy": 0.1})
+    bench = SimulatedPerformer(costs=costs, noise=0.002, lose={"lossy": 0.1})
     return summarise(make.raw(make.plan(names, own=MINE, replicates=4), bench))
 
 

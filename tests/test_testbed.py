@@ -15,7 +15,7 @@ import pytest
 from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import TABLE
 from bench.errors import MeasurementError, ServiceError, UsageError
-from bench.plan.records import Kind, Plan
+from bench.plan.records import NOTHING_LEARNED, Kind, Plan
 from bench.plan.schedule import light_rates, step_of
 from bench.testbed import keeper, machine
 from bench.testbed.environ import Place
@@ -129,10 +129,10 @@ def _stands_still(group: Group) -> bool:
 
 def test_a_step_in_slices_reads_what_each_instance_used(testbed: Testbed) -> None:
     plan_ = plan(app())
-    start = step_of(plan_, 0, 0, Kind.START, 0)
+    start = step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0)
     reading, _ = testbed.perform(plan_, start)
     assert all((instance.ready_s or 0) > 0 for instance in reading.instances)
-    warm = step_of(plan_, 0, 1, Kind.WARM_UP, 1)
+    warm = step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.WARM_UP, 1)
     reading, rows = testbed.perform(plan_, warm)
     assert len(reading.switches) >= len(warm.slices)
     assert {instance.setup for instance in reading.instances if instance.completed} == set(plan_.names)
@@ -141,14 +141,14 @@ def test_a_step_in_slices_reads_what_each_instance_used(testbed: Testbed) -> Non
     leaked = sum(switch.leaked_ns for switch in reading.switches)
     assert leaked < 0.1 * sum(used)
     loaded = replace(plan_, rates=light_rates(plan_, dict.fromkeys(plan_.names, 200.0)))
-    light = step_of(loaded, 0, 2, Kind.LIGHT, 1)
+    light = step_of(loaded, NOTHING_LEARNED, 0, 2, Kind.LIGHT, 1)
     reading, rows = testbed.perform(loaded, light)
     arrivals = light.load.arrivals  # type: ignore[union-attr]
     assert sorted((row.planned_ns, row.instance) for row in rows) == sorted(
         (arrival.offset_ns, arrival.instance) for arrival in arrivals
     )
     assert len(reading.blocks) == 1
-    saturation = step_of(loaded, 0, 3, Kind.SATURATION, 1)
+    saturation = step_of(loaded, NOTHING_LEARNED, 0, 3, Kind.SATURATION, 1)
     reading, _ = testbed.perform(loaded, saturation)
     assert [switch.block for switch in reading.switches[: len(saturation.slices)]] == [
         time_slice.block for time_slice in saturation.slices
@@ -158,11 +158,13 @@ def test_a_step_in_slices_reads_what_each_instance_used(testbed: Testbed) -> Non
 
 def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> None:
     plan_ = plan(app())
-    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
+    testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
     # Blocks that the host spoils are repeated before the flush.
-    first, _ = testbed.perform(plan_, step_of(plan_, 0, 1, Kind.WARM_UP, 1))
-    reading, _ = testbed.perform(plan_, step_of(plan_, 0, 2, Kind.WARM_UP, 1))
-    flush, _ = testbed.perform(plan_, step_of(plan_, 0, 3, Kind.FLUSH, 0))
+    first, _ = testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.WARM_UP, 1))
+    reading, _ = testbed.perform(
+        plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 2, Kind.WARM_UP, 1)
+    )
+    flush, _ = testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 3, Kind.FLUSH, 0))
     injected = reading.instances[2]
     burnt = flush.instances[2].cpu_ns
     assert burnt == pytest.approx((first.instances[2].completed + injected.completed) * 600_000, rel=0.1)
@@ -172,7 +174,7 @@ def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> Non
 def test_what_burns_apart_is_a_member_of_its_instance_only_while_it_burns(testbed: Testbed) -> None:
     plan_ = plan(app())
     for number, (kind, blocks) in enumerate(((Kind.START, 0), (Kind.WARM_UP, 1), (Kind.FLUSH, 0))):
-        testbed.perform(plan_, step_of(plan_, 0, number, kind, blocks))
+        testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, number, kind, blocks))
     burners = [
         child
         for child in psutil.Process().children(recursive=True)
@@ -188,15 +190,15 @@ def test_what_burns_apart_is_a_member_of_its_instance_only_while_it_burns(testbe
 
 def test_memory_is_read_while_everybody_is_stopped(testbed: Testbed) -> None:
     plan_ = replace(plan(app()), rest_s=0.05)
-    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
-    reading, _ = testbed.perform(plan_, step_of(plan_, 0, 1, Kind.REST, 0))
+    testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
+    reading, _ = testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.REST, 0))
     memories = [instance.memory for instance in reading.instances]
     assert all(memory and memory.pss_bytes > 1_000_000 for memory in memories)
 
 
 def start_and_learn(testbed: Testbed, plan_: Plan) -> None:
     for number, kind in enumerate((Kind.START, Kind.LEARN)):
-        testbed.perform(plan_, step_of(plan_, 0, number, kind, 0))
+        testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, number, kind, 0))
 
 
 def expect_error(
@@ -274,7 +276,7 @@ def test_a_keeper_ends_what_a_killed_harness_left(folder: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_testbed_leaves_nothing(kind: str, tmp_path: Path) -> None:
     testbed, plan_ = begin(kind, tmp_path), plan(app())
-    testbed.perform(plan_, step_of(plan_, 0, 0, Kind.START, 0))
+    testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
     pids = [child.pid for child in psutil.Process().children(recursive=True) if _is_of(child, testbed)]
     assert len(pids) >= 4
     left = testbed.folder

@@ -7,17 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.setup_records import Severity
+from bench.analysis.records import Severity
 from bench.errors import ServiceError
-from bench.micro.instructions import STACK_BYTES, guess, padded
-from bench.micro.timings import MicroRun, Reading, reference_s, summarise, timings
+from bench.studies.micro.figures import MicroRun, WorkerReading, reference_s, summarise, timings
+from bench.studies.micro.instructions import STACK_BYTES, guess, padded
 from bench.testbed.environ import stack_bytes
 
 speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)
 
 
-def reading(name: str, number: int, value_s: float, reference: float = 1e-6) -> Reading:
-    return Reading(name=name, round=number, values_s=(value_s,) * 3, references_s=(reference,) * 3)
+def reading(name: str, number: int, value_s: float, reference: float = 1e-6) -> WorkerReading:
+    return WorkerReading(name=name, round=number, values_s=(value_s,) * 3, references_s=(reference,) * 3)
 
 
 @given(speeds, st.floats(0.01, 1000))
@@ -45,13 +45,13 @@ def test_values_of_one_process_are_no_replicates() -> None:
     """Three equal values of two processes that differ say no more than one of each."""
     thin = timings(
         [
-            Reading(name="a", round=number, values_s=(value,), references_s=(1.0,))
+            WorkerReading(name="a", round=number, values_s=(value,), references_s=(1.0,))
             for number, value in enumerate((1, 2))
         ]
     )
     thick = timings(
         [
-            Reading(name="a", round=number, values_s=(value,) * 9, references_s=(1.0,) * 9)
+            WorkerReading(name="a", round=number, values_s=(value,) * 9, references_s=(1.0,) * 9)
             for number, value in enumerate((1, 2))
         ]
     )
@@ -59,13 +59,17 @@ def test_values_of_one_process_are_no_replicates() -> None:
 
 
 def test_one_preempted_value_does_not_move_a_reading() -> None:
-    (found,) = timings([Reading(name="a", round=0, values_s=(1.0, 9.0, 1.0), references_s=(1.0, 1.0, 1.0))])
+    (found,) = timings(
+        [WorkerReading(name="a", round=0, values_s=(1.0, 9.0, 1.0), references_s=(1.0, 1.0, 1.0))]
+    )
     assert found.ratio.value == pytest.approx(1.0)
     assert found.ratio.low is None
 
 
 def test_every_value_is_divided_by_what_plain_python_cost_beside_it() -> None:
-    (found,) = timings([Reading(name="a", round=0, values_s=(1.0, 2.0, 8.0), references_s=(1.0, 2.0, 8.0))])
+    (found,) = timings(
+        [WorkerReading(name="a", round=0, values_s=(1.0, 2.0, 8.0), references_s=(1.0, 2.0, 8.0))]
+    )
     assert found.ratio.value == pytest.approx(1.0)
 
 

@@ -5,21 +5,20 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from bench.analysis.setup_records import Severity
+from bench.analysis.records import Severity
 from bench.analysis.work_checks import answers, at_rest, late, work
 from bench.app.records import Tracing
 from bench.plan.readings import Account, InstanceReading, Raw
 from bench.plan.records import Kind, Left
-from bench.testbed.preflight import learned
 from tests import make
-from tests.make import SimulatedBench
+from tests.make import SimulatedPerformer
 
 FLUSHLESS = msgspec.structs.replace(make.APP, tracing=Tracing())
 
 
 @pytest.fixture(scope="module")
 def raw() -> Raw:
-    return make.raw(make.plan(("none", "none-aa", "injected", "batch"), rest_s=1.0), SimulatedBench())
+    return make.raw(make.plan(("none", "none-aa", "injected", "batch"), rest_s=1.0), SimulatedPerformer())
 
 
 def changed(raw: Raw, kind: Kind, setup: str, **values: object) -> Raw:
@@ -83,4 +82,4 @@ def test_a_sampled_setup_is_held_to_all_shapes_of_the_one_that_samples_everythin
         InstanceReading(setup="ratio-10", completed=4, account=Account(shapes=(asked,))),
         InstanceReading(setup="batch", completed=40, account=Account(shapes=(asked, ordered))),
     ]
-    assert set(map(str, learned(plan, readings).shapes["ratio-10"])) == {str(asked), str(ordered)}
+    assert set(map(str, learned_from(plan, readings).shapes["ratio-10"])) == {str(asked), str(ordered)}

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.analysis.setup_records import Accounting
+from bench.analysis.records import Accounting, Traces
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
 from bench.app.setups import discards, exports_logs, exports_metrics, sampling_ratio
 from bench.plan.readings import Account, InstanceReading, Raw
-from bench.plan.records import Kind, Left, Plan, Shape
+from bench.plan.records import Footprint, Kind, Learned, Shape
 from bench.receiver.accounting import total
 
 RANGE_CONFIDENCE = 0.999
@@ -26,11 +26,11 @@ class Traffic:
     """The requests and spans of one setup over one replicate, or several.
 
     Attributes:
-        account: what the receiver got.
+        account: what the receiver counted.
         completed: requests answered as expected.
         failed: requests that were sent and not; each may explain one trace.
         sampled: traces that the application counted; None where it does not.
-        discarded: spans that an exporter to nowhere counted.
+        discarded: spans that a discarding exporter counted.
     """
 
     account: Account
@@ -46,16 +46,16 @@ class Traffic:
 
 
 def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
-    """A setup's traffic of every replicate that was accounted for."""
+    """A setup's traffic in every replicate that was accounted for."""
     traffic = []
     for replicate in range(raw.plan.replicates):
         readings = [reading for reading in raw.readings if reading.replicate == replicate]
         settled = next((reading for reading in readings if reading.kind is Kind.SETTLE), None)
         if settled is None or any(reading.lost_workers for reading in readings):
-            # What a load worker sent before it died nobody knows.
+            # What a load worker sent before it died is unknown.
             continue
         closing = _instance(settled.instances, setup)
-        # Requests of the first look have an account of their own.
+        # Requests of the learning step have an account of their own.
         loaded = [
             _instance(reading.instances, setup) for reading in readings if reading.kind is not Kind.LEARN
         ]
@@ -87,15 +87,15 @@ def together(parts: Sequence[Traffic]) -> Traffic:
     )
 
 
-def accounting_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Accounting:
-    """A setup's accounting over all replicates, with what does not balance in any one of them.
+def accounting_of(learned: Learned, setup: Setup, parts: Sequence[Traffic]) -> Accounting:
+    """A setup's accounting over all replicates, with what is not explained in any one of them.
 
     Args:
-        plan: with the shapes of its traces.
+        learned: with the shapes of its traces.
         setup: whose accounting.
         parts: its traffic, by replicate.
     """
-    accounting = balance(plan, setup, together(parts))
+    accounting = balance(learned, setup, together(parts))
     if accounting.problems or len(parts) < 2:
         return accounting
     # A sampled count may leave its range by chance once in a thousand; over many replicates each gets
@@ -104,79 +104,90 @@ def accounting_of(plan: Plan, setup: Setup, parts: Sequence[Traffic]) -> Account
     problems = tuple(
         f"in replicate {replicate + 1} {problem}"
         for replicate, part in enumerate(parts)
-        for problem in balance(plan, setup, part, confidence).problems
+        for problem in balance(learned, setup, part, confidence).problems
     )
     return msgspec.structs.replace(accounting, problems=problems, complete=False) if problems else accounting
 
 
-def balance(plan: Plan, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE) -> Accounting:
+def balance(
+    learned: Learned, setup: Setup, traffic: Traffic, confidence: float = RANGE_CONFIDENCE
+) -> Accounting:
     """Whether the spans received are those that the requests must have made."""
     account = traffic.account
-    left = plan.left.get(setup.name, Left(traces=1))
-    low, high = _due(traffic, setup, left, confidence)
-    traces = account.whole + account.broken
-    varies = setup.name in plan.varies or left.traces is None
-    spans_each = _spans_each(plan.shapes.get(setup.name, ()))
+    footprint = learned.footprints.get(setup.name, Footprint(traces=1))
+    low, high = _expected_traces(traffic, setup, footprint, confidence)
+    traces = account.whole + account.damaged
+    varies = setup.name in learned.varies or footprint.traces is None
+    spans_each = _spans_each(learned.shapes.get(setup.name, ()))
     expected = None if spans_each is None else _expected(traffic, low, high) * spans_each
-    if left.spans is not None or discards(setup):
-        by_request = left.spans if left.spans is not None else spans_each
+    if footprint.spans is not None or discards(setup):
+        by_request = footprint.spans if footprint.spans is not None else spans_each
         expected = None if by_request is None else traffic.completed * by_request
     received = traffic.discarded if discards(setup) else traffic.spans
     lost = 0
-    if not varies and account.broken > traffic.failed * (left.traces or 1):
+    if not varies and account.damaged > traffic.failed * (footprint.traces or 1):
         lost += account.missing
-    if expected is not None and (discards(setup) or left.spans is not None):
+    if expected is not None and (discards(setup) or footprint.spans is not None):
         lost = max(expected - received, 0)
     elif spans_each is not None:
         lost += max(low - traces, 0) * spans_each
     problems = (
-        *_problems(setup, traffic, (low, high), lost, traffic.failed * (left.traces or 1), varies=varies),
-        *_other_signals(setup, traffic, left.logs),
+        *_problems(
+            setup, traffic, (low, high), lost, traffic.failed * (footprint.traces or 1), varies=varies
+        ),
+        *_other_signals(setup, traffic, footprint.logs),
     )
     return Accounting(
+        complete=None if varies and not problems else not problems,
         requests=traffic.completed,
         spans_expected=expected,
         spans_received=received,
         lost=lost,
         duplicated=account.duplicated,
-        orphaned=account.orphaned,
-        traces=account.whole,
-        broken=account.broken,
-        sampled=traffic.sampled,
-        low=low,
-        high=high,
+        at_start=account.at_start,
+        late=account.late,
+        traces=Traces(
+            received=traces,
+            whole=account.whole,
+            damaged=account.damaged,
+            orphaned=account.orphaned,
+            sampled=traffic.sampled,
+            expected_low=low,
+            expected_high=high,
+        ),
         exports=account.exports,
         bytes=account.bytes,
         metrics=account.metrics,
         logs=sum(account.logs.values()),
         processes=account.spans,
         scopes=account.scopes,
-        complete=None if varies and not problems else not problems,
         problems=problems,
     )
 
 
-def _due(traffic: Traffic, setup: Setup, left: Left, confidence: float) -> tuple[int, int]:
-    """Fewest and most traces that must have come."""
-    if left.traces is None:
-        return 0, traffic.account.whole + traffic.account.broken
+def _expected_traces(
+    traffic: Traffic, setup: Setup, footprint: Footprint, confidence: float
+) -> tuple[int, int]:
+    """Fewest and most traces that must have arrived."""
+    if footprint.traces is None:
+        return 0, traffic.account.whole + traffic.account.damaged
     if traffic.sampled is not None:
-        return _kept(traffic.sampled, setup.collector_sampling, confidence)
-    return _kept(traffic.completed * left.traces, sampling_ratio(setup), confidence)
+        return _sampled_range(traffic.sampled, setup.collector_sampling, confidence)
+    return _sampled_range(traffic.completed * footprint.traces, sampling_ratio(setup), confidence)
 
 
-def _kept(traces: int, ratio: float, confidence: float) -> tuple[int, int]:
-    """Fewest and most of so many traces that are kept if each of them is with a probability."""
+def _sampled_range(traces: int, ratio: float, confidence: float) -> tuple[int, int]:
+    """Fewest and most of some traces that are sampled, if each one is with the same probability."""
     if ratio in {0.0, 1.0}:
         return round(traces * ratio), round(traces * ratio)
     return binomial_range(traces, ratio, confidence)
 
 
 def _expected(traffic: Traffic, low: int, high: int) -> int:
-    """Traces whose spans must have come."""
+    """Traces whose spans must have arrived."""
     if low == high:
         return low
-    return max(low, traffic.account.whole + traffic.account.broken)
+    return max(low, traffic.account.whole + traffic.account.damaged)
 
 
 def _spans_each(shapes: Sequence[Shape]) -> int | None:
@@ -185,46 +196,46 @@ def _spans_each(shapes: Sequence[Shape]) -> int | None:
     return counts.pop() if len(counts) == 1 else None
 
 
-def _problems(  # noqa: PLR0913 - both sides of the account
+def _problems(  # noqa: PLR0913 - both sides of the accounting
     setup: Setup, traffic: Traffic, range_: tuple[int, int], lost: int, excused: int, *, varies: bool
 ) -> Iterable[str]:
-    """What does not balance of spans, a sentence each; so many traces of failed requests are excused."""
+    """What is not explained of spans, a sentence each; up to `excused` traces may be those of failed requests."""
     account = traffic.account
-    (low, high), traces = range_, account.whole + account.broken
-    due = f"{low} were due" if low == high else f"{low} to {high} were due"
+    (low, high), traces = range_, account.whole + account.damaged
+    expected = f"{low} were expected" if low == high else f"{low} to {high} were expected"
     if account.undecodable:
         yield f"{account.undecodable} export bodies could not be decoded"
     if account.late:
         yield f"{account.late} spans came from processes of an earlier replicate"
     if account.duplicated:
-        yield f"{account.duplicated} spans came more than once"
+        yield f"{account.duplicated} spans arrived more than once"
     if account.orphaned and varies:
-        yield f"{account.orphaned} spans came without their parent"
-    if account.broken > excused and not varies:
+        yield f"{account.orphaned} spans arrived without their parent"
+    if account.damaged > excused and not varies:
         yield (
-            f"{account.broken} of {traces} traces are not whole "
+            f"{account.damaged} of {traces} traces are not whole "
             f"({account.missing} spans missing, {account.orphaned} without their parent)"
         )
     if traces < low:
-        yield f"{traces} traces came where {due} ({lost} spans lost)"
+        yield f"{traces} traces arrived where {expected} ({lost} spans lost)"
     if traces > high + excused:
-        yield f"{traces} traces came where {due}"
+        yield f"{traces} traces arrived where {expected}"
     if discards(setup) and lost:
-        yield f"the exporters to nowhere got {traffic.discarded} spans, {lost} too few"
+        yield f"the discarding exporters counted {traffic.discarded} spans, {lost} too few"
 
 
 def _other_signals(setup: Setup, traffic: Traffic, logs: Mapping[str, int]) -> Iterable[str]:
-    """What does not balance of metrics and log records, a sentence each."""
+    """What is not explained of metrics and log records, a sentence each."""
     account = traffic.account
     if exports_metrics(setup) and traffic.completed and not account.metrics:
-        yield "no metrics came, and the setup exports them"
+        yield "no metrics arrived, and the setup exports them"
     if not exports_logs(setup):
         return
     if traffic.completed and not account.logs:
-        yield "no log records came, and the setup exports them"
+        yield "no log records arrived, and the setup exports them"
     for logger, count in logs.items():
         received = account.logs.get(logger, 0)
         low, high = (requests * count for requests in (traffic.completed, traffic.completed + traffic.failed))
         if not low <= received <= high:
-            due = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-            yield f"{received:,} log records of {logger} came where {due} were due"
+            expected = f"{low:,}" if low == high else f"{low:,} to {high:,}"
+            yield f"{received:,} log records of {logger} arrived where {expected} were expected"

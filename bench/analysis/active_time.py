@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.plan.readings import Reading, Row, Switch
+from bench.plan.readings import RequestRow, StepReading, Switch
 
 Times = NDArray[np.int64]
 
@@ -71,7 +71,7 @@ class Requests:
 
 
 def requests_of(
-    reading: Reading, rows: Sequence[Row], instance: int, expected: Sequence[frozenset[int]]
+    reading: StepReading, rows: Sequence[RequestRow], instance: int, expected: Sequence[frozenset[int]]
 ) -> Requests:
     """An instance's requests in its active time.
 

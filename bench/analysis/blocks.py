@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from bench.analysis.active_time import ActiveClock, Requests, requests_of
-from bench.plan.readings import MachineReading, Raw, Reading, Row
+from bench.plan.readings import MachineReading, Raw, RequestRow, StepReading
 from bench.plan.records import Kind, Plan
 
 SPOILED_STEAL = 0.01
@@ -29,7 +29,7 @@ def is_spoiled(block: MachineReading) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class InstanceBlock:
     """One instance in one block.
 
     Attributes:
@@ -46,7 +46,7 @@ class Cell:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stretch:
+class MeasuredPhase:
     """All blocks of one load in one replicate, as far as they count.
 
     Attributes:
@@ -62,14 +62,14 @@ class Stretch:
 
     plan: Plan
     replicate: int
-    readings: tuple[Reading, ...]
+    readings: tuple[StepReading, ...]
     requests: tuple[tuple[Requests, ...], ...]
     counting: tuple[frozenset[int], ...]
     flush_s: tuple[float, ...] = ()
     rest: tuple[float, ...] = field(default=())
 
     @cached_property
-    def cells(self) -> tuple[tuple[Cell, ...], ...]:
+    def cells(self) -> tuple[tuple[InstanceBlock, ...], ...]:
         """Cells of the blocks that count: by block, then by instance."""
         return tuple(
             tuple(self._cell(at, block, instance) for instance in range(len(self.plan.setups)))
@@ -86,7 +86,7 @@ class Stretch:
             for block in blocks
         ]
 
-    def _cell(self, at: int, block: int, instance: int) -> Cell:
+    def _cell(self, at: int, block: int, instance: int) -> InstanceBlock:
         switches = [
             switch
             for switch in self.readings[at].switches
@@ -98,7 +98,7 @@ class Stretch:
         if self.rest:
             # It was not stopped: what it burns at rest while others had their time slices is nobody's.
             cpu_s -= self.rest[instance] * max(self.readings[at].blocks[block].duration_s - active_s, 0.0)
-        return Cell(
+        return InstanceBlock(
             cpu_s,
             active_s,
             int(np.count_nonzero(requests.done_block == block)),
@@ -165,23 +165,23 @@ class Stretch:
         return [[math.log(cell.cpu_s / cell.completed) for cell in cells] for cells in self.cells]
 
 
-def stretches(raw: Raw, kind: Kind) -> tuple[Stretch, ...]:
+def measured_phases(raw: Raw, kind: Kind) -> tuple[MeasuredPhase, ...]:
     """The stretches of a load, one per replicate in which it ended; of an interrupted run, those that did."""
-    return tuple(_stretches(raw, kind))
+    return tuple(_measured_phases(raw, kind))
 
 
-def _stretches(raw: Raw, kind: Kind) -> Iterator[Stretch]:
+def _measured_phases(raw: Raw, kind: Kind) -> Iterator[MeasuredPhase]:
     plan = raw.plan
     expected = [request.statuses for request in plan.app.request]
     planned = (plan.light if kind is Kind.LIGHT else plan.saturation).blocks
-    by_replicate: defaultdict[int, list[Reading]] = defaultdict(list)
+    by_replicate: defaultdict[int, list[StepReading]] = defaultdict(list)
     for reading in raw.readings:
         by_replicate[reading.replicate].append(reading)
     for replicate, readings in sorted(by_replicate.items()):
         loaded = tuple(reading for reading in readings if reading.kind is kind)
         if not loaded or (replicate, loaded[0].number) not in raw.rows:
             continue
-        yield Stretch(
+        yield MeasuredPhase(
             plan=plan,
             replicate=replicate,
             readings=loaded,
@@ -198,7 +198,7 @@ def _stretches(raw: Raw, kind: Kind) -> Iterator[Stretch]:
         )
 
 
-def _counting(readings: Sequence[Reading], planned: int) -> tuple[frozenset[int], ...]:
+def _counting(readings: Sequence[StepReading], planned: int) -> tuple[frozenset[int], ...]:
     """The blocks that count: those with the least steal, as many as were planned.
 
     The same number in every replicate, so that repeating a block favours no setup. A step in which a
@@ -216,7 +216,7 @@ def _counting(readings: Sequence[Reading], planned: int) -> tuple[frozenset[int]
     )
 
 
-def _flush_s(readings: Sequence[Reading], after: int) -> tuple[float, ...]:
+def _flush_s(readings: Sequence[StepReading], after: int) -> tuple[float, ...]:
     """CPU seconds of the flush that follows a step, less an empty one, by instance."""
     following = [reading for reading in readings if reading.number > after]
     flush = next((reading for reading in following if reading.kind is Kind.FLUSH), None)
@@ -229,7 +229,7 @@ def _flush_s(readings: Sequence[Reading], after: int) -> tuple[float, ...]:
     )
 
 
-def _rest(readings: Sequence[Reading]) -> tuple[float, ...]:
+def _rest(readings: Sequence[StepReading]) -> tuple[float, ...]:
     """CPU seconds per second at rest, by instance."""
     quiet = next((reading for reading in readings if reading.kind is Kind.REST), None)
     if quiet is None:
@@ -237,7 +237,7 @@ def _rest(readings: Sequence[Reading]) -> tuple[float, ...]:
     return tuple(instance.cpu_ns / 1e9 / quiet.duration_s for instance in quiet.instances)
 
 
-def closed_loop_rates(reading: Reading, rows: Sequence[Row], plan: Plan) -> dict[str, float]:
+def closed_loop_rates(reading: StepReading, rows: Sequence[RequestRow], plan: Plan) -> dict[str, float]:
     """Requests per second of active time in a closed loop, by setup; 0 where none was completed."""
     expected = [request.statuses for request in plan.app.request]
     rates = {}

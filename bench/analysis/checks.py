@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
-from bench.analysis.blocks import Stretch
-from bench.analysis.records import LoadSummary
-from bench.analysis.setup_records import Accounting, Caveat, Severity
+from bench.analysis.blocks import MeasuredPhase
+from bench.analysis.claims import Caveat, Severity
+from bench.analysis.records import Accounting, LoadSummary
 from bench.analysis.stats import Estimate, trend
 from bench.app.records import AA, INJECTED, Setup
 from bench.plan.readings import Ending, Raw
@@ -30,16 +30,18 @@ LAG_LIMIT_S = 2e-3
 
 
 def _graded(  # noqa: PLR0913, PLR0917 - a row of the table
-    code: str, value: float, caveat: float, invalid: float, message: str, advice: str, why: str = ""
+    code: str, value: float, caveat: float, invalid: float, message: str, advice: str, reason: str = ""
 ) -> Iterator[Caveat]:
     """A caveat above one limit, an invalid figure above the other, nothing below both."""
     if value > min(caveat, invalid):
         severity = Severity.INVALID if value > invalid else Severity.CAVEAT
-        yield Caveat(code=code, message=message, advice=advice, severity=severity, why=why or None)
+        yield Caveat(code=code, message=message, advice=advice, severity=severity, reason=reason or None)
 
 
-def _invalid(code: str, message: str, advice: str, why: str, setup: str | None = None) -> Caveat:
-    return Caveat(code=code, message=message, advice=advice, severity=Severity.INVALID, setup=setup, why=why)
+def _invalid(code: str, message: str, advice: str, reason: str, setup: str | None = None) -> Caveat:
+    return Caveat(
+        code=code, message=message, advice=advice, severity=Severity.INVALID, setup=setup, reason=reason
+    )
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -88,7 +90,7 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
             message=f"requests were sent late: median {p50_s * 1e3:.2f} ms, p99 {p99_s * 1e3:.2f} ms",
             advice="close other programs; the load needs a CPU of its own",
             severity=Severity.INVALID if p50_s > LAG_LIMIT_S else Severity.CAVEAT,
-            why="requests were sent late",
+            reason="requests were sent late",
         )
     yield from _graded(
         "unsent", summary.unsent / max(summary.requests, 1), 0.0, 1e-3,
@@ -116,8 +118,8 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
 def slices(summary: LoadSummary) -> Iterator[Caveat]:
     """Whether time slices were as long as planned, and stopped instances stood still."""
     yield from _graded(
-        "time slices", summary.slices, 0.005, 0.02,
-        f"time slices were {percent(summary.slices)} off their planned length in sum",
+        "slices", summary.slice_error, 0.005, 0.02,
+        f"time slices were {percent(summary.slice_error)} off their planned length in sum",
         "close other programs", "time slices were not kept",
     )  # fmt: skip
     yield from _graded(
@@ -146,12 +148,12 @@ def host(steal: float, foreign: float) -> Iterator[Caveat]:
     )  # fmt: skip
 
 
-def idle(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
+def idle(phases: Sequence[MeasuredPhase], plan: Plan) -> Iterator[Caveat]:
     """Whether full load was limited by the load generator; throughput then follows from CPU time."""
     for number, setup in enumerate(plan.setups):
-        shares = [stretch.utilization(number) for stretch in stretches if stretch.active_s(number)]
+        shares = [phase.utilization(number) for phase in phases if phase.active_s(number)]
         mean = sum(shares) / len(shares) if shares else 1.0
-        outside = max((stretch.outside(number) for stretch in stretches), default=0.0)
+        outside = max((phase.outside(number) for phase in phases), default=0.0)
         if mean < 1 - IDLE_LIMIT and outside > OUTSIDE_LIMIT:
             yield Caveat(
                 code="idle",
@@ -199,7 +201,7 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
             advice="send requests that always do the same work",
             setup=name,
         )
-    if account.high > 0 == account.low:
+    if account.traces.expected_high > 0 == account.traces.expected_low:
         yield Caveat(
             code="accounting-blind",
             message=f"of {account.requests} requests {name} may sample none, "
@@ -279,12 +281,12 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
         )
 
 
-def trends(stretches: Sequence[Stretch], plan: Plan) -> Iterator[Caveat]:
+def trends(phases: Sequence[MeasuredPhase], plan: Plan) -> Iterator[Caveat]:
     """Whether an overhead drifts from block to block, so that its mean depends on the run's length.
 
     Tested at 1 % over all setups together (Bonferroni): one healthy run in a hundred gets this.
     """
-    costs = [stretch.log_costs() for stretch in stretches]
+    costs = [phase.log_costs() for phase in phases]
     whole = [cost for cost in costs if cost]
     for number, setup in enumerate(plan.setups[1:], 1):
         drift = trend([[block[number] - block[0] for block in cost] for cost in whole])
@@ -315,7 +317,7 @@ def aa(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Cave
         else "one healthy figure in twenty shows this; claims were widened by it",
         severity=Severity.INVALID if invalid else Severity.CAVEAT,
         load="saturation" if name in {"saturation", "throughput"} else "light",
-        why="identical setups differ",
+        reason="identical setups differ",
     )
 
 
@@ -366,5 +368,5 @@ def reason(caveats: Sequence[Caveat], setups: Collection[str]) -> str | None:
     for caveat in caveats:
         concerns = caveat.setup is None or caveat.setup in setups
         if caveat.severity is Severity.INVALID and concerns and caveat.load != "saturation":
-            return caveat.why or caveat.code
+            return caveat.reason or caveat.code
     return None

@@ -9,8 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from bench.analysis.records import CostModel
-from bench.analysis.setup_records import SetupSummary
+from bench.analysis.records import CostModel, SetupSummary
 from bench.analysis.stats import t_quantile
 from bench.app.records import Setup
 from bench.app.setups import protocol

@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.analysis import checks
 from bench.analysis.accounting import accounting_of, traffic_of
-from bench.analysis.blocks import Stretch, logs, stretches
-from bench.analysis.setup_records import Change
+from bench.analysis.blocks import MeasuredPhase, logs, measured_phases
+from bench.analysis.claims import Change, change_of
 from bench.analysis.stats import Estimate, against, contrasts, half_width_of_mean
 from bench.app.records import AA, BASELINE, CHECKS
 from bench.plan.readings import Raw
@@ -41,8 +41,8 @@ class Figure:
     def references(self) -> tuple[str, ...]:
         """The instances that together are the baseline: itself, and its A/A aa where there is one.
 
-        They are the same setup, so their mean is the baseline with half the variance; the A/A setup's
-        own difference from it does not correlate with what is found of the others.
+        They are the same setup, so their mean is the baseline with half the variance. The A/A setup is compared
+        with the other half alone, so that its own difference does not correlate with those of the others.
         """
         return tuple(name for name in (BASELINE, AA) if name in self.values)
 
@@ -72,12 +72,15 @@ class Figure:
         low, high = aa.interval(self.plan.confidence)
         return 0.0 if low <= 0.0 <= high else abs(aa.log_ratio)
 
-    def change(self, name: str, *, in_seconds: bool = False) -> Change | None:
+    def change(self, name: str) -> Change | None:
         """A setup's change against the baseline."""
         estimate = self.estimates.get(name)
-        if estimate is None:
-            return None
-        return change_of(estimate, self.plan, (self._base_of(name) or 0.0) if in_seconds else None)
+        return change_of(estimate, self.plan.confidence) if estimate else None
+
+    def added(self, name: str) -> float | None:
+        """The same in the figure's own unit."""
+        estimate = self.estimates.get(name)
+        return estimate.ratio * (self._base_of(name) or 0.0) if estimate else None
 
     def _base_of(self, name: str) -> float | None:
         """What a setup is compared with: the A/A setup with the baseline itself."""
@@ -111,21 +114,8 @@ class Figure:
         )
 
 
-def change_of(estimate: Estimate, plan: Plan, base_s: float | None = None) -> Change:
-    """An estimate as a change; in seconds as well where the level that it is a change of is given in them."""
-    low, high = estimate.ratios(plan.confidence)
-    return Change(
-        ratio=estimate.ratio,
-        low=low,
-        high=high,
-        added_s=None if base_s is None else estimate.ratio * base_s,
-        standard_error=estimate.standard_error,
-        df=estimate.df,
-    )
-
-
-def figure(plan: Plan, parts: Sequence[Stretch], read: str, *, only: Sequence[str] = ()) -> Figure:
-    """A figure from a method of `Stretch`, of all setups or some."""
+def figure(plan: Plan, parts: Sequence[MeasuredPhase], read: str, *, only: Sequence[str] = ()) -> Figure:
+    """A figure from a method of `MeasuredPhase`, of all setups or some."""
     return Figure(
         plan=plan,
         values={
@@ -141,17 +131,17 @@ class Findings:
 
     def __init__(self, raw: Raw) -> None:
         self.raw = raw
-        self.plan = raw.plan
-        self.light = stretches(raw, Kind.LIGHT)
-        self.saturation = stretches(raw, Kind.SATURATION)
+        self.plan, self.learned = raw.plan, raw.learned
+        self.light = measured_phases(raw, Kind.LIGHT)
+        self.saturation = measured_phases(raw, Kind.SATURATION)
         self.light_cpu = figure(self.plan, self.light, "cpu_per_request_s")
         self.saturation_cpu = figure(self.plan, self.saturation, "cpu_per_request_s")
         self.idle = tuple(checks.idle(self.saturation, self.plan))
         self.throughput = self._throughput()
         self.latency = {name: self._latency(q) for name, q in QUANTILES.items()}
         self.traffic = {name: traffic_of(raw, name) for name in self.plan.names}
-        self.accountings = {
-            setup.name: accounting_of(self.plan, setup, self.traffic[setup.name])
+        self.accounting = {
+            setup.name: accounting_of(self.learned, setup, self.traffic[setup.name])
             for setup in self.plan.setups
         }
 
@@ -168,6 +158,11 @@ class Findings:
             for name in self.derived
         }
         return Figure(plan=self.plan, values=dict(measured.values) | derived)
+
+    @property
+    def main_cpu(self) -> Figure:
+        """CPU per request at light load, or at saturation in a run without light load."""
+        return self.light_cpu if self.plan.light.blocks else self.saturation_cpu
 
     @property
     def checked(self) -> dict[str, Figure]:
@@ -188,7 +183,7 @@ class Findings:
         """A quantile, of the setups that hold the light rate."""
         values: dict[str, list[float | None]] = {}
         for number, name in enumerate(self.plan.names):
-            if not is_overloaded(self.plan, name):
+            if not is_overloaded(self.plan, self.learned, name):
                 values[name] = [_quantile(part.latencies_s(number), q) for part in self.light]
         return Figure(plan=self.plan, values=values)
 

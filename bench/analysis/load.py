@@ -34,7 +34,7 @@ def load_summary(findings: Findings) -> LoadSummary:
         load_utilization=sum(block.load_s for block in light) / light_s / cpus,
         steal=sum(block.steal_s for block in counting) / length_s,
         foreign=sum(block.foreign_s for block in counting) / length_s,
-        slices=_slices(raw),
+        slice_error=_slice_error(raw),
         leaked=_leaked(raw),
         blocks=len(counting),
         repeated=sum(sum(map(is_spoiled, reading.blocks)) for reading in steps),
@@ -67,16 +67,16 @@ def _lags(findings: Findings) -> tuple[list[float], float]:
     return lags, late / count if count else 0.0
 
 
-def _slices(raw: Raw) -> float:
+def _slice_error(raw: Raw) -> float:
     """Relative difference of the time slices' length in sum from what was planned."""
     planned = actual = 0.0
     for reading in raw.readings:
-        stretch = {Kind.LIGHT: raw.plan.light, Kind.SATURATION: raw.plan.saturation}.get(reading.kind)
-        if stretch:
+        phase = {Kind.LIGHT: raw.plan.light, Kind.SATURATION: raw.plan.saturation}.get(reading.kind)
+        if phase:
             lengths = [
                 (switch.stop_ns - switch.start_ns) / 1e9 for switch in reading.switches if switch.block >= 0
             ]
-            planned += stretch.slice_s * len(lengths)
+            planned += phase.slice_s * len(lengths)
             actual += sum(lengths)
     return abs(actual / planned - 1) if planned else 0.0
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.analysis.active_time import requests_of
 from bench.analysis.blocks import closed_loop_rates
-from bench.plan.readings import Raw, Reading, Row
+from bench.plan.readings import Raw, RequestRow, StepReading
 from bench.plan.records import Kind, Plan
 from bench.plan.schedule import search_ends
 
@@ -41,7 +41,7 @@ class RateSearch:
         """The answer; None where no rate has held."""
         return self.rate_per_s if self._held else None
 
-    def tell(self, rate: float, reading: Reading, rows: Sequence[Row]) -> None:
+    def tell(self, rate: float, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         """Learn from a step at a rate."""
         if holds(self._plan, reading, rows, self._instance):
             self._low, self._held = rate, True
@@ -51,7 +51,7 @@ class RateSearch:
                 self._low = min(self._low, rate / 2)
 
 
-def holds(plan: Plan, reading: Reading, rows: Sequence[Row], instance: int) -> bool:
+def holds(plan: Plan, reading: StepReading, rows: Sequence[RequestRow], instance: int) -> bool:
     """True if an instance held the rate of a step."""
     expected = [request.statuses for request in plan.app.request]
     requests = requests_of(reading, rows, instance, expected)

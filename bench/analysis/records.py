@@ -1,14 +1,205 @@
-"""What a run found; `summary.json` holds a `Summary`.
+"""What a run measured: `summary.json` holds a `Summary`.
 
-Derived from raw records; what is not known is absent. `ratio` is a change: 0.33 is +33 %.
+Everything follows from the raw records. A value that is not known is absent.
 """
 
-from bench.analysis.setup_records import Caveat, Change, Record, SetupSummary
-from bench.plan.records import Plan
+import msgspec
+
+from bench.analysis.claims import Caveat, Change, Record, Verdict
+from bench.plan.records import Learned, Plan
+
+
+class Cost(Record, frozen=True, kw_only=True):
+    """CPU time per completed request under one load.
+
+    Attributes:
+        rate_per_s: planned arrivals per second; of light load alone.
+        cpu_per_request_s: geometric mean over replicates.
+        added_s: CPU seconds more than the baseline.
+        added_low_s: lower end of its interval, which includes the uncertainty of the baseline.
+        added_high_s: upper end.
+        change: against the baseline; absent for the baseline itself.
+        mde: smallest overhead that such a run claims in 80 % of cases.
+        claim_low: lower end of the interval that holds for all setups at once.
+        claim_high: upper end.
+        negligible: whether the 90 % interval lies inside the bounds of no overhead.
+        shares_variance: whether the variance is the one that all setups share.
+    """
+
+    rate_per_s: float | None = None
+    cpu_per_request_s: float | None = None
+    added_s: float | None = None
+    added_low_s: float | None = None
+    added_high_s: float | None = None
+    change: Change | None = None
+    mde: float | None = None
+    claim_low: float | None = None
+    claim_high: float | None = None
+    negligible: bool | None = None
+    shares_variance: bool | None = None
+
+
+class Throughput(Record, frozen=True, kw_only=True):
+    """Requests per second of active time.
+
+    Attributes:
+        per_s: geometric mean over replicates.
+        change: against the baseline; absent for the baseline itself.
+        derived: whether it follows from CPU per request, because the load generator was the limit.
+    """
+
+    per_s: float | None = None
+    change: Change | None = None
+    derived: bool = False
+
+
+class Latency(Record, frozen=True, kw_only=True):
+    """Latency in active time at the light rate, from the planned send.
+
+    Attributes:
+        rate_per_s: planned arrivals per second.
+        overloaded: whether the setup cannot hold the baseline's light rate; it has no percentiles.
+        requests: number of requests behind the percentiles.
+        p50_s: median.
+        p90_s: 90th percentile; absent with too few requests.
+        p99_s: 99th percentile; absent with too few requests.
+        changes: against the baseline, by `p50`, `p90` and `p99`.
+        added_s: the same in seconds.
+    """
+
+    rate_per_s: float | None = None
+    overloaded: bool = False
+    requests: int = 0
+    p50_s: float | None = None
+    p90_s: float | None = None
+    p99_s: float | None = None
+    changes: dict[str, Change] = msgspec.field(default_factory=dict)
+    added_s: dict[str, float] = msgspec.field(default_factory=dict)
+
+
+class Rest(Record, frozen=True, kw_only=True):
+    """An instance without load: CPU seconds per second, and memory."""
+
+    cpu_per_s: float | None = None
+    pss_bytes: int | None = None
+    uss_bytes: int | None = None
+
+
+class Start(Record, frozen=True, kw_only=True):
+    """The start of an instance: seconds and CPU seconds until all processes answer."""
+
+    ready_s: float | None = None
+    cpu_s: float | None = None
+
+
+class Traces(Record, frozen=True, kw_only=True):
+    """The traces that arrived.
+
+    Attributes:
+        received: all of them.
+        whole: of a known shape, in one tree.
+        damaged: all others.
+        orphaned: spans that arrived without their parent.
+        sampled: traces that the application counted where they were made; absent where it does not count.
+        expected_low: fewest traces that must have arrived.
+        expected_high: most of them.
+    """
+
+    received: int = 0
+    whole: int = 0
+    damaged: int = 0
+    orphaned: int = 0
+    sampled: int | None = None
+    expected_low: int = 0
+    expected_high: int = 0
+
+
+class Accounting(Record, frozen=True, kw_only=True):
+    """What became of every span of a setup.
+
+    Attributes:
+        complete: whether everything is explained; absent where traces vary from request to request.
+        requests: completed ones, under every load.
+        spans_expected: that the requests must have made; absent where it cannot be known.
+        spans_received: at the receiver, duplicates included.
+        lost: expected and not received.
+        duplicated: received more than once.
+        at_start: spans of traces that a start leaves; in no other number.
+        late: spans of an earlier replicate's processes.
+        traces: the traces that arrived.
+        exports: export requests.
+        bytes: over the wire, of all signals.
+        metrics: export requests with metrics.
+        logs: log records received.
+        processes: spans received by process.
+        scopes: spans received by instrumentation scope.
+        problems: what is not explained, a sentence each.
+    """
+
+    complete: bool | None = None
+    requests: int = 0
+    spans_expected: int | None = None
+    spans_received: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    at_start: int = 0
+    late: int = 0
+    traces: Traces = Traces()
+    exports: int = 0
+    bytes: int = 0
+    metrics: int = 0
+    logs: int = 0
+    processes: dict[str, int] = msgspec.field(default_factory=dict)
+    scopes: dict[str, int] = msgspec.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+
+class SetupSummary(Record, frozen=True, kw_only=True):
+    """Everything that a run measured of one setup.
+
+    Attributes:
+        name: of the setup.
+        description: one sentence.
+        verdict: on CPU per request at light load, or at saturation in a run without light load.
+        invalid: whether a check invalidates its figures.
+        light: CPU per request at light load.
+        saturation: CPU per request at saturation.
+        throughput: at saturation.
+        highest_rate: highest rate that holds the latency limit; absent unless it was searched.
+        latency: at light load.
+        rest: CPU and memory without load.
+        start: time and CPU of a start.
+        accounting: what became of its spans.
+        caveats: of this setup alone.
+    """
+
+    name: str
+    description: str
+    verdict: Verdict
+    invalid: bool
+    light: Cost | None = None
+    saturation: Cost | None = None
+    throughput: Throughput | None = None
+    highest_rate: Throughput | None = None
+    latency: Latency | None = None
+    rest: Rest | None = None
+    start: Start | None = None
+    accounting: Accounting
+    caveats: tuple[Caveat, ...] = ()
+
+    @property
+    def cost(self) -> Cost | None:
+        """The figure that the verdict rests on."""
+        return self.light or self.saturation
+
+    @property
+    def overhead(self) -> Change | None:
+        """Its change against the baseline."""
+        return self.cost.change if self.cost else None
 
 
 class AACheck(Record, frozen=True, kw_only=True):
-    """What two identical setups differ by, figure by figure."""
+    """The difference between two identical setups, figure by figure."""
 
     light: Change | None = None
     saturation: Change | None = None
@@ -16,13 +207,32 @@ class AACheck(Record, frozen=True, kw_only=True):
     p50: Change | None = None
 
 
-class InjectedCheck(Record, frozen=True, kw_only=True):
-    """The known cost of the injected cost, and what was found of it."""
+class Recovery(Record, frozen=True, kw_only=True):
+    """An injected cost, and what was measured of it.
 
-    known_s: float
-    found_s: float
+    Attributes:
+        expected_s: CPU seconds that were injected into every request.
+        measured_s: CPU seconds that were measured.
+        low_s: lower end of the 95 % interval.
+        high_s: upper end.
+    """
+
+    expected_s: float
+    measured_s: float
     low_s: float
     high_s: float
+
+
+class InjectedCheck(Record, frozen=True, kw_only=True):
+    """The injected cost, as each load recovered it."""
+
+    light: Recovery | None = None
+    saturation: Recovery | None = None
+
+    @property
+    def recovery(self) -> Recovery | None:
+        """At light load, or at saturation in a run without light load."""
+        return self.light or self.saturation
 
 
 class Checks(Record, frozen=True, kw_only=True):
@@ -30,19 +240,22 @@ class Checks(Record, frozen=True, kw_only=True):
 
     Attributes:
         aa: identical setups.
-        injected: a known cost, under light load unless there was none.
-        injected_saturation: the same cost at full load, where both were measured.
-        noise_floor: largest overhead that identical setups still show at light load.
+        injected: a known cost.
+        noise_floor: largest overhead that identical setups may still have, at 95 % confidence.
     """
 
     aa: AACheck | None = None
     injected: InjectedCheck | None = None
-    injected_saturation: InjectedCheck | None = None
     noise_floor: float | None = None
 
 
 class FixedCost(Record, frozen=True, kw_only=True):
-    """How much of the cost of tracing everything stays: with nothing sampled, and switched off."""
+    """Share of the cost of tracing every request that remains.
+
+    Attributes:
+        off: with nothing sampled.
+        disabled: with OTEL_SDK_DISABLED.
+    """
 
     off: float | None = None
     disabled: float | None = None
@@ -55,14 +268,34 @@ class AppName(Record, frozen=True, kw_only=True):
     request: str
 
 
-class Pair(Record, frozen=True, kw_only=True):
-    """A setup's CPU per request against that of tracing everything, paired inside replicates like all else."""
+class Contrast(Record, frozen=True, kw_only=True):
+    """A setup against another one than the baseline, paired inside replicates.
+
+    Attributes:
+        setup: whose figures.
+        against: what they are compared with.
+        light: CPU per request at light load.
+        light_added_s: the same in seconds.
+        saturation: CPU per request at saturation.
+        throughput: requests per second at saturation.
+        p50: median latency at the light rate.
+        p50_added_s: the same in seconds.
+        spans: how many more a request leaves at the receiver.
+        logs: log records, likewise.
+        bytes: on the wire, likewise.
+    """
 
     setup: str
     against: str
-    ratio: float
-    low: float
-    high: float
+    light: Change | None = None
+    light_added_s: float | None = None
+    saturation: Change | None = None
+    throughput: Change | None = None
+    p50: Change | None = None
+    p50_added_s: float | None = None
+    spans: float = 0.0
+    logs: float = 0.0
+    bytes: float = 0.0
 
 
 class WorkerLag(Record, frozen=True, kw_only=True):
@@ -75,24 +308,24 @@ class WorkerLag(Record, frozen=True, kw_only=True):
 
 
 class LoadSummary(Record, frozen=True, kw_only=True):
-    """How the load went, and what else the machine did, in blocks that count.
+    """How the load went and what else the machine did, in blocks that count.
 
     Attributes:
-        requests: planned arrivals of light load, and requests of full load.
+        requests: planned arrivals at light load and requests at saturation.
         unsent: arrivals that were not sent.
         failed: requests not answered as expected.
         lag_p50_s: median of actual less planned send.
         lag_p99_s: its 99th percentile.
-        outside: share of arrivals that were sent after their time_slice.
-        load_utilization: share of its CPU that the load used.
+        outside: share of arrivals that were sent after their time slice.
+        load_utilization: share of its CPU that the load generator used.
         steal: share of a core that the host took.
         foreign: share of a core that other programs used.
-        slices: relative difference of time slices' length from what was planned.
+        slice_error: relative difference of the time slices' total length from the plan.
         leaked: CPU that stopped instances used, as a share of all.
         blocks: that count.
         repeated: blocks that the host spoiled and that were repeated.
         lost_workers: load workers that died.
-        workers: lag of each of them.
+        workers: lag of each load worker.
     """
 
     requests: int = 0
@@ -104,7 +337,7 @@ class LoadSummary(Record, frozen=True, kw_only=True):
     load_utilization: float = 0.0
     steal: float = 0.0
     foreign: float = 0.0
-    slices: float = 0.0
+    slice_error: float = 0.0
     leaked: float = 0.0
     blocks: int = 0
     repeated: int = 0
@@ -117,9 +350,8 @@ class CollectorSummary(Record, frozen=True, kw_only=True):
 
     Attributes:
         name: of the tool, or its address.
-        spans: that came through it.
-        cpu_per_span_s: CPU seconds per span, what it burns at rest taken off; absent where it was
-            started by somebody else.
+        spans: that went through it.
+        cpu_per_span_s: CPU seconds per span, without its CPU at rest; absent for a collector that runs elsewhere.
         cpu_per_span_low_s: lower end of its interval over replicates.
         cpu_per_span_high_s: upper end.
         pss_bytes: its memory, mean over replicates.
@@ -137,7 +369,7 @@ class CostModel(Record, frozen=True, kw_only=True):
     """Added CPU per request = fixed + per span x spans, at one load.
 
     Attributes:
-        fixed_s: CPU seconds of a request of which nothing is sampled.
+        fixed_s: CPU seconds of a request with nothing sampled.
         per_span_s: CPU seconds that every exported span adds.
         residual_s: standard deviation around the line.
         points: setup, spans per request, added CPU seconds, of those that it was fitted to.
@@ -177,34 +409,8 @@ class Layer(Record, frozen=True, kw_only=True):
     predicted_high_s: float | None = None
 
 
-class Comparison(Record, frozen=True, kw_only=True):
-    """A setup against another one than the baseline.
-
-    Attributes:
-        setup: whose figures.
-        against: what they are compared with.
-        light: CPU per request at light load.
-        saturation: CPU per request at full load.
-        throughput: requests per second at full load.
-        p50: median latency at the light rate.
-        spans: how many more a request leaves at the receiver.
-        logs: log records, likewise.
-        bytes: on the wire, likewise.
-    """
-
-    setup: str
-    against: str
-    light: Change | None = None
-    saturation: Change | None = None
-    throughput: Change | None = None
-    p50: Change | None = None
-    spans: float = 0.0
-    logs: float = 0.0
-    bytes: float = 0.0
-
-
 class Summary(Record, frozen=True, kw_only=True):
-    """What a run found.
+    """What a run measured.
 
     Attributes:
         schema: format of the folder.
@@ -212,18 +418,19 @@ class Summary(Record, frozen=True, kw_only=True):
         complete: whether the plan came to its end.
         app: what was measured.
         baseline: the setup that the others are compared with.
-        plan: as it was carried out.
+        plan: as it was decided beforehand.
+        learned: what its first replicate measured for the others to use.
         replicates: that the figures rest on.
         checks: how the measurement checks itself.
-        fixed_cost: what sampling cannot save.
+        fixed_cost: what remains of the cost when less is sampled.
         setups: one each, in the plan's order.
-        pairs: each setup under test against tracing everything, from cheap to dear.
+        alternatives: each setup under test against tracing every request, from cheap to expensive.
+        contrasts: setups against another one than the baseline, as their setups ask for it.
         load: how the load went.
-        caveats: everything measured that speaks against a figure.
+        caveats: every measured reason to doubt a figure.
         cost_model: at light load; absent where too few setups differ in spans.
-        cost_model_saturation: likewise, at full load.
-        layers: of a ladder; empty without one.
-        comparisons: of setups with another one than the baseline.
+        cost_model_saturation: likewise, at saturation.
+        layers: of a ladder of setups; empty without one.
         collector: absent without one.
     """
 
@@ -233,19 +440,25 @@ class Summary(Record, frozen=True, kw_only=True):
     app: AppName
     baseline: str
     plan: Plan
+    learned: Learned
     replicates: int
     checks: Checks
     fixed_cost: FixedCost
     setups: tuple[SetupSummary, ...]
-    pairs: tuple[Pair, ...] = ()
+    alternatives: tuple[Contrast, ...] = ()
+    contrasts: tuple[Contrast, ...] = ()
     load: LoadSummary
     caveats: tuple[Caveat, ...] = ()
     cost_model: CostModel | None = None
     cost_model_saturation: CostModel | None = None
     layers: tuple[Layer, ...] = ()
-    comparisons: tuple[Comparison, ...] = ()
     collector: CollectorSummary | None = None
 
     def setup(self, name: str) -> SetupSummary | None:
         """The setup of a name; None where the run has none."""
         return next((setup for setup in self.setups if setup.name == name), None)
+
+    @property
+    def light_rate_per_s(self) -> float:
+        """Planned arrivals per second of the baseline at light load; 0 without light load."""
+        return max(self.learned.rates.values(), default=0.0)

@@ -204,13 +204,28 @@ def t_quantile(probability: float, df: float) -> float:
     return float(special.stdtrit(df, probability))
 
 
-def mean_interval(values: Sequence[float], confidence: float) -> tuple[float, float | None, float | None]:
-    """The mean of independent values, and Student's t around it; no ends with a single one."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interval:
+    """A figure and the ends of its interval; no ends where there are too few values for any."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+    def times(self, factor: float) -> "Interval":
+        """The same in another unit."""
+        low = None if self.low is None else self.low * factor
+        high = None if self.high is None else self.high * factor
+        return Interval(value=self.value * factor, low=low, high=high)
+
+
+def mean_with_interval(values: Sequence[float], confidence: float) -> Interval:
+    """The mean of independent values, and Student's t around it; no ends with a single value."""
     center = float(np.mean(values))
     if len(values) < 2:
-        return center, None, None
+        return Interval(value=center)
     half = half_width_of_mean(values, confidence)
-    return center, center - half, center + half
+    return Interval(value=center, low=center - half, high=center + half)
 
 
 def half_width_of_mean(values: Sequence[float] | Array, confidence: float) -> float:
@@ -263,7 +278,7 @@ def maximum_modulus(family: int, df: float, confidence: float) -> float:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Trend:
+class Drift:
     """The drift of a contrast from block to block inside replicates.
 
     Attributes:
@@ -275,7 +290,7 @@ class Trend:
     p: float
 
 
-def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
+def trend(rows: Sequence[Sequence[float] | Array]) -> Drift | None:
     """The common slope of log ratios over the blocks of their replicates; None with too few blocks.
 
     Ordinary least squares with a level of its own for every replicate.
@@ -299,8 +314,8 @@ def trend(rows: Sequence[Sequence[float] | Array]) -> Trend | None:
     residual = y - slope * x
     standard_error = float(np.sqrt(float(residual @ residual) / df / sxx))
     if standard_error == 0.0:
-        return Trend(slope=slope, p=1.0 if slope == 0.0 else 0.0)
-    return Trend(slope=slope, p=float(2 * special.stdtr(df, -abs(slope) / standard_error)))
+        return Drift(slope=slope, p=1.0 if slope == 0.0 else 0.0)
+    return Drift(slope=slope, p=float(2 * special.stdtr(df, -abs(slope) / standard_error)))
 
 
 def binomial_range(trials: int, ratio: float, confidence: float) -> tuple[int, int]:
@@ -326,18 +341,3 @@ def has_tail(samples: int, q: float, parts: int = 1) -> bool:
     """True if at least 20 values lie beyond a quantile, and five in each part of which it is the mean."""
     # 2,000 * (1 - 0.99) is 20.000000000000018, and 200 * (1 - 0.9) is 19.999999999999996.
     return round(samples * min(q, 1 - q), 6) >= max(MIN_TAIL_SAMPLES, MIN_TAIL_OF_PART * parts)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Interval:
-    """A figure and the ends of its interval; no ends where there are too few values for any."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-    def times(self, factor: float) -> "Interval":
-        """The same in another unit."""
-        low = None if self.low is None else self.low * factor
-        high = None if self.high is None else self.high * factor
-        return Interval(value=self.value * factor, low=low, high=high)

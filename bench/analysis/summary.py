@@ -1,6 +1,6 @@
-"""From raw records to the whole summary: figures, verdicts, accountings, and all that speaks against them.
+"""From raw records to the whole summary: figures, verdicts, span accounting, and every caveat.
 
-A figure and its doubts leave this module together; one that a check forbids is kept and marked.
+A figure leaves this module with its caveats; a figure that a check invalidates is kept and marked.
 """
 
 import math
@@ -10,9 +10,10 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from bench.analysis import checks, collector, cost_model, layers, work_checks
+from bench.analysis import checks, collector_cost, cost_model, layers, work_checks
 from bench.analysis.accounting import Traffic, together
-from bench.analysis.comparisons import comparisons
+from bench.analysis.claims import Caveat, Severity, Verdict, VerdictKind, change_of
+from bench.analysis.contrasts import alternatives, contrasts
 from bench.analysis.figures import QUANTILES, Figure, Findings
 from bench.analysis.load import load_summary
 from bench.analysis.rate_search import rates_found
@@ -20,35 +21,31 @@ from bench.analysis.records import (
     AACheck,
     AppName,
     Checks,
+    Cost,
     FixedCost,
     InjectedCheck,
-    LoadSummary,
-    Pair,
-    Summary,
-)
-from bench.analysis.setup_records import (
-    Caveat,
-    Cost,
     Latency,
+    LoadSummary,
+    Recovery,
     Rest,
     SetupSummary,
-    Severity,
     Start,
+    Summary,
     Throughput,
 )
-from bench.analysis.stats import Estimate, against, contrasts, has_tail
-from bench.app.records import AA, BASELINE, CHECKS, INJECTED
-from bench.app.setups import EVERYTHING, everything
+from bench.analysis.stats import Estimate, has_tail
+from bench.app.records import AA, BASELINE, INJECTED
+from bench.app.setups import EVERYTHING
 from bench.plan.readings import InstanceReading, Raw
 from bench.plan.records import SCHEMA, Kind, Plan
 from bench.plan.schedule import is_overloaded
 
 ALWAYS_OFF, DISABLED = "always-off", "disabled"
-"""Setups that tell how much of the cost sampling can save."""
+"""Setups that show how much of the cost sampling can save."""
 
 
-Predict = Callable[[Mapping[str, Traffic]], Mapping[str, layers.Prediction]]
-"""Predicts layers from what the setups sent."""
+Predict = Callable[[Plan, Mapping[str, Traffic]], Mapping[str, layers.Prediction]]
+"""Predicts the layers of a plan from what its setups sent."""
 
 
 def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
@@ -70,18 +67,21 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
         app=AppName(name=plan.app.name, request=plan.app.unit),
         baseline=BASELINE,
         plan=plan,
+        learned=raw.learned,
         replicates=findings.replicates,
         checks=_checks(findings),
         fixed_cost=_fixed_cost(setups),
         setups=setups,
-        pairs=_pairs(findings),
+        alternatives=alternatives(findings),
+        contrasts=contrasts(findings),
         load=load,
         caveats=caveats,
         cost_model=cost_model.fit(plan, setups, "light"),
         cost_model_saturation=cost_model.fit(plan, setups, "saturation"),
-        layers=layers.ladder(plan, findings.light_cpu.logs, predict(_totals(findings)) if predict else {}),
-        comparisons=comparisons(findings),
-        collector=collector.summarise(raw, findings.traffic),
+        layers=layers.ladder(
+            plan, findings.light_cpu.logs, predict(plan, _totals(findings)) if predict else {}
+        ),
+        collector=collector_cost.summarise(raw, findings.traffic),
     )
 
 
@@ -95,15 +95,15 @@ def _totals(findings: Findings) -> dict[str, Traffic]:
 def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSummary:
     plan = findings.plan
     setup = plan.setups[plan.names.index(name)]
-    why = checks.reason(caveats, {name, BASELINE, AA})
-    light = _cost(findings.light_cpu, name, rate_per_s=plan.rates.get(name))
+    reason = checks.reason(caveats, {name, BASELINE, AA})
+    light = _cost(findings.light_cpu, name, rate_per_s=findings.learned.rates.get(name))
     saturation = _cost(findings.saturation_cpu, name)
     main = light if plan.light.blocks else saturation
     return SetupSummary(
         name=name,
         description=setup.description,
-        verdict=verdict(name, main, why, plan.delta),
-        invalid=why is not None,
+        verdict=verdict(main, reason, plan.delta, is_baseline=name == BASELINE),
+        invalid=reason is not None,
         light=light,
         saturation=saturation,
         throughput=_throughput(findings.throughput, name, derived=name in findings.derived),
@@ -111,7 +111,7 @@ def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSum
         latency=_latency(findings, name),
         rest=_rest(findings.raw, name),
         start=_start(findings.raw, name),
-        accounting=findings.accountings[name],
+        accounting=findings.accounting[name],
         caveats=tuple(caveat for caveat in caveats if caveat.setup == name),
     )
 
@@ -123,16 +123,14 @@ def _cost(cpu: Figure, name: str, rate_per_s: float | None = None) -> Cost | Non
     estimate = cpu.estimates.get(name)
     if estimate is None:
         return Cost(rate_per_s=rate_per_s, cpu_per_request_s=level)
-    extra, added_low, added_high = cpu.difference(name)
+    added, added_low, added_high = cpu.difference(name)
     return msgspec.structs.replace(
         cost_of(estimate, cpu.plan, 0.0 if name == AA else cpu.bias),
         rate_per_s=rate_per_s,
         cpu_per_request_s=level,
-        added_s=extra,
+        added_s=added,
         added_low_s=added_low,
         added_high_s=added_high,
-        standard_error=estimate.standard_error,
-        df=estimate.df,
         shares_variance=estimate.shares_variance,
     )
 
@@ -145,12 +143,9 @@ def cost_of(estimate: Estimate, plan: Plan, widening: float) -> Cost:
         plan: with confidence and bounds.
         widening: log ratio by which identical setups differ.
     """
-    low, high = estimate.ratios(plan.confidence)
     claim_low, claim_high = estimate.claim(plan.confidence)
     return Cost(
-        ratio=estimate.ratio,
-        low=low,
-        high=high,
+        change=change_of(estimate, plan.confidence),
         mde=math.expm1(estimate.mde(plan.confidence) + widening),
         claim_low=math.expm1(claim_low - widening),
         claim_high=math.expm1(claim_high + widening),
@@ -158,42 +153,32 @@ def cost_of(estimate: Estimate, plan: Plan, widening: float) -> Cost:
     )
 
 
-def verdict(name: str, cost: Cost | None, why: str | None, delta: float) -> str:
-    """The verdict in the method's words, and no others.
+def verdict(cost: Cost | None, reason: str | None, delta: float, *, is_baseline: bool = False) -> Verdict:
+    """What may be claimed of a cost.
 
     Args:
-        name: of the setup.
-        cost: its figures.
-        why: why they do not count; None if they do.
-        delta: what counts as no overhead.
+        cost: the figures.
+        reason: why they do not count; None if they do.
+        delta: largest change that counts as none.
+        is_baseline: whether this is what the others are compared with.
     """
-    if why is not None:
-        return f"invalid ({why})"
-    if name == BASELINE:
-        return "baseline"
-    if cost is None or cost.ratio is None or cost.claim_low is None or cost.claim_high is None:
-        return "invalid (too few replicates)"
+    if reason is not None:
+        return Verdict(kind=VerdictKind.INVALID, reason=reason)
+    if is_baseline:
+        return Verdict(kind=VerdictKind.BASELINE)
+    if cost is None or cost.change is None or cost.claim_low is None or cost.claim_high is None:
+        return Verdict(kind=VerdictKind.INVALID, reason="too few replicates")
     if not cost.claim_low <= 0.0 <= cost.claim_high:
-        ends = f"[{(cost.low or 0) * 100:+.1f}, {(cost.high or 0) * 100:+.1f}]"
-        return f"overhead {cost.ratio * 100:+.1f} % {ends}"
+        change = cost.change
+        return Verdict(kind=VerdictKind.DIFFERENT, ratio=change.ratio, low=change.low, high=change.high)
     if cost.negligible:
-        return f"no overhead beyond {delta * 100:.0f} %"
-    return f"inconclusive (MDE {(cost.mde or 0) * 100:.1f} %)"
+        return Verdict(kind=VerdictKind.EQUIVALENT, bound=delta)
+    return Verdict(kind=VerdictKind.INCONCLUSIVE, mde=cost.mde)
 
 
 def _throughput(rates: Figure, name: str, *, derived: bool = False) -> Throughput | None:
-    per_s, change = rates.level(name), rates.change(name)
-    if per_s is None or change is None:
-        return None if per_s is None else Throughput(per_s=per_s, derived=derived)
-    return Throughput(
-        per_s=per_s,
-        ratio=change.ratio,
-        low=change.low,
-        high=change.high,
-        standard_error=change.standard_error,
-        df=change.df,
-        derived=derived,
-    )
+    per_s = rates.level(name)
+    return None if per_s is None else Throughput(per_s=per_s, change=rates.change(name), derived=derived)
 
 
 def _highest_rate(findings: Findings, name: str) -> Throughput | None:
@@ -206,20 +191,26 @@ def _latency(findings: Findings, name: str) -> Latency | None:
     plan = findings.plan
     if not findings.light:
         return None
-    rate = plan.rates.get(name)
-    if is_overloaded(plan, name):
+    rate = findings.learned.rates.get(name)
+    if is_overloaded(plan, findings.learned, name):
         return Latency(rate_per_s=rate, overloaded=True)
     count = findings.requests(name)
-    shown = [name for name, q in QUANTILES.items() if has_tail(count, q, len(findings.light))]
-    levels = {quantile_: findings.latency[quantile_].level(name) for quantile_ in shown}
-    changes = {quantile_: findings.latency[quantile_].change(name, in_seconds=True) for quantile_ in shown}
+    figures = {
+        quantile: findings.latency[quantile]
+        for quantile, q in QUANTILES.items()
+        if has_tail(count, q, len(findings.light))
+    }
+    levels = {quantile: figure.level(name) for quantile, figure in figures.items()}
+    changes = {quantile: figure.change(name) for quantile, figure in figures.items()}
+    added = {quantile: figure.added(name) for quantile, figure in figures.items()}
     return Latency(
         rate_per_s=rate,
         requests=count,
         p50_s=levels.get("p50"),
         p90_s=levels.get("p90"),
         p99_s=levels.get("p99"),
-        changes={quantile_: change for quantile_, change in changes.items() if change is not None},
+        changes={quantile: change for quantile, change in changes.items() if change is not None},
+        added_s={quantile: seconds for quantile, seconds in added.items() if seconds is not None},
     )
 
 
@@ -278,47 +269,28 @@ def _fixed_cost(setups: Sequence[SetupSummary]) -> FixedCost:
     )
 
 
-def _pairs(findings: Findings) -> tuple[Pair, ...]:
-    """Each setup under test against tracing everything: never by subtracting two intervals."""
-    cpu = findings.light_cpu if findings.plan.light.blocks else findings.saturation_cpu
-    reference = everything(findings.plan.setups)
-    if reference is None or reference.name not in cpu.estimates:
-        return ()
-    tested = [name for name in cpu.estimates if name not in {*CHECKS, reference.name}]
-    ordered = sorted(tested, key=lambda name: cpu.estimates[name].log_ratio)
-    weights = {name: against(name, (reference.name,)) for name in ordered}
-    estimates = contrasts(cpu.logs, weights, len(weights))
-    pairs = []
-    for name in ordered:
-        low, high = estimates[name].ratios(findings.plan.confidence)
-        pairs.append(
-            Pair(setup=name, against=reference.name, ratio=estimates[name].ratio, low=low, high=high)
-        )
-    return tuple(pairs)
-
-
 def _checks(findings: Findings) -> Checks:
     aa = {name: figure.change(AA) for name, figure in findings.checked.items()}
-    cpu = findings.light_cpu if findings.plan.light.blocks else findings.saturation_cpu
-    estimate = cpu.estimates.get(AA)
+    estimate = findings.main_cpu.estimates.get(AA)
+    injected = InjectedCheck(
+        light=_recovery(findings.light_cpu), saturation=_recovery(findings.saturation_cpu)
+    )
     noise_floor = None
     if estimate is not None:
         noise_floor = max(map(abs, estimate.ratios(findings.plan.confidence)))
-    saturation = findings.saturation_cpu if cpu is findings.light_cpu else None
     return Checks(
         aa=AACheck(**aa) if any(aa.values()) else None,
-        injected=_injected(cpu),
-        injected_saturation=_injected(saturation) if saturation else None,
+        injected=injected if injected.recovery else None,
         noise_floor=noise_floor,
     )
 
 
-def _injected(cpu: Figure) -> InjectedCheck | None:
-    """The known cost, and what was found of it under one load."""
+def _recovery(cpu: Figure) -> Recovery | None:
+    """The injected cost, and what was measured of it under one load."""
     if INJECTED not in cpu.estimates:
         return None
-    found_s, low, high = cpu.difference(INJECTED)
-    return InjectedCheck(known_s=cpu.plan.burns_s[INJECTED], found_s=found_s, low_s=low, high_s=high)
+    measured_s, low_s, high_s = cpu.difference(INJECTED)
+    return Recovery(expected_s=cpu.plan.burns_s[INJECTED], measured_s=measured_s, low_s=low_s, high_s=high_s)
 
 
 def _injected_residual(cpu: Figure) -> tuple[Estimate | None, float]:
@@ -338,7 +310,7 @@ def _injected_residual(cpu: Figure) -> tuple[Estimate | None, float]:
 def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
     plan, raw = findings.plan, findings.raw
     latency = findings.latency["p50"].level(BASELINE)
-    residual, known = _injected_residual(findings.light_cpu if plan.light.blocks else findings.saturation_cpu)
+    residual, known = _injected_residual(findings.main_cpu)
     return (
         *checks.progress(plan, findings.replicates, raw.ending),
         *checks.load(load, latency),
@@ -354,7 +326,7 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
             for setup in plan.setups
             for caveat in (
                 *_errors(findings, setup.name),
-                *checks.accounting(setup, findings.accountings[setup.name]),
+                *checks.accounting(setup, findings.accounting[setup.name]),
             )
         ),
         *checks.trends(findings.light, plan),

@@ -6,7 +6,7 @@ As in `checks`, every check is a function: what was measured, a limit, a sentenc
 from collections.abc import Iterator
 
 from bench.analysis.checks import percent
-from bench.analysis.setup_records import Caveat, Severity
+from bench.analysis.claims import Caveat, Severity
 from bench.app.records import BASELINE
 from bench.plan.readings import InstanceReading, Raw
 from bench.plan.records import Kind
@@ -59,7 +59,7 @@ def late(raw: Raw) -> Iterator[Caveat]:
                 message=f"after the load {setup.name} used {percent(share)} of what it used under it, when "
                 "its last spans were exported; that is in no figure",
                 advice="give the application a `flush` path, or measure for longer",
-                why="its exports came after the load",
+                reason="its exports came after the load",
             )
 
 

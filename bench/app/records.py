@@ -165,6 +165,8 @@ class Setup(_Record, frozen=True, kw_only=True):
         npm: likewise, packages for npm.
         against: setup that this one is compared with, besides the baseline.
         layer: what it adds to that one, as a step of a ladder.
+        operations: operations of `tracing-overhead micro` that a request of it consists of, for predictions of
+            layers; a minus sign takes one away.
         collector_sampling: share of its traces that a collector on the way to the receiver keeps.
         may_lose: true where it is there to show how many spans it loses: that is a finding, no fault.
     """
@@ -179,6 +181,7 @@ class Setup(_Record, frozen=True, kw_only=True):
     npm: list[str] = []
     against: str = ""
     layer: str = ""
+    operations: list[str] = []
     collector_sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
     may_lose: bool = False
 

@@ -1,4 +1,4 @@
-"""What a person sees while a run goes on: what is being done, and how long it will take.
+"""What the terminal shows while a measurement runs: what is being done, and how long it will take.
 
 Results go to stdout, progress to stderr.
 Colour and redrawing only on a terminal; elsewhere a line for each thing that begins.
@@ -7,6 +7,7 @@ Colour and redrawing only on a terminal; elsewhere a line for each thing that be
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn
@@ -49,6 +50,13 @@ def complain(error: BenchError) -> int:
     return error.exit_code
 
 
+def relative(path: Path) -> str:
+    """A path as seen from the current folder."""
+    with contextlib.suppress(ValueError):
+        return str(path.resolve().relative_to(Path.cwd()))
+    return str(path)
+
+
 class _TimeLeft(ProgressColumn):
     """The planned duration less what has passed: a run takes what its plan says, not what it did so far."""
 
@@ -68,7 +76,7 @@ class Shown:
         self._said = ""
 
     def say(self, what: str, detail: str = "") -> None:
-        """What begins now; a detail is worth redrawing a line, and not worth a new one."""
+        """Say what begins now; a detail redraws the line and does not start a new one."""
         elapsed = self._progress.tasks[0].elapsed or 0.0
         shown = f"{what}: {detail}" if detail else what
         self._progress.update(self._task, description=shown, completed=elapsed)
@@ -79,7 +87,7 @@ class Shown:
 
 @contextlib.contextmanager
 def progress(total_s: float) -> Iterator[Shown]:
-    """A live display for a run that takes about so long."""
+    """A live display for something that takes about `total_s`."""
     stderr = Console(stderr=True)
     # Once a second: a display that redraws ten times a second is a load of its own.
     with Progress(

@@ -12,20 +12,23 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from bench.analysis.accuracy.records import Accuracy
-from bench.analysis.rates import Rate
+from bench.analysis.proportions import Rate
 from bench.cli import display
-from bench.cli.options import checked
-from bench.cli.shared import predictor, relative
+from bench.cli.compare import side
+from bench.cli.display import relative
+from bench.compare import gate_document
+from bench.compare.comparison import pairing
+from bench.compare.gate import Figure, Outcome, Threshold, judge
 from bench.errors import MeasurementError, ResultsError, UsageError
-from bench.micro import record
 from bench.plan.machine import Machine
-from bench.report import gate as gate_report
 from bench.report import markdown
 from bench.results.folder import read_run
-from bench.results.gate import Figure, Outcome, Threshold, judge
 from bench.results.store import Store, pretty, read_machine, read_record
 from bench.results.verify import verify
+from bench.studies.accuracy.records import Accuracy
+from bench.studies.micro import files as micro_files
+from bench.studies.options import checked
+from bench.studies.run import predictor
 
 ACCURACY = Path("results") / "accuracy"
 FAILED = 1
@@ -80,8 +83,9 @@ class GateOptions:
         max_instructions: SETUP=N: most CPU instructions of a request, as counted by --instructions.
         instructions: A folder of `tracing-overhead micro --instructions` that has counted them.
         thresholds: A TOML file with a table for each setup: overhead = "80%", spans = 22, and so on.
-        strict: Fail, too, when the upper end of the interval is over the threshold.
-        accuracy: An accuracy measurement, for the rate of false alarms; without it, results/accuracy.
+        strict: Also fail when the upper end of the interval is over the threshold.
+        against: A results folder: fail when a figure got worse than there.
+        accuracy: An accuracy measurement, for the rate of false alarms; results/accuracy by default.
     """
 
     max_overhead: Overheads = ()
@@ -92,6 +96,7 @@ class GateOptions:
     instructions: Path | None = None
     thresholds: Path | None = None
     strict: bool = False
+    against: Path | None = None
     accuracy: Path = ACCURACY
 
     def all(self) -> list[Threshold]:
@@ -109,8 +114,10 @@ class GateOptions:
             *(_count(text, figure) for figure, texts in counts.items() for text in texts),
             *(_read(self.thresholds) if self.thresholds else ()),
         ]
-        if not given:
-            raise UsageError("there is no threshold", "name one, such as --max-overhead batch=80%")
+        if not given and self.against is None:
+            raise UsageError(
+                "there is no threshold", "add --max-overhead batch=80%, or --against results/reference"
+            )
         named = Counter((threshold.setup, threshold.figure) for threshold in given)
         twice = next((what for what, times in named.items() if times > 1), None)
         if twice:
@@ -140,9 +147,10 @@ def _read(path: Path) -> Iterator[Threshold]:
 
 
 def gate(folder: Path, /, options: GateOptions | None = None) -> int:
-    """Pass or fail a run by thresholds, for CI.
+    """Pass or fail a run in CI: by thresholds, or against an earlier result.
 
-    Exit codes: 0 pass or inconclusive (with --strict only pass), 1 fail, 4 invalid or lossy.
+    It exits with 0 for pass and inconclusive (with --strict only for pass), with 1 for fail, and with 4 for an
+    invalid or lossy run.
 
     Args:
         folder: A run's results folder.
@@ -156,18 +164,33 @@ def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     for threshold in thresholds:
         if threshold.setup not in known:
             raise UsageError(
-                f"{folder} has no setup {threshold.setup!r} to judge", f"it has {', '.join(known)}"
+                f"{folder} has no setup {threshold.setup!r} to judge", f"choose from {', '.join(known)}"
             )
-    faults = verify(folder, predict).faults
-    fault = f"the folder does not say what was measured: {faults[0]}" if faults else None
-    counted = record.read(options.instructions).run.requests if options.instructions else {}
-    judged = judge(summary, thresholds, strict=options.strict, fault=fault, instructions=counted)
-    sure = gate_report.false_alarms(*_false_verdicts(options.accuracy))
-    report = gate_report.report(judged, sure)
+    wrong = verify(folder, predict).discrepancies
+    discrepancy = f"the folder does not say what was measured: {wrong[0]}" if wrong else None
+    counted = micro_files.read(options.instructions).run.requests if options.instructions else {}
+    against = None
+    if options.against:
+        folders = [options.against, folder]
+        against = pairing(side(options.against, folders), side(folder, folders))
+        if not thresholds and not against.changes:
+            raise UsageError(
+                f"{folder} and {options.against} have no setup in common", "compare runs of the same setups"
+            )
+    judged = judge(
+        summary,
+        thresholds,
+        strict=options.strict,
+        discrepancy=discrepancy,
+        instructions=counted,
+        against=against,
+    )
+    sure = gate_document.false_alarms(*_false_verdicts(options.accuracy))
+    report = gate_document.report(judged, sure)
     display.show(report)
     store = Store(folder)
     store.write("gate.json", pretty(judged))
-    store.write("gate.xml", gate_report.junit(judged))
+    store.write("gate.xml", gate_document.junit(judged))
     text = markdown.render(report)
     store.write("gate.md", text.encode())
     _summarise(text)
@@ -183,7 +206,7 @@ def _false_verdicts(folder: Path) -> tuple[Rate | None, Machine | None]:
 
 
 def _summarise(text: str) -> None:
-    """Where CI shows a summary, it gets one."""
+    """Append the report to the summary that CI shows, if there is one."""
     path = os.environ.get("GITHUB_STEP_SUMMARY")
     if not path:
         return
@@ -192,5 +215,6 @@ def _summarise(text: str) -> None:
             file.write(text)
     except OSError as error:
         raise ResultsError(
-            f"cannot write {path}: {error.strerror or error}", "GITHUB_STEP_SUMMARY names it"
+            f"cannot write {path}: {error.strerror or error}",
+            "set GITHUB_STEP_SUMMARY to a file that can be written",
         ) from None

@@ -1,106 +1,106 @@
-"""`tracing-overhead`: parse, call, print. Results go to stdout, progress to stderr.
+"""`tracing-overhead`: parse, call, print. Results go to stdout, progress to stderr."""
 
-Exit codes: 0 every figure counts; 1 a gate's threshold is exceeded; 2 the command line or a file of
-the user's is wrong; 3 a process of the run failed; 4 the run is complete and must not be believed;
-5 a results folder cannot be written or read; 70 a defect of this program; 130 Ctrl-C.
-"""
-
+import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from types import FrameType
+from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter, ValidationError
+from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
 
+from bench.cli.commands import COMMANDS, EXIT_CODES, Command
 from bench.cli.display import complain
 from bench.cli.invocation import spelled_here
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, ResultsError, UsageError
 from bench.testbed.machine import version
 
-COMMANDS = {
-    "run": ("run:run", "Measure, and report: the main job."),
-    "report": ("run:report", "Make figures and report again from a folder's raw records."),
-    "init": ("init:init", "Write the app file of your service, and try it."),
-    "check": ("init:check", "Try an app file: is it asked, traced and told apart?"),
-    "doctor": ("tools:doctor", "Is this machine fit to measure, and what to expect."),
-    "setups": ("tools:setups", "List the tracing setups."),
-    "shutdown": ("shutdown:shutdown", "Which server stacks keep their spans when they are stopped?"),
-    "faults": ("faults:faults", "What do clients feel when the backend of tracing fails?"),
-    "soak": ("soak:soak", "Does anything grow under load for long?"),
-    "applications": ("applications:applications", "The runs of several applications in one table."),
-    "compare": ("compare:compare", "What changed between two or more results."),
-    "gate": ("gate:gate", "Pass or fail a run by thresholds, for CI."),
-    "verify": ("verify:verify", "Make every figure of a folder again from its raw records, and compare."),
-    "history": ("history:history", "All results of a folder as a trend per setup."),
-    "trace": ("trace:trace", "One request's journey through the services, as a waterfall."),
-    "web": ("tools:web", "Explore the setups by hand in Locust's web UI."),
-    "predict": ("predict:predict", "What tracing would cost you, from a run's cost per span."),
-    "micro": ("micro:micro", "Time the operations of tracing with pyperf."),
-    "spec": ("spec:spec", "The report that the specification asks of an SDK."),
-    "accuracy": ("accuracy:accuracy", "Known costs, measured again and again."),
-    "backends": ("backends:backends", "Get real collectors and trace backends, once."),
-    "services": ("tools:services", "Run the built-in example's services, until Ctrl-C."),
-}
-"""Where each command is; it is imported when it is called."""
-EXAMPLES = {
-    "run": (
-        "`tracing-overhead run --budget quick`: a first answer for the built-in example.",
-        "`tracing-overhead run --app my.toml`: your own service; `tracing-overhead init` writes the file.",
-        "`tracing-overhead run --setups batch,ratio-10 --dry-run`: what it would do, and how long it takes.",
+HOW_LONG = "choose how long with --budget quick, default or long, or with --light 10s --saturation 5s"
+HOW_MUCH = "choose the light rate with --rate; at saturation every instance has as many requests under way as it can use"
+HABITS = {
+    **dict.fromkeys(("--duration", "--run-time", "-t", "-d", "-z", "--time", "--length"), HOW_LONG),
+    **dict.fromkeys(("--requests", "-n", "--iterations", "-i"), HOW_LONG),
+    **dict.fromkeys(
+        ("--users", "-u", "--vus", "--concurrency", "-c", "--connections", "--spawn-rate", "-r"), HOW_MUCH
     ),
-    "gate": ("`tracing-overhead gate results/DIR --max-overhead batch=80%`: fail above 80 % more CPU.",),
-    "init": ('`tracing-overhead init --command "gunicorn mysite.wsgi -b 127.0.0.1:{port}" --path /polls/`',),
+    **dict.fromkeys(("--rps", "--qps", "-q", "-R", "--throughput"), HOW_MUCH),
+    **dict.fromkeys(("--host", "-H", "--url"), "name instances that run elsewhere with --target SETUP=URL"),
+    **dict.fromkeys(("--file", "-f", "--config"), "the app file has no option: `tracing-overhead run FILE`"),
 }
+"""What users of other load generators type first, and what it is called here."""
 
 
-def _app() -> App:
+def _load(command: Command) -> Callable[..., Any]:
+    module, _, name = command.place.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), name)
+    return loaded
+
+
+def _unloaded() -> None:
+    """A command that is listed, and not called."""
+
+
+def _app(words: Sequence[str]) -> App:
+    codes = "\n\n".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items())
+    exits = f"Exit codes\n\n{codes}"
     app = App(
         name="tracing-overhead",
         help="What does tracing cost your service?",
-        help_epilogue=(__doc__ or "").partition("\n\n")[2],
+        help_epilogue=exits,
         version=version,
         default_parameter=Parameter(negative=(), show_default=_shown),
         result_action="return_value",
     )
-    for order, (name, (place, sentence)) in enumerate(COMMANDS.items()):
-        examples = "\n\n".join(map(spelled_here, EXAMPLES.get(name, ())))
+    called = words[0] if words else ""
+    # All of them only where their options are needed: for a shell's completion.
+    every = called.startswith("--install-completion")
+    for order, (name, command) in enumerate(COMMANDS.items()):
+        examples = "\n\n".join(map(spelled_here, command.examples))
         app.command(
-            f"bench.cli.{place}", name=name, help=sentence, sort_key=order, help_epilogue=examples or None
+            _load(command) if every or name == called else _unloaded,
+            name=name,
+            help=command.summary,
+            sort_key=order,
+            help_epilogue=f"{examples}\n\n{exits}" if examples else exits,
         )
     app.register_install_completion_command(add_to_startup=False)
     return app
 
 
-def _sentence(error: CycloptsError) -> str:
-    """What is wrong; a value that a check of ours refused is not repeated, because it may be a key."""
+def _usage_error(error: CycloptsError, command: str) -> UsageError:
+    """What is wrong; a value that a validator refused is not repeated, because it may be a key."""
     if isinstance(error, ValidationError) and error.argument:
-        return f"Invalid value for {error.argument.name}: {error.exception_message}"
-    return str(error)
+        message = f"Invalid value for {error.argument.name}: {error.exception_message}"
+    else:
+        message = str(error)
+    hint = f"`tracing-overhead {command} --help`".replace("  ", " ")
+    if command == "run" and isinstance(error, UnknownOptionError):
+        word = next(iter(re.findall(r"--?[A-Za-z][\w-]*", message)), "")
+        hint = HABITS.get(word, hint)
+    return UsageError(message, hint)
 
 
 def _shown(default: object) -> str | None:
-    """A default that says something; of a switch or a list nobody needs to hear that it is off."""
+    """A default worth showing: not that a switch is off or a list is empty."""
     return str(default) if default else None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    # A command's module is imported while Ctrl-C still ends the process at once.
-    for place, _ in (COMMANDS[word] for word in words[:1] if word in COMMANDS):
-        import_module(f"bench.cli.{place.partition(':')[0]}")
+    # The called command is imported while Ctrl-C still ends the process at once.
+    app = _app(words)
     # Explicitly: a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-        # A terminal that is closed; `nohup` has it ignored.
+        # A terminal that is closed; `nohup` ignores it.
         signal.signal(signal.SIGHUP, _interrupt)
     try:
-        return int(_app()(words, exit_on_error=False, print_error=False) or 0)
+        return int(app(words, exit_on_error=False, print_error=False) or 0)
     except CycloptsError as error:
-        command = next((f" {word}" for word in words if word in COMMANDS), "")
-        return complain(UsageError(_sentence(error), f"`tracing-overhead{command} --help`"))
+        return complain(_usage_error(error, next((word for word in words if word in COMMANDS), "")))
     except BenchError as error:
         return complain(error)
     except KeyboardInterrupt:
@@ -109,7 +109,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def concluded(code: int, error: OSError | None) -> int:
-    """The exit code of a command whose output could, or could not, be written.
+    """The exit code of a command, whether or not its output could be written.
 
     Args:
         code: of the command.
@@ -117,9 +117,11 @@ def concluded(code: int, error: OSError | None) -> int:
     """
     sys.stdout.flush()
     if error is None or isinstance(error, BrokenPipeError):
-        # The reader of our output (`| head`) has enough; what the command found is as true.
+        # The reader of our output (`| head`) has enough; the command's verdict stands.
         return code
-    said = complain(ResultsError(f"cannot write to standard output: {error.strerror}", "write it elsewhere"))
+    said = complain(
+        ResultsError(f"cannot write to standard output: {error.strerror}", "redirect it to another place")
+    )
     return code or said
 
 

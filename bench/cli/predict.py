@@ -11,11 +11,11 @@ from rich.table import Table
 from bench.analysis import cost_model
 from bench.analysis.records import CostModel
 from bench.cli import display
-from bench.cli.options import number, read_as, share
-from bench.cli.shared import predictor
 from bench.errors import ResultsError
 from bench.report.run import cost_model_lines
 from bench.results.folder import sound_run
+from bench.studies.options import number, read_as, share
+from bench.studies.run import predictor
 from bench.testbed.process import ROOT
 
 REFERENCE = Path("results") / "reference"
@@ -38,7 +38,7 @@ def predict(
         rps: Requests per second.
         spans: Spans of a request, over all its services.
         ratio: Share of the traces that is sampled, 0.1 or 10%.
-        source: The results folder; without it, the reference run.
+        source: The results folder; the reference run by default.
     """
     source = source or next((folder for folder in (REFERENCE, ROOT / REFERENCE) if folder.is_dir()), None)
     if source is None:
@@ -47,7 +47,7 @@ def predict(
             "name the folder of one with --from; `tracing-overhead run` makes it",
         )
     summary = sound_run(source, predictor(source)).summary
-    models = {"light load": summary.cost_model, "full load": summary.cost_model_saturation}
+    models = {"light load": summary.cost_model, "at full load": summary.cost_model_saturation}
     known = {load: model for load, model in models.items() if model}
     if not known:
         raise ResultsError(
@@ -66,8 +66,8 @@ def predict(
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,
     )
-    for doubt in _doubts(known, spans, ratio):
-        console.print(doubt, style="yellow")
+    for caveat in _caveats(known, spans, ratio):
+        console.print(caveat, style="yellow")
     points = min(len(model.points) for model in known.values())
     if points < FEW_POINTS:
         console.print(
@@ -80,13 +80,13 @@ def predict(
     return 0
 
 
-def _doubts(models: Mapping[str, CostModel], spans: float, ratio: float) -> Iterator[str]:
+def _caveats(models: Mapping[str, CostModel], spans: float, ratio: float) -> Iterator[str]:
     """Why the line may not hold for such requests."""
     measured = [exported for model in models.values() for _, exported, _ in model.points]
     if not min(measured) <= spans * ratio <= max(measured):
         yield (
             f"{spans * ratio:g} exported spans are outside of what was measured, {min(measured):.3g} to "
-            f"{max(measured):.3g}: nobody knows whether the line goes on straight."
+            f"{max(measured):.3g}: whether the line goes on straight is unknown."
         )
     if ratio < 1 and spans > MANY * max(measured):
         yield (

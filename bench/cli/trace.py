@@ -1,4 +1,4 @@
-"""`trace`: one request's journey through the services, as its trace tells it."""
+"""`trace`: one request through the services, as its trace shows it."""
 
 import contextlib
 import re
@@ -17,33 +17,33 @@ from cyclopts import Group, Parameter, validators
 
 from bench.app.records import Request
 from bench.cli import display, drawing
-from bench.cli.options import Application, checked, read_as
-from bench.cli.planning import Subject, read_subject
-from bench.cli.shared import relative
+from bench.cli.display import relative
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.plan.records import Plan
 from bench.receiver import otlp_json
 from bench.receiver.messages import Forwarding
 from bench.report import html
 from bench.results.store import TRACES, SlowestTrace, read_packed
+from bench.studies.options import AppOptions, checked, read_as
 from bench.testbed import leftovers, machine
+from bench.testbed.app_files import LoadedApp, load
 from bench.testbed.options import Options
 from bench.testbed.receiver import Receiver
 from bench.testbed.testbed import Testbed
 from bench.traces import report as trace_report
 from bench.traces.backend import Backend
 from bench.traces.backend import begin as begin_backend
-from bench.traces.collector import fan_out
+from bench.traces.collectors import fan_out
 from bench.traces.journey import traces
 from bench.traces.report import Told
-from bench.traces.scenario import SCENARIOS, Scenario, everything_sampled, plan_of, staged, tell
+from bench.traces.scenario import SCENARIOS, Scenario, everything_sampled, single_request_plan, staged, tell
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 """A header's name (RFC 9110, 5.6.2)."""
 LOOK_S = 0.5
 STOPPED = (
     "Clocks of spans go on while an instance is stopped: most of this time others had their slices, so it "
-    "says in which order things happened, and not who was slow."
+    "shows the order of events, and not which service was slow."
 )
 
 
@@ -82,7 +82,7 @@ BACKEND = Group("A real trace backend", validator=validators.LimitedChoice())
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class TraceOptions(Application):
+class TraceOptions(AppOptions):
     """What `tracing-overhead trace` understands.
 
     Attributes:
@@ -93,7 +93,7 @@ class TraceOptions(Application):
         source: DIR [TRACE_ID]: no new request, but a trace that a run has kept, the slowest one unless
             you name another.
         html: Write the waterfall as a page, too.
-        json: Print the spans as OTLP JSON, and nothing else.
+        format: json: print the spans as OTLP JSON, and nothing else.
         backend: Show the same request in a real trace backend, too, until Ctrl-C.
         ui: The backend aspire, opened in your browser.
         endpoint: Send the spans to this backend's address for OTLP over http, too.
@@ -106,21 +106,26 @@ class TraceOptions(Application):
     without_propagation: bool = False
     source: Annotated[tuple[str, ...], Parameter(name="--from", consume_multiple=True)] = ()
     html: Path | None = None
-    json: bool = False
+    format: Literal["text", "json"] = "text"
     backend: Annotated[Literal["jaeger", "zipkin", "aspire"] | None, Parameter(group=BACKEND)] = None
     ui: Annotated[bool, Parameter(group=BACKEND)] = False
     endpoint: Annotated[str | None, Parameter(group=BACKEND, converter=read_as(_endpoint))] = None
     header: Annotated[tuple[str, ...], Parameter(validator=checked(_header))] = ()
 
     @property
-    def told(self) -> Scenario | None:
+    def chosen(self) -> Scenario | None:
         """The scenario, where it is the built-in example that is asked."""
         return SCENARIOS[self.scenario or "ok"] if self.scenario or self.app is None else None
 
 
-def trace(options: TraceOptions | None = None) -> int:
-    """One request's journey through the services, as a waterfall."""
-    options = options or TraceOptions()
+def trace(app: Path | None = None, /, options: TraceOptions | None = None) -> int:
+    """Show one request's trace through the services as a waterfall.
+
+    Args:
+        app: The app file of your service; the built-in example by default.
+        options: What is traced, and how it is shown.
+    """
+    options = replace(options or TraceOptions(), app=app)
     if options.header and not options.endpoint:
         raise UsageError("--header goes with --endpoint", "a backend started here asks for no key")
     if options.html and not options.html.absolute().parent.is_dir():
@@ -130,9 +135,9 @@ def trace(options: TraceOptions | None = None) -> int:
         return 0
     machine.require_linux()
     backend = "aspire" if options.ui else options.backend
-    subject = read_subject(options)
-    with _stage(options, subject, backend) as (testbed, plan, running):
-        shown = _told(options, testbed, plan, subject.app.request[0])
+    loaded = load(options.app, options.setups_file)
+    with _stage(options, loaded, backend) as (testbed, plan, running):
+        shown = _sent(options, testbed, plan, loaded.app.request[0])
         _deliver(shown, options)
         if options.endpoint:
             _forward(testbed.receiver, options.endpoint, dict(map(_header, options.header)))
@@ -140,7 +145,7 @@ def trace(options: TraceOptions | None = None) -> int:
             if not running.exporters:
                 _forward(testbed.receiver, f"{running.otlp}/v1/traces", {}, direct=True)
             running.wait_for(shown.spans)
-            _stay(running, shown, sys.stderr if options.json else sys.stdout, browser=options.ui)
+            _stay(running, shown, sys.stderr if options.format == "json" else sys.stdout, browser=options.ui)
     return 0
 
 
@@ -149,16 +154,16 @@ def trace(options: TraceOptions | None = None) -> int:
 
 @contextlib.contextmanager
 def _stage(
-    options: TraceOptions, subject: Subject, backend: str | None
+    options: TraceOptions, loaded: LoadedApp, backend: str | None
 ) -> Iterator[tuple[Testbed, Plan, Backend | None]]:
     """The processes of one request, and a trace backend if one is wanted."""
-    app = staged(subject.app, options.told) if options.told else subject.app
+    app = staged(loaded.app, options.chosen) if options.chosen else loaded.app
     if options.processor == "simple" and "simple" not in app.modes:
         raise UsageError(f"{app.name} has no switch for the simple processor", "leave out --processor")
     setup = everything_sampled(
         options.spans or "", propagated=not options.without_propagation, processor=options.processor
     )
-    plan = plan_of(app, setup)
+    plan = single_request_plan(app, setup)
     with contextlib.ExitStack() as stack:
         running = None
         if backend:
@@ -170,7 +175,7 @@ def _stage(
         testbed = Testbed(
             plan,
             Options(
-                place=subject.place,
+                place=loaded.place,
                 load=False,
                 collector=(lambda receiver, logs: fan_out(receiver, exporters, logs)) if exporters else None,
             ),
@@ -179,12 +184,12 @@ def _stage(
         yield testbed, plan, running
 
 
-def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Told:
+def _sent(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -> Told:
     """A request that is sent now."""
     journey = tell(testbed, plan, first)
-    app, scenario = plan.app, options.told
+    app, scenario = plan.app, options.chosen
     words = ["tracing-overhead trace"]
-    words += [f"--scenario {scenario.name}"] if scenario else [f"--app {options.app}"]
+    words += [f"--scenario {scenario.name}"] if scenario else [str(options.app)]
     words += [f"--spans {options.spans}"] if options.spans else []
     words += [f"--processor {options.processor}"] if options.processor != "batch" else []
     words += ["--without-propagation"] if options.without_propagation else []
@@ -201,7 +206,7 @@ def _told(options: TraceOptions, testbed: Testbed, plan: Plan, first: Request) -
 
 
 def _forward(receiver: Receiver, url: str, headers: dict[str, str], *, direct: bool = False) -> None:
-    """Sends what the receiver got on to somebody else."""
+    """Forward what the receiver got."""
     done = receiver.forward(Forwarding(url=url, headers=headers, direct=direct))
     if done.refused:
         raise ServiceError(
@@ -212,7 +217,7 @@ def _forward(receiver: Receiver, url: str, headers: dict[str, str], *, direct: b
 
 
 def _stay(backend: Backend, shown: Told, out: TextIO, *, browser: bool) -> None:
-    """Says where the trace is to be seen, and waits for Ctrl-C."""
+    """Say where the trace can be seen, and wait for Ctrl-C."""
     for trace_id, spans in traces(shown.spans).items():
         page = backend.page or backend.api
         url = page.format(trace_id)
@@ -225,7 +230,7 @@ def _stay(backend: Backend, shown: Told, out: TextIO, *, browser: bool) -> None:
         while True:
             backend.child.check()
             time.sleep(LOOK_S)
-    # Whoever started us (nox, a shell) may pass Ctrl-C on once more while everything is being stopped.
+    # The parent process (nox, a shell) may pass Ctrl-C on once more while everything is being stopped.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
 
@@ -237,7 +242,7 @@ def _kept(options: TraceOptions) -> Told:
     """The slowest trace of a results folder, or the one that was named."""
     if len(options.source) > 2:
         raise UsageError("--from takes a folder and one trace", "leave out the others")
-    if replace(options, source=(), html=None, json=False) != TraceOptions():
+    if replace(options, source=(), html=None, format="text") != TraceOptions():
         raise UsageError("--from shows a trace that was kept", "leave out what is about a new request")
     folder = Path(options.source[0])
     if not folder.is_dir():
@@ -259,7 +264,7 @@ def _kept(options: TraceOptions) -> Told:
             f"the slowest one is {_slowest(kept).trace_id}; leave the id out to see it and those beside it",
         )
     chosen = _slowest(named)
-    if len(options.source) == 1 and not options.json:
+    if len(options.source) == 1 and options.format != "json":
         display.show(trace_report.slowest(kept, relative(folder)))
     return Told(
         title=f"A request of {chosen.setup}",
@@ -280,7 +285,7 @@ def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:
 
 def _deliver(shown: Told, options: TraceOptions) -> None:
     """The trace in the terminal or as JSON, and as a page if one is wanted."""
-    if options.json:
+    if options.format == "json":
         sys.stdout.write(msgspec.json.encode(otlp_json.encode(shown.spans)).decode() + "\n")
     else:
         display.show(trace_report.report(shown, trace_report.NARROW))

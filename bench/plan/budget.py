@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 
 from bench.app.records import App, Setup
 from bench.app.setups import DEFAULT, QUICK
-from bench.plan.records import Plan, Stretch
+from bench.plan.records import Phase, Plan
 from bench.plan.schedule import LEAD_ROUNDS
 
 LIGHT_SLICE_S = 0.05
@@ -24,7 +24,7 @@ BLOCK_S = 4.0
 """About the length of a block: long against a time_slice, short against the machine's moods."""
 
 
-NOTHING = Stretch(slice_s=0.0, rounds=0, blocks=0)
+NOTHING = Phase(slice_s=0.0, rounds=0, blocks=0)
 BudgetName: TypeAlias = Literal["smoke", "quick", "default", "long"]
 
 
@@ -90,20 +90,20 @@ REPLICATE_S = 2.0
 SETTLE_S = 7.0
 """Without a flush path a run waits for the batch timer."""
 DRAIN_S = 0.15
-"""Of a stretch, for each instance: time slices in which requests under way are finished."""
+"""Of a phase, for each instance: time slices in which requests under way are finished."""
 
 
-def stretch(active_s: float, slice_s: float, instances: int) -> Stretch:
+def phase(active_s: float, slice_s: float, instances: int) -> Phase:
     """A stretch of about so much active time, in blocks of about `BLOCK_S`."""
     slices = max(round(active_s / slice_s), 1)
     rounds = max(round(BLOCK_S / (slice_s * instances)), 1)
     blocks = max(round(slices / rounds), 2 if slices > 1 else 1)
-    return Stretch(slice_s=slice_s, rounds=max(round(slices / blocks), 1), blocks=blocks)
+    return Phase(slice_s=slice_s, rounds=max(round(slices / blocks), 1), blocks=blocks)
 
 
 def without_load(name: str, app: App, setups: Sequence[Setup], rest_s: float = 0.0) -> Plan:
     """A plan as far as a few requests need it, which nobody times."""
-    nothing = Stretch(slice_s=1.0, rounds=1, blocks=0)
+    nothing = Phase(slice_s=1.0, rounds=1, blocks=0)
     return Plan(
         name=name, budget=name, seed=0, app=app, setups=tuple(setups), replicates=1,
         warm_up=nothing, light=nothing, saturation=nothing, rest_s=rest_s,
@@ -124,7 +124,7 @@ def duration_s(plan: Plan, repeated: int = 0) -> float:
     settle_s = 0.0 if plan.app.tracing.flush else SETTLE_S
     probes_s = plan.probes * (plan.light.slice_s * 4 + DRAIN_S)
     replicate_s = start_s + instances * (active_s + probes_s) + plan.rest_s + settle_s + REPLICATE_S
-    blocks_s = sum(stretch.slice_s * stretch.rounds for stretch in (plan.light, plan.saturation)) * instances
+    blocks_s = sum(phase.slice_s * phase.rounds for phase in (plan.light, plan.saturation)) * instances
     preflight_s = PREFLIGHT_S + plan.warm_up.active_s * instances + settle_s
     return preflight_s + plan.replicates * replicate_s + repeated * blocks_s
 
@@ -133,7 +133,7 @@ def _start_s(plan: Plan) -> float:
     return START_S * max(len(plan.app.process) / 4, 0.8)
 
 
-def stretches(budget: Budget, instances: int, overrides: Sequence[float | None]) -> tuple[Stretch, ...]:
+def phases(budget: Budget, instances: int, overrides: Sequence[float | None]) -> tuple[Phase, ...]:
     """Warm-up, light and busy stretches of a budget.
 
     Args:
@@ -146,13 +146,13 @@ def stretches(budget: Budget, instances: int, overrides: Sequence[float | None])
     saturation_slice_s = slice_s or SATURATION_SLICE_S
     warm_up_slice_s = min(max(slice_s or 0.0, WARM_UP_SLICE_S), MAX_WARM_UP_SLICE_S)
     return (
-        Stretch(
+        Phase(
             slice_s=warm_up_slice_s,
             rounds=max(round((warm_up_s or budget.warm_up_s) / warm_up_slice_s), 1),
             blocks=1,
         ),
-        stretch(budget.light_s if light_s is None else light_s, light_slice_s, instances),
-        stretch(budget.saturation_s if saturation_s is None else saturation_s, saturation_slice_s, instances),
+        phase(budget.light_s if light_s is None else light_s, light_slice_s, instances),
+        phase(budget.saturation_s if saturation_s is None else saturation_s, saturation_slice_s, instances),
     )
 
 

@@ -8,7 +8,19 @@ from typing import Annotated, TypeAlias
 
 from msgspec import Meta, Struct
 
-from bench.plan.records import Bytes, Count, Few, Kind, Nanoseconds, Plan, Rate, Seconds, Shape
+from bench.plan.records import (
+    NOTHING_LEARNED,
+    Bytes,
+    Count,
+    Few,
+    Kind,
+    Learned,
+    Nanoseconds,
+    Plan,
+    Rate,
+    Seconds,
+    Shape,
+)
 
 Difference: TypeAlias = Annotated[float, Meta(ge=-1e7, le=1e7)]
 """Seconds between two readings of a clock that others move, too: it may be a little below 0."""
@@ -34,7 +46,7 @@ class Switch(Struct, frozen=True, array_like=True):
     leaked_ns: Nanoseconds
 
 
-class Row(Struct, frozen=True, array_like=True):
+class RequestRow(Struct, frozen=True, array_like=True):
     """One request as it went; times from the step's start.
 
     Attributes:
@@ -71,8 +83,8 @@ class Account:
         duplicated: spans whose id had come before.
         orphaned: spans whose parent never came.
         whole: traces of a known shape, in one tree.
-        broken: all other traces.
-        missing: spans that the broken traces lack.
+        damaged: all other traces.
+        missing: spans that the damaged traces lack.
         exports: export requests.
         bytes: body bytes as they came over the wire.
         undecodable: bodies that were not OTLP.
@@ -93,7 +105,7 @@ class Account:
     duplicated: Count = 0
     orphaned: Count = 0
     whole: Count = 0
-    broken: Count = 0
+    damaged: Count = 0
     missing: Count = 0
     exports: Count = 0
     bytes: Bytes = 0
@@ -176,7 +188,7 @@ class MachineReading:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
+class StepReading:
     """A step as it went; one line of readings.jsonl.
 
     Attributes:
@@ -228,13 +240,15 @@ class Raw:
     """Everything that a run left, and all that figures are derived from.
 
     Attributes:
-        plan: as it was carried out.
+        plan: as it was decided.
+        learned: what the first replicate measured for the others.
         readings: in order.
         rows: requests by replicate and number of the step.
         ending: how it ended.
     """
 
     plan: Plan
-    readings: tuple[Reading, ...] = ()
-    rows: dict[tuple[int, int], tuple[Row, ...]] = field(default_factory=dict)
+    learned: Learned = NOTHING_LEARNED
+    readings: tuple[StepReading, ...] = ()
+    rows: dict[tuple[int, int], tuple[RequestRow, ...]] = field(default_factory=dict)
     ending: Ending

@@ -13,7 +13,7 @@ from msgspec import Meta, Struct
 from bench.app.records import INJECTED, App, Setup
 from bench.app.setups import INJECTED_CPU_US
 
-SCHEMA = 2
+SCHEMA = 3
 """The format of a results folder; raised when old readers would misread it."""
 METHOD = 4
 """How figures come about; raised with every change after which old and new ones must not be compared."""
@@ -32,13 +32,13 @@ Shape: TypeAlias = dict[str, Count]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Left:
-    """What one sampled request leaves at the receiver, as it was seen before anything was measured.
+class Footprint:
+    """What one sampled request leaves at the receiver, counted before anything was measured.
 
     Attributes:
-        traces: None: nobody knows, because it differs from request to request.
+        traces: None: unknown, because it differs from request to request.
         spans: None: as many as the shapes of its traces say.
-        logs: log records by logger, where it writes as many for every request.
+        logs: log records by logger, of loggers that write as many for every request.
     """
 
     traces: Count | None = None
@@ -80,7 +80,7 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Stretch:
+class Phase:
     """A stretch of time slices in every replicate.
 
     Attributes:
@@ -123,13 +123,7 @@ class Plan:
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
         rate_shares: light rate of a setup as a share of the baseline's, where the plan chooses another one.
-        rates: light rate by setup; empty until capacities are known.
-        capacities: requests per second of active time in a closed loop, by setup; empty until known.
         latency_limit_s: what 99 in 100 requests have to stay under in the search.
-        shapes: shapes of a sampled request's trace, by setup; empty until learned.
-        start_shapes: shapes of the traces that a start leaves, such as an ORM's first queries.
-        varies: setups whose traces differ from request to request.
-        left: what a request leaves, of setups that sample everything.
         cpus: CPUs that the run may use.
         services_cpus: those of the application; empty: not pinned.
         other_cpus: those of load, receiver and harness; empty: not pinned.
@@ -155,9 +149,9 @@ class Plan:
     app: App
     setups: tuple[Setup, ...]
     replicates: Annotated[int, Meta(ge=1, le=1000)]
-    warm_up: Stretch
-    light: Stretch
-    saturation: Stretch
+    warm_up: Phase
+    light: Phase
+    saturation: Phase
     probes: Few = 0
     spare: Few = 0
     rest_s: Seconds = 1.0
@@ -165,13 +159,7 @@ class Plan:
     share: Share = 0.3
     rate_per_s: Rate = 0.0
     rate_shares: dict[str, Share] = field(default_factory=dict)
-    rates: dict[str, Rate] = field(default_factory=dict)
-    capacities: dict[str, Rate] = field(default_factory=dict)
     latency_limit_s: Seconds = 0.1
-    shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
-    start_shapes: tuple[Shape, ...] = ()
-    varies: tuple[str, ...] = ()
-    left: dict[str, Left] = field(default_factory=dict)
     cpus: Annotated[int, Meta(ge=1, le=10_000)] = 1
     services_cpus: tuple[Few, ...] = ()
     other_cpus: tuple[Few, ...] = ()
@@ -196,6 +184,30 @@ class Plan:
     def service_cpus(self) -> int:
         """How many CPUs an instance can use at once."""
         return len(self.services_cpus) or self.cpus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """What the first replicate measures for all others to use; `learned.json`.
+
+    Attributes:
+        rates: light rate by setup, arrivals per second; empty until capacities are known.
+        capacities: requests per second of active time in a closed loop, by setup; empty until known.
+        shapes: shapes of a sampled request's traces, by setup; empty until seen.
+        start_shapes: shapes of the traces that a start leaves, such as an ORM's first queries.
+        varies: setups whose traces differ from request to request.
+        footprints: what a request leaves, of setups that sample every request.
+    """
+
+    rates: dict[str, Rate] = field(default_factory=dict)
+    capacities: dict[str, Rate] = field(default_factory=dict)
+    shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
+    start_shapes: tuple[Shape, ...] = ()
+    varies: tuple[str, ...] = ()
+    footprints: dict[str, Footprint] = field(default_factory=dict)
+
+
+NOTHING_LEARNED = Learned()
 
 
 class Slice(Struct, frozen=True, array_like=True):

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from bench.plan.records import Arrival, Closed, Kind, Load, Open, Plan, Quiet, Slice, Step, Stretch
+from bench.plan.records import Arrival, Closed, Kind, Learned, Load, Open, Phase, Plan, Quiet, Slice, Step
 
 SWITCH_NS = 500_000
 """Between two slices: time to stop one instance, read its clock, and let the next one run."""
@@ -60,26 +60,34 @@ def schedule(plan: Plan, replicate: int) -> Iterator[tuple[Kind, int]]:
     yield Kind.SETTLE, 0
 
 
-def step_of(  # noqa: PLR0913 - what a step follows from
-    plan: Plan, replicate: int, number: int, kind: Kind, blocks: int, *, rates: Sequence[float] = ()
+def step_of(  # noqa: PLR0913, PLR0917 - what a step follows from
+    plan: Plan,
+    learned: Learned,
+    replicate: int,
+    number: int,
+    kind: Kind,
+    blocks: int = 0,
+    *,
+    rates: Sequence[float] = (),
 ) -> Step:
     """A step with its slices and arrivals.
 
     Args:
-        plan: with rates, for light load.
+        plan: of the run.
+        learned: with rates, for light load.
         replicate: of the step.
         number: of the step in its replicate.
         kind: what it is for.
         blocks: how many blocks of slices.
         rates: of a probe: arrivals per second of each instance.
     """
-    slices = _slices(plan, replicate, number, kind, blocks) if blocks else ()
+    slices = _slices(plan, learned, replicate, number, kind, blocks) if blocks else ()
     load: Load = Quiet(seconds=plan.rest_s if kind is Kind.REST else 0.0)
     match kind:
         case Kind.WARM_UP | Kind.CAPACITY | Kind.SATURATION:
             load = Closed(users=plan.users)
         case Kind.LIGHT:
-            load = _open(plan, replicate, number, slices, [plan.rates[name] for name in plan.names])
+            load = _open(plan, replicate, number, slices, [learned.rates[name] for name in plan.names])
         case Kind.PROBE:
             load = _open(plan, replicate, number, slices, rates)
         case _:
@@ -87,31 +95,33 @@ def step_of(  # noqa: PLR0913 - what a step follows from
     return Step(replicate=replicate, number=number, kind=kind, slices=slices, load=load)
 
 
-def _stretch(plan: Plan, kind: Kind) -> Stretch:
+def _phase(plan: Plan, kind: Kind) -> Phase:
     match kind:
         case Kind.LIGHT:
             return plan.light
         case Kind.SATURATION:
             return plan.saturation
         case Kind.PROBE:
-            return Stretch(slice_s=plan.light.slice_s, rounds=PROBE_ROUNDS, blocks=1)
+            return Phase(slice_s=plan.light.slice_s, rounds=PROBE_ROUNDS, blocks=1)
         case _:
             return plan.warm_up
 
 
-def _slices(plan: Plan, replicate: int, number: int, kind: Kind, blocks: int) -> tuple[Slice, ...]:
-    rng, stretch = _rng(plan, "order", replicate, number), _stretch(plan, kind)
-    length_ns = round(stretch.slice_s * 1e9)
+def _slices(  # noqa: PLR0913, PLR0917 - what a timetable follows from
+    plan: Plan, learned: Learned, replicate: int, number: int, kind: Kind, blocks: int
+) -> tuple[Slice, ...]:
+    rng, phase = _rng(plan, "order", replicate, number), _phase(plan, kind)
+    length_ns = round(phase.slice_s * 1e9)
     slices, now_ns = [], 0
-    leads = [-1] * (lead_rounds(plan) if kind is Kind.SATURATION else 0)
-    for block in [*leads, *(block for block in range(blocks) for _ in range(stretch.rounds))]:
+    leads = [-1] * (lead_rounds(plan, learned) if kind is Kind.SATURATION else 0)
+    for block in [*leads, *(block for block in range(blocks) for _ in range(phase.rounds))]:
         for instance in rng.permutation(len(plan.setups)):
             slices.append(Slice(int(instance), block, now_ns, now_ns + length_ns))
             now_ns += length_ns + SWITCH_NS
     return tuple(slices)
 
 
-def lead_rounds(plan: Plan) -> int:
+def lead_rounds(plan: Plan, learned: Learned) -> int:
     """Rounds in which a closed loop fills before its first block.
 
     Its users begin all at once with nothing under way; a block that began then would count the work of more
@@ -119,9 +129,9 @@ def lead_rounds(plan: Plan) -> int:
     takes about twice as long as a request of theirs takes until that is forgotten. Of setups that hold the
     light rate; the figures of others are told apart by far more.
     """
-    if not plan.capacities:
+    if not learned.capacities:
         return LEAD_ROUNDS
-    capacities = [plan.capacities[name] for name in plan.names if not is_overloaded(plan, name)]
+    capacities = [learned.capacities[name] for name in plan.names if not is_overloaded(plan, learned, name)]
     wanted = math.ceil(2 * plan.users / min(capacities) / plan.saturation.slice_s)
     return max(min(wanted, plan.saturation.rounds * plan.saturation.blocks // 3), LEAD_ROUNDS)
 
@@ -146,12 +156,12 @@ def _open(plan: Plan, replicate: int, number: int, slices: Sequence[Slice], rate
         chosen = np.searchsorted(length_ns, active_ns, side="right") - 1
         starts = np.array([time_slice.start_ns for time_slice in own])
         offsets = (starts[chosen] + active_ns - length_ns[chosen]).astype(np.int64)
-        kinds = kinds_of(plan, count, replicate, number, instance)
+        kinds = drawn_kinds(plan, count, replicate, number, instance)
         arrivals += [(int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)]
     return Open(arrivals=tuple(Arrival(*arrival) for arrival in sorted(arrivals)))
 
 
-def kinds_of(plan: Plan, count: int, *where: int) -> list[int]:
+def drawn_kinds(plan: Plan, count: int, *where: int) -> list[int]:
     """Kinds of so many requests, drawn by weight; the same for every instance of a step.
 
     Args:
@@ -195,9 +205,9 @@ def light_rates(plan: Plan, capacities: dict[str, float]) -> dict[str, float]:
     }
 
 
-def is_overloaded(plan: Plan, name: str) -> bool:
+def is_overloaded(plan: Plan, learned: Learned, name: str) -> bool:
     """True if a setup has a rate of its own because it cannot hold the light rate."""
-    return bool(plan.rates) and plan.rates[name] < _wanted(plan, name, max(plan.rates.values()))
+    return bool(learned.rates) and learned.rates[name] < _wanted(plan, name, max(learned.rates.values()))
 
 
 def _wanted(plan: Plan, name: str, rate_per_s: float) -> float:

@@ -1,31 +1,30 @@
 """The answer: what tracing costs, in five lines."""
 
-from bench.analysis.records import InjectedCheck, Summary
-from bench.analysis.setup_records import SetupSummary, Severity
+from bench.analysis.claims import Severity, VerdictKind
+from bench.analysis.records import Recovery, SetupSummary, Summary
 from bench.app.records import CHECKS, Setup
 from bench.app.setups import EVERYTHING, discards, everything, is_disabled, sampling_ratio
-from bench.report.comparisons import batching, batching_line, compared
-from bench.report.words import duration, half_width, percent, plural
+from bench.report.contrasts import batching, batching_line, compared
+from bench.report.words import change_percent, duration, half_width, percent, plural
 
 ROUGH = 0.1
-"""A noise floor above which a run is told to be rough: its setups cannot be ranked."""
+"""A noise floor above which a run is called rough: its setups cannot be ranked."""
 USUAL_RATIO = 0.1
-"""Of several sampling ratios, the answer tells the one closest to this; the table has them all."""
+"""Of several sampling ratios, the answer names the one closest to this; the table has them all."""
 
 
 def answer(summary: Summary) -> tuple[str, ...]:
-    """The five lines, without those of which nothing is known; the first one says whether to believe it."""
+    """The five lines, without those of which nothing is known; the first one says whether the run is valid."""
     lines = [_headline(summary), _others(summary), _fixed_cost(summary), _clients(summary), _trust(summary)]
     return tuple(line for line in lines if line)
 
 
 def tested(summary: Summary) -> list[SetupSummary]:
-    """Setups under test that have a figure, from cheap to dear."""
+    """Setups under test that have a figure, from cheap to expensive."""
     figures = [
-        (cost.ratio, setup)
+        (change.ratio, setup)
         for setup in summary.setups
-        if (cost := setup.cost) and cost.ratio is not None
-        if setup.name not in CHECKS and not setup.invalid
+        if (change := setup.overhead) and setup.name not in CHECKS and not setup.invalid
     ]
     return [setup for _, setup in sorted(figures, key=lambda figure: figure[0])]
 
@@ -39,31 +38,29 @@ def _headline(summary: Summary) -> str:
         (setup for setup in setups if full and setup.name == full.name), setups[-1] if setups else None
     )
     cost = setup.cost if setup else None
-    if setup is None or cost is None or cost.added_s is None or cost.low is None or cost.high is None:
+    if setup is None or cost is None or cost.added_s is None or cost.change is None:
         return "Nothing was compared with the baseline."
-    what = "Tracing everything" if full and setup.name == full.name else "The dearest setup"
+    what = "Tracing every request" if full and setup.name == full.name else "The most expensive setup"
     if not _is_overhead(setup):
         return (
-            f"{what} ({setup.name}): no cost was found for {summary.app.name}, "
-            f"{percent(cost.ratio)} +- {half_width(cost.low, cost.high)} % CPU; "
-            f"such a run finds about {percent(cost.mde, sign=False)} %."
+            f"{what} ({setup.name}): no cost was detected for {summary.app.name}, "
+            f"{change_percent(cost.change)} +- {half_width(cost.change)} % CPU; "
+            f"such a run detects about {percent(cost.mde, sign=False)} %."
         )
     line = (
-        f"{what} ({setup.name}) costs {summary.app.name} {percent(cost.ratio)} "
-        f"+- {half_width(cost.low, cost.high)} % CPU: "
-        f"{duration(cost.added_s)} per {summary.app.request}"
+        f"{what} ({setup.name}) costs {summary.app.name} {change_percent(cost.change)} "
+        f"+- {half_width(cost.change)} % CPU: {duration(cost.added_s)} per {summary.app.request}"
     )
     saturation = []
-    if setup.light and setup.saturation and setup.saturation.ratio is not None:
-        saturation.append(f"pays {percent(setup.saturation.ratio)} %")
-    if setup.throughput and setup.throughput.ratio is not None:
-        less = "less" if setup.throughput.ratio < 0 else "more"
-        saturation.append(f"does {percent(abs(setup.throughput.ratio), sign=False)} % {less}")
-    return f"{line}; a full load {' and '.join(saturation)}." if saturation else f"{line}."
+    if setup.light and setup.saturation and setup.saturation.change:
+        saturation.append(f"{change_percent(setup.saturation.change)} % CPU per {summary.app.request}")
+    if setup.throughput and setup.throughput.change:
+        saturation.append(f"{change_percent(setup.throughput.change)} % throughput")
+    return f"{line}. At full load: {', '.join(saturation)}." if saturation else f"{line}."
 
 
 def _invalid(summary: Summary) -> str:
-    """Why nothing counts, once, in words, and what to do."""
+    """Why nothing counts, and what to do."""
     reasons = [caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID]
     if not reasons:
         return "NOT VALID: too few replicates for an interval. Let the run go on for longer."
@@ -76,7 +73,7 @@ def _others(summary: Summary) -> str:
     """What the alternatives cost, each by what a reader would decide on."""
     if not summary.valid:
         return ""
-    if summary.plan.preset and summary.comparisons:
+    if summary.plan.preset and summary.contrasts:
         return batching_line(summary) if batching(summary) else compared(summary)
     setups = {setup.name: setup for setup in summary.plan.setups}
     results = tested(summary)
@@ -92,7 +89,7 @@ def _others(summary: Summary) -> str:
         result = min(sampled, key=lambda result: abs(ratios[result.name] - USUAL_RATIO))
         sentences.append(f"One in {1 / ratios[result.name]:.0f} sampled: {_overhead(result)}.")
     if unsampled:
-        sentences.append(f"Installed, nothing sampled: {_overhead(unsampled[0])}.")
+        sentences.append(f"0 sampled: {_overhead(unsampled[0])}.")
     simple = next((result for result in results if setups[result.name].tracing == "simple"), None)
     if simple:
         batch = next((result for result in full if result.name == EVERYTHING), None)
@@ -106,34 +103,31 @@ def _is_unsampled(setup: Setup) -> bool:
 
 
 def _overhead(setup: SetupSummary) -> str:
-    if not _is_overhead(setup):
-        return "no cost found"
-    return f"{percent(setup.cost.ratio if setup.cost else None)} %"
+    return f"{change_percent(setup.overhead)} %" if _is_overhead(setup) else "no cost detected"
 
 
 def _is_overhead(setup: SetupSummary) -> bool:
-    return setup.verdict.startswith("overhead")
+    return setup.verdict.kind is VerdictKind.DIFFERENT
 
 
 def _is_more_expensive(setup: SetupSummary, other: SetupSummary) -> bool:
     """True if the whole interval lies above that of the other one."""
-    low, high = (setup.cost.low, other.cost.high) if setup.cost and other.cost else (None, None)
-    return low is not None and high is not None and low > high
+    return bool(setup.overhead and other.overhead and setup.overhead.low > other.overhead.high)
 
 
 def _fixed_cost(summary: Summary) -> str:
-    floor = summary.fixed_cost
+    fixed = summary.fixed_cost
     full = summary.setup(EVERYTHING)
-    if floor.off is None or not summary.valid or full is None or not _is_overhead(full):
+    if fixed.off is None or not summary.valid or full is None or not _is_overhead(full):
         return ""
-    switched_off = (
-        f", and {percent(floor.disabled, sign=False, decimals=0)} % with OTEL_SDK_DISABLED"
-        if floor.disabled is not None
+    disabled = (
+        f", {percent(fixed.disabled, sign=False, decimals=0)} % with OTEL_SDK_DISABLED"
+        if fixed.disabled is not None
         else ""
     )
     return (
-        f"What sampling cannot save: {percent(floor.off, sign=False, decimals=0)} % of that cost is there "
-        f"at ratio 0{switched_off}."
+        f"Fixed cost: {percent(fixed.off, sign=False, decimals=0)} % of that remains with nothing sampled"
+        f"{disabled}."
     )
 
 
@@ -141,26 +135,29 @@ def _clients(summary: Summary) -> str:
     setup = summary.setup(EVERYTHING)
     if setup is None or setup.latency is None or not setup.latency.changes or not summary.valid:
         return ""
+    added_s = setup.latency.added_s
     changes = [
-        f"{name} {duration(change.added_s, sign=True)}"
-        if not change.low <= 0 <= change.high
-        else f"{name} no change found"
+        f"{name} {duration(added_s[name], sign=True)}"
+        if change.is_significant
+        else f"{name} no change detected"
         for name, change in setup.latency.changes.items()
-        if change.added_s is not None
+        if name in added_s
     ]
     rate = setup.latency.rate_per_s or 0.0
-    return f"Clients at {rate:.0f} {summary.app.request}s/s ({EVERYTHING}): {', '.join(changes)}."
+    return f"Latency at {rate:.0f} {summary.app.request}s/s ({EVERYTHING}): {', '.join(changes)}."
 
 
 def _trust(summary: Summary) -> str:
     parts = []
-    floor = summary.checks.noise_floor
-    if floor is not None:
-        parts.append(f"identical setups agree within {percent(floor, sign=False)} % CPU")
-    checks = summary.checks
-    if checks.injected is not None:
-        both = f" (saturation: {_found(checks.injected_saturation)})" if checks.injected_saturation else ""
-        parts.append(f"{checks.injected.known_s * 1e6:.0f} us were found as {_found(checks.injected)}{both}")
+    checks, noise_floor = summary.checks, summary.checks.noise_floor
+    if noise_floor is not None:
+        parts.append(f"identical setups agree within {percent(noise_floor, sign=False)} % CPU")
+    if checks.injected and checks.injected.recovery:
+        first, second = checks.injected.recovery, checks.injected.saturation
+        both = f" (at full load: {_measured(second)})" if second and second is not first else ""
+        parts.append(
+            f"an injected cost of {first.expected_s * 1e6:.0f} us was measured as {_measured(first)}{both}"
+        )
     lost = sum(setup.accounting.lost for setup in summary.setups)
     may_lose = {setup.name for setup in summary.plan.setups if setup.may_lose}
     incomplete = [
@@ -175,12 +172,10 @@ def _trust(summary: Summary) -> str:
         if not lost
         else f"{plural(lost, 'span')} lost, where they may be"
     )
-    word = "Trust" if summary.valid else "Checks"
-    if floor is not None and floor > ROUGH:
-        word = "Rough"
-    return f"{word}: {', '.join(parts)}."
+    rough = noise_floor is not None and noise_floor > ROUGH
+    return f"Checks{' (rough)' if rough else ''}: {', '.join(parts)}."
 
 
-def _found(injected: InjectedCheck) -> str:
-    ends = f"[{injected.low_s * 1e6:.0f}, {injected.high_s * 1e6:.0f}]"
-    return f"{injected.found_s * 1e6:.0f} {ends}"
+def _measured(recovery: Recovery) -> str:
+    ends = f"[{recovery.low_s * 1e6:.0f}, {recovery.high_s * 1e6:.0f}]"
+    return f"{recovery.measured_s * 1e6:.0f} {ends}"

@@ -1,18 +1,19 @@
 """The charts of a run."""
 
-from bench.analysis.records import Layer, Summary
-from bench.analysis.setup_records import Cost, SetupSummary
+from bench.analysis.claims import VerdictKind
+from bench.analysis.records import Cost, Layer, SetupSummary, Summary
 from bench.report import vega, words
 from bench.report.document import Chart
 from bench.report.tables import cost_unit, ordered
 from bench.report.words import Unit
 
-VERDICTS = {
-    "overhead": vega.SERIES[0],
-    "no overhead beyond the bounds": vega.SERIES[2],
-    "inconclusive": vega.MUTED,
-    "invalid": vega.RED,
+COLOURS = {
+    VerdictKind.DIFFERENT: ("overhead", vega.SERIES[0]),
+    VerdictKind.EQUIVALENT: ("no overhead beyond the bounds", vega.SERIES[2]),
+    VerdictKind.INCONCLUSIVE: ("inconclusive", vega.MUTED),
+    VerdictKind.INVALID: ("invalid", vega.RED),
 }
+"""Words and colours of verdicts; a baseline has no bar."""
 
 
 def overhead(summary: Summary) -> Chart | None:
@@ -24,19 +25,19 @@ def overhead(summary: Summary) -> Chart | None:
     unit = cost_unit(summary)
     reach = vega.reach([cost.added_high_s or 0.0 for _, cost in shown]) * unit.scale
     rows = [_overhead_row(setup, cost, reach, unit) for setup, cost in shown]
-    floor = (summary.checks.noise_floor or 0.0) * base.cpu_per_request_s * unit.scale
-    kinds = [kind for kind in VERDICTS if any(row["verdict"] == kind for row in rows)]
+    noise = (summary.checks.noise_floor or 0.0) * base.cpu_per_request_s * unit.scale
+    kinds = [pair for pair in COLOURS.values() if any(row["verdict"] == pair[0] for row in rows)]
     colour: vega.Spec = {
         "field": "verdict", "type": "nominal", "title": None,
-        "scale": {"domain": kinds, "range": [VERDICTS[kind] for kind in kinds]},
+        "scale": {"domain": [word for word, _ in kinds], "range": [colour for _, colour in kinds]},
         "legend": {"orient": "top"} if len(kinds) > 1 else None,
     }  # fmt: skip
     names = [row["setup"] for row in rows]
     y = vega.names("setup", names)
     title = f"added CPU {unit.name} per {summary.app.request}"
-    x = vega.number("extra", title, [min(0.0, *vega.column(rows, "low")), reach])
+    x = vega.number("added", title, [min(0.0, *vega.column(rows, "low")), reach])
     layers: list[vega.Spec | None] = [
-        vega.band(-floor, floor) if floor else None,
+        vega.band(-noise, noise) if noise else None,
         vega.zero(),
         {
             "mark": {"type": "bar", "height": 4, "opacity": 0.45},
@@ -55,7 +56,7 @@ def overhead(summary: Summary) -> Chart | None:
     ]
     return vega.chart(
         f"Added CPU per {summary.app.request} against the baseline, with 95 % intervals"
-        + ("; the band is the noise floor" if floor else "")
+        + ("; the band is the noise floor" if noise else "")
         + vega.broken(rows),
         rows,
         layers,
@@ -66,30 +67,24 @@ def overhead(summary: Summary) -> Chart | None:
 
 def _overhead_row(setup: SetupSummary, cost: Cost, reach: float, unit: Unit) -> dict[str, object]:
     added_s = cost.added_s or 0.0
-    label = f"{unit.figure(added_s, sign=True)} {unit.name}, {words.percent(cost.ratio)} %"
+    label = f"{unit.figure(added_s, sign=True)} {unit.name}, {words.change_percent(cost.change)} %"
     ends = unit.interval(cost.added_low_s, cost.added_high_s)
     return {
         "setup": setup.name,
-        "extra": min(added_s * unit.scale, reach),
+        "added": min(added_s * unit.scale, reach),
         "low": min((cost.added_low_s or 0.0) * unit.scale, reach),
         "high": min((cost.added_high_s or 0.0) * unit.scale, reach),
         "cut": added_s * unit.scale > reach,
         "label": f"{label} (invalid)" if setup.invalid else label,
-        "figure": f"{setup.name}: {label}, 95 % interval {ends} {unit.name}; {setup.verdict}",
-        "verdict": _kind(setup),
+        "figure": f"{setup.name}: {label}, 95 % interval {ends} {unit.name}; {words.verdict(setup.verdict)}",
+        "verdict": COLOURS[setup.verdict.kind][0],
     }
-
-
-def _kind(setup: SetupSummary) -> str:
-    if setup.invalid:
-        return "invalid"
-    return next((kind for kind in VERDICTS if setup.verdict.startswith(kind[:11])), "inconclusive")
 
 
 def latency(summary: Summary) -> Chart | None:
     """What every percentile gains, with intervals; None without a change that is known."""
     rows = [
-        vega.change_row(setup.name, name, change.ratio, (change.low, change.high))
+        vega.change_row(setup.name, name, change)
         for setup in ordered(summary)
         if setup.latency and not setup.invalid
         for name, change in setup.latency.changes.items()
@@ -100,16 +95,14 @@ def latency(summary: Summary) -> Chart | None:
 def throughput(summary: Summary) -> Chart | None:
     """How much throughput each setup loses; None without a change that is known."""
     rows = [
-        vega.change_row(
-            setup.name, kind, measured.ratio, (measured.low, measured.high), f"{measured.per_s or 0:.1f}/s, "
-        )
+        vega.change_row(setup.name, kind, measured.change, f"{measured.per_s or 0:.1f}/s, ")
         for setup in ordered(summary)
         if not setup.invalid
         for kind, measured in (
-            ("saturation", setup.throughput),
+            ("full load", setup.throughput),
             ("under the latency limit", setup.highest_rate),
         )
-        if measured and measured.ratio is not None and measured.low is not None and measured.high is not None
+        if measured and measured.change
     ]
     return vega.changes(
         rows, "change of throughput, %", "Throughput against the baseline, with 95 % intervals"

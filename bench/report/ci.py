@@ -7,7 +7,9 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 
-from bench.report.words import printable
+from bench.analysis.claims import Change
+from bench.analysis.stats import Interval
+from bench.report.words import half_width, printable
 
 
 class Ending(StrEnum):
@@ -34,15 +36,15 @@ class Case:
     text: str
 
 
-class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A figure of which less is better, in the words of github-action-benchmark.
+class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A figure of which less is better, as github-action-benchmark stores it.
 
     Attributes:
         name: of the figure.
         unit: of the value.
-        value: found.
+        value: the figure.
         range: half of its interval.
-        extra: what else there is to say.
+        extra: further information.
     """
 
     name: str
@@ -51,10 +53,38 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     range: str = ""
     extra: str = ""
 
+    @classmethod
+    def of_change(cls, name: str, change: Change | None, extra: str = "") -> "list[Metric]":
+        """A change against the baseline; nothing where it is unknown."""
+        if change is None:
+            return []
+        return [
+            cls(
+                name=name,
+                unit="% of the baseline",
+                value=round(change.ratio * 100, 2),
+                range=f"+- {half_width(change)}",
+                extra=extra,
+            )
+        ]
 
-def benchmark(points: Sequence[Point]) -> bytes:
+    @classmethod
+    def timed(cls, name: str, unit: str, interval: Interval, scale: float) -> "Metric":
+        """A duration with half of its interval, in a unit of which a second has `scale`."""
+        half = None
+        if interval.low is not None and interval.high is not None:
+            half = (interval.high - interval.low) / 2 * scale
+        return cls(
+            name=name,
+            unit=unit,
+            value=round(interval.value * scale, 4),
+            range="" if half is None else f"+- {half:.3g}",
+        )
+
+
+def benchmark(metrics: Sequence[Metric]) -> bytes:
     """JSON for github-action-benchmark's tool `customSmallerIsBetter`."""
-    return msgspec.json.format(msgspec.json.encode(points), indent=2) + b"\n"
+    return msgspec.json.format(msgspec.json.encode(metrics), indent=2) + b"\n"
 
 
 def junit(suite_name: str, class_name: str, cases: Sequence[Case]) -> bytes:

@@ -1,7 +1,7 @@
-"""What should I do: one row per decision, with what it saves and what it takes away."""
+"""What to do: one row per decision, with what it saves and what it takes away."""
 
-from bench.analysis.records import Pair, Summary
-from bench.analysis.setup_records import SetupSummary
+from bench.analysis.claims import Change
+from bench.analysis.records import SetupSummary, Summary
 from bench.app.records import Setup
 from bench.app.setups import (
     everything,
@@ -11,8 +11,8 @@ from bench.app.setups import (
     protocol,
     sampling_ratio,
 )
-from bench.report.comparisons import BATCHING
-from bench.report.words import Table, interval, percent, spread, unit_of
+from bench.report.contrasts import BATCHING
+from bench.report.words import ABSENT, Table, change_interval, change_percent, spread, unit_of
 
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
 DECISIONS = (
@@ -23,7 +23,7 @@ DECISIONS = (
 
 
 def decision_table(summary: Summary) -> Table | None:
-    """Every alternative to tracing everything, by the decision that it is about; None without any."""
+    """Every alternative to tracing every request, by the decision that it is about; None without any."""
     setups = {setup.name: setup for setup in summary.plan.setups}
     full = everything(summary.plan.setups)
     reference = summary.setup(full.name) if full else None
@@ -32,7 +32,7 @@ def decision_table(summary: Summary) -> Table | None:
     rows = []
     pairs = [
         (pair, result)
-        for pair in summary.pairs
+        for pair in summary.alternatives
         if (result := summary.setup(pair.setup)) and _is_choice(setups[pair.setup], result)
     ]
     unit = unit_of([_change_s(result, reference) for _, result in pairs])
@@ -44,7 +44,7 @@ def decision_table(summary: Summary) -> Table | None:
                     decision,
                     f"{pair.setup} instead of {pair.against}",
                     unit.figure(_change_s(result, reference), sign=True),
-                    _change(pair),
+                    _change(pair.light) if pair.light else ABSENT,
                     price,
                 )
             )
@@ -64,19 +64,19 @@ def _is_choice(setup: Setup, result: SetupSummary) -> bool:
 
 
 def _change_s(result: SetupSummary, reference: SetupSummary) -> float | None:
-    """CPU seconds per request that an alternative needs more than tracing everything."""
+    """CPU seconds per request that an alternative needs more than tracing every request."""
     ours, theirs = (setup.cost.added_s if setup.cost else None for setup in (result, reference))
     return None if ours is None or theirs is None else ours - theirs
 
 
-def _change(pair: Pair) -> str:
-    if pair.low <= 0 <= pair.high:
-        return f"none seen, {spread(pair.low, pair.high)}"
-    return f"{percent(pair.ratio)} {interval(pair.low, pair.high)}"
+def _change(change: Change) -> str:
+    if not change.is_significant:
+        return f"none detected, {spread(change.low, change.high)}"
+    return f"{change_percent(change)} {change_interval(change)}"
 
 
 def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupSummary) -> tuple[str, str]:
-    """What a setup decides otherwise than tracing everything does, and what that takes away or needs."""
+    """What a setup decides otherwise than tracing every request does, and what that takes away or needs."""
     alike = setup.tracing == full.tracing
     differs = {
         "packages": (setup.python, setup.pip, setup.npm) != (full.python, full.pip, full.npm),
@@ -99,7 +99,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
         "instrumentations": spans,
         "packages": setup.description if _spans(result) == _spans(reference) else spans,
     }
-    # Whoever takes other packages, or other batches, may sample otherwise, too.
+    # A setup with other packages, or other batches, may sample otherwise, too.
     decision = next((name for name, does in differs.items() if does), "other")
     return decision, prices.get(decision, setup.description)
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from bench.analysis.setup_records import Caveat
+from bench.analysis.claims import Caveat
 from bench.report.words import Table
 
 

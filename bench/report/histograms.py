@@ -9,7 +9,7 @@ import io
 import numpy as np
 from hdrh.histogram import HdrHistogram
 
-from bench.analysis.blocks import stretches
+from bench.analysis.blocks import measured_phases
 from bench.plan.readings import Raw
 from bench.plan.records import Kind
 from bench.plan.schedule import is_overloaded
@@ -22,11 +22,11 @@ TICKS_PER_HALF = 5
 
 
 def render(raw: Raw) -> dict[str, bytes]:
-    """The logs by file name; a overloaded setup has none, its queue grows for as long as one looks."""
-    parts = stretches(raw, Kind.LIGHT)
+    """The logs by file name; an overloaded setup has none: its latency is unbounded."""
+    parts = measured_phases(raw, Kind.LIGHT)
     files = {}
     for number, name in enumerate(raw.plan.names):
-        if parts and not is_overloaded(raw.plan, name):
+        if parts and not is_overloaded(raw.plan, raw.learned, name):
             latencies_s = np.concatenate([part.latencies_s(number) for part in parts])
             if len(latencies_s):
                 files[f"{name}.hgrm"] = _log(np.minimum(latencies_s, raw.plan.timeout_s))

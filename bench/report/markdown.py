@@ -2,7 +2,7 @@
 
 from tabulate import tabulate
 
-from bench.analysis.setup_records import Caveat, Severity
+from bench.analysis.claims import Caveat, Severity
 from bench.report import words
 from bench.report.document import Caveats, Chart, Document, Items, Part, Section, Text
 

@@ -8,7 +8,7 @@ from bench.app.records import Setup
 from bench.app.setups import TABLE
 from bench.plan.machine import Machine
 from bench.plan.records import Plan
-from bench.report import charts, comparisons, tables
+from bench.report import charts, contrasts, tables
 from bench.report.answer import answer
 from bench.report.decisions import decision_table
 from bench.report.document import Caveats, Document, Items, Section, Text, document, section
@@ -72,13 +72,12 @@ ABOUT_COLLECTOR = (
 )
 
 
-def report(summary: Summary, machine: Machine | None = None, *more: Section) -> Document:
+def report(summary: Summary, *more: Section) -> Document:
     """The whole report.
 
     Args:
         summary: what the run found.
-        machine: what it was measured on; None where that is not known.
-        more: further sections, of microbenchmarks that belong to the run.
+        more: further sections, which stand before the setups: microbenchmarks, and the machine.
     """
     lines = answer(summary)
     decisions = decision_table(summary)
@@ -88,7 +87,7 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
         section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
         section("Caveats", Caveats(caveats=summary.caveats)),
-        *_comparisons(summary),
+        *_contrasts(summary),
         section("What should I do?", decisions, ABOUT_DECISIONS if decisions else None),
         *_latency(summary),
         section(
@@ -116,7 +115,6 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
         )
         if summary.collector
         else section(""),
-        *(replace(part, folded=True) for part in more),
         section(
             "How it was measured",
             HOW_MEASURED,
@@ -124,9 +122,9 @@ def report(summary: Summary, machine: Machine | None = None, *more: Section) -> 
             tables.workers_table(summary) if summary.load.workers else None,
             folded=True,
         ),
-        *machine_sections(machine),
+        *more,
         section("Setups", Items(items=tuple(map(_setup, summary.plan.setups))), folded=True),
-        section("How to repeat it", how_to_repeat(summary.plan), folded=True),
+        section("How to repeat it", how_to_repeat(summary.plan, summary.light_rate_per_s), folded=True),
     )
 
 
@@ -178,9 +176,9 @@ def _overloaded(summary: Summary) -> str | None:
 
 
 def _latency(summary: Summary) -> list[Section]:
-    if not summary.plan.light.blocks or not summary.plan.rates:
+    rate = summary.light_rate_per_s
+    if not summary.plan.light.blocks or not rate:
         return []
-    rate = max(summary.plan.rates.values())
     share = (
         f"{percent(summary.plan.share, sign=False, decimals=0)} % of what the baseline did in its first "
         "closed loop"
@@ -197,18 +195,18 @@ def _latency(summary: Summary) -> list[Section]:
     ]
 
 
-def _comparisons(summary: Summary) -> list[Section]:
-    grid = comparisons.batching(summary)
+def _contrasts(summary: Summary) -> list[Section]:
+    grid = contrasts.batching(summary)
     return [
         section(
             "Queue, batch size and delay",
-            comparisons.batching_line(summary) if grid else None,
-            comparisons.batching_table(summary) if grid else None,
+            contrasts.batching_line(summary) if grid else None,
+            contrasts.batching_table(summary) if grid else None,
         ),
         section(
             "Compared with each other",
-            comparisons.comparison_table(summary) if summary.comparisons else None,
-            comparisons.ABOUT if summary.comparisons else None,
+            contrasts.contrast_table(summary) if summary.contrasts else None,
+            contrasts.ABOUT if summary.contrasts else None,
             folded=bool(grid),
         ),
     ]
@@ -270,7 +268,7 @@ def load_line(summary: Summary) -> str:
         f"Lag {', '.join(lags) or 'not known'}; load generator {percent(load.load_utilization, sign=False)} % busy; "
         f"{load.failed:,} failed, {load.unsent:,} not sent; steal {percent(load.steal, sign=False)} %, other "
         f"programs {percent(load.foreign, sign=False)} % of a core; {plural(load.repeated, 'block')} spoiled "
-        f"by the host; time slices {percent(load.slices, sign=False, decimals=2)} % off their length."
+        f"by the host; time slices {percent(load.slice_error, sign=False, decimals=2)} % off their length."
     )
 
 
@@ -322,28 +320,28 @@ def _setup(setup: Setup) -> str:
     )
 
 
-def how_to_repeat(plan: Plan) -> str:
+def how_to_repeat(plan: Plan, rate_per_s: float) -> str:
     """The command of the run."""
     known = {setup.name for setup in (*TABLE, *plan.app.setup)}
     own = [setup.name for setup in plan.setups if setup.name not in known]
     names = ",".join(name for name in plan.names if name not in own)
     chosen = f"--preset {plan.preset}" if plan.preset else f"--setups {names}"
     options = [
-        "tracing-overhead run --app FILE",
+        "tracing-overhead run FILE",
         chosen,
         f"--seed {plan.seed}",
         f"--replicates {plan.replicates}",
     ]
     options += ["--setups-file FILE"] if own and not plan.preset else []
     options += [f"--budget {plan.budget}"] if plan.budget != "default" else []
-    options += [f"--light {plan.light.active_s:g}", f"--saturation {plan.saturation.active_s:g}"]
-    options += [f"--rate {max(plan.rates.values()):g}"] if plan.rates else []
+    options += [f"--light {plan.light.active_s:g}s", f"--saturation {plan.saturation.active_s:g}s"]
+    options += [f"--rate {rate_per_s:g}"] if rate_per_s else []
     options += ["--find-rate"] if plan.probes else []
     options += [] if plan.services_cpus else ["--no-pin"]
     options += [f"--workers {plan.workers}"] if plan.workers else []
     options += [f"--collector {plan.collector}"] if plan.collector else []
     options += [f"--target {name}={url}" for name, url in plan.targets.items()]
     return (
-        f"`{' '.join(options)}`, without `--app` for the built-in example. The raw records lie beside this "
+        f"`{' '.join(options)}`, without FILE for the built-in example. The raw records lie beside this "
         "report; `tracing-overhead report` with their folder makes it again from them."
     )

@@ -1,7 +1,7 @@
 """The tables of a run."""
 
-from bench.analysis.records import CollectorSummary, Layer, Summary
-from bench.analysis.setup_records import Latency, SetupSummary
+from bench.analysis.claims import LoadName
+from bench.analysis.records import CollectorSummary, Latency, Layer, SetupSummary, Summary
 from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (
@@ -9,26 +9,27 @@ from bench.report.words import (
     MICROSECONDS,
     Table,
     Unit,
+    change_interval,
+    change_percent,
     count,
     half_width,
-    interval,
     megabytes,
     milliseconds,
     percent,
     signed,
     unit_of,
+    verdict,
 )
 
 QUANTILES = ("p50", "p90", "p99")
 
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
-    """Setups by cost: baseline, those under test from cheap to dear, then the checks."""
+    """Setups by cost: baseline, those under test from cheap to expensive, then the checks."""
 
     def key(setup: SetupSummary) -> tuple[int, float]:
         group = 0 if setup.name == summary.baseline else 2 if setup.name in CHECKS else 1
-        cost = setup.cost
-        return group, cost.ratio if cost and cost.ratio is not None else 0.0
+        return group, setup.overhead.ratio if setup.overhead else 0.0
 
     return tuple(sorted(summary.setups, key=key))
 
@@ -43,28 +44,26 @@ def cost_unit(summary: Summary) -> Unit:
 
 
 def answer_table(summary: Summary) -> Table:
-    """One row per setup that fits 80 columns: what it costs, and what clients feel."""
+    """One row per setup that fits 80 columns: what it costs, and what clients notice."""
     setups = ordered(summary)
     unit = cost_unit(summary)
-    changes = {setup.name: setup.latency.changes if setup.latency else {} for setup in setups}
+    added = {setup.name: setup.latency.added_s if setup.latency else {} for setup in setups}
     # A short run has too few requests for the 99th percentile.
-    tail = "p99" if any("p99" in known for known in changes.values()) else "p90"
+    tail = "p99" if any("p99" in known for known in added.values()) else "p90"
     rows = []
     for setup in setups:
         cost, throughput = setup.cost, setup.throughput
-        p50, high = changes[setup.name].get("p50"), changes[setup.name].get(tail)
+        p50_s, tail_s = added[setup.name].get("p50"), added[setup.name].get(tail)
         overloaded = setup.latency is not None and setup.latency.overloaded
         rows.append(
             (
                 setup.name,
                 unit.figure(cost.added_s if cost else None, sign=True),
-                percent(cost.ratio if cost else None),
-                half_width(cost.low, cost.high) if cost else ABSENT,
-                percent(throughput.ratio if throughput else None),
-                "overloaded"
-                if overloaded
-                else milliseconds(p50.added_s if p50 else None, sign=True, decimals=1),
-                ABSENT if overloaded else milliseconds(high.added_s if high else None, sign=True, decimals=1),
+                change_percent(setup.overhead),
+                half_width(setup.overhead),
+                change_percent(throughput.change if throughput else None),
+                "overloaded" if overloaded else milliseconds(p50_s, sign=True, decimals=1),
+                ABSENT if overloaded else milliseconds(tail_s, sign=True, decimals=1),
             )
         )
     return Table(
@@ -74,7 +73,7 @@ def answer_table(summary: Summary) -> Table:
     )
 
 
-def cpu_table(summary: Summary, load: str) -> Table:
+def cpu_table(summary: Summary, load: LoadName) -> Table:
     """CPU per request at light or full load; with verdicts where they rest on it."""
     setups = ordered(summary)
     unit = cost_unit(summary)
@@ -90,10 +89,10 @@ def cpu_table(summary: Summary, load: str) -> Table:
                 unit.figure(cost.cpu_per_request_s),
                 unit.figure(cost.added_s, sign=True),
                 unit.interval(cost.added_low_s, cost.added_high_s),
-                percent(cost.ratio),
-                interval(cost.low, cost.high),
+                change_percent(cost.change),
+                change_interval(cost.change),
                 percent(cost.mde, sign=False),
-                *((setup.verdict,) if judged else ()),
+                *((verdict(setup.verdict),) if judged else ()),
             )
         )
     return Table(
@@ -122,7 +121,7 @@ def latency_table(summary: Summary) -> Table:
         for name in quantiles:
             change = latency.changes.get(name)
             cells.append(milliseconds(level_s(latency, name)))
-            cells.append(f"{percent(change.ratio)} {interval(change.low, change.high)}" if change else ABSENT)
+            cells.append(f"{change_percent(change)} {change_interval(change)}" if change else ABSENT)
         rows.append(tuple(cells))
     heads = [head for name in quantiles for head in (f"{name} ms", f"{name} change %")]
     return Table(
@@ -147,8 +146,8 @@ def throughput_table(summary: Summary) -> Table:
         for throughput in (setup.throughput, *([setup.highest_rate] if searched else [])):
             cells += [
                 ABSENT if throughput is None or throughput.per_s is None else f"{throughput.per_s:.1f}",
-                percent(throughput.ratio if throughput else None),
-                interval(throughput.low, throughput.high) if throughput else ABSENT,
+                change_percent(throughput.change if throughput else None),
+                change_interval(throughput.change if throughput else None),
             ]
         rows.append(tuple(cells))
     limit = f"{summary.plan.latency_limit_s * 1e3:g} ms"
@@ -184,39 +183,35 @@ def rest_table(summary: Summary) -> Table:
 
 
 def accounting_table(summary: Summary) -> Table:
-    """Where the spans went; other signals have a column if anybody exports them."""
+    """Where the spans went; other signals have a column if a setup exports them."""
     signals = {"metrics": "metrics exports", "logs": "log records"}
     others = [name for name in signals if any(getattr(setup.accounting, name) for setup in summary.setups)]
     rows = []
     for setup in summary.setups:
-        accounting = setup.accounting
-        traces = f"{accounting.traces:,}" + (f" + {accounting.broken:,} broken" if accounting.broken else "")
-        due = (
-            f"{accounting.low:,}"
-            if accounting.low == accounting.high
-            else f"{accounting.low:,}-{accounting.high:,}"
-        )
-        words = {True: "complete", False: "DOES NOT BALANCE", None: "received"}
+        accounting, traces = setup.accounting, setup.accounting.traces
+        damaged = f" + {traces.damaged:,} damaged" if traces.damaged else ""
+        low, high = traces.expected_low, traces.expected_high
+        states = {True: "complete", False: "INCOMPLETE", None: "received"}
         rows.append(
             (
                 setup.name,
                 count(accounting.requests),
-                traces,
-                due,
+                f"{traces.whole:,}{damaged}",
+                f"{low:,}" if low == high else f"{low:,}-{high:,}",
                 count(accounting.spans_expected),
                 count(accounting.spans_received),
                 count(accounting.lost),
                 count(accounting.duplicated),
-                count(accounting.orphaned),
+                count(traces.orphaned),
                 *(count(getattr(accounting, name)) for name in others),
                 count(accounting.exports),
                 count(round(accounting.bytes / max(accounting.requests, 1))),
-                words[accounting.complete],
+                states[accounting.complete],
             )
         )
     return Table(
         heads=(
-            "setup", "requests", "traces", "due", "spans expected", "received", "lost", "duplicated",
+            "setup", "requests", "traces", "traces expected", "spans expected", "received", "lost", "duplicated",
             "orphaned", *(signals[name] for name in others), "exports", "bytes per request", "accounting",
         ),
         left=(0, 11 + len(others)),
@@ -296,7 +291,7 @@ def machine_table(machine: Machine) -> Table:
         **({"on one core": siblings} if siblings else {}),
         "memory": f"{machine.memory_bytes / 2**30:.1f} GiB",
         "virtual": "yes" if machine.hypervisor else "no",
-        "governor": machine.governor or "not told",
+        "governor": machine.governor or "unknown",
         "system": f"{machine.system} {machine.kernel}, {machine.architecture}, {machine.libc}",
         "Python": f"{machine.python_implementation} {machine.python}",
         "instances paused by": machine.pausing or ABSENT,

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
+from bench.analysis.claims import Caveat, Severity
 from bench.analysis.records import Summary
-from bench.analysis.setup_records import Caveat, Severity
 from bench.report.answer import answer
 from bench.report.document import Caveats, Document, Items, Part
 from bench.report.document import Text as Text_

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import TypeAlias
 
+from bench.analysis.claims import Change
 from bench.report import words
 from bench.report.document import Chart
 
@@ -35,8 +36,8 @@ FAR = 4.0
 ROOM = 1.2
 
 Spec: TypeAlias = Mapping[str, object]
-Row: TypeAlias = dict[str, object]
-Rows: TypeAlias = list[Row]
+ChartRow: TypeAlias = dict[str, object]
+Rows: TypeAlias = list[ChartRow]
 
 
 def chart(
@@ -193,16 +194,15 @@ def cycled(values: Sequence[str], count: int) -> list[str]:
     return list(islice(cycle(values), count))
 
 
-def change_row(setup: str, kind: str, ratio: float, ends: tuple[float, float], more: str = "") -> Row:
-    """A change of a setup's figure as a row of `changes`; `more` is told of it, too."""
-    low, high = ends
+def change_row(setup: str, kind: str, change: Change, more: str = "") -> ChartRow:
+    """A change of a setup's figure as a row of `changes`; `more` stands before it in the tooltip."""
     return {
         "setup": setup,
         "kind": kind,
-        "%": ratio * 100,
-        "low": low * 100,
-        "high": high * 100,
-        "figure": f"{setup}, {kind}: {more}{words.percent(ratio)} % {words.interval(low, high)}",
+        "%": change.ratio * 100,
+        "low": change.low * 100,
+        "high": change.high * 100,
+        "figure": f"{setup}, {kind}: {more}{words.change_percent(change)} % {words.change_interval(change)}",
     }
 
 

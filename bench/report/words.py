@@ -1,6 +1,6 @@
 """Numbers as people read them, and the table that they stand in.
 
-One rule for units: a cost below a millisecond is told in us, any other in ms. A column and an axis have one
+One rule for units: a cost below a millisecond is shown in us, any other in ms. A column and an axis have one
 unit, that of the largest figure in it.
 """
 
@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bench.analysis.setup_records import Caveat
+from bench.analysis.claims import Caveat, Change, Verdict, VerdictKind
 
 ABSENT = "-"
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -103,7 +103,7 @@ def unit_of(seconds: Iterable[float | None]) -> Unit:
 
 
 def spread(low: float, high: float) -> str:
-    """What an interval around no difference is wide, in points of percent."""
+    """Largest difference that an interval around none allows, in percentage points."""
     return f"within {max(abs(low), abs(high)) * 100:.1f} %"
 
 
@@ -113,7 +113,7 @@ def megabytes(size: float | None) -> str:
 
 
 def count(number: int | None) -> str:
-    """A count with thousands apart."""
+    """A count with separators of thousands."""
     return ABSENT if number is None else f"{number:,}"
 
 
@@ -122,15 +122,46 @@ def interval(low: float | None, high: float | None) -> str:
     return ABSENT if low is None or high is None else f"[{percent(low)}, {percent(high)}]"
 
 
-def half_width(low: float | None, high: float | None) -> str:
-    """Half of an interval of ratios, in points of percent."""
-    return ABSENT if low is None or high is None else f"{(high - low) * 50:.1f}"
+def change_percent(change: Change | None) -> str:
+    """A change in percent, without the percent sign."""
+    return percent(change.ratio if change else None)
+
+
+def change_interval(change: Change | None) -> str:
+    """The ends of a change's interval in percent."""
+    return interval(change.low, change.high) if change else ABSENT
+
+
+def half_width(change: Change | None) -> str:
+    """Half-width of a change's interval, in percentage points."""
+    return ABSENT if change is None else f"{(change.high - change.low) * 50:.1f}"
+
+
+def verdict(claim: Verdict, what: str = "overhead") -> str:
+    """A verdict in words.
+
+    Args:
+        claim: the verdict.
+        what: what is claimed; between two results it is a change.
+    """
+    match claim.kind:
+        case VerdictKind.BASELINE:
+            return "baseline"
+        case VerdictKind.DIFFERENT:
+            ends = f"[{(claim.low or 0) * 100:+.1f}, {(claim.high or 0) * 100:+.1f}]"
+            return f"{what} {(claim.ratio or 0) * 100:+.1f} % {ends}"
+        case VerdictKind.EQUIVALENT:
+            return f"no {what} beyond {(claim.bound or 0) * 100:.0f} %"
+        case VerdictKind.INCONCLUSIVE:
+            return f"inconclusive (MDE {(claim.mde or 0) * 100:.1f} %)"
+        case VerdictKind.INVALID:
+            return f"invalid ({claim.reason})"
 
 
 def printable(text: str) -> str:
-    """Text without what would move a terminal's cursor or turn the reading order round.
+    """Text without control characters, which could move a terminal's cursor or reverse the reading order.
 
-    Names and descriptions are other people's: no escape sequence in one may reach whoever reads a report.
+    Names and descriptions are other people's: no escape sequence in one may reach the reader of a report.
     """
     return "".join(character for character in text if character in "\n\t" or not _is_control(character))
 
@@ -147,7 +178,7 @@ def plural(number: int, word: str) -> str:
 
 def caveat_line(caveat: Caveat) -> str:
     """A caveat as one sentence and its advice."""
-    return f"{caveat.message} - {caveat.advice}{'' if caveat.advice.endswith('?') else '.'}"
+    return f"{caveat.message} - {caveat.advice}."
 
 
 def significant(value: float) -> str:

@@ -1,6 +1,7 @@
-"""What a results folder of a run holds: its figures, and its raw records as they were measured.
+"""What a run's results folder holds: its figures, and its raw records as they were measured.
 
-Figures are made from raw records each time; `summary.json` is for others to read.
+Figures are made from raw records each time. Where the raw records have been removed to save space, they are those
+of `summary.json`, which says so when it is verified.
 """
 
 from collections.abc import Iterator
@@ -11,39 +12,48 @@ from bench.analysis.records import Summary
 from bench.analysis.summary import Predict, summarise
 from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
-from bench.plan.records import Kind
+from bench.plan.records import SCHEMA, Kind
 from bench.plan.schedule import schedule
 from bench.results import manifest
-from bench.results.manifest import Fault
+from bench.results.manifest import Discrepancy
 from bench.results.redact import redacted
-from bench.results.store import PLAN, READINGS, RUN_AGAIN, read_raw
+from bench.results.store import (
+    PLAN,
+    READINGS,
+    RUN_AGAIN,
+    WRITTEN_BY_ANOTHER,
+    decode,
+    read_bytes,
+    read_raw,
+    read_record,
+)
 
 SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunResult:
-    """What follows from a run's raw records.
+    """What is known of a run.
 
     Attributes:
-        raw: the records.
-        summary: everything that was found.
-        faults: raw files that are not what was measured.
+        raw: its records; None where they have been removed.
+        summary: everything that was measured.
+        discrepancies: raw files that are not what was measured, or figures that are not what was written.
     """
 
-    raw: Raw
+    raw: Raw | None
     summary: Summary
-    faults: tuple[Fault, ...] = ()
+    discrepancies: tuple[Discrepancy, ...] = ()
 
     @property
     def valid(self) -> bool:
         """True if every figure counts."""
-        return not self.faults and self.summary.valid
+        return not self.discrepancies and self.summary.valid
 
 
 def is_run(folder: Path) -> bool:
     """True if a folder holds a run."""
-    return (folder / PLAN).exists()
+    return (folder / PLAN).exists() or (folder / SUMMARY).exists()
 
 
 def require_run(folder: Path) -> None:
@@ -58,8 +68,16 @@ def require_run(folder: Path) -> None:
         )
 
 
+def has_raw(folder: Path) -> bool:
+    """True unless a folder has figures alone: its raw records were removed, and its manifest lists none."""
+    if (folder / READINGS).exists() or not (folder / SUMMARY).exists():
+        return True
+    known = manifest.read(folder)
+    return known is not None and READINGS in known.raw
+
+
 def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
-    """Everything that follows from a run's raw records, and whether these are what was measured.
+    """What is known of a run, and whether its records are what was measured.
 
     Args:
         folder: of the run.
@@ -69,37 +87,67 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
         ResultsError: a file is not there, cannot be read, or is of another schema.
     """
     require_run(folder)
-    raw = read_raw(folder)
     known = manifest.read(folder)
+    if not has_raw(folder):
+        changed = manifest.changed(folder, known) if known else iter(())
+        files = {PLAN, SUMMARY}
+        return RunResult(
+            raw=None,
+            summary=read_summary(folder),
+            discrepancies=tuple(discrepancy for discrepancy in changed if discrepancy.file in files),
+        )
+    raw = read_raw(folder)
     changed = manifest.changed(folder, known) if known else missing_steps(raw)
-    faults = tuple(fault for fault in changed if fault.file in manifest.RAW)
+    discrepancies = tuple(discrepancy for discrepancy in changed if discrepancy.is_raw)
     try:
-        return replace(run_result(raw, predict), faults=faults)
+        return replace(run_result(raw, predict), discrepancies=discrepancies)
     except (ArithmeticError, LookupError, ValueError) as error:
-        # Records that nobody measured can hold anything.
-        where = faults[0].file if faults else "a raw file"
+        # Changed records can hold anything.
+        where = discrepancies[0].file if discrepancies else "a raw file"
         raise ResultsError(
             f"{where} of {folder} is not what was measured: {type(error).__name__}: {error}", RUN_AGAIN
         ) from None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Schema:
+    """What every version of a summary has."""
+
+    schema: int | None = None
+
+
+def read_summary(folder: Path) -> Summary:
+    """The figures of a run as they are stored.
+
+    Raises:
+        ResultsError: there are none, or of another schema.
+    """
+    path = folder / SUMMARY
+    schema = decode(read_bytes(path), _Schema, path).schema
+    if schema != SCHEMA:
+        raise ResultsError(
+            f"{path} has schema {schema}, and this version reads schema {SCHEMA}", WRITTEN_BY_ANOTHER
+        )
+    return read_record(path, Summary)
+
+
 def sound_run(folder: Path, predict: Predict | None = None) -> RunResult:
-    """A run whose raw records are those that were measured.
+    """A run whose records are what was measured.
 
     Raises:
         UsageError: they are not.
         ResultsError: a file is not there, cannot be read, or is of another schema.
     """
     result = read_run(folder, predict)
-    if result.faults:
+    if result.discrepancies:
         raise UsageError(
-            f"{folder} does not say what was measured: {result.faults[0]}",
-            f"`tracing-overhead verify {folder}`",
+            f"{folder} does not say what was measured: {result.discrepancies[0]}",
+            f"`tracing-overhead verify {folder}` lists what differs; name another folder",
         )
     return result
 
 
-def missing_steps(raw: Raw) -> Iterator[Fault]:
+def missing_steps(raw: Raw) -> Iterator[Discrepancy]:
     """The replicates of a complete run that have other steps than the plan; spoiled blocks may be repeated."""
     for replicate in range(raw.plan.replicates if raw.ending.complete else 0):
         kinds: list[Kind] = []
@@ -107,13 +155,14 @@ def missing_steps(raw: Raw) -> Iterator[Fault]:
             repeated = kinds and reading.kind is kinds[-1] and reading.kind in {Kind.LIGHT, Kind.SATURATION}
             if reading.replicate == replicate and not repeated:
                 kinds.append(reading.kind)
-        due = [kind for kind, _ in schedule(raw.plan, replicate)]
-        if kinds != due:
-            yield Fault(
+        planned = [kind for kind, _ in schedule(raw.plan, replicate)]
+        if kinds != planned:
+            yield Discrepancy(
                 file=READINGS,
                 field="kind",
                 message=f"replicate {replicate} has the steps {', '.join(kinds) or 'none'}, and the plan says "
-                f"{', '.join(due)}",
+                f"{', '.join(planned)}",
+                is_raw=True,
             )
 
 

@@ -10,78 +10,74 @@ from pathlib import Path
 
 from bench.errors import ResultsError
 from bench.plan.records import SCHEMA
-from bench.results.store import (
-    ENDING,
-    MACHINE,
-    PLAN,
-    READINGS,
-    REQUESTS,
-    TRACES,
-    Store,
-    pretty,
-    read_bytes,
-    read_record,
-)
+from bench.results.store import Store, pretty, read_bytes, read_record
 
 FILE = "manifest.json"
-RAW = (
-    PLAN, MACHINE, READINGS, REQUESTS, ENDING, TRACES,
-    "micro.json", "micro-run.json", "iterations.jsonl", "trials.jsonl.gz",
-    "faults.jsonl", "soak.jsonl", "shutdown.json",
-)  # fmt: skip
-"""Raw files, in the order in which they are looked at."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a folder's files held: SHA-256 of raw and derived ones, by name."""
+    """SHA-256 of a folder's files, by name.
+
+    Attributes:
+        schema: format of the folder.
+        raw: of raw files, in the order in which they are checked.
+        derived: of files that can be made again from them.
+    """
 
     schema: int = SCHEMA
-    files: dict[str, str] = field(default_factory=dict)
+    raw: dict[str, str] = field(default_factory=dict)
+    derived: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
-    """Something in a results folder that is not as it should be.
+class Discrepancy:
+    """Something in a results folder that is not as it was written, or does not follow.
 
     Attributes:
         file: where.
         field: of the file; None where that cannot be told.
         message: what is wrong, with both values where they are known.
+        is_raw: whether it is about raw records, so that no figure counts.
     """
 
     file: str
     field: str | None = None
     message: str
+    is_raw: bool = False
 
     def __str__(self) -> str:
         where = f"{self.file}, {self.field}" if self.field else self.file
         return f"{where}: {self.message}"
 
 
-def seal(folder: Path, derived: Iterable[str]) -> None:
+def seal(folder: Path, raw: Iterable[str], derived: Iterable[str]) -> None:
     """Seal a folder's raw files that are not sealed yet, and its derived files anew."""
     known = read(folder) or Manifest()
-    files = dict(known.files)
-    files |= {name: digest(folder / name) for name in RAW if name not in files and (folder / name).is_file()}
-    files |= {name: digest(folder / name) for name in derived}
-    Store(folder).write(FILE, pretty(Manifest(files=dict(sorted(files.items())))))
+    sealed = {
+        name: known.raw.get(name) or digest(folder / name)
+        for name in raw
+        if name in known.raw or (folder / name).is_file()
+    }
+    made = known.derived | {name: digest(folder / name) for name in derived}
+    Store(folder).write(FILE, pretty(Manifest(raw=sealed, derived=dict(sorted(made.items())))))
 
 
-def unseal(folder: Path, raw: str) -> None:
-    """Take the seal off a raw file that more will be appended to.
+def unseal(folder: Path, names: Iterable[str], hint: str) -> None:
+    """Take the seal off raw files that more will be appended to.
 
     Raises:
-        ResultsError: it is not what was written.
+        ResultsError: one of them is not what was written; `hint` says what to do.
     """
     known = read(folder)
     if known is None:
         return
-    for fault in changed(folder, known):
-        if fault.file == raw:
-            raise ResultsError(f"{folder}: {fault}", "`tracing-overhead accuracy` begins a new series")
-    files = {name: digest_ for name, digest_ in known.files.items() if name != raw}
-    Store(folder).write(FILE, pretty(Manifest(files=files)))
+    names = set(names)
+    for discrepancy in changed(folder, known):
+        if discrepancy.file in names:
+            raise ResultsError(f"{folder}: {discrepancy}", hint)
+    raw = {name: sealed for name, sealed in known.raw.items() if name not in names}
+    Store(folder).write(FILE, pretty(Manifest(raw=raw, derived=known.derived)))
 
 
 def read(folder: Path) -> Manifest | None:
@@ -89,17 +85,16 @@ def read(folder: Path) -> Manifest | None:
     return read_record(folder / FILE, Manifest) if (folder / FILE).exists() else None
 
 
-def changed(folder: Path, manifest: Manifest) -> Iterator[Fault]:
+def changed(folder: Path, manifest: Manifest) -> Iterator[Discrepancy]:
     """Every file that is not what it was, raw ones first."""
-    order = [*(name for name in RAW if name in manifest.files), *sorted(set(manifest.files) - set(RAW))]
-    for name in order:
-        path = folder / name
+    for name, sealed in (*manifest.raw.items(), *manifest.derived.items()):
+        path, is_raw = folder / name, name in manifest.raw
         if ".." in Path(name).parts or Path(name).is_absolute():
-            yield Fault(file=FILE, field=name, message="is no file of this folder")
+            yield Discrepancy(file=FILE, field=name, message="is no file of this folder", is_raw=is_raw)
         elif not path.is_file():
-            yield Fault(file=name, message="is missing")
-        elif digest(path) != manifest.files[name]:
-            yield Fault(file=name, message="is not what was written")
+            yield Discrepancy(file=name, message="is missing", is_raw=is_raw)
+        elif digest(path) != sealed:
+            yield Discrepancy(file=name, message="is not what was written", is_raw=is_raw)
 
 
 def digest(path: Path) -> str:

@@ -21,31 +21,33 @@ from msgspec import Meta
 
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
-from bench.plan.readings import Ending, Raw, Reading, Row
-from bench.plan.records import SCHEMA, Plan
+from bench.plan.readings import Ending, Raw, RequestRow, StepReading
+from bench.plan.records import NOTHING_LEARNED, SCHEMA, Learned, Plan
 from bench.receiver.messages import TraceSpan
-from bench.results import sound
+from bench.results import consistency
 
 T = TypeVar("T")
-PLAN, READINGS, REQUESTS, ENDING, MACHINE = (
-    "plan.json", "readings.jsonl", "requests.csv.gz", "ending.json", "machine.json",
+PLAN, LEARNED, READINGS, REQUESTS, ENDING, MACHINE = (
+    "plan.json", "learned.json", "readings.jsonl", "requests.csv.gz", "ending.json", "machine.json",
 )  # fmt: skip
 TRACES = "traces.jsonl.gz"
 """The slowest traces of a run; no figure rests on them."""
-ITERATIONS, TRIALS = "iterations.jsonl", "trials.jsonl.gz"
-"""Raw files of the specification's report and of an accuracy measurement."""
 MAX_UNPACKED_BYTES = 2**31
 """Of a gzipped file; a run of thirty setups leaves a hundredth of it."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
-COLUMNS = ("replicate", "step", *Row.__struct_fields__)
+COLUMNS = ("replicate", "step", *RequestRow.__struct_fields__)
 RUN_AGAIN = "it was changed, or written by another version; measure again with `tracing-overhead run`"
+WRITTEN_BY_ANOTHER = (
+    "read it with the version that wrote it (CHANGELOG.md says which one), or measure again with "
+    "`tracing-overhead run`"
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SlowestTrace:
     """The slowest trace of a setup in a replicate, by its root span.
 
-    A request that waits before its first span begins waits unseen: requests.csv.gz has that.
+    Time before the first span of a request is in requests.csv.gz alone.
     """
 
     setup: str
@@ -110,9 +112,10 @@ class Store:
         return cls(folder)
 
     def discard(self) -> None:
-        """Leave nothing of a run in which nothing was measured: its folder can be named again."""
-        for name in (PLAN, MACHINE, READINGS, REQUESTS):
-            (self.folder / name).unlink(missing_ok=True)
+        """Leave nothing of a measurement in which nothing was measured: its folder can be named again."""
+        for path in self.folder.iterdir():
+            if path.is_file():
+                path.unlink()
         with contextlib.suppress(OSError):
             self.folder.rmdir()
 
@@ -125,7 +128,7 @@ class Store:
                 path.parent.mkdir(exist_ok=True)
                 _require_inside(self.folder, path.parent)
             partial.unlink(missing_ok=True)
-            # Made anew, so that no link of that name is followed; a link in the place of `path` is replaced.
+            # A new file, so that no link of that name is followed; a link in place of `path` is replaced.
             with partial.open("xb") as file:
                 file.write(content)
             partial.replace(path)
@@ -135,10 +138,14 @@ class Store:
             raise _cannot("write", path, error) from None
 
     def write_plan(self, plan: Plan) -> None:
-        """Write the plan, as far as it is known."""
+        """Write the plan."""
         self.write(PLAN, pretty(plan))
 
-    def append(self, reading: Reading, rows: Sequence[Row]) -> None:
+    def write_learned(self, learned: Learned) -> None:
+        """Write what has been learned so far."""
+        self.write(LEARNED, pretty(learned))
+
+    def append(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         """Append a step as it went: its requests first, so that a reading always has them."""
         self._append_rows(reading, rows)
         self.append_line(READINGS, reading)
@@ -157,7 +164,7 @@ class Store:
         """Append a record to a gzipped file of lines, as a member of its own."""
         self._append(name, gzip.compress(msgspec.json.encode(record) + b"\n", mtime=0))
 
-    def _append_rows(self, reading: Reading, rows: Sequence[Row]) -> None:
+    def _append_rows(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         if not (self.folder / REQUESTS).exists():
@@ -200,12 +207,13 @@ def read_raw(folder: Path) -> Raw:
         ResultsError: there is no plan, a file cannot be read, or it is of another schema.
     """
     plan = read_plan(folder)
-    readings = read_lines(folder / READINGS, Reading)
-    for problem in sound.problems_of_readings(plan, readings):
+    learned = read_learned(folder, plan)
+    readings = read_lines(folder / READINGS, StepReading)
+    for problem in consistency.problems_of_readings(plan, readings):
         raise ResultsError(f"{folder / READINGS}, {problem}", RUN_AGAIN)
     ending = read_ending(folder)
     rows = _read_rows(folder / REQUESTS, plan, complete=ending.complete)
-    return Raw(plan=plan, readings=readings, rows=rows, ending=ending)
+    return Raw(plan=plan, learned=learned, readings=readings, rows=rows, ending=ending)
 
 
 def read_plan(folder: Path) -> Plan:
@@ -219,17 +227,31 @@ def read_plan(folder: Path) -> Plan:
     schema = decode(raw, dict[str, object], path).get("schema")
     if schema != SCHEMA:
         raise ResultsError(
-            f"{path} has schema {schema}, and this version reads schema {SCHEMA}",
-            "read it with the version that wrote it, or measure again with `tracing-overhead run`",
+            f"{path} has schema {schema}, and this version reads schema {SCHEMA}", WRITTEN_BY_ANOTHER
         )
     plan = decode(raw, Plan, path)
-    for problem in sound.problems_of_plan(plan):
+    for problem in consistency.problems_of_plan(plan):
         raise ResultsError(f"{path} {problem}", RUN_AGAIN)
     return plan
 
 
+def read_learned(folder: Path, plan: Plan) -> Learned:
+    """What a run learned; nothing where it ended before.
+
+    Raises:
+        ResultsError: the file cannot be read, or does not fit the plan.
+    """
+    path = folder / LEARNED
+    if not path.exists():
+        return NOTHING_LEARNED
+    learned = read_record(path, Learned)
+    for problem in consistency.problems_of_learned(plan, learned):
+        raise ResultsError(f"{path} {problem}", RUN_AGAIN)
+    return learned
+
+
 def read_machine(folder: Path) -> Machine | None:
-    """What a folder's figures were measured on; None where nobody wrote it down."""
+    """What a folder's figures were measured on; None where it is unknown."""
     path = folder / MACHINE
     return read_record(path, Machine) if path.exists() else None
 
@@ -244,10 +266,10 @@ def read_record(path: Path, kind: type[T]) -> T:
 
 
 def read_ending(folder: Path) -> Ending:
-    """How a folder's run ended; one that left no word of it was killed."""
+    """How a folder's run ended; a run without this file was killed."""
     path = folder / ENDING
     if not path.exists() or not path.stat().st_size:
-        return Ending(complete=False, failure="the harness itself was killed")
+        return Ending(complete=False, failure="the harness was killed")
     return read_record(path, Ending)
 
 
@@ -297,18 +319,18 @@ def _unpacked_lines(path: Path, *, complete: bool = False) -> Iterator[bytes]:
         raise ResultsError(f"cannot read {path}: {error}", RUN_AGAIN) from None
 
 
-def _read_rows(path: Path, plan: Plan, *, complete: bool) -> dict[tuple[int, int], tuple[Row, ...]]:
+def _read_rows(path: Path, plan: Plan, *, complete: bool) -> dict[tuple[int, int], tuple[RequestRow, ...]]:
     """A file's rows by replicate and step, as far as they go where a run ended early."""
-    rows: dict[tuple[int, int], list[Row]] = {}
+    rows: dict[tuple[int, int], list[RequestRow]] = {}
     for number, line in enumerate(_unpacked_lines(path, complete=complete)):
         if not number or not line.endswith(b"\n"):
             continue
         try:
             replicate, step, *values = map(int, line.split(b","))
-            row = Row(*values)
+            row = RequestRow(*values)
         except (ValueError, TypeError):
             raise ResultsError(f"{path}, line {number + 1} is no request", RUN_AGAIN) from None
-        if not sound.is_request_of(plan, row):
+        if not consistency.is_request_of(plan, row):
             raise ResultsError(f"{path}, line {number + 1} is no request of this plan", RUN_AGAIN)
         rows.setdefault((replicate, step), []).append(row)
     return {key: tuple(values) for key, values in rows.items()}
@@ -326,14 +348,14 @@ def read_bytes(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise ResultsError(
-            f"cannot read {path}: {error.strerror or error}", "is it the folder of a run?"
+            f"cannot read {path}: {error.strerror or error}", "name the folder of a run"
         ) from None
 
 
 def _require_regular(path: Path) -> None:
-    """Raise ResultsError where reading would wait for somebody to write."""
+    """Raise ResultsError for a pipe or a device: reading it might block."""
     if not path.is_file():
-        raise ResultsError(f"{path} is no regular file", "is it the folder of a run?")
+        raise ResultsError(f"{path} is no regular file", "name the folder of a run")
 
 
 def decode(raw: bytes, kind: type[T], path: Path) -> T:

@@ -1,4 +1,4 @@
-"""Does what a folder says follow from what was measured?
+"""Checks that what a folder says follows from what was measured.
 
 Every figure is made again from the raw records and compared with the one that is stored; the
 timetable is made again from the plan's seed. The first file and field that differ are named.
@@ -7,22 +7,31 @@ timetable is made again from the plan's seed. The first file and field that diff
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from bench.analysis.summary import Predict
 from bench.errors import ResultsError
-from bench.plan.readings import UNSENT, Raw, Reading
+from bench.plan.readings import UNSENT, Raw, StepReading
 from bench.plan.records import Kind, Open
 from bench.plan.schedule import step_of
 from bench.results import manifest
-from bench.results.folder import SUMMARY, missing_steps, read_run, require_run
-from bench.results.manifest import Fault
+from bench.results.folder import SUMMARY, has_raw, missing_steps, read_run, require_run
+from bench.results.manifest import Discrepancy
 from bench.results.store import READINGS, REQUESTS, pretty
 
 ROUNDING = 1e-9
 """Another processor may round the last digits differently; files are sealed to the last one."""
+
+
+class RawRecords(StrEnum):
+    """Which raw records a results folder still has; the others were removed to save space."""
+
+    ALL = "all"
+    SOME = "some"
+    NONE = "none"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,19 +42,19 @@ class Verification:
         files: sealed files that were compared.
         figures: values that were made again and compared.
         sealed: whether the folder has a manifest.
-        raw: whether its raw records are there.
-        faults: what is wrong, the first one first.
+        raw: how complete its raw records are.
+        discrepancies: what is wrong, the first one first.
     """
 
     files: int = 0
     figures: int = 0
     sealed: bool
-    raw: bool = True
-    faults: tuple[Fault, ...] = ()
+    raw: RawRecords = RawRecords.ALL
+    discrepancies: tuple[Discrepancy, ...] = ()
 
 
 def verify(folder: Path, predict: Predict | None = None) -> Verification:
-    """Check a folder.
+    """Check a run's folder.
 
     Raises:
         ResultsError: it holds no run.
@@ -54,46 +63,52 @@ def verify(folder: Path, predict: Predict | None = None) -> Verification:
     try:
         known = manifest.read(folder)
     except ResultsError as error:
-        return Verification(sealed=True, faults=(Fault(file=manifest.FILE, message=str(error)),))
-    faults = list(manifest.changed(folder, known)) if known else []
-    if any(fault.file in manifest.RAW for fault in faults):
+        return Verification(
+            sealed=True, discrepancies=(Discrepancy(file=manifest.FILE, message=str(error), is_raw=True),)
+        )
+    discrepancies = list(manifest.changed(folder, known)) if known else []
+    files = len(known.raw) + len(known.derived) if known else 0
+    if any(discrepancy.is_raw for discrepancy in discrepancies):
         # Figures of changed records say nothing.
-        return Verification(files=len(known.files) if known else 0, sealed=True, faults=tuple(faults))
+        return Verification(files=files, sealed=True, discrepancies=tuple(discrepancies))
     figures = 0
+    raw = RawRecords.ALL if has_raw(folder) else RawRecords.NONE
     try:
         result = read_run(folder, predict)
-        faults += _carried_out(result.raw)
-        content = pretty(result.summary)
-        figures = content.count(b"\n")
-        faults += compare(folder, SUMMARY, content)
+        if result.raw is not None:
+            discrepancies += _carried_out(result.raw)
+            content = pretty(result.summary)
+            figures = content.count(b"\n")
+            discrepancies += compare(folder, SUMMARY, content)
     except ResultsError as error:
-        faults.append(Fault(file=folder.name, message=str(error)))
+        discrepancies.append(Discrepancy(file=folder.name, message=str(error), is_raw=True))
     return Verification(
-        files=len(known.files) if known else 0,
+        files=files,
         figures=figures,
         sealed=known is not None,
-        faults=tuple(faults),
+        raw=raw,
+        discrepancies=tuple(discrepancies),
     )
 
 
-def compare(folder: Path, name: str, made: bytes) -> Iterator[Fault]:
+def compare(folder: Path, name: str, made: bytes) -> Iterator[Discrepancy]:
     """The first value of a derived file that does not follow from the raw records."""
     path = folder / name
     if not path.is_file():
-        yield Fault(file=name, message="is missing")
+        yield Discrepancy(file=name, message="is missing")
         return
     try:
         stored = dict(_leaves(msgspec.json.decode(path.read_bytes())))
     except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
-        yield Fault(file=name, message=f"cannot be read: {error}")
+        yield Discrepancy(file=name, message=f"cannot be read: {error}")
         return
-    due = dict(_leaves(msgspec.json.decode(made)))
-    for field in [*due, *(field for field in stored if field not in due)]:
-        if field not in stored or field not in due or not _same(stored[field], due[field]):
-            yield Fault(
+    expected = dict(_leaves(msgspec.json.decode(made)))
+    for field in [*expected, *(field for field in stored if field not in expected)]:
+        if field not in stored or field not in expected or not _same(stored[field], expected[field]):
+            yield Discrepancy(
                 file=name,
                 field=field,
-                message=f"is {_shown(stored, field)}, and the raw records say {_shown(due, field)}",
+                message=f"is {_shown(stored, field)}, and the raw records say {_shown(expected, field)}",
             )
             return
 
@@ -123,37 +138,47 @@ def _same(one: object, other: object) -> bool:
 # ---------------------------------------------------------------- was the plan carried out as stored?
 
 
-def _carried_out(raw: Raw) -> Iterator[Fault]:
+def _carried_out(raw: Raw) -> Iterator[Discrepancy]:
     """Whether the records are those of the plan: complete, in its order, sent when it says."""
     yield from missing_steps(raw)
     for reading in raw.readings:
-        fault = _timetable(raw, reading) or _counts(raw, reading)
-        if fault:
-            yield fault
+        discrepancy = _timetable(raw, reading) or _counts(raw, reading)
+        if discrepancy:
+            yield discrepancy
             return
 
 
-def _timetable(raw: Raw, reading: Reading) -> Fault | None:
+def _timetable(raw: Raw, reading: StepReading) -> Discrepancy | None:
     """A time slice or an arrival that is not the plan's."""
-    if not reading.planned_blocks or (reading.kind is Kind.LIGHT and not raw.plan.rates):
+    if not reading.planned_blocks or (reading.kind is Kind.LIGHT and not raw.learned.rates):
         return None
     step = step_of(
-        raw.plan, reading.replicate, reading.number, reading.kind, reading.planned_blocks, rates=reading.rates
+        raw.plan,
+        raw.learned,
+        reading.replicate,
+        reading.number,
+        reading.kind,
+        reading.planned_blocks,
+        rates=reading.rates,
     )
     where = f"step {reading.number} of replicate {reading.replicate}"
     went = [(switch.instance, switch.block) for switch in reading.switches[: len(step.slices)]]
     if went != [(time_slice.instance, time_slice.block) for time_slice in step.slices]:
-        return Fault(file=READINGS, field="switches", message=f"{where} has not the time slices of the plan")
+        return Discrepancy(
+            file=READINGS, field="switches", message=f"{where} has not the time slices of the plan"
+        )
     if isinstance(step.load, Open) and not reading.lost_workers:
         rows = sorted(
             (row.planned_ns, row.instance, row.request)
             for row in raw.rows.get((reading.replicate, reading.number), ())
         )
-        due = sorted((arrival.offset_ns, arrival.instance, arrival.request) for arrival in step.load.arrivals)
-        if rows != due:
-            stray = next((row for row, planned in zip(rows, due, strict=False) if row != planned), None)
+        expected = sorted(
+            (arrival.offset_ns, arrival.instance, arrival.request) for arrival in step.load.arrivals
+        )
+        if rows != expected:
+            stray = next((row for row, planned in zip(rows, expected, strict=False) if row != planned), None)
             example = f": one at {stray[0]} ns is none of them" if stray else ""
-            return Fault(
+            return Discrepancy(
                 file=REQUESTS,
                 field="planned_ns",
                 message=f"{where} does not hold the arrivals of the plan{example}",
@@ -161,19 +186,19 @@ def _timetable(raw: Raw, reading: Reading) -> Fault | None:
     return None
 
 
-def _counts(raw: Raw, reading: Reading) -> Fault | None:
+def _counts(raw: Raw, reading: StepReading) -> Discrepancy | None:
     """An instance whose completed requests are not those of the rows."""
     if not reading.planned_blocks:
         return None
     rows = raw.rows.get((reading.replicate, reading.number), ())
-    expected = [request.statuses for request in raw.plan.app.request]
+    statuses = [request.statuses for request in raw.plan.app.request]
     for number, instance in enumerate(reading.instances):
         completed = sum(
-            row.instance == number and row.status not in UNSENT and row.status in expected[row.request]
+            row.instance == number and row.status not in UNSENT and row.status in statuses[row.request]
             for row in rows
         )
         if completed != instance.completed:
-            return Fault(
+            return Discrepancy(
                 file=READINGS,
                 field="completed",
                 message=f"step {reading.number} of replicate {reading.replicate} counts {instance.completed} "

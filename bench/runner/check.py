@@ -1,4 +1,4 @@
-"""Tries an application: starts it plainly and traced, asks it, and tells what became of its spans."""
+"""Tries an application: starts it plainly and traced, sends requests, and reports what became of its spans."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,11 +8,10 @@ from bench.app.records import BASELINE, App
 from bench.app.setups import choose
 from bench.plan.budget import without_load
 from bench.plan.readings import Account, InstanceReading
-from bench.plan.records import Kind, Plan, Shape
+from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan, Shape
 from bench.plan.schedule import LEARN_REQUESTS, step_of
+from bench.runner.learning import LearningTestbed, ask, learned_from
 from bench.testbed.ports import free_ports
-from bench.testbed.preflight import ask, learned
-from bench.testbed.testbed import Testbed
 
 TRACED = "batch"
 REST_S = 1.0
@@ -22,9 +21,9 @@ OF_THE_SERVER = {f"@opentelemetry/instrumentation-{name}" for name in ("http", "
 """What traces a service of Node.js without its framework."""
 WRAPPERS = ("npm", "npx", "yarn", "pnpm")
 IDLE_LIMIT = 0.01
-"""Share of a CPU above which an application at rest is worth a word."""
+"""Share of a CPU above which an application at rest is mentioned."""
 ARRIVAL_S, ARRIVAL_LIMIT_S = 1.0, 10.0
-"""What an instance exports while it is stopped has come when nothing more came for so long."""
+"""What an instance exports while it stops has arrived when nothing more arrives for this long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,46 +31,47 @@ class Finding:
     """Something that was tried.
 
     Attributes:
-        text: what was seen, in a sentence.
-        advice: what to do about it; empty where all is well.
+        text: what was observed, in a sentence.
+        advice: what to do about it; empty if there is nothing to do.
     """
 
     text: str
     advice: str = ""
 
 
-def plan_of(app: App) -> Plan:
+def check_plan(app: App) -> Plan:
     """The baseline beside a setup that traces everything."""
     return without_load("check", app, choose(app, [TRACED]), REST_S)
 
 
-def findings(plan: Plan, testbed: Testbed) -> Iterator[Finding]:
-    """What is seen of the application, as it is seen.
+def findings(plan: Plan, testbed: LearningTestbed) -> Iterator[Finding]:
+    """What is observed of the application, as it happens.
 
     Raises:
         BenchError: something is wrong with it or its file; nothing could be measured.
     """
-    started, _ = testbed.perform(plan, step_of(plan, 0, 0, Kind.START, 0))
+    learned = NOTHING_LEARNED
+    started, _ = testbed.perform(plan, learned, step_of(plan, learned, 0, 0, Kind.START))
     plain, traced = (instance.ready_s or 0.0 for instance in started.instances)
     yield Finding(text=f"It starts: in {plain:.1f} s plainly, in {traced:.1f} s traced.")
-    look, _ = testbed.perform(plan, step_of(plan, 0, 1, Kind.LEARN, 0))
-    plan = learned(plan, look.instances)
+    look = testbed.learn(plan, step_of(plan, learned, 0, 1, Kind.LEARN))
+    learned = learned_from(plan, look.instances)
     reading = next(instance for instance in look.instances if instance.setup == TRACED)
     yield Finding(text=f"It answers: {reading.completed} of {reading.completed} requests as expected.")
-    yield from _spans(plan, reading)
+    yield from _spans(plan, learned, reading)
     changing = [request.label for request in plan.app.request if request.method not in SAFE]
     if changing:
         yield Finding(
-            text=f"{', '.join(changing)} may change what later requests meet.",
-            advice="see that nothing grows without end, or ask for something that changes nothing",
+            text=f"{', '.join(changing)} may change what later requests do.",
+            advice="check that nothing grows without end, or send requests that change nothing",
         )
-    rested, _ = testbed.perform(plan, step_of(plan, 0, 2, Kind.REST, 0))
+    rested, _ = testbed.perform(plan, learned, step_of(plan, learned, 0, 2, Kind.REST))
     yield from _rest(rested.instances, rested.duration_s)
     testbed.stop_instances()
-    yield _stopped(plan, testbed)
+    yield _stopped(plan, learned, testbed)
 
 
-def _spans(plan: Plan, reading: InstanceReading) -> Iterator[Finding]:
+def _spans(plan: Plan, learned: Learned, reading: InstanceReading) -> Iterator[Finding]:
     account = reading.account or Account()
     spans = ", ".join(f"{count / reading.completed:g} of {name}" for name, count in account.spans.items())
     yield Finding(text=f"It is traced: spans of a request: {spans}; without tracing there are none.")
@@ -87,13 +87,13 @@ def _spans(plan: Plan, reading: InstanceReading) -> Iterator[Finding]:
     if silent:
         yield Finding(
             text=f"No span came from {', '.join(silent)}.",
-            advice="say `traced = false` of what is not to be traced, such as a database",
+            advice="write `traced = false` in the table of a process that should not be traced, such as a database",
         )
-    if TRACED in plan.varies:
+    if TRACED in learned.varies:
         yield Finding(
-            text=f"Its traces differ from request to request, so nobody can say how many spans are due: "
+            text=f"Its traces differ from request to request, so the expected number of spans is unknown: "
             f"{_differences(account.shapes)}.",
-            advice="send requests that always do the same work, and see that no name holds what changes",
+            advice="send requests that always do the same work, and check that no span name holds an id",
         )
 
 
@@ -113,30 +113,32 @@ def _rest(instances: tuple[InstanceReading, ...], length_s: float) -> Iterator[F
     yield Finding(text=text, advice=advice if idle > IDLE_LIMIT else "")
 
 
-def _stopped(plan: Plan, testbed: Testbed) -> Finding:
+def _stopped(plan: Plan, learned: Learned, testbed: LearningTestbed) -> Finding:
     """Whether it loses spans when it is stopped right after its last answer."""
     setup = plan.setups[plan.names.index(TRACED)]
     launch = testbed.launch(plan, setup, 0, free_ports(len(plan.app.process)), "stopped")
     instance = testbed.start_instance(launch)
     try:
-        due = sum(map(len, ask(plan, instance, LEARN_REQUESTS)))
+        expected = sum(map(len, ask(plan, instance, LEARN_REQUESTS)))
     finally:
         instance.stop()
     testbed.receiver.wait_until_quiet(ARRIVAL_S, ARRIVAL_LIMIT_S)
-    account = testbed.accounts(plan, 0).get(TRACED, Account())
-    traces = min(account.whole if TRACED not in plan.varies else account.whole + account.broken, due)
-    if traces == due:
-        return Finding(text=f"Stopped after its last answer it loses nothing: {due} of {due} traces came.")
+    account = testbed.accounts(learned, 0).get(TRACED, Account())
+    traces = min(account.whole if TRACED not in learned.varies else account.whole + account.damaged, expected)
+    if traces == expected:
+        return Finding(
+            text=f"Stopped after its last answer it loses nothing: {expected} of {expected} traces arrived."
+        )
     process = plan.app.process[0]
     command = process.command if isinstance(process.command, str) else " ".join(process.command)
     if command.startswith(WRAPPERS):
         return Finding(
-            text=f"Stopped after its last answer it loses spans: {traces} of {due} traces came.",
+            text=f"Stopped after its last answer it loses spans: {traces} of {expected} traces arrived.",
             advice=f"`{command}` is a wrapper that ends before the service: put the program itself into "
             "`command`",
         )
     signal = process.stop
     return Finding(
-        text=f"Stopped by {signal} after its last answer it loses spans: {traces} of {due} traces came.",
+        text=f"Stopped by {signal} after its last answer it loses spans: {traces} of {expected} traces arrived.",
         advice="a run waits before it stops anything; your deployments do not: shut the provider down",
     )

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.analysis import stats
-from bench.analysis.blocks import MIN_COMPLETED, stretches
+from bench.analysis.blocks import MIN_COMPLETED, measured_phases
 from bench.app.records import AA, BASELINE, CHECKS, App
 from bench.app.setups import choose
 from bench.errors import MeasurementError
-from bench.plan.records import Kind, Plan, Stretch
-from bench.runner.run import Bench, Log, Progress, carry_out
+from bench.plan.records import Kind, Phase, Plan
+from bench.runner.run import Log, Performer, Progress, carry_out
 from bench.testbed.machine import Cpus
 
 TRIAL_S = 25
@@ -40,7 +40,7 @@ class DoctorTrial:
 
 
 def plan(app: App, cpus: Cpus) -> Plan:
-    """A trial: the baseline and its A/A aa, many short blocks of light load."""
+    """A trial: the baseline and its A/A setup, many short blocks of light load."""
     return Plan(
         name="doctor",
         budget="doctor",
@@ -48,9 +48,9 @@ def plan(app: App, cpus: Cpus) -> Plan:
         app=app,
         setups=choose(app, [AA]),
         replicates=1,
-        warm_up=Stretch(slice_s=0.05, rounds=12, blocks=1),
-        light=Stretch(slice_s=0.2, rounds=5, blocks=5),
-        saturation=Stretch(slice_s=0.03, rounds=1, blocks=0),
+        warm_up=Phase(slice_s=0.05, rounds=12, blocks=1),
+        light=Phase(slice_s=0.2, rounds=5, blocks=5),
+        saturation=Phase(slice_s=0.03, rounds=1, blocks=0),
         rest_s=0.0,
         cpus=cpus.usable,
         services_cpus=cpus.services,
@@ -58,7 +58,7 @@ def plan(app: App, cpus: Cpus) -> Plan:
     )
 
 
-def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
+def trial(plan_: Plan, bench: Performer, progress: Progress) -> DoctorTrial:
     """What two identical instances show in a few seconds.
 
     Raises:
@@ -70,24 +70,26 @@ def trial(plan_: Plan, bench: Bench, progress: Progress) -> DoctorTrial:
         raise run.error
     if not run.complete:
         raise KeyboardInterrupt
-    part = stretches(run.raw, Kind.LIGHT)[0]
+    part = measured_phases(run.raw, Kind.LIGHT)[0]
     cells = [cells for cells in part.cells if min(cell.completed for cell in cells) >= MIN_COMPLETED]
     cost = part.cpu_per_request_s(plan_.names.index(BASELINE))
     if len(cells) < 3 or cost is None:
-        raise MeasurementError("the trial's requests were not completed", "is the machine overloaded?")
+        raise MeasurementError(
+            "the trial's requests were not completed", "close other programs, or use --wait-for-quiet"
+        )
     differences = [
         math.log(one.cpu_s / one.completed) - math.log(other.cpu_s / other.completed) for one, other in cells
     ]
     per_block = float(np.mean([cell.completed for pair in cells for cell in pair]))
     return DoctorTrial(
         cpu_per_request_s=cost,
-        rate_per_s=max(run.plan.rates.values()),
+        rate_per_s=max(run.learned.rates.values()),
         request_sd=float(np.std(differences, ddof=1)) * math.sqrt(per_block / 2),
     )
 
 
 TYPICAL = DoctorTrial(cpu_per_request_s=0.006, rate_per_s=60.0, request_sd=0.14)
-"""What a trial of the built-in example showed (results/reference): for a first word before one is made."""
+"""What a trial of the built-in example showed (results/reference): for an estimate before a trial is made."""
 
 
 def expected_mde(plan_: Plan, trial: DoctorTrial) -> float | None:

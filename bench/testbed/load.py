@@ -16,7 +16,7 @@ import msgspec
 
 from bench.app.records import Request
 from bench.errors import ServiceError
-from bench.plan.readings import Row
+from bench.plan.readings import RequestRow
 from bench.plan.records import Arrival
 from bench.testbed.process import ROOT, RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
@@ -108,13 +108,13 @@ class Rows(msgspec.Struct):
         error: what ended the order early; empty if nothing did.
     """
 
-    rows: list[Row]
+    rows: list[RequestRow]
     workers: int
     lost: int
     error: str = ""
 
 
-def kinds_of(requests: Sequence[Request]) -> list[RequestKind]:
+def request_kinds(requests: Sequence[Request]) -> list[RequestKind]:
     """The application's requests, as the load process sends them."""
     return [
         RequestKind(
@@ -258,7 +258,7 @@ class Load:
         """True if the last request of the order was answered, without waiting."""
         return b"\n" in self._buffer or bool(select.select([self._socket], [], [], 0)[0])
 
-    def rows(self) -> tuple[Row, ...]:
+    def rows(self) -> tuple[RequestRow, ...]:
         """What became of the order; waits for its last answer.
 
         Raises:

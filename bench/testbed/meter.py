@@ -84,7 +84,7 @@ class MachineMeter:
 
 
 def between(before: MachineClocks, after: MachineClocks, services_s: float) -> MachineReading:
-    """The machine over a stretch in which the application used `services_s` of CPU."""
+    """The machine over a phase in which the application used `services_s` of CPU."""
     load_s, receiver_s = after.load_s - before.load_s, after.receiver_s - before.receiver_s
     harness_s, collector_s = after.harness_s - before.harness_s, after.collector_s - before.collector_s
     foreign_s = after.busy_s - before.busy_s - services_s - load_s - receiver_s - harness_s - collector_s

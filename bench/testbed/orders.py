@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.plan.records import Arrival, Closed, Open, Plan, Step
-from bench.plan.schedule import kinds_of
+from bench.plan.schedule import drawn_kinds
 from bench.testbed.instance import Instance
-from bench.testbed.load import Load, Order
-from bench.testbed.load import kinds_of as request_kinds
+from bench.testbed.load import Load, Order, request_kinds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +60,7 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
         kinds=request_kinds(plan.app.request),
         arrivals=list(step.load.arrivals) if isinstance(step.load, Open) else [],
         users=closed.users if closed else 0,
-        sequence=kinds_of(plan, SEQUENCE, step.replicate, step.number) if closed else [],
+        sequence=drawn_kinds(plan, SEQUENCE, step.replicate, step.number) if closed else [],
         windows=windows_of(plan, step),
         length_ns=step.slices[-1].stop_ns,
         in_flight=plan.in_flight,
@@ -109,7 +108,7 @@ def order_without_slices(
         offsets_ns = [round((slot + chance.random()) / kind.rate_per_s * 1e9) for slot in range(count)]
         arrivals = [
             Arrival(offset_ns, number, request)
-            for offset_ns, request in zip(offsets_ns, kinds_of(plan, count, kind.seed), strict=True)
+            for offset_ns, request in zip(offsets_ns, drawn_kinds(plan, count, kind.seed), strict=True)
             for number in range(len(targets))
         ]
     users = kind.users if isinstance(kind, FullLoad) else 0
@@ -120,7 +119,7 @@ def order_without_slices(
         kinds=request_kinds(plan.app.request),
         arrivals=arrivals,
         users=users,
-        sequence=kinds_of(plan, SEQUENCE) if users else [],
+        sequence=drawn_kinds(plan, SEQUENCE) if users else [],
         length_ns=int(kind.seconds * 1e9),
         timeout_s=timeout_s,
     )

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from bench.app.records import Setup
-from bench.plan.readings import UNSENT, InstanceReading, MachineReading, Row, Switch
+from bench.plan.readings import UNSENT, InstanceReading, MachineReading, RequestRow, Switch
 from bench.plan.records import Plan, Slice
 from bench.testbed import meter
 from bench.testbed.instance import Instance
@@ -91,7 +91,9 @@ def _sleep_until(when_ns: int) -> None:
         time.sleep(delay_ns / 1e9)
 
 
-def counted(plan: Plan, setup: Setup, number: int, rows: Sequence[Row], cpu_ns: int) -> InstanceReading:
+def counted(
+    plan: Plan, setup: Setup, number: int, rows: Sequence[RequestRow], cpu_ns: int
+) -> InstanceReading:
     """An instance's requests, counted by what became of them."""
     expected = [request.statuses for request in plan.app.request]
     outcomes = Counter(

@@ -1,7 +1,7 @@
 """The processes of a run, and how a step of its plan is performed with them.
 
-The harness, the load and the receiver keep to their CPUs, the application to its own. In time slices one
-instance runs and all others are stopped; its clock is read at every switch.
+The harness, the load and the receiver keep to their CPUs, the application to its own. In a time slice
+one instance runs and all others are stopped; its clock is read at every switch.
 """
 
 import contextlib
@@ -13,20 +13,21 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bench.app.records import BASELINE, Setup
 from bench.errors import MeasurementError
-from bench.plan.readings import Account, InstanceReading, Reading, Row
-from bench.plan.records import Burn, Kind, Open, Plan, Quiet, Step
+from bench.plan.readings import Account, InstanceReading, RequestRow, StepReading
+from bench.plan.records import NOTHING_LEARNED, Burn, Kind, Learned, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, start_order
 from bench.receiver.accounting import total
 from bench.receiver.messages import CloseAccounts, TraceSpan
-from bench.testbed import leftovers, meter, preflight
+from bench.testbed import leftovers, meter
 from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance
+from bench.testbed.interrupts import uninterrupted
 from bench.testbed.load import Load
 from bench.testbed.options import Options
 from bench.testbed.orders import order_of
@@ -46,6 +47,21 @@ ELSEWHERE_QUIET_S = 2.0
 """Ten times as long as a Collector keeps a batch by default."""
 SWITCH_INTERVAL_S = 0.0005
 """How long another thread of the harness may keep the interpreter at a switch of slices."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """Clocks before a step without load.
+
+    Attributes:
+        started_s: on the monotonic clock.
+        machine: clocks of the machine.
+        cpu_ns: CPU time of every instance.
+    """
+
+    started_s: float
+    machine: meter.MachineClocks
+    cpu_ns: tuple[int, ...]
 
 
 class Testbed:
@@ -99,7 +115,7 @@ class Testbed:
         )
 
     def _keep(self) -> Callable[[], None]:
-        """Start the keeper; the answer tells it that the run is over."""
+        """Start the keeper; the returned function tells it that the run is over."""
         program = Path(__file__).with_name("keeper.py")
         words = [sys.executable, "-P", str(program), self._run, str(self.folder)]
         keeper = subprocess.Popen(
@@ -116,7 +132,7 @@ class Testbed:
 
     @property
     def load(self) -> Load:
-        """Who sends requests.
+        """The load generator.
 
         Raises:
             MeasurementError: the testbed was made without load.
@@ -159,13 +175,18 @@ class Testbed:
     # ------------------------------------------------------------ steps
 
     def perform(
-        self, plan: Plan, step: Step, tell: Callable[[int], None] = lambda _block: None
-    ) -> tuple[Reading, tuple[Row, ...]]:
-        """Do one step.
+        self,
+        plan: Plan,
+        learned: Learned,
+        step: Step,
+        tell: Callable[[int], None] = lambda _block: None,
+    ) -> tuple[StepReading, tuple[RequestRow, ...]]:
+        """Perform one step.
 
         Args:
-            plan: as far as it is known.
-            step: what to do.
+            plan: of the run.
+            learned: what its first replicate measured so far.
+            step: what to do; learning is the runner's.
             tell: called with a block's number before it.
 
         Returns:
@@ -173,75 +194,111 @@ class Testbed:
 
         Raises:
             ServiceError: a process of the run failed.
-            MeasurementError: what was found forbids to measure.
+            MeasurementError: what was seen forbids to measure.
         """
-        if step.slices:
-            reading, rows = self._in_slices(plan, step, tell)
-        else:
-            rows = ()
-            reading = self._quiet(plan, step)
+        rows: tuple[RequestRow, ...] = ()
+        match step.kind:
+            case Kind.START:
+                reading = self._start_step(plan, step)
+            case Kind.REST:
+                reading = self._rest_step(step)
+            case Kind.FLUSH | Kind.EMPTY_FLUSH:
+                reading = self._flush_step(step)
+            case Kind.SETTLE:
+                reading = self._settle_step(plan, learned, step)
+            case Kind.LEARN:
+                raise ValueError("the runner learns")
+            case _:
+                reading, rows = self._in_slices(plan, step, tell)
+        self.check()
+        return reading, rows
+
+    def check(self) -> None:
+        """Raise ServiceError if a process that the run depends on has ended."""
         for instance in self.instances:
             instance.check()
         if self.collector:
             self.collector.check()
-        return reading, rows
 
-    def _quiet(self, plan: Plan, step: Step) -> Reading:
-        """A step without load: all instances run."""
-        started, clocks = time.monotonic(), self._machine.now()
-        if step.kind is Kind.START:
-            self._start(plan, step.replicate)
-        before = [instance.cpu_ns() for instance in self.instances]
-        seconds = step.load.seconds if isinstance(step.load, Quiet) else 0.0
-        if seconds:
-            time.sleep(seconds)
-        flushing = step.kind in {Kind.FLUSH, Kind.EMPTY_FLUSH, Kind.SETTLE}
-        failed = self._flush() if flushing else [()] * len(self.instances)
-        if step.kind is Kind.FLUSH:
-            self._burn()
-        after = [instance.cpu_ns() for instance in self.instances]
-        readings = [
-            InstanceReading(setup=instance.setup.name, cpu_ns=end - begin, flush_failed=names)
-            for instance, begin, end, names in zip(self.instances, before, after, failed, strict=True)
+    def watch(self) -> "Watch":
+        """The clocks of the machine and of all instances, before a step without load."""
+        return Watch(
+            started_s=time.monotonic(),
+            machine=self._machine.now(),
+            cpu_ns=tuple(instance.cpu_ns() for instance in self.instances),
+        )
+
+    def read(self, watch: "Watch") -> list[InstanceReading]:
+        """What every instance used since then."""
+        return [
+            InstanceReading(setup=instance.setup.name, cpu_ns=instance.cpu_ns() - before)
+            for instance, before in zip(self.instances, watch.cpu_ns, strict=True)
         ]
-        stray, drained = None, True
-        match step.kind:
-            case Kind.START:
-                readings = self._with_start(readings)
-            case Kind.REST:
-                readings = self._with_memory(readings)
-            case Kind.LEARN:
-                readings = preflight.learn(self, plan, readings)
-            case Kind.SETTLE:
-                drained = self._settle(plan)
-                # What is exported only now, because there is no flush, is not lost sight of.
-                readings = [
-                    replace(reading, cpu_ns=instance.cpu_ns() - begin)
-                    for reading, instance, begin in zip(readings, self.instances, before, strict=True)
-                ]
-                readings, stray = self._with_accounts(plan, step.replicate, readings)
-            case _:
-                pass
-        services_s = sum(reading.cpu_ns for reading in readings) / 1e9
-        return Reading(
+
+    def reading(self, step: Step, watch: "Watch", instances: Sequence[InstanceReading]) -> StepReading:
+        """A step without load, as it went."""
+        services_s = sum(instance.cpu_ns for instance in instances) / 1e9
+        return StepReading(
             replicate=step.replicate,
             number=step.number,
             kind=step.kind,
-            duration_s=time.monotonic() - started,
-            blocks=(meter.between(clocks, self._machine.now(), services_s),),
-            instances=tuple(readings),
-            stray=stray,
-            drained=drained,
-            collector_memory=self.collector.memory() if self.collector and step.kind is Kind.REST else None,
+            duration_s=time.monotonic() - watch.started_s,
+            blocks=(meter.between(watch.machine, self._machine.now(), services_s),),
+            instances=tuple(instances),
         )
 
-    def _with_start(self, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
-        """Readings with what it took to start."""
-        return [
-            replace(reading, ready_s=instance.ready_s, cpu_ns=instance.start_cpu_ns)
-            for reading, instance in zip(readings, self.instances, strict=True)
+    def _start_step(self, plan: Plan, step: Step) -> StepReading:
+        """Fresh processes, and what it took to start them."""
+        watch = self.watch()
+        self._start(plan, step.replicate)
+        started = [
+            InstanceReading(setup=instance.setup.name, ready_s=instance.ready_s, cpu_ns=instance.start_cpu_ns)
+            for instance in self.instances
             if isinstance(instance, LocalInstance)
         ]
+        return self.reading(step, watch, started)
+
+    def _rest_step(self, step: Step) -> StepReading:
+        """All instances run and nothing is asked of them; then their memory."""
+        watch = self.watch()
+        time.sleep(step.load.seconds if isinstance(step.load, Quiet) else 0.0)
+        readings = self._with_memory(self.read(watch))
+        memory = self.collector.memory() if self.collector else None
+        return replace(self.reading(step, watch, readings), collector_memory=memory)
+
+    def _flush_step(self, step: Step) -> StepReading:
+        """All instances export; after a load, processes beside the application burn what they owe."""
+        watch = self.watch()
+        failed = self._flush()
+        if step.kind is Kind.FLUSH:
+            self._burn()
+        readings = [
+            replace(reading, flush_failed=names)
+            for reading, names in zip(self.read(watch), failed, strict=True)
+        ]
+        return self.reading(step, watch, readings)
+
+    def _settle_step(self, plan: Plan, learned: Learned, step: Step) -> StepReading:
+        """Everything is exported and has arrived; accounts are closed.
+
+        What is exported only now, because there is no flush, is in the CPU time of this step.
+        """
+        watch = self.watch()
+        failed = self._flush()
+        drained = self._settle(plan)
+        accounts = self.accounts(learned, step.replicate)
+        readings = [
+            replace(
+                reading,
+                flush_failed=names,
+                account=accounts.get(reading.setup, Account()),
+                sampled=self._counters.sampled(instance),
+                discarded=self._counters.discarded(instance),
+            )
+            for reading, names, instance in zip(self.read(watch), failed, self.instances, strict=True)
+        ]
+        stray = total(account for setup, account in accounts.items() if setup not in plan.names)
+        return replace(self.reading(step, watch, readings), stray=stray, drained=drained)
 
     def _burn(self) -> None:
         """Burn what processes beside the application owe for the requests since the last flush."""
@@ -254,8 +311,8 @@ class Testbed:
         """Fresh processes for all instances, one instance after the other."""
         self.stop_instances()
         if not replicate:
-            # What came before, from another run's instances, is nothing that this start leaves.
-            self.accounts(plan, replicate)
+            # Whatever came before, from another run's instances, does not belong to this start.
+            self.accounts(NOTHING_LEARNED, replicate)
         instances: dict[int, Instance] = {}
         taken: set[int] = set()
         try:
@@ -287,7 +344,7 @@ class Testbed:
 
     def _in_slices(
         self, plan: Plan, step: Step, tell: Callable[[int], None]
-    ) -> tuple[Reading, tuple[Row, ...]]:
+    ) -> tuple[StepReading, tuple[RequestRow, ...]]:
         arrivals = step.load.arrivals if isinstance(step.load, Open) else ()
         lead_ns = int(self.load.lead_for(len(arrivals)) * 1e9)
         start_ns = time.monotonic_ns() + lead_ns
@@ -307,7 +364,7 @@ class Testbed:
         )
         for instance, reading in zip(self.instances, readings, strict=True):
             self._to_burn[reading.setup] += round(instance.burns_s * reading.completed * 1e9)
-        return Reading(
+        return StepReading(
             replicate=step.replicate,
             number=step.number,
             kind=step.kind,
@@ -348,31 +405,15 @@ class Testbed:
         self._flush()
         self._settle(plan)
 
-    def accounts(self, plan: Plan, replicate: int, *, learn: bool = False) -> dict[str, Account]:
-        """The receiver's accounts by setup; none at all if it has died, which the accounting then shows."""
+    def accounts(self, learned: Learned, replicate: int, *, learn: bool = False) -> dict[str, Account]:
+        """The receiver's accounts by setup; none if it has died, which the span accounting then shows."""
         if not self.receiver.is_running():
             return {}
         return self.receiver.close_accounts(
             CloseAccounts(
-                replicate=replicate, shapes=plan.shapes, start_shapes=plan.start_shapes, learn=learn
+                replicate=replicate, shapes=learned.shapes, start_shapes=learned.start_shapes, learn=learn
             )
         )
-
-    def _with_accounts(
-        self, plan: Plan, replicate: int, readings: Sequence[InstanceReading]
-    ) -> tuple[list[InstanceReading], Account]:
-        accounts = self.accounts(plan, replicate)
-        counted = [
-            replace(
-                reading,
-                account=accounts.get(reading.setup, Account()),
-                sampled=self._counters.sampled(instance),
-                discarded=self._counters.discarded(instance),
-            )
-            for reading, instance in zip(readings, self.instances, strict=True)
-        ]
-        stray = total(account for setup, account in accounts.items() if setup not in plan.names)
-        return counted, stray
 
     def forget_counts(self) -> None:
         """Count sampled and discarded spans from here on."""
@@ -407,5 +448,6 @@ class Testbed:
             list(pool.map(lambda instance: instance.stop(), instances))
 
     def close(self) -> None:
-        """Leave no process of the run, and give the harness all its CPUs again."""
-        self._parts.close()
+        """Leave no process of the run, and give the harness all its CPUs again; a second Ctrl-C waits."""
+        with uninterrupted():
+            self._parts.close()

@@ -124,7 +124,7 @@ def everything_sampled(spans: str, *, propagated: bool, processor: Mode = "batch
     return Setup(name=SETUP, description="Everything sampled.", tracing=processor, spans=spans, env=env)
 
 
-def plan_of(app: App, setup: Setup) -> Plan:
+def single_request_plan(app: App, setup: Setup) -> Plan:
     """A plan as far as one request needs it."""
     return without_load(SETUP, app, [setup])
 
@@ -134,7 +134,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
 
     Args:
         testbed: with its receiver.
-        plan: of `plan_of`.
+        plan: of `single_request_plan`.
         first: the request that goes before.
 
     Raises:

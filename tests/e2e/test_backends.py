@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from bench.testbed.ports import free_ports
 from bench.traces.catalogue import TOOLS
-from bench.traces.collector import RECEIVER_PORTS, otelcol
+from bench.traces.collectors import RECEIVER_PORTS, otelcol
 from tests.e2e.runs import ROOT, Run, invalid
 from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
 

@@ -10,8 +10,8 @@ import pytest
 
 from bench.cli.display import progress
 from bench.cli.micro import _launches
-from bench.micro import instructions
-from bench.micro.operations import TABLE
+from bench.studies.micro import instructions
+from bench.studies.micro.operations import TABLE
 
 pytestmark = pytest.mark.calm
 

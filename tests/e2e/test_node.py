@@ -8,7 +8,7 @@ import pytest
 
 from bench.app.file import parse_app
 from bench.app.records import Setup
-from bench.testbed import install
+from bench.testbed import environments
 from bench.testbed.environ import Launch
 from bench.testbed.instance import LocalInstance
 from bench.testbed.pausing import SignalGroup
@@ -59,7 +59,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     ports = dict(zip((process.name for process in app.process), free_ports(len(app.process)), strict=True))
     how = Launch(
         app=app,
-        place=install.environment(app.environment, FILE.parent),
+        place=environments.environment(app.environment, FILE.parent),
         setup=Setup(name="none", tracing="none"),
         ports=ports,
         tmp=tmp_path_factory.mktemp("logs") / "none",

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from bench.app.setups import choose
-from bench.cli.planning import built_in
-from bench.testbed import install
+from bench.testbed import environments
+from bench.testbed.app_files import load
 from bench.traces.catalogue import TOOLS
 from tests.e2e.machines import watched
 from tests.e2e.runs import Run, invalid, setup_of
@@ -17,10 +17,10 @@ SHORT = ("--budget", "smoke")
 
 
 def test_other_tracers_really_trace_and_nothing_leaves_this_machine(start: Callable[..., Run]) -> None:
-    subject = built_in()
-    names = subject.app.preset["tracers"]
+    loaded = load(None)
+    names = loaded.app.preset["tracers"]
     # What is not installed yet comes from a registry, which the run itself cannot reach.
-    install.places(subject.app, choose(subject.app, names), subject.place.folder)
+    environments.places(loaded.app, choose(loaded.app, names), loaded.place.folder)
     with watched() as machine:
         run = start("--preset", "tracers", *SHORT, prefix=machine.prefix)
         assert run.end() in {0, 4}, run.text()
@@ -91,7 +91,7 @@ def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> No
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
-    here = [version for version in ("3.11", "3.12", "3.13") if install.interpreter(version)]
+    here = [version for version in ("3.11", "3.12", "3.13") if environments.interpreter(version)]
     assert {row["setup"]: row["against"] for row in summary["comparisons"]} == {
         f"batch-{version}": f"none-{version}" for version in here
     }

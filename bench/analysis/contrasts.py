@@ -1,0 +1,82 @@
+"""Setups against another one than the baseline, paired inside replicates like all else."""
+
+from collections.abc import Mapping
+
+from bench.analysis import stats
+from bench.analysis.claims import Change, change_of
+from bench.analysis.figures import Figure, Findings
+from bench.analysis.records import Accounting, Contrast
+from bench.app.records import CHECKS
+from bench.app.setups import everything
+from bench.plan.records import Plan
+
+
+def declared_pairs(plan: Plan) -> dict[str, str]:
+    """What each setup asks to be compared with besides the baseline; steps of a ladder are layers."""
+    return {
+        setup.name: setup.against for setup in plan.setups if setup.against in plan.names and not setup.layer
+    }
+
+
+def contrasts(findings: Findings) -> tuple[Contrast, ...]:
+    """Every setup that names another one, against that."""
+    pairs = declared_pairs(findings.plan)
+    light, saturation = findings.light_cpu, findings.saturation_cpu
+    p50, throughput = findings.latency["p50"], findings.throughput
+    light_changes, p50_changes = changes_against(light, pairs), changes_against(p50, pairs)
+    saturation_changes, throughput_changes = (
+        changes_against(saturation, pairs),
+        changes_against(throughput, pairs),
+    )
+    return tuple(
+        Contrast(
+            setup=name,
+            against=other,
+            light=light_changes.get(name),
+            light_added_s=_added_s(light, light_changes.get(name), other),
+            saturation=saturation_changes.get(name),
+            throughput=throughput_changes.get(name),
+            p50=p50_changes.get(name),
+            p50_added_s=_added_s(p50, p50_changes.get(name), other),
+            spans=_more(findings.accounting, name, other, "spans_received"),
+            logs=_more(findings.accounting, name, other, "logs"),
+            bytes=_more(findings.accounting, name, other, "bytes"),
+        )
+        for name, other in pairs.items()
+    )
+
+
+def alternatives(findings: Findings) -> tuple[Contrast, ...]:
+    """CPU of each setup under test against tracing every request; intervals are never subtracted."""
+    cpu = findings.main_cpu
+    reference = everything(findings.plan.setups)
+    if reference is None or reference.name not in cpu.estimates:
+        return ()
+    tested = [name for name in cpu.estimates if name not in {*CHECKS, reference.name}]
+    ordered = sorted(tested, key=lambda name: cpu.estimates[name].log_ratio)
+    changes = changes_against(cpu, dict.fromkeys(ordered, reference.name))
+    return tuple(Contrast(setup=name, against=reference.name, light=changes[name]) for name in ordered)
+
+
+def changes_against(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
+    """Of one figure, the change of each setup against its other one."""
+    weights = {
+        name: stats.against(name, (other,))
+        for name, other in pairs.items()
+        if figure.logs.get(name) and figure.logs.get(other)
+    }
+    estimates = stats.contrasts(figure.logs, weights, len(weights))
+    return {name: change_of(estimate, figure.plan.confidence) for name, estimate in estimates.items()}
+
+
+def _added_s(figure: Figure, change: Change | None, other: str) -> float | None:
+    """A change in seconds, from the level of what it is compared with."""
+    return change.ratio * (figure.level(other) or 0.0) if change else None
+
+
+def _more(accounting: Mapping[str, Accounting], name: str, other: str, what: str) -> float:
+    """How much more of something a request leaves at the receiver."""
+    ours, theirs = (
+        getattr(accounting[setup], what) / max(accounting[setup].requests, 1) for setup in (name, other)
+    )
+    return float(ours - theirs)

@@ -1,0 +1,119 @@
+"""A gate's outcome as people and CI read it."""
+
+from bench.analysis.proportions import Rate
+from bench.compare.gate import Figure, Gate, Judgement, Outcome
+from bench.plan.machine import Machine
+from bench.report import ci
+from bench.report.ci import Ending
+from bench.report.document import Document, Text, document, section
+from bench.report.words import ABSENT, Table, percent
+
+COUNTED = frozenset(Figure) - {Figure.OVERHEAD}
+ABOUT = (
+    "An overhead fails when its whole interval is over the threshold{strict}; a figure that is compared with an "
+    "earlier result fails when it surely got worse. The intervals hold for all "
+    "setups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
+    "passes."
+)
+
+
+def report(gate: Gate, sure: str) -> Document:
+    """The gate's report.
+
+    Args:
+        gate: with its outcome.
+        sure: how often the harness raises a false alarm.
+    """
+    strict = ", and here also when its upper end is (strict)" if gate.strict else ""
+    return document(
+        f"Tracing overhead: {gate.outcome.upper()}",
+        [Text(text=headline(gate), red=gate.outcome in {Outcome.FAIL, Outcome.INVALID})],
+        section("Thresholds", table(gate), ABOUT.format(strict=strict), sure),
+    )
+
+
+def headline(gate: Gate) -> str:
+    """The outcome in one sentence."""
+    worst = [judgement for judgement in gate.judgements if judgement.outcome is gate.outcome]
+    return f"{gate.outcome}: {'; '.join(f'{_what(judgement)}: {judgement.reason}' for judgement in worst)}."
+
+
+def _what(judgement: Judgement) -> str:
+    return f"{judgement.setup}, {judgement.figure}"
+
+
+def _value(judgement: Judgement, value: float | None, *, sign: bool = False) -> str:
+    """An overhead in percent, or a count."""
+    if value is None:
+        return ABSENT
+    if judgement.figure in COUNTED:
+        return f"{value:,.6g}"
+    return f"{percent(value, sign=sign)} %"
+
+
+def _limit(judgement: Judgement) -> str:
+    return "no worse" if judgement.limit is None else _value(judgement, judgement.limit)
+
+
+def table(gate: Gate) -> Table:
+    """Every threshold."""
+    return Table(
+        heads=("setup", "figure", "threshold", "measured", "interval, all setups", "outcome", "reason"),
+        left=(0, 1, 5, 6),
+        keys=2,
+        rows=tuple(
+            (
+                judgement.setup,
+                judgement.figure,
+                _limit(judgement),
+                _value(judgement, judgement.value, sign=True),
+                _ends(judgement),
+                judgement.outcome.value,
+                judgement.reason,
+            )
+            for judgement in gate.judgements
+        ),
+        red=frozenset(
+            at
+            for at, judgement in enumerate(gate.judgements)
+            if judgement.outcome in {Outcome.FAIL, Outcome.INVALID}
+        ),
+    )
+
+
+def _ends(judgement: Judgement) -> str:
+    return ABSENT if judgement.low is None else f"[{percent(judgement.low)}, {percent(judgement.high)}]"
+
+
+def false_alarms(rate: Rate | None, machine: Machine | None) -> str:
+    """How often this harness reports an overhead where there is none, as measured."""
+    if rate is None:
+        return "How often it raises a false alarm is unknown: `tracing-overhead accuracy` measures it."
+    where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
+    return (
+        f"False alarms: {rate.count} of {rate.of} single comparisons of identical setups "
+        f"(95 % interval {percent(rate.low, sign=False)} to {percent(rate.high, sign=False)} %){where}."
+    )
+
+
+ENDINGS = {
+    Outcome.PASS: Ending.PASSED,
+    Outcome.INCONCLUSIVE: Ending.SKIPPED,
+    Outcome.FAIL: Ending.FAILED,
+    Outcome.INVALID: Ending.ERROR,
+}
+
+
+def junit(gate: Gate) -> bytes:
+    """The outcome in JUnit's XML: a test case for every threshold; inconclusive ones are skipped."""
+    return ci.junit("tracing overhead", "overhead", [_case(judgement) for judgement in gate.judgements])
+
+
+def _case(judgement: Judgement) -> ci.Case:
+    ends = "" if judgement.low is None else f" {_ends(judgement)}"
+    found = f"{_value(judgement, judgement.value, sign=True)}{ends}"
+    return ci.Case(
+        name=_what(judgement),
+        ending=ENDINGS[judgement.outcome],
+        text=f"{found}, threshold {_limit(judgement)}: {judgement.reason}",
+    )

@@ -1,0 +1,169 @@
+"""How accurate is the harness? Known costs, measured again and again.
+
+`trials` says what is compared in one run, `figures` derives expected against measured, `targets` what is asked.
+"""
+
+import contextlib
+import secrets
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import Parameter
+
+from bench.errors import UsageError
+from bench.report.ci import Case, Ending, Metric
+from bench.results.store import Store, read_packed
+from bench.runner.learning import LearningTestbed
+from bench.runner.run import Progress
+from bench.studies import ACCURACY
+from bench.studies.accuracy import document
+from bench.studies.accuracy import measure as trials
+from bench.studies.accuracy.figures import accuracy, figures_of
+from bench.studies.accuracy.records import Accuracy
+from bench.studies.accuracy.targets import targets
+from bench.studies.accuracy.trials import Beside, RunFigures, Trial
+from bench.studies.options import Count, StudyOptions
+from bench.studies.study import Measurement, Parts
+from bench.testbed import disturber, machine
+from bench.testbed.app_files import load
+from bench.testbed.options import Options as TestbedOptions
+from bench.testbed.process import Child, leashed, plain_environ
+
+RUNS, TRIALS = ACCURACY.raw
+SMOKE_REPLICATES = 2
+STOP_LIMIT_S = 2.0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Options(StudyOptions):
+    """What `tracing-overhead accuracy` understands.
+
+    Attributes:
+        replicates: Number of runs, those of a series that is resumed included.
+        budget: smoke: two process restarts in every run, to try the command.
+        beside: Another program meanwhile keeps a CPU busy, or wakes up at random.
+        seed: Repeat the order and times of another series.
+        resume: Add runs to the series in this folder, with its own seed, budget and disturbance.
+    """
+
+    replicates: Count = trials.REPLICATES
+    budget: Literal["smoke", "default"] = "default"
+    beside: Literal["busy", "random"] | None = None
+    seed: int | None = None
+    resume: Path | None = None
+
+
+def prepare(options: Options) -> Measurement:
+    """The runs that options ask for.
+
+    Raises:
+        UsageError: a series cannot be resumed, or not with these options.
+    """
+    before: tuple[RunFigures, ...] = ()
+    if options.resume:
+        if (options.seed, options.budget, options.beside, options.out) != (None, "default", None, None):
+            raise UsageError(
+                "--resume goes on with the seed, budget, disturbance and folder that a series began with",
+                "leave out --seed, --budget, --beside and --out",
+            )
+        before = read_packed(options.resume / RUNS, RunFigures)
+        if not before:
+            raise UsageError(
+                f"there is no series in {options.resume} to resume", "name its folder with --resume"
+            )
+    cpus = machine.split_cpus(pinned=True)
+    loaded = load(None)
+    beside: Beside = before[0].beside if before else options.beside or ""
+
+    def measure(log: Store, progress: Progress) -> None:
+        series = _series(options, before, cpus)
+        with _disturbed(beside, log.folder):
+            testbed = LearningTestbed(trials.trial_plan(series, 0), TestbedOptions(place=loaded.place))
+            with contextlib.closing(testbed):
+                if not before:
+                    progress.say("measuring what a request of the baseline costs")
+                    series = trials.weighted(series, testbed, progress)
+                for number in range(len(before), options.replicates):
+                    label = f"run {number + 1} of {options.replicates}"
+                    shown = trials.TrialProgress(progress, label)
+                    trial = trials.trial(series, number, testbed, shown, beside=beside)
+                    log.append_packed(TRIALS, trial)
+                    log.append_packed(RUNS, figures_of(trial))
+
+    return Measurement(
+        duration_s=(options.replicates - len(before)) * trials.TRIAL_S,
+        measure=measure,
+        pinned=True,
+        resumes=options.resume,
+    )
+
+
+def _series(options: Options, before: tuple[RunFigures, ...], cpus: machine.Cpus) -> trials.Series:
+    app = load(None).app
+    if before:
+        return trials.series_of(before[0], app, cpus)
+    return trials.Series(
+        app=app,
+        cpus=cpus,
+        seed=secrets.randbelow(2**31) if options.seed is None else options.seed,
+        replicates=SMOKE_REPLICATES if options.budget == "smoke" else None,
+    )
+
+
+@contextlib.contextmanager
+def _disturbed(beside: Beside, folder: Path) -> Iterator[None]:
+    """Another program on the machine; it ends with the harness at the latest."""
+    if not beside:
+        yield
+        return
+    program = str(Path(disturber.__file__).resolve())
+    log = folder / "disturber.log"
+    child = Child("the disturber", leashed(sys.executable, program, beside), environ=plain_environ(), log=log)
+    try:
+        yield
+        child.check()
+    finally:
+        child.stop(STOP_LIMIT_S)
+        log.unlink()
+
+
+def metrics(figures: Accuracy) -> list[Metric]:
+    """The error of every known cost."""
+    return [
+        Metric(name=f"error of {known.setup}, {known.figure}", unit="%", value=round(known.error * 100, 3))
+        for known in figures.known
+    ]
+
+
+ENDINGS = {"yes": Ending.PASSED, "NO": Ending.FAILED, "not shown": Ending.SKIPPED}
+
+
+def cases(figures: Accuracy) -> list[Case]:
+    """Everything that is asked of the harness."""
+    return [
+        Case(name=target.what, ending=ENDINGS[target.shown], text=target.value) for target in targets(figures)
+    ]
+
+
+def recomputed(folder: Path) -> Iterator[tuple[int, RunFigures, RunFigures]]:
+    """Every run whose raw records are there: its number, its figures as stored, and as its records say."""
+    stored = read_packed(folder / RUNS, RunFigures)
+    for trial in read_packed(folder / TRIALS, Trial):
+        if trial.number < len(stored):
+            yield trial.number, stored[trial.number], figures_of(trial)
+
+
+PARTS = Parts(
+    options=Options,
+    prepare=prepare,
+    figures=lambda folder: accuracy(read_packed(folder / RUNS, RunFigures)),
+    record=Accuracy,
+    document=document.report,
+    is_valid=lambda figures: all(target.shown != "NO" for target in targets(figures)),
+    metrics=metrics,
+    cases=cases,
+)

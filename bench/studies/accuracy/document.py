@@ -1,0 +1,255 @@
+"""The harness's data sheet as people read it: what is asked of it, and what it has shown."""
+
+from bench.analysis.stats import Interval
+from bench.report import vega
+from bench.report.document import Chart, Document, Section, document, section
+from bench.report.words import MICROSECONDS, Table, percent, plural
+from bench.studies.accuracy.records import Accuracy, Known
+from bench.studies.accuracy.targets import WORDS, ends_of, ends_of_times, in_words, targets
+from bench.studies.accuracy.trials import APART, INSIDE
+
+ABOUT = (
+    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after"
+    " the answer, in one process; *inside* means before or after the outgoing calls of one, two or all "
+    "processes. Each of them is compared with a setup that can burn there and burns nothing, `weight-0` "
+    "or `patched`; `weight-0` itself with the baseline. *Apart* means in a process of the instance for "
+    "which no request waits. Only there the truth is known to the microsecond: what is burnt in a service "
+    "cools caches for the work around it and, at saturation, makes requests wait for each "
+    "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Setups "
+    "that burn in services get a light rate at which the CPU is as busy as with the baseline, because work"
+    " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
+    "`found in` counts verdicts against the baseline, which hold for all setups of a run at once."
+)
+ABOUT_SAME = (
+    "the A/A setup against the baseline, and a weight of nothing against both. A high percentile needs more "
+    "requests than a run of a minute has."
+)
+ABOUT_BETTER = (
+    "Errors of identical setups. One after the other: in every replicate, right after the slices, the same "
+    "instances, each alone for as long as its time slices took. Processes, requests and seconds are the same."
+)
+ABOUT_AGREEMENT = (
+    "What tracing costs nobody knows beforehand; here the same instances say it in time slices and alone. Likewise "
+    "what a delay of every answer does to percentiles. A timer of the batch processor goes on while an "
+    "instance is stopped; scaled, it waits as many times longer as there are instances."
+)
+
+
+def report(accuracy: Accuracy, *more: Section) -> Document:
+    """The harness's data sheet.
+
+    Args:
+        accuracy: what the measurement found.
+        more: what else a report ends with.
+    """
+    return document(
+        "What this harness can be believed",
+        [target_table(accuracy), extent(accuracy)],
+        section("Known costs, recovered", chart(accuracy), known_table(accuracy), ABOUT),
+        section("Identical setups", same_table(accuracy), ABOUT_SAME),
+        section("Against one after the other", better_table(accuracy), ABOUT_BETTER)
+        if accuracy.better
+        else section(""),
+        section("In time slices and alone", agreement_table(accuracy), ABOUT_AGREEMENT)
+        if accuracy.agreements
+        else section(""),
+        *more,
+    )
+
+
+BESIDE = {
+    "": "",
+    "busy": " Meanwhile another program kept one CPU busy.",
+    "random": " Meanwhile another program woke up at random, and was busy for half of the time.",
+}
+
+
+def extent(accuracy: Accuracy) -> str:
+    """How much was measured, in a sentence."""
+    panels = ", ".join(
+        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} setups, {extent.replicates} replicates, "
+        f"{extent.measuring_s:.0f} s of load over all instances)"
+        for extent in accuracy.extents
+    )
+    why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
+    return (
+        f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. {accuracy.spoiled} of "
+        f"them invalid by a check{f' ({why})' if why else ''}, and counted here all the same."
+        f"{BESIDE[accuracy.beside]}"
+    )
+
+
+PANEL_WORDS = {
+    "weights": "of costs after the answer",
+    "inside": "of costs inside of requests",
+    "two-minutes": "of two minutes on the clock",
+}
+
+
+def target_table(accuracy: Accuracy) -> Table:
+    """What is asked of the harness, and what it has shown."""
+    asked = targets(accuracy)
+    return Table(
+        heads=("asked", "shown", "found"),
+        left=(0, 1, 2),
+        rows=tuple((target.what, target.shown, target.value) for target in asked),
+        red=frozenset(at for at, target in enumerate(asked) if target.shown == "NO"),
+    )
+
+
+def known_table(accuracy: Accuracy) -> Table:
+    """Each known cost in each figure: true against found."""
+    return Table(
+        heads=(
+            "setup", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
+            "covered in", "found in",
+        ),
+        left=(0, 1, 2),
+        keys=3,
+        rows=tuple(
+            (
+                known.setup,
+                where(known.setup),
+                WORDS[known.figure],
+                percent(known.true),
+                percent(known.found),
+                *_bias(known),
+                percent(known.error, sign=False, decimals=2),
+                f"{known.coverage.count} of {known.coverage.of}",
+                f"{known.detected.count} of {known.detected.of}" if known.detected else "-",
+            )
+            for known in accuracy.known
+        ),
+    )  # fmt: skip
+
+
+INSIDE_OF = {0: "all processes", 1: "1 process", 2: "2 processes"}
+
+
+def where(setup: str) -> str:
+    """Where in a request a setup burns."""
+    if setup in APART:
+        return "apart"
+    if setup not in INSIDE:
+        return "after the answer"
+    count, when, _ = INSIDE[setup]
+    return f"{when} the calls, {INSIDE_OF[count]}"
+
+
+def _bias(known: Known) -> tuple[str, str]:
+    if known.figure == "throughput":
+        return _ends(known.bias, 100.0, "%")
+    return _ends(known.bias, MICROSECONDS.scale, "us")
+
+
+def _ends(mean: Interval, scale: float, unit: str) -> tuple[str, str]:
+    return f"{mean.value * scale:+.1f} {unit}", ends_of(mean, scale)
+
+
+def same_table(accuracy: Accuracy) -> Table:
+    """Identical setups, figure by figure."""
+    return Table(
+        heads=("figure", "runs", "differ by %", "95 % interval %", "error % (rms)", "intervals that cover 0"),
+        left=(0,),
+        rows=tuple(
+            (
+                WORDS[same.figure],
+                str(same.trials),
+                percent(same.difference.value, decimals=2),
+                ends_of(same.difference, 100),
+                percent(same.error, sign=False, decimals=2),
+                in_words(same.coverage),
+            )
+            for same in accuracy.same
+            if same.trials
+        ),
+    )
+
+
+def better_table(accuracy: Accuracy) -> Table:
+    """Time slices against one after the other."""
+    return Table(
+        heads=(
+            "figure", "load of each", "runs", "error in time slices %", "one after the other %", "times",
+            "95 % interval",
+        ),
+        left=(0,),
+        keys=2,
+        rows=tuple(
+            (
+                WORDS[better.figure],
+                f"{better.active_s:.0f} s",
+                str(better.trials),
+                percent(better.error, sign=False, decimals=2),
+                percent(better.alone, sign=False, decimals=2),
+                f"{better.times:.1f}",
+                ends_of_times(better),
+            )
+            for better in accuracy.better
+        ),
+    )  # fmt: skip
+
+
+def agreement_table(accuracy: Accuracy) -> Table:
+    """Costs that nobody knows, in time slices and alone."""
+    return Table(
+        heads=(
+            "setup", "figure", "timers", "runs", "in time slices %", "alone %", "difference %", "95 % interval %",
+        ),
+        left=(0, 1, 2),
+        keys=3,
+        rows=tuple(
+            (
+                agreement.setup,
+                WORDS[agreement.figure],
+                "scaled" if agreement.scaled else "as they are",
+                str(agreement.trials),
+                percent(agreement.in_slices),
+                percent(agreement.alone),
+                percent(agreement.difference.value),
+                ends_of(agreement.difference, 100),
+            )
+            for agreement in accuracy.agreements
+        ),
+    )  # fmt: skip
+
+
+def chart(accuracy: Accuracy) -> Chart:
+    """Light CPU, found against true, every trial a point; those of one weight side by side."""
+    in_slices, alone = "in time slices (this harness)", "one after the other"
+    rows: vega.Rows = []
+    for weighing in accuracy.weighings:
+        if weighing.figure != "light":
+            continue
+        place = ((weighing.trial + 0.5) / max(accuracy.trials, 1) - 0.5) * 0.6
+        values = {in_slices: weighing.found, alone: weighing.alone}
+        rows += [
+            {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
+            for how, value in values.items()
+            if value is not None
+        ]
+    ends = [-0.5, max([*vega.column(rows, "true"), 10.0]) + 0.5]
+    x = {
+        "field": "true", "type": "quantitative", "title": "added, % of a request",
+        "scale": {"domain": ends, "nice": False},
+    }  # fmt: skip
+    y = {"field": "found", "type": "quantitative", "title": "found, %"}
+    points = {
+        "data": {"values": rows},
+        "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
+        "encoding": {
+            "x": x, "y": y, "color": vega.kinds("how", [in_slices, alone]),
+            "shape": {"field": "how", "type": "nominal", "legend": None},
+        },
+    }  # fmt: skip
+    line = {
+        "data": {"values": [{"true": end, "found": end} for end in ends]},
+        "mark": {"type": "line", "color": vega.MUTED, "strokeDash": [4, 4]},
+        "encoding": {"x": x, "y": y},
+    }
+    spec: vega.Spec = {"width": 560, "height": 340, "layer": [line, points]}
+    return Chart(
+        title="What this harness finds of a cost that is known",
+        spec=vega.themed(spec),
+        image="accuracy.svg",
+    )
