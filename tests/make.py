@@ -81,7 +81,7 @@ def plan(
 
 @dataclass
 class SimulatedPerformer:
-    """Performs steps with simulated instances, and writes down what it was asked.
+    """Performs steps with simulated instances, and logs them.
 
     Attributes:
         costs: CPU seconds per request, by setup.
@@ -117,7 +117,7 @@ class SimulatedPerformer:
     def perform(
         self,
         plan: Plan,
-        learned: Learned,
+        learned: Learned,  # noqa: ARG002
         step: Step,
         tell: Callable[[int], None],
     ) -> tuple[StepReading, tuple[RequestRow, ...]]:

@@ -1,4 +1,4 @@
-"""The harness's data sheet: known costs are found, luck is told from merit, no claim has no interval."""
+"""The accuracy of the harness: injected costs are recovered, and every claim has an interval."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -12,13 +12,12 @@ from msgspec import structs
 
 from bench.analysis.proportions import clustered, mean_of, rate
 from bench.plan.readings import RequestRow, StepReading
-from bench.plan.records import NOTHING_LEARNED, Kind, Plan, Step
+from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan, Step
 from bench.plan.schedule import is_overloaded, step_of
-from bench.report import accuracy as sheet
 from bench.report import markdown
-from bench.runner import accuracy as runner
 from bench.runner.run import Log, carry_out
-from bench.studies.accuracy.figures import accuracy
+from bench.studies.accuracy import document, measure
+from bench.studies.accuracy.figures import accuracy, figures_of
 from bench.studies.accuracy.records import Accuracy
 from bench.studies.accuracy.targets import shown, targets
 from bench.studies.accuracy.trials import (
@@ -29,6 +28,7 @@ from bench.studies.accuracy.trials import (
     PATCHED,
     SAME,
     TRACED,
+    RunFigures,
     Trial,
     setups,
     shares,
@@ -52,24 +52,24 @@ def bench(noise: float = 0.002) -> SimulatedPerformer:
     return SimulatedPerformer(costs=costs, noise=noise)
 
 
-SERIES = runner.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, replicates=3)
+SERIES = measure.Series(app=make.APP, cpus=Cpus(usable=2, services=(1,), others=(0,)), seed=5, replicates=3)
 
 
 @pytest.fixture(scope="module")
-def series() -> Iterator[runner.Series]:
+def series() -> Iterator[measure.Series]:
     with pytest.MonkeyPatch.context() as patch:
         # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
-        patch.setattr(runner, "SATURATION_SLICE_S", 0.2)
-        patch.setattr(runner, "PANELS", tuple(replace(panel, saturation_s=10.0) for panel in PANELS))
-        yield runner.weighted(SERIES, bench(), Quiet())
+        patch.setattr(measure, "SATURATION_SLICE_S", 0.2)
+        patch.setattr(measure, "PANELS", tuple(replace(panel, saturation_s=10.0) for panel in PANELS))
+        yield measure.weighted(SERIES, bench(), Quiet())
 
 
-def tried(series: runner.Series, number: int) -> Trial:
-    return runner.trial(series, number, bench(), Quiet())
+def tried(series: measure.Series, number: int) -> Trial:
+    return measure.trial(series, number, bench(), Quiet())
 
 
 @pytest.fixture(scope="module")
-def found(series: runner.Series) -> Accuracy:
+def found(series: measure.Series) -> Accuracy:
     assert series.burns_s["weight-5"] == pytest.approx(0.0005, rel=0.1)
     # Each panel, and those of costs with time alone, without it, and with scaled timers.
     trials = [tried(series, number) for number in (0, 1, 2, 3, 7)]
@@ -78,7 +78,7 @@ def found(series: runner.Series) -> Accuracy:
     assert len(trials[2].alone) == 3
     assert not trials[3].alone
     assert [trial.plan.scale_timers for trial in trials] == [False] * 4 + [True]
-    return accuracy(trials)
+    return accuracy([figures_of(trial) for trial in trials])
 
 
 @pytest.mark.parametrize("name", ["apart-10", "weight-10", *INSIDE])
@@ -121,7 +121,7 @@ def test_nothing_is_burnt_apart_while_an_instance_is_alone(found: Accuracy) -> N
     assert any(weighing.alone is not None for weighing in light if weighing.setup == "weight-10")
 
 
-def test_slices_and_time_alone_agree_on_what_nobody_knows(found: Accuracy) -> None:
+def test_slices_and_time_alone_agree_on_an_unknown_cost(found: Accuracy) -> None:
     rows = [row for row in found.agreements if (row.setup, row.figure) == ("batch", "light")]
     assert {row.scaled for row in rows} == {False, True}
     for row in rows:
@@ -139,16 +139,16 @@ def test_a_delay_is_the_same_in_slices_and_alone(found: Accuracy, name: str) -> 
         assert row.alone == pytest.approx(row.in_slices, abs=0.03)
 
 
-def test_a_report_tells_everything(found: Accuracy) -> None:
-    text = markdown.render(sheet.report(found))
+def test_a_report_has_every_section(found: Accuracy) -> None:
+    text = markdown.render(document.report(found))
     for words in ("Known costs, recovered", "Identical setups", "Against one after the other", "inside-two"):
         assert words in text
     # Simulated instances answer the same number of requests alone: one after the other has no error there.
     assert [row.figure for row in found.better] == ["light", "p50"]
     assert len(targets(found)) == 11
     assert "1 of two minutes on the clock (3 setups, 3 replicates, " in text
-    assert sheet.where("apart-2") == "apart"
-    assert [sheet.where(name) for name in INSIDE] == [
+    assert document.where("apart-2") == "apart"
+    assert [document.where(name) for name in INSIDE] == [
         "before the calls, 1 process",
         "after the calls, 2 processes",
         "before the calls, all processes",
@@ -165,62 +165,62 @@ def test_false_verdicts_are_few_or_many_only_where_the_interval_says_so(
     assert targets(replace(found, false_verdicts=rate(false, of)))[0].shown == word
 
 
-def test_a_run_that_is_invalid_counts_and_says_why(series: runner.Series) -> None:
-    lossy = accuracy([runner.trial(series, 1, replace(bench(), lose={"batch": 0.1}), Quiet())])
+def test_a_run_that_is_invalid_counts_and_says_why(series: measure.Series) -> None:
+    lossy = accuracy([figures_of(measure.trial(series, 1, replace(bench(), lose={"batch": 0.1}), Quiet()))])
     assert lossy.spoiled == 1
     assert lossy.coverage.of
     assert (
         "1 of them invalid by a check (its span accounting is incomplete: 1), and counted here all the same"
-        in sheet.extent(lossy)
+        in document.extent(lossy)
     )
 
 
 def test_a_cost_of_two_percent_is_sought_in_runs_of_two_minutes_alone(found: Accuracy) -> None:
     assert found.sought.of == 1
-    # Runs of two minutes have a aa, and no weight of nothing.
+    # Runs of two minutes have an A/A setup, and no weight of nothing.
     assert found.false_verdicts.of == 4 * 2 + 1
 
 
-def test_what_is_burnt_in_services_leaves_the_cpu_as_busy_as_the_baseline(series: runner.Series) -> None:
-    plan = runner.trial_plan(series, 0)
+def test_costs_injected_in_services_leave_utilisation_as_in_the_baseline(series: measure.Series) -> None:
+    plan = measure.trial_plan(series, 0)
     run = carry_out(plan, bench(), Log(), Quiet())
     for name, share in shares().items():
         if name in plan.names:
             expected = 1.0 if name in APART else 1 / (1 + share)
-            assert run.plan.rates[name] == pytest.approx(plan.rate_per_s * expected, rel=1e-3)
-            assert not is_overloaded(run.plan, name)
+            assert run.learned.rates[name] == pytest.approx(plan.rate_per_s * expected, rel=1e-3)
+            assert not is_overloaded(run.plan, run.learned, name)
 
 
-def test_a_series_goes_on_as_it_began(series: runner.Series) -> None:
-    first = tried(series, 0)
-    assert runner.series_of(first, make.APP, SERIES.cpus) == series
+def test_a_series_goes_on_as_it_began(series: measure.Series) -> None:
+    first = figures_of(tried(series, 0))
+    assert measure.series_of(first, make.APP, SERIES.cpus) == series
     own = replace(series, replicates=None)
-    assert {runner.trial_plan(own, number).replicates for number in range(3)} == {4, 8}
-    first = replace(first, plan=runner.trial_plan(own, 0))
-    assert runner.series_of(first, make.APP, SERIES.cpus) == own
+    assert {measure.trial_plan(own, number).replicates for number in range(3)} == {4, 8}
+    first = replace(first, plan=measure.trial_plan(own, 0))
+    assert measure.series_of(first, make.APP, SERIES.cpus) == own
 
 
-def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: runner.Series) -> None:
-    plan = runner.trial_plan(series, 0)
-    windows = windows_of(plan, runner.saturation_alone(plan, 0, 1000, 3, 10**9))
+def test_alone_no_user_waits_for_an_instance_that_is_stopped(series: measure.Series) -> None:
+    plan = measure.trial_plan(series, 0)
+    windows = windows_of(plan, measure.saturation_alone(plan, 0, 1000, 3, 10**9))
     assert [number for number, own in enumerate(windows) if own] == [3]
     assert not windows_of(plan, step_of(plan, NOTHING_LEARNED, 0, 0, Kind.SATURATION, 1))
 
 
 def test_spans_of_time_alone_are_in_no_account_of_the_next_replicate(
-    series: runner.Series, monkeypatch: pytest.MonkeyPatch
+    series: measure.Series, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     simulated, kinds = bench(), []
     perform = simulated.perform
 
     def noted(
-        plan: Plan, step: Step, tell: Callable[[int], None]
+        plan: Plan, learned: Learned, step: Step, tell: Callable[[int], None]
     ) -> tuple[StepReading, tuple[RequestRow, ...]]:
-        kinds.append((step.replicate, step.number >= runner.SEQUENTIAL_STEP, step.kind))
-        return perform(plan, step, tell)
+        kinds.append((step.replicate, step.number >= measure.SEQUENTIAL_STEP, step.kind))
+        return perform(plan, learned, step, tell)
 
     monkeypatch.setattr(simulated, "perform", noted)
-    runner.trial(series, 1, simulated, Quiet())
+    measure.trial(series, 1, simulated, Quiet())
     for replicate in range(3):
         alone = [kind for where, is_alone, kind in kinds if where == replicate and is_alone]
         assert alone[-1] is Kind.SETTLE
@@ -234,11 +234,11 @@ def test_every_setup_is_compared_with_one_that_differs_in_the_burning_alone() ->
         assert (setup.against == SAME) == (setup.name.startswith("weight-") and setup.name != SAME)
 
 
-def test_older_trials_are_compared_with_the_same_setups(series: runner.Series) -> None:
+def test_older_trials_are_compared_with_the_same_setups(series: measure.Series) -> None:
     trial = tried(series, 0)
     bare = tuple(structs.replace(setup, against="") for setup in trial.plan.setups)
     older = replace(trial, plan=replace(trial.plan, setups=bare))
-    assert accuracy([older]) == accuracy([trial])
+    assert accuracy([figures_of(older)]) == accuracy([figures_of(trial)])
 
 
 # ---------------------------------------------------------------- intervals
@@ -300,8 +300,8 @@ def test_only_an_interval_shows_anything(
     assert shown(*ends, *bounds) == expected
 
 
-def test_runs_of_different_length_are_not_averaged(series: runner.Series) -> None:
-    found = accuracy([tried(series, number) for number in (0, 1, 2, 8)])
+def test_runs_of_different_length_are_not_averaged(series: measure.Series) -> None:
+    found = accuracy([figures_of(tried(series, number)) for number in (0, 1, 2, 8)])
     assert [(row.figure, row.trials) for row in found.better] == [("light", 2), ("p50", 2)] * 2
     assert len({row.active_s for row in found.better}) == 2
 

@@ -1,5 +1,6 @@
 """The command line: every mistake ends in a sentence, a hint and an exit code."""
 
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -9,19 +10,20 @@ import msgspec
 import pytest
 
 import noxfile
-from bench.cli import invocation
-from bench.cli.main import COMMANDS, main
-from bench.cli.run import StoreLog
-from bench.cli.shared import publish_run
+from bench.cli import invocation, results
+from bench.cli.commands import COMMANDS, EXIT_CODES
+from bench.cli.main import main
 from bench.plan.budget import BUDGETS
-from bench.results.folder import run_result
 from bench.results.store import Store, pretty
 from bench.runner.run import carry_out
-from bench.studies.run.options import Options, seconds, share
+from bench.studies import STUDIES
+from bench.studies.options import duration, share, spelled
+from bench.studies.run.options import Options
 from tests import make
 from tests.make import Quiet, SimulatedPerformer
 
 ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "docs" / "COMMANDS.md"
 
 
 @pytest.fixture(scope="module")
@@ -29,18 +31,21 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("cli") / "run"
     store = Store.create(path)
     plan = make.plan(("none", "none-aa", "injected", "always-off", "ratio-10", "batch"))
-    run = carry_out(plan, SimulatedPerformer(noise=0.002), StoreLog(store), Quiet())
+    run = carry_out(plan, SimulatedPerformer(noise=0.002), store, Quiet())
     store.write("ending.json", pretty(run.raw.ending))
-    publish_run(path, run_result(run.raw))
+    results.publish(results.read(path))
     return path
 
 
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run", "--light", "-1"], 2, "it must lie between"),
+        (["run", "--light", "1"], 2, "'1' is no duration: write it with its unit, such as 100ms, 2s or 5m"),
+        (["run", "--latency-limit", "100"], 2, "'100' is no duration: write it with its unit"),
+        (["soak", "--duration", "5"], 2, "'5' is no duration"),
         (["run", "--replicates", "x"], 2, "unable to convert"),
-        (["run", "--slice", "1h"], 2, "is no time"),
+        (["run", "--slice", "1h"], 2, "is not between"),
+        (["run", "--users", "10"], 2, "--users"),
         (["run", "--budget", "huge"], 2, "huge"),
         (["run", "--setups", "a", "--preset", "b"], 2, "--setups"),
         (["run", "--target", "batch"], 2, "is not SETUP=URL"),
@@ -52,8 +57,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "--setups", ","], 2, "--setups names no setup"),
         (["run", "--preset", "nothing"], 2, "there is no preset named 'nothing'"),
         (["run", "--name", "../x"], 2, "cannot be part of a folder's name"),
-        (["run", "--app", "/nowhere.toml"], 2, "cannot read /nowhere.toml"),
-        (["run", "--light", "0", "--saturation", "0"], 2, "neither light nor full load is left"),
+        (["run", "/nowhere.toml"], 2, "cannot read /nowhere.toml"),
+        (["run", "--light", "0s", "--saturation", "0s"], 2, "no load remains"),
         (["run", "--master", "h:1"], 2, "--master goes with"),
         (["run", "--remote-workers", "1"], 2, "cannot reach instances"),
         (["run", "--target", "batch=http://h:1"], 2, "no target runs the baseline"),
@@ -88,7 +93,7 @@ def test_a_plan_is_shown_before_anything_is_measured(capsys: pytest.CaptureFixtu
     for word in (
         "budget quick",
         "about",
-        "replicates of fresh processes",
+        "replicates with fresh processes",
         "none-aa",
         "highest rate",
         "2 workers",
@@ -96,14 +101,46 @@ def test_a_plan_is_shown_before_anything_is_measured(capsys: pytest.CaptureFixtu
         assert word in text
 
 
-def test_every_command_is_a_nox_session() -> None:
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ("--users", "--rate"),
+        ("--concurrency", "--rate"),
+        ("--duration", "--budget"),
+        ("--run-time", "--budget"),
+        ("--host", "--target"),
+        ("--app", "run FILE"),
+    ],
+)
+def test_the_option_of_another_load_generator_names_the_one_here(
+    option: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", option, "10"]) == 2
+    error = capsys.readouterr().err
+    assert words in error.partition("hint: ")[2]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_exit_codes_a_nox_session_and_a_row_in_the_reference(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"Usage: tracing-overhead {command}" in text
+    assert "Exit codes" in text
+    assert all(meaning in " ".join(text.split()) for meaning in EXIT_CODES.values())
+    assert command in noxfile.COMMANDS
+    assert f"| `{command}` | {COMMANDS[command].summary} |" in REFERENCE.read_text("utf-8")
+
+
+def test_every_study_is_a_command() -> None:
+    assert {study.name for study in STUDIES} <= set(COMMANDS)
+
+
+def test_only_commands_are_sessions_and_rows_of_the_reference() -> None:
     assert set(noxfile.COMMANDS) == set(COMMANDS)
-
-
-def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    for command in COMMANDS:
-        assert main([command, "--help"]) == 0
-        assert f"Usage: tracing-overhead {command}" in capsys.readouterr().out
+    rows = re.findall(r"^\| `([a-z0-9]+)` \|", REFERENCE.read_text("utf-8"), re.MULTILINE)
+    assert rows == list(COMMANDS)
 
 
 def test_a_report_is_made_again(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -111,7 +148,7 @@ def test_a_report_is_made_again(folder: Path, capsys: pytest.CaptureFixture[str]
     (folder / "summary.json").unlink()
     assert main(["report", str(folder)]) == 0
     assert (folder / "summary.json").read_bytes() == before
-    assert "Tracing everything (batch) costs shop" in capsys.readouterr().out
+    assert "Tracing every request (batch) costs shop" in capsys.readouterr().out
     for form in ("md", "html", "json"):
         assert main(["report", str(folder), "--format", form]) == 0
         assert capsys.readouterr().out
@@ -121,7 +158,7 @@ def test_verify_compare_predict_and_history(folder: Path, capsys: pytest.Capture
     assert main(["verify", str(folder)]) == 0
     assert "Verified" in capsys.readouterr().out
     assert main(["compare", str(folder), str(folder)]) == 0
-    assert "nothing has changed" in capsys.readouterr().out
+    assert "no change detected" in capsys.readouterr().out
     assert main(["predict", "--rps", "100", "--spans", "5", "--ratio", "10%", "--from", str(folder)]) == 0
     assert "CPU, cores" in capsys.readouterr().out
     assert main(["history", str(folder.parent)]) == 0
@@ -167,7 +204,7 @@ def test_a_section_is_printed_alone(folder: Path, capsys: pytest.CaptureFixture[
     assert "one trace in 10 is kept" in text
     assert "Throughput" not in text
     assert main(["report", str(folder), "--section", "nothing"]) == 2
-    assert "it has What it costs" in capsys.readouterr().err
+    assert "choose from What it costs" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -211,8 +248,9 @@ def test_setups_are_listed_and_printed_for_a_shell(capsys: pytest.CaptureFixture
 
 
 def test_values_are_read_as_people_write_them() -> None:
-    assert seconds("100ms") == pytest.approx(0.1)
-    assert seconds("2s") == 2.0
+    for text, seconds in (("100ms", 0.1), ("2s", 2.0), ("5m", 300.0), ("1h", 3600.0)):
+        assert duration(text) == pytest.approx(seconds)
+        assert duration(spelled(seconds)) == pytest.approx(seconds)
     assert share("10%") == pytest.approx(0.1)
     assert share("0.5") == 0.5
 
@@ -224,14 +262,13 @@ def test_every_budget_can_be_chosen() -> None:
 
 
 def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr("bench.cli.run.LOOK_S", 0.1)
     file, out = tmp_path / "app.toml", tmp_path / "out"
     file.write_text(
         'name = "x"\n[[process]]\nname = "web"\ncommand = "no-such-program {port}"\n[[request]]\npath = "/"\n'
     )
-    assert main(["run", "--app", str(file), "--budget", "smoke", "--out", str(out)]) == 2
+    assert main(["run", str(file), "--budget", "smoke", "-o", str(out)]) == 2
     assert not out.exists()
 
 
@@ -250,7 +287,7 @@ def test_a_raw_file_with_a_wrong_byte_is_no_traceback(
 
 
 def test_results_that_were_changed_say_so_and_are_not_sealed_again(tmp_path: Path) -> None:
-    for name, file in (("shutdown", "shutdown.json"), ("faults", "faults.jsonl")):
+    for name, file in (("shutdown", "shutdown.jsonl"), ("faults", "faults.jsonl")):
         changed = tmp_path / name
         shutil.copytree(ROOT / "results" / name, changed)
         content = (changed / file).read_text("utf-8")

@@ -17,9 +17,7 @@ import msgspec
 import pytest
 
 from bench.app.file import parse_app, parse_setups
-from bench.cli import drawing
-from bench.cli.folders import document_of
-from bench.cli.shared import publish_run
+from bench.cli import drawing, results
 from bench.errors import BenchError, ResultsError
 from bench.receiver import otlp_json
 from bench.receiver.bodies import Bodies
@@ -30,6 +28,7 @@ from bench.results import manifest
 from bench.results.folder import read_run, run_result
 from bench.results.store import SlowestTrace, Store, read_packed, read_raw
 from bench.results.verify import verify
+from bench.studies import RAW as RAW_FILES
 from bench.testbed import leftovers
 from services import frontend, inventory, orders, payments
 from services.tracing import NoTracing
@@ -89,9 +88,8 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
         name = chance.choice((*RAW, *RAW[:2]))
         (folder / name).write_bytes(damaged_file(name, (folder / name).read_bytes(), chance))
         if chance.random() < 0.6:
-            # Whoever changes a file can seal it again.
             (folder / "manifest.json").unlink()
-            manifest.seal(folder, [])
+            manifest.seal(folder, RAW_FILES, [])
         with within(LIMIT_S):
             verify(folder)
             with contextlib.suppress(BenchError):
@@ -99,19 +97,21 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
         shutil.rmtree(folder)
 
 
-@pytest.mark.parametrize("raw", ["shutdown.json", "faults.jsonl", "applications.json"])
+@pytest.mark.parametrize(
+    "raw", ["shutdown/shutdown.jsonl", "faults/faults.jsonl", "applications/compare.json"]
+)
 def test_whatever_is_damaged_results_of_other_kinds_are_read_or_refused(
     tmp_path: Path, raw: str, fuzz: int
 ) -> None:
-    source = APP_FILE.parent.parent / "results" / raw.partition(".")[0]
-    folder = tmp_path / source.name
+    source = APP_FILE.parent.parent / "results" / raw
+    folder = tmp_path / source.parent.name
     folder.mkdir()
-    content = (source / raw).read_bytes()
+    content = source.read_bytes()
     for seed in range(OTHERS * fuzz):
-        (folder / raw).write_bytes(damaged_file(raw, content, random.Random(seed)))
+        (folder / source.name).write_bytes(damaged_file(source.name, content, random.Random(seed)))
         with within(LIMIT_S):
             try:
-                text = markdown.render(document_of(folder))
+                text = markdown.render(results.read(folder).document())
             except BenchError as error:
                 text = error.hint
         assert text, seed
@@ -135,7 +135,7 @@ def test_what_is_no_regular_file_is_not_waited_for(sound: Path, tmp_path: Path) 
         (folder / name).unlink()
         os.mkfifo(folder / name)
         with within(5):
-            assert verify(folder).faults or name == "manifest.json"
+            assert verify(folder).discrepancies or name == "manifest.json"
             if name not in {"summary.json", "ending.json"}:
                 with pytest.raises(ResultsError, match="is no regular file"):
                     read_run(folder)
@@ -151,12 +151,12 @@ def test_links_are_replaced_and_never_followed(
     for name in ("report.md", ".summary.json.partial"):
         (folder / name).unlink(missing_ok=True)
         (folder / name).symlink_to(outside)
-    publish_run(folder, read_run(folder))
+    results.publish(results.read(folder))
     assert outside.read_text("ascii") == "mine"
     shutil.rmtree(folder / "hgrm", ignore_errors=True)
     (folder / "hgrm").symlink_to(tmp_path)
     with pytest.raises(ResultsError, match="leads out of"):
-        publish_run(folder, read_run(folder))
+        results.publish(results.read(folder))
     (folder / "readings.jsonl").unlink()
     (folder / "readings.jsonl").symlink_to(outside)
     with pytest.raises(ResultsError, match="cannot write"):

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.folders import document_of
-from bench.cli.main import COMMANDS
+from bench.cli import results
+from bench.cli.commands import COMMANDS
 from bench.report import markdown
 from tests.documents import BLOCK, ROOT, committed, documents, generated
 from tests.test_damage import BODIES, FILES, FOLDERS, OTHERS, REQUESTS
@@ -32,7 +32,7 @@ def test_figures_are_those_of_committed_results(path: Path) -> None:
 
 @pytest.mark.parametrize("folder", committed(), ids=lambda folder: folder.name)
 def test_committed_reports_are_what_this_version_writes(folder: Path) -> None:
-    assert (folder / "report.md").read_text("utf-8") == markdown.render(document_of(folder))
+    assert (folder / "report.md").read_text("utf-8") == markdown.render(results.read(folder).document())
 
 
 def test_a_changed_figure_is_found() -> None:

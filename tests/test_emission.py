@@ -1,11 +1,11 @@
-"""The specification's report: a rate that is not held and a span that does not arrive are said."""
+"""The specification's report: a rate that is not held and a span that does not arrive are reported."""
 
 from dataclasses import replace
 
 import pytest
 
 from bench.report import markdown
-from bench.studies.spec import report as spec_report
+from bench.studies.spec import document
 from bench.studies.spec.figures import Iteration, Scenario, SpecReport, report
 
 
@@ -13,7 +13,7 @@ def iteration(
     processor: str = "batch",
     *,
     scenario: Scenario = Scenario.RATE,
-    repeat: int = 0,
+    replicate: int = 0,
     created: int = 150_000,
     delivered: int | None = None,
     cpu_s: float = 9.0,
@@ -21,7 +21,7 @@ def iteration(
     duplicated: int = 0,
 ) -> Iteration:
     return Iteration(
-        repeat=repeat,
+        replicate=replicate,
         scenario=scenario,
         processor=processor,
         protocol="http",
@@ -45,14 +45,14 @@ def of(*iterations: Iteration) -> SpecReport:
 
 
 def test_a_rate_that_is_held_and_delivered() -> None:
-    found = of(*(iteration(repeat=number) for number in range(10)))
+    found = of(*(iteration(replicate=number) for number in range(10)))
     (batch,) = found.at_rate
     assert batch.held
     assert batch.cpu.value == pytest.approx(0.6)
     assert batch.cpu_per_span_s.value == pytest.approx(60e-6)
     assert batch.growth_bytes.value == pytest.approx(8e6)
     assert found.caveats == ()
-    assert spec_report.verdicts(found) == ()
+    assert document.verdicts(found) == ()
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_a_rate_that_is_held_and_delivered() -> None:
 def test_one_iteration_that_does_not_hold_it_is_enough(spoiled: Iteration, said: str) -> None:
     found = of(spoiled)
     assert not found.at_rate[0].held
-    assert said in spec_report.verdicts(found)[0]
-    mixed = of(iteration(repeat=0), spoiled)
+    assert said in document.verdicts(found)[0]
+    mixed = of(iteration(replicate=0), spoiled)
     assert not mixed.at_rate[0].held
-    assert "🔴" in markdown.render(spec_report.report(mixed))
+    assert "🔴" in markdown.render(document.report(mixed))
 
 
-def test_a_span_that_came_twice_is_no_delivery() -> None:
+def test_a_duplicated_span_is_no_delivery() -> None:
     found = of(iteration(duplicated=3))
     assert not found.at_rate[0].held
     assert "duplicated" in {caveat.code for caveat in found.caveats}
@@ -89,7 +89,7 @@ def test_throughput_counts_what_arrived() -> None:
 
 def test_a_try_says_what_it_lacks() -> None:
     found = of(iteration(length_s=3.0, created=30_000))
-    assert {caveat.code for caveat in found.caveats} == {"repeats", "length"}
+    assert {caveat.code for caveat in found.caveats} == {"replicates", "length"}
 
 
 def test_a_host_that_took_the_cpu_away_makes_it_invalid() -> None:
@@ -99,23 +99,25 @@ def test_a_host_that_took_the_cpu_away_makes_it_invalid() -> None:
 
 def test_both_processors_are_in_every_table() -> None:
     both = [
-        iteration(processor, scenario=scenario, repeat=number)
+        iteration(processor, scenario=scenario, replicate=number)
         for processor in ("simple", "batch")
         for scenario in Scenario
         for number in range(2)
     ]
     found = of(*both)
     for table in (
-        spec_report.throughput_table(found), spec_report.cpu_table(found), spec_report.memory_table(found)
+        document.throughput_table(found), document.cpu_table(found), document.memory_table(found)
     ):  # fmt: skip
         assert [row[0] for row in table.rows] == ["simple", "batch"]
 
 
-def test_a_round_that_was_cut_short_is_no_repeat() -> None:
-    rounds = [iteration(processor, repeat=number) for number in range(9) for processor in ("simple", "batch")]
-    found = of(*rounds, iteration("batch", repeat=9))
-    assert found.repeats == 9
-    assert "repeats" in {caveat.code for caveat in found.caveats}
+def test_a_replicate_that_was_cut_short_does_not_count() -> None:
+    complete = [
+        iteration(processor, replicate=number) for number in range(9) for processor in ("simple", "batch")
+    ]
+    found = of(*complete, iteration("batch", replicate=9))
+    assert found.replicates == 9
+    assert "replicates" in {caveat.code for caveat in found.caveats}
 
 
 @pytest.mark.parametrize("nothing", [[], [iteration(delivered=0)], [iteration(length_s=0.0)]])

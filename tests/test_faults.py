@@ -12,8 +12,8 @@ from typing import ClassVar
 import httpx
 import pytest
 
-from bench.report import faults as faults_report
 from bench.report import markdown
+from bench.studies.faults import document
 from bench.studies.faults.figures import (
     NO_EFFECT,
     WORDS,
@@ -104,9 +104,9 @@ def test_an_answer_drips(proxy: Proxy) -> None:
         assert 0.8 < time.monotonic() - began < 3
 
 
-def test_every_fault_is_made_and_told() -> None:
+def test_every_fault_is_imposed_and_explained() -> None:
     assert set(IMPOSED) == set(WORDS) == set(Fault)
-    assert set(faults_report.ADVICE) == set(Fault) - {Fault.NONE}
+    assert set(document.ADVICE) == set(Fault) - {Fault.NONE}
 
 
 def test_a_stall_that_goes_on_can_be_read_from_a_usage_file(tmp_path: object) -> None:
@@ -160,12 +160,12 @@ def cell(fault: Fault, **changes: object) -> FaultResult:
         ({"growth_bytes": 40 * 2**20}, f"{NO_EFFECT}; no span lost; memory grows by 40 MB"),
     ],
 )
-def test_a_cell_is_told_in_words(changes: dict[str, object], words: str) -> None:
+def test_a_cell_is_put_into_words(changes: dict[str, object], words: str) -> None:
     found = cell(Fault.UNAVAILABLE, **changes)
     assert verdict(found, [PLAIN, HEALTHY, found]) == words
 
 
-def test_what_happens_without_tracing_too_is_not_tracings() -> None:
+def test_what_happens_without_tracing_as_well_is_no_effect_of_it() -> None:
     slow = replace(PLAIN, fault=Fault.ERROR, latencies_s=(0.1,) * 60)
     found = cell(Fault.ERROR, latencies_s=(0.2,) * 60)
     assert clients(found, [PLAIN, HEALTHY, slow, found]) == NO_EFFECT, "the machine was ten times as slow"
@@ -176,17 +176,15 @@ def test_what_happens_without_tracing_too_is_not_tracings() -> None:
     assert not is_harmful(killed, cells)
     assert not is_harmful(broken, cells)
     assert spans(killed) == "20 of 1,320 spans lost (queued when it was killed)"
-    assert killed.quantile_s(0.99) is None, "who failed took for ever"
+    assert killed.quantile_s(0.99) is None, "a failed request has no latency"
 
 
-def test_the_report_says_for_each_processor_what_clients_feel() -> None:
+def test_the_report_says_for_each_processor_what_clients_notice() -> None:
     simple = replace(HEALTHY, setup="simple")
     failing = replace(simple, fault=Fault.MUTE, latencies_s=(), failed=60)
     text = markdown.render(
-        faults_report.report(
-            [PLAIN, HEALTHY, simple, cell(Fault.MUTE), failing, replace(PLAIN, fault=Fault.MUTE)]
-        )
+        document.report([PLAIN, HEALTHY, simple, cell(Fault.MUTE), failing, replace(PLAIN, fault=Fault.MUTE)])
     )
-    assert "**`batch`**: 1 failure of the backend, over 1 protocol: clients feel 0 of 1" in text
-    assert "**`simple`**: 1 failure of the backend, over 1 protocol: clients feel 1 of 1" in text
+    assert "**`batch`**: 1 failure of the backend, over 1 protocol: clients notice 0 of 1" in text
+    assert "**`simple`**: 1 failure of the backend, over 1 protocol: clients notice 1 of 1" in text
     assert "## Accepts and never answers" in text

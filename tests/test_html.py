@@ -1,4 +1,4 @@
-"""The page: one file that fetches nothing, trusts nothing, and can be read by everybody."""
+"""The page: one file that fetches nothing, trusts nothing, and can be read by anyone."""
 
 import itertools
 import re
@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 import pytest
 from msgspec.structs import replace
 
+from bench.analysis.claims import Verdict, VerdictKind
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.plan.machine import Machine
@@ -43,7 +44,7 @@ def summary() -> Summary:
 
 def page(shown: Summary | None = None) -> str:
     machine = Machine(started="2026-01-02T03:04:05+00:00", cpu="a CPU", packages={"httpx": "0.28"})
-    return html.render(run.report(shown or summary(), machine))
+    return html.render(run.report(shown or summary(), *run.machine_sections(machine)))
 
 
 def many(count: int) -> Summary:
@@ -67,7 +68,10 @@ def test_it_fetches_nothing_and_runs_nothing() -> None:
 def test_a_hostile_name_is_text() -> None:
     found = summary()
     setups = tuple(
-        replace(each, name=HOSTILE, description=HOSTILE, verdict=HOSTILE) for each in found.setups[1:]
+        replace(
+            each, name=HOSTILE, description=HOSTILE, verdict=Verdict(kind=VerdictKind.INVALID, reason=HOSTILE)
+        )
+        for each in found.setups[1:]
     )
     planned = tuple(replace(setup, name=HOSTILE, description=HOSTILE) for setup in found.plan.setups[1:])
     drawn = page(
@@ -90,7 +94,9 @@ def test_text_is_no_html_even_where_it_has_emphasis() -> None:
 
 def test_an_invalid_figure_is_no_answer() -> None:
     found = summary()
-    spoiled = replace(found.setups[-1], invalid=True, verdict="invalid (accounting)")
+    spoiled = replace(
+        found.setups[-1], invalid=True, verdict=Verdict(kind=VerdictKind.INVALID, reason="accounting")
+    )
     lines = answer(replace(found, setups=(*found.setups[:-1], spoiled)))
     assert not any("batch" in line for line in lines[:2])
 
@@ -131,8 +137,11 @@ def test_no_two_charts_share_a_name_for_what_they_cut_off() -> None:
     assert not set(names[0]) & set(names[1])
 
 
-def test_marks_tell_their_figures() -> None:
-    assert re.search(r"<title>batch: \+[\d.]+ ms, \+[\d.]+ %, 95 % interval \[", page())
+def test_marks_are_described_by_formatted_figures() -> None:
+    drawn = page()
+    for said in (r"<title>batch: ", r'aria-label="batch: '):
+        assert re.search(said + r"\+[\d.]+ ms, \+[\d.]+ %, 95 % interval \[", drawn)
+    assert not re.findall(r"(?:aria-label=\"|<title>)[^\"<]*\d\.\d{4,}", drawn)
 
 
 def test_headings_lead_from_the_answer_to_the_machine_without_gaps() -> None:

@@ -9,11 +9,11 @@ from pathlib import Path
 import pyperf
 import pytest
 
-from bench.cli.folders import KINDS
+from bench.cli import results
 from bench.errors import ResultsError
 from bench.receiver.messages import CloseAccounts
 from bench.results.store import Store, pretty
-from bench.studies.micro import record
+from bench.studies.micro import files
 from bench.studies.micro.cold import cold_s
 from bench.studies.micro.figures import MicroRun
 from bench.studies.micro.measure import in_order, receiver_variables
@@ -95,7 +95,7 @@ def test_a_pattern_chooses_and_always_brings_the_reference() -> None:
     assert choose(None) == TABLE
 
 
-def test_rounds_shuffle_and_a_seed_repeats_them() -> None:
+def test_replicates_shuffle_and_a_seed_repeats_them() -> None:
     orders = [in_order(TABLE, number, 7) for number in range(3)]
     assert orders[0] != orders[1] != orders[2]
     assert all(sorted(order, key=name) == sorted(TABLE, key=name) for order in orders)
@@ -104,46 +104,46 @@ def test_rounds_shuffle_and_a_seed_repeats_them() -> None:
 
 
 def run_of(values: tuple[float, ...], number: int) -> pyperf.Run:
-    metadata = {"name": "id/trace", "unit": "second", "round": number, "reference_s": "1e-06 2e-06 1e-06"}
+    metadata = {"name": "id/trace", "unit": "second", "replicate": number, "reference_s": "1e-06 2e-06 1e-06"}
     return pyperf.Run(values, metadata=metadata, collect_metadata=False)
 
 
 def test_the_figures_can_be_made_again_from_pyperfs_file(tmp_path: Path) -> None:
     runs = [run_of((2e-7, 4e-7, 2e-7), number) for number in range(2)]
-    pyperf.BenchmarkSuite([pyperf.Benchmark(runs)]).dump(str(tmp_path / record.FILE))
+    pyperf.BenchmarkSuite([pyperf.Benchmark(runs)]).dump(str(tmp_path / files.FILE))
     store = Store(tmp_path)
-    store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
-    summary = record.read(store.folder)
+    store.write(files.RUN, pretty(MicroRun(replicates=2, seed=1, steal=0.0)))
+    summary = files.read(store.folder)
     assert summary.timings[0].ratio.value == pytest.approx(0.2)
-    assert KINDS["microbenchmarks"].report(tmp_path) in {0, 4}
+    results.publish(results.read(tmp_path))
     assert "| id/trace" in (tmp_path / "report.md").read_text("utf-8")
-    assert record.read(tmp_path) == summary
+    assert files.read(tmp_path) == summary
 
 
 def test_a_file_that_is_not_pyperfs_is_refused(tmp_path: Path) -> None:
     store = Store(tmp_path)
-    store.write(record.RUN, pretty(MicroRun(rounds=2, fast=False, seed=1, steal=0.0)))
-    store.write(record.FILE, b"{}")
-    with pytest.raises(ResultsError, match=record.FILE):
-        record.read(tmp_path)
+    store.write(files.RUN, pretty(MicroRun(replicates=2, seed=1, steal=0.0)))
+    store.write(files.FILE, b"{}")
+    with pytest.raises(ResultsError, match=files.FILE):
+        files.read(tmp_path)
 
 
 def test_others_have_the_cpu_before_an_operation_and_while_it_waits_and_it_does_not_pay_for_them() -> None:
     wait, asked = Wait(), list[None]()
 
-    def busy(for_s: float) -> None:
+    def burn(for_s: float) -> None:
         end = time.process_time() + for_s
         while time.process_time() < end:
             pass
 
     def do(loops: int) -> None:
         for _ in range(loops):
-            busy(0.0002)
+            burn(0.0002)
             wait()
 
     def disturb() -> None:
         asked.append(None)
-        busy(0.001)
+        burn(0.001)
 
     subject = Subject(time=timed(do), check=lambda _done: None, wait=wait)
     assert 0.0002 <= cold_s(subject, disturb, samples=20) < 0.0006

@@ -8,8 +8,10 @@ from rich.console import Console
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
+from bench.compare import table as applications
+from bench.compare.comparison import app_cost
 from bench.plan.machine import Machine
-from bench.report import applications, charts, html, markdown, run, tables, terminal, vega
+from bench.report import charts, html, markdown, run, tables, terminal, vega
 from bench.report.answer import answer
 from bench.report.decisions import decision_table
 from bench.report.document import Caveats, document, section
@@ -44,24 +46,26 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
     lines = answer(summary)
     assert len(lines) == 5
     assert re.fullmatch(
-        r"Tracing everything \(batch\) costs shop \+(59|6\d)\.\d \+- \d\.\d % CPU: 6\.\d ms per order; "
-        r"a full load pays \+(59|6\d)\.\d % and does 3\d\.\d % less\.",
+        r"Tracing every request \(batch\) costs shop \+(59|6\d)\.\d \+- \d\.\d % CPU: 6\.\d ms per order\. "
+        r"At full load: \+(59|6\d)\.\d % CPU per order, −3\d\.\d % throughput\.",
         lines[0],
     ), lines[0]
     assert re.fullmatch(
-        r"One in 10 sampled: \+\d+\.\d %\.  Installed, nothing sampled: \+\d+\.\d %\.  "
+        r"One in 10 sampled: \+\d+\.\d %\.  0 sampled: \+\d+\.\d %\.  "
         r"Never `simple`: \+\d+\.\d %\.",
         lines[1],
     ), lines[1]
-    assert "at ratio 0" in lines[2]
-    assert re.match(r"Clients at (29|30) orders/s \(batch\): p50 \+", lines[3])
-    assert lines[4].endswith("no span lost.")
+    assert re.fullmatch(
+        r"Fixed cost: 5\d % of that remains with nothing sampled, 1\d % with OTEL_SDK_DISABLED\.", lines[2]
+    ), lines[2]
+    assert re.match(r"Latency at (29|30) orders/s \(batch\): p50 \+", lines[3])
+    assert lines[4].startswith("Checks: ")
 
 
-def test_checks_are_no_part_of_the_answer(summary: Summary) -> None:
-    text = " ".join(answer(summary))
-    assert "none-aa" not in text
-    assert "injected" not in text
+def test_setups_of_the_checks_are_no_part_of_the_answer(summary: Summary) -> None:
+    *costs, checks = answer(summary)
+    assert not {"none-aa", "injected"} & set(re.split(r"[^\w-]", " ".join(costs)))
+    assert "none-aa" not in checks
 
 
 def test_a_run_that_is_not_valid_says_so_first_and_once(lossy: Summary) -> None:
@@ -92,13 +96,13 @@ def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
                 assert not right or cell in text
 
 
-def test_a_cost_that_is_none_is_not_told_as_one() -> None:
+def test_no_cost_is_claimed_that_was_not_detected() -> None:
     costs = {**make.COSTS, "batch": 0.010, "always-off": 0.010}
     quiet = summarise(make.raw(make.plan(make.NAMES), SimulatedPerformer(costs=costs, noise=0.01)))
     lines = answer(quiet)
-    assert "no cost was found for shop" in lines[0]
+    assert "no cost was detected for shop" in lines[0]
     assert "costs shop" not in lines[0]
-    assert not any("sampling cannot save" in line for line in lines)
+    assert not any("Fixed cost" in line for line in lines)
 
 
 def test_decisions_have_a_price_and_what_they_save(summary: Summary) -> None:
@@ -145,7 +149,7 @@ def test_a_heading_with_nothing_to_say_is_left_out() -> None:
     assert document("Nothing", [], section("Caveats", Caveats(caveats=()))).sections == ()
 
 
-def test_a_ledger_that_does_not_balance_is_not_folded(summary: Summary, lossy: Summary) -> None:
+def test_an_incomplete_accounting_is_not_folded(summary: Summary, lossy: Summary) -> None:
     for measured, folded in ((summary, True), (lossy, False)):
         accounting = next(
             part for part in run.report(measured).sections if part.title.startswith("Span accounting")
@@ -172,7 +176,7 @@ def test_everything_is_there_if_asked_for(summary: Summary) -> None:
 
 
 def test_markdown_and_page_hold_the_same(summary: Summary) -> None:
-    document = run.report(summary, Machine(cpu="Some CPU", packages={"locust": "2"}))
+    document = run.report(summary, *run.machine_sections(Machine(cpu="Some CPU", packages={"locust": "2"})))
     text, page = markdown.render(document), html.render(document)
     for part in ("Some CPU", "always-off", "Latency at light load", "Throughput", "How to repeat it"):
         assert part in text
@@ -184,18 +188,19 @@ def test_markdown_and_page_hold_the_same(summary: Summary) -> None:
 def test_a_page_of_an_invalid_run_is_red(lossy: Summary) -> None:
     page = html.render(run.report(lossy))
     assert "NOT VALID" in page
-    assert "DOES NOT BALANCE" in page
+    assert "INCOMPLETE" in page
 
 
 def test_applications_stand_in_one_table(summary: Summary, lossy: Summary) -> None:
-    costs = [applications.cost_of(summary), applications.cost_of(lossy)]
+    costs = [app_cost(summary), app_cost(lossy)]
     table = applications.table(costs)
     assert [row[0] for row in table.rows] == ["shop", "shop"]
-    assert [row[-1] for row in table.rows].count("NOT COMPLETE") == len(table.red) == 1
+    assert [row[-1] for row in table.rows].count("INCOMPLETE") == len(table.red) == 1
     own = costs[0]
     assert own.spans == 3
     assert own.cost
-    assert own.cost.ratio == pytest.approx(0.65, abs=0.06)
+    assert own.cost.change
+    assert own.cost.change.ratio == pytest.approx(0.65, abs=0.06)
     assert own.per_span_s
     assert own.off_ratio == pytest.approx(0.3, abs=0.1)
     assert "Not valid" in markdown.render(applications.report(costs))

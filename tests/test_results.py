@@ -10,23 +10,25 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bench.analysis.claims import VerdictKind
 from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
-from bench.compare.comparison import compare, estimate_of, several
+from bench.compare.comparison import compare, pairing
 from bench.compare.differences import RunSide, differences
 from bench.compare.gate import Figure, Outcome, Threshold, judge
 from bench.compare.history import level_of, past
 from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
-from bench.plan.records import NOTHING_LEARNED, Kind, Step
+from bench.plan.records import NOTHING_LEARNED, SCHEMA, Kind, Step
 from bench.plan.schedule import step_of
 from bench.results import manifest
 from bench.results.folder import read_run, run_result, sound_run
 from bench.results.redact import REDACTED, redacted
 from bench.results.store import SlowestTrace as Trace
 from bench.results.store import Store, pretty, read_packed, read_raw
-from bench.results.verify import verify
+from bench.results.verify import RawRecords, verify
 from bench.runner.run import carry_out
+from bench.studies import RAW
 from tests import make
 from tests.make import COSTS, Quiet, SimulatedPerformer
 
@@ -37,10 +39,8 @@ def measure(folder: Path, bench: SimulatedPerformer | None = None, **changes: ob
     run = carry_out(make.plan(**changes), bench or SimulatedPerformer(noise=0.002), store, Quiet())  # type: ignore[arg-type]
     store.write("ending.json", pretty(run.raw.ending))
     # What a real run writes besides is pages and pictures, which take their time.
-    files = {"summary.json": pretty(run_result(run.raw).summary)}
-    for name, content in files.items():
-        store.write(name, content)
-    manifest.seal(folder, files)
+    store.write("summary.json", pretty(run_result(run.raw).summary))
+    manifest.seal(folder, RAW, ["summary.json"])
     return folder
 
 
@@ -76,10 +76,11 @@ def test_what_is_read_back_is_what_was_measured(folder: Path) -> None:
 
 def test_the_summary_holds_what_others_read(folder: Path) -> None:
     summary = msgspec.json.decode((folder / "summary.json").read_bytes())
-    assert summary["schema"] == 2
+    assert summary["schema"] == SCHEMA
     assert summary["app"] == {"name": "shop", "request": "order"}
-    assert set(summary["checks"]) == {"aa", "injected", "injected_saturation", "noise_floor"}
-    assert set(summary["checks"]["injected"]) == {"known_s", "found_s", "low_s", "high_s"}
+    assert set(summary["checks"]) == {"aa", "injected", "noise_floor"}
+    assert set(summary["checks"]["injected"]) == {"light", "saturation"}
+    assert set(summary["checks"]["injected"]["light"]) == {"expected_s", "measured_s", "low_s", "high_s"}
     batch = next(setup for setup in summary["setups"] if setup["name"] == "batch")
     assert {
         "rate_per_s",
@@ -87,27 +88,28 @@ def test_the_summary_holds_what_others_read(folder: Path) -> None:
         "added_s",
         "added_low_s",
         "added_high_s",
-        "ratio",
-        "low",
-        "high",
+        "change",
         "mde",
     } <= set(batch["light"])
-    assert {"per_s", "ratio", "low", "high"} <= set(batch["throughput"])
-    assert {"ratio", "low", "high", "added_s"} <= set(batch["latency"]["changes"]["p50"])
+    change = {"ratio", "low", "high", "standard_error", "df"}
+    assert set(batch["light"]["change"]) == set(batch["throughput"]["change"]) == change
+    assert set(batch["latency"]["changes"]["p50"]) == change
+    assert "p50" in batch["latency"]["added_s"]
     assert batch["rest"].keys() == {"cpu_per_s", "pss_bytes", "uss_bytes"}
     assert batch["start"].keys() == {"ready_s", "cpu_s"}
     assert {"requests", "spans_expected", "spans_received", "complete", "exports", "bytes"} <= set(
         batch["accounting"]
     )
     baseline = summary["setups"][0]
-    assert "ratio" not in baseline["light"]
+    assert "change" not in baseline["light"]
 
 
-def test_a_sound_folder_is_verified(folder: Path) -> None:
+def test_an_unchanged_folder_is_verified(folder: Path) -> None:
     found = verify(folder)
-    assert found.faults == ()
+    assert found.discrepancies == ()
     assert found.sealed
-    assert found.files == 6
+    assert found.raw is RawRecords.ALL
+    assert found.files == 7
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
@@ -121,17 +123,17 @@ def test_any_changed_digit_is_found(folder: Path, tmp_path: Path, name: str, pla
     digits = [place for place, byte in enumerate(content) if 0x30 <= byte <= 0x38]
     content[digits[int(place * (len(digits) - 1))]] += 1
     (changed / name).write_bytes(bytes(content))
-    assert verify(changed).faults
+    assert verify(changed).discrepancies
 
 
 def test_a_figure_that_does_not_follow_is_named(folder: Path, tmp_path: Path) -> None:
     changed = copy(folder, tmp_path / "changed")
     path = changed / "summary.json"
     summary = msgspec.json.decode(path.read_bytes())
-    summary["setups"][4]["light"]["ratio"] = 0.01
+    summary["setups"][4]["light"]["change"]["ratio"] = 0.01
     path.write_bytes(pretty(summary))
-    manifest.seal(changed, ["summary.json"])
-    assert verify(changed).faults[0].field == "setups[4].light.ratio"
+    manifest.seal(changed, RAW, ["summary.json"])
+    assert verify(changed).discrepancies[0].field == "setups[4].light.change.ratio"
 
 
 def test_another_seed_is_not_the_timetable_that_was_carried_out(folder: Path, tmp_path: Path) -> None:
@@ -139,8 +141,8 @@ def test_another_seed_is_not_the_timetable_that_was_carried_out(folder: Path, tm
     plan = read_raw(changed).plan
     (changed / "manifest.json").unlink()
     Store(changed).write_plan(replace(plan, seed=99))
-    faults = verify(changed).faults
-    assert any("time slices of the plan" in fault.message for fault in faults)
+    found = verify(changed).discrepancies
+    assert any("time slices of the plan" in discrepancy.message for discrepancy in found)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
@@ -172,12 +174,12 @@ def test_a_complete_run_without_some_steps_is_not_believed_without_a_manifest_ei
 ) -> None:
     changed = copy(folder, tmp_path / "changed")
     (changed / "manifest.json").unlink()
-    assert read_run(changed).faults == ()
+    assert read_run(changed).discrepancies == ()
     lines = (changed / "readings.jsonl").read_bytes().splitlines(keepends=True)
     kept = [line for line in lines if f'"{kind}"'.encode() not in line]
     assert len(kept) < len(lines)
     (changed / "readings.jsonl").write_bytes(b"".join(kept))
-    assert any("and the plan says" in fault.message for fault in read_run(changed).faults)
+    assert any("and the plan says" in discrepancy.message for discrepancy in read_run(changed).discrepancies)
     with pytest.raises(UsageError, match="does not say what was measured"):
         sound_run(changed)
 
@@ -188,10 +190,14 @@ def test_an_empty_ending_reads_as_killed(folder: Path, tmp_path: Path) -> None:
     assert not read_raw(changed).ending.complete
 
 
-def test_a_results_folder_of_the_first_schema_is_told_in_a_sentence(tmp_path: Path) -> None:
-    (tmp_path / "plan.json").write_text('{"schema": 1}', "utf-8")
-    with pytest.raises(ResultsError, match="has schema 1, and this version reads schema 2"):
-        read_raw(tmp_path)
+@pytest.mark.parametrize("name", ["plan.json", "summary.json"])
+def test_a_results_folder_of_another_schema_names_the_version_that_reads_it(
+    tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).write_text('{"schema": 2}', "utf-8")
+    with pytest.raises(ResultsError, match="has schema 2, and this version reads schema 3") as caught:
+        read_run(tmp_path)
+    assert "CHANGELOG.md" in caught.value.hint
 
 
 def test_a_setup_that_names_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
@@ -240,18 +246,20 @@ def side(folder: Path) -> RunSide:
 
 def test_two_runs_of_the_same_show_no_change(folder: Path, tmp_path: Path) -> None:
     other = measure(tmp_path / "other", SimulatedPerformer(noise=0.002), seed=11)
-    found = compare(side(folder), side(other))
+    found = pairing(side(folder), side(other))
     assert found.valid
-    assert not [change for change in found.changes if change.verdict.startswith("change")]
+    assert not compare([side(folder), side(other)]).is_changed
 
 
 def test_a_change_is_found_in_every_figure(folder: Path, tmp_path: Path) -> None:
     other = measure(
         tmp_path / "other", SimulatedPerformer(costs={**COSTS, "batch": 0.022}, noise=0.002), seed=11
     )
-    found = compare(side(folder), side(other))
+    found = pairing(side(folder), side(other))
     changed = {
-        (change.setup, change.figure) for change in found.changes if change.verdict.startswith("change")
+        (change.setup, change.figure)
+        for change in found.changes
+        if change.verdict.kind is VerdictKind.DIFFERENT
     }
     assert {("batch", "light CPU"), ("batch", "full-load CPU"), ("batch", "throughput")} <= changed
     assert all(setup == "batch" for setup, _ in changed)
@@ -267,7 +275,7 @@ def test_every_figure_that_is_compared_is_a_chance_to_claim_a_change(
         return welch(before, after, family)
 
     monkeypatch.setattr("bench.compare.comparison.welch", spied)
-    found = compare(side(folder), side(folder), results=2)
+    found = pairing(side(folder), side(folder), results=2)
     assert set(families) == {2 * len(found.changes)}
 
 
@@ -290,17 +298,20 @@ def test_other_work_under_the_same_name_is_not_compared(whole: Raw) -> None:
 def test_another_application_is_not_compared(folder: Path, tmp_path: Path) -> None:
     app = msgspec.structs.replace(make.APP, name="other")
     other = measure(tmp_path / "other", app=app)
-    found = several([side(folder), side(other)])[0]
-    assert not found.valid
+    assert not pairing(side(folder), side(other)).valid
+    found = compare([side(folder), side(other)])
+    assert not found.pairings
+    assert [app.name for app in found.apps] == ["shop", "other"]
 
 
 def test_errors_are_stored_and_not_recovered_from_intervals(folder: Path) -> None:
     batch = read_run(folder).summary.setup("batch")
     assert batch
     assert batch.light
-    found = estimate_of(batch.light)
-    assert found
-    assert found.standard_error == batch.light.standard_error
+    assert batch.light.change
+    found = batch.light.change.estimate
+    assert found.standard_error == batch.light.change.standard_error
+    assert found.ratio == pytest.approx(batch.light.change.ratio)
 
 
 @pytest.mark.parametrize(
@@ -327,7 +338,7 @@ def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
     cut = measure(tmp_path / "cut", SimulatedPerformer(fail=interrupt))
     assert judge(read_run(cut).summary, threshold).outcome is Outcome.INVALID
     sound = read_run(measure(tmp_path / "sound")).summary
-    assert judge(sound, threshold, fault="changed").outcome is Outcome.INVALID
+    assert judge(sound, threshold, discrepancy="changed").outcome is Outcome.INVALID
 
 
 @pytest.mark.parametrize(
@@ -349,7 +360,7 @@ def test_what_is_counted_passes_or_fails_on_a_noisy_machine(
     assert judge(noisy, [Threshold(setup="batch", limit=9.0)]).outcome is Outcome.INVALID
 
 
-def test_what_nobody_counted_never_passes(folder: Path) -> None:
+def test_what_was_not_counted_never_passes(folder: Path) -> None:
     threshold = Threshold(setup="batch", limit=1e9, figure=Figure.INSTRUCTIONS)
     assert judge(read_run(folder).summary, [threshold]).outcome is Outcome.INVALID
 
@@ -358,7 +369,7 @@ def test_the_level_of_some_results_covers_what_it_says() -> None:
     rng = np.random.default_rng(8)
     covered = 0
     for _ in range(400):
-        # Ten results of a few replicates each: some are sure by luck.
+        # Ten results of a few replicates each: some have small errors by chance.
         level = level_of(
             [
                 Estimate(
@@ -382,7 +393,7 @@ def test_history_marks_a_step_and_names_what_it_cannot_read(tmp_path: Path) -> N
     (tmp_path / "broken" / "plan.json").write_text("{}", "utf-8")
     found = past(tmp_path)
     assert found.groups[0].results == 4
-    batch = next(trend for trend in found.groups[0].trends if trend.setup == "batch")
+    batch = next(trend for trend in found.groups[0].setups if trend.setup == "batch")
     assert [point.change is not None for point in batch.points] == [False, False, False, True]
     assert list(found.skipped) == ["broken"]
 
@@ -392,7 +403,7 @@ def test_what_is_discarded_leaves_no_folder(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "run")
     store.write_plan(plan)
     reading, rows = SimulatedPerformer().perform(
-        plan, step_of(plan, NOTHING_LEARNED, 0, 0, Kind.START, 0), lambda _block: None
+        plan, NOTHING_LEARNED, step_of(plan, NOTHING_LEARNED, 0, 0, Kind.START, 0), lambda _block: None
     )
     store.append(reading, rows)
     store.discard()
@@ -404,13 +415,13 @@ def test_a_measurement_that_goes_on_is_sealed_again_and_one_that_was_changed_doe
 ) -> None:
     trials = tmp_path / "trials.jsonl.gz"
     trials.write_bytes(b"one")
-    manifest.seal(tmp_path, [])
-    manifest.unseal(tmp_path, trials.name)
+    manifest.seal(tmp_path, [trials.name], [])
+    manifest.unseal(tmp_path, [trials.name], "measure again")
     trials.write_bytes(b"one, two")
-    manifest.seal(tmp_path, [])
+    manifest.seal(tmp_path, [trials.name], [])
     known = manifest.read(tmp_path)
     assert known
     assert not list(manifest.changed(tmp_path, known))
     trials.write_bytes(b"three, two")
     with pytest.raises(ResultsError, match="is not what was written"):
-        manifest.unseal(tmp_path, trials.name)
+        manifest.unseal(tmp_path, [trials.name], "measure again")

@@ -6,7 +6,7 @@ import pytest
 
 from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.plan.readings import RequestRow, StepReading
-from bench.plan.records import Kind, Plan, Step
+from bench.plan.records import Kind, Learned, Plan, Step
 from bench.receiver.messages import TraceSpan
 from bench.runner import doctor
 from bench.runner.run import Log, carry_out
@@ -20,11 +20,14 @@ class MemoryLog(Log):
 
     def __init__(self) -> None:
         self.events: list[str] = []
-        self.plans: list[Plan] = []
+        self.learned: list[Learned] = []
 
     def write_plan(self, plan: Plan) -> None:
-        self.events.append("plan")
-        self.plans.append(plan)
+        self.events.append(f"plan {plan.name}")
+
+    def write_learned(self, learned: Learned) -> None:
+        self.events.append("learned")
+        self.learned.append(learned)
 
     def append(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         self.events.append(f"{reading.kind} {len(rows) > 0}")
@@ -38,21 +41,23 @@ def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
     carry_out(make.plan(replicates=1), bench, log, Quiet())
     assert bench.log == [
         "start 0", "learn 0", "warm-up 0", "capacity 0", "flush 0", "rest 0", "light 0", "flush 0",
-        "empty-flush 0", "busy 0", "flush 0", "empty-flush 0", "settle 0", "stop",
+        "empty-flush 0", "saturation 0", "flush 0", "empty-flush 0", "settle 0", "stop",
     ]  # fmt: skip
     assert log.events == [
-        "plan", "start False", "learn False", "plan", "warm-up True", "capacity True", "plan", "flush False",
-        "rest False", "light True", "flush False", "empty-flush False", "busy True", "flush False",
-        "empty-flush False", "settle False", "slowest 0",
+        "plan test", "start False", "learn False", "learned", "warm-up True", "capacity True", "learned",
+        "flush False", "rest False", "light True", "flush False", "empty-flush False", "saturation True",
+        "flush False", "empty-flush False", "settle False", "slowest 0",
     ]  # fmt: skip
 
 
-def test_the_plan_is_completed_by_what_is_measured_first() -> None:
+def test_shapes_and_rates_are_learned_in_the_first_replicate() -> None:
     log = MemoryLog()
-    carry_out(make.plan(replicates=1), SimulatedPerformer(), log, Quiet())
-    assert not log.plans[0].rates
-    assert log.plans[1].shapes["batch"] == (make.SHAPE,)
-    assert log.plans[2].rates["none"] == pytest.approx(30.0, rel=0.05)
+    run = carry_out(make.plan(replicates=2), SimulatedPerformer(), log, Quiet())
+    assert len(log.learned) == 2
+    assert not log.learned[0].rates
+    assert log.learned[0].shapes["batch"] == (make.SHAPE,)
+    assert log.learned[1].rates["none"] == pytest.approx(30.0, rel=0.05)
+    assert run.learned == log.learned[1]
 
 
 def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
@@ -68,7 +73,7 @@ def test_spoiled_blocks_are_repeated_while_there_are_spare_ones() -> None:
 @pytest.mark.parametrize(
     "error", [ServiceError("died", "why"), MeasurementError("no", "so"), ResultsError("full", "x")]
 )
-def test_what_a_run_can_meet_ends_it_and_is_told(error: Exception) -> None:
+def test_an_expected_error_ends_the_run_and_is_kept(error: Exception) -> None:
     def fail(step: Step) -> None:
         if step.replicate == 1 and step.kind is Kind.SATURATION:
             raise error
@@ -113,7 +118,9 @@ def test_the_doctor_expects_less_of_a_shorter_budget() -> None:
 
 @pytest.mark.parametrize("replicates", [1, 2, 5])
 @pytest.mark.parametrize("names", [("none",), ("none", "none-aa"), ("none", "injected"), ("none", "batch")])
-def test_whatever_is_planned_has_an_expectation_or_none(names: tuple[str, ...], replicates: int) -> None:
+def test_only_plans_with_replicates_and_traced_setups_have_an_expectation(
+    names: tuple[str, ...], replicates: int
+) -> None:
     expected = doctor.expected_mde(make.plan(names, replicates=replicates), doctor.TYPICAL)
     assert (expected is not None) == ("batch" in names and replicates > 1)
     assert expected is None or 0 < expected < 10

@@ -1,4 +1,4 @@
-"""The timetable: everything follows from the seed, every round visits everybody, arrivals are in active time."""
+"""The timetable: everything follows from the seed, every round runs every instance, arrivals are in active time."""
 
 import itertools
 from collections import Counter
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bench.app.records import App, Request
 from bench.plan.budget import BUDGETS, MAX_PAUSE_S, duration_s, phase, phases
-from bench.plan.records import NOTHING_LEARNED, Closed, Kind, Open, Phase, Plan
+from bench.plan.records import Closed, Kind, Learned, Open, Phase, Plan
 from bench.plan.schedule import (
     LEAD_ROUNDS,
     is_overloaded,
@@ -25,17 +25,18 @@ from bench.plan.schedule import (
 from tests import make
 
 RATES = dict.fromkeys(make.NAMES, 20.0)
+LEARNED = Learned(rates=RATES)
 
 
 def light(plan: Plan, replicate: int = 0, blocks: int = 4) -> tuple[list[tuple[int, int]], Open]:
-    step = step_of(plan, NOTHING_LEARNED, replicate, 5, Kind.LIGHT, blocks)
+    step = step_of(plan, LEARNED, replicate, 5, Kind.LIGHT, blocks)
     assert isinstance(step.load, Open)
     return [(time_slice.instance, time_slice.block) for time_slice in step.slices], step.load
 
 
 @pytest.fixture
 def plan() -> Plan:
-    return make.plan(rates=RATES)
+    return make.plan()
 
 
 def test_the_same_seed_makes_the_same_timetable(plan: Plan) -> None:
@@ -53,7 +54,7 @@ def test_every_round_gives_every_instance_one_slice(plan: Plan) -> None:
 
 
 def test_slices_do_not_overlap(plan: Plan) -> None:
-    slices = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4).slices
+    slices = step_of(plan, LEARNED, 0, 5, Kind.LIGHT, 4).slices
     assert all(one.stop_ns < other.start_ns for one, other in itertools.pairwise(slices))
 
 
@@ -61,8 +62,8 @@ def test_slices_do_not_overlap(plan: Plan) -> None:
 def test_arrivals_fall_into_their_instances_slices_one_in_every_slot_of_active_time(
     seed: int, rate: float
 ) -> None:
-    plan = make.plan(rates=dict.fromkeys(make.NAMES, rate), seed=seed)
-    step = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4)
+    plan = make.plan(seed=seed)
+    step = step_of(plan, Learned(rates=dict.fromkeys(make.NAMES, rate)), 0, 5, Kind.LIGHT, 4)
     assert isinstance(step.load, Open)
     for instance in range(len(plan.setups)):
         slices = [time_slice for time_slice in step.slices if time_slice.instance == instance]
@@ -79,9 +80,9 @@ def test_arrivals_fall_into_their_instances_slices_one_in_every_slot_of_active_t
         assert [int(at * rate + 1e-6) for at in own] == pytest.approx(range(len(own)), abs=1)
 
 
-def test_all_instances_are_asked_the_same_kinds_by_weight() -> None:
+def test_all_instances_get_the_same_kinds_by_weight() -> None:
     app = replace_requests([Request(path="/a", weight=3.0), Request(path="/b")])
-    plan = make.plan(app=app, rates=dict.fromkeys(make.NAMES, 100.0))
+    plan = make.plan(app=app)
     _, load = light(plan)
     kinds = {
         instance: [each.request for each in load.arrivals if each.instance == instance]
@@ -108,7 +109,7 @@ def test_steps_stand_in_the_order_of_the_method(plan: Plan) -> None:
     assert later == [kind for kind in first if kind not in {Kind.LEARN, Kind.CAPACITY}]
 
 
-def test_a_load_that_is_not_wanted_is_left_out(plan: Plan) -> None:
+def test_a_load_without_blocks_is_left_out(plan: Plan) -> None:
     without = replace(plan, saturation=replace(plan.saturation, blocks=0))
     assert Kind.SATURATION not in [kind for kind, _ in schedule(without, 0)]
 
@@ -118,8 +119,8 @@ def test_instances_elsewhere_are_not_started(plan: Plan) -> None:
     assert Kind.START not in [kind for kind, _ in schedule(away, 0)]
 
 
-def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan: Plan) -> None:
-    saturation = step_of(plan, NOTHING_LEARNED, 0, 8, Kind.SATURATION, 2)
+def test_saturation_is_a_closed_loop_that_has_filled_before_its_first_block(plan: Plan) -> None:
+    saturation = step_of(plan, LEARNED, 0, 8, Kind.SATURATION, 2)
     assert saturation.load == Closed(users=4)
     lead = LEAD_ROUNDS * len(plan.setups)
     assert {time_slice.block for time_slice in saturation.slices[:lead]} == {-1}
@@ -127,14 +128,14 @@ def test_busy_load_is_a_closed_loop_that_has_filled_before_its_first_block(plan:
 
 
 def test_a_slow_application_takes_longer_to_fill() -> None:
-    long = make.plan(saturation=Phase(slice_s=0.03, rounds=20, blocks=3), rates=RATES)
+    long = make.plan(saturation=Phase(slice_s=0.03, rounds=20, blocks=3))
     # Four users of requests of 10 ms: 80 ms are three slices. Of 50 ms: 400 ms are 14.
     for capacity, rounds in ((100.0, 3), (20.0, 14), (1.0, 20)):
         capacities = dict.fromkeys(make.NAMES, capacity)
-        assert lead_rounds(replace(long, capacities=capacities)) == rounds
+        assert lead_rounds(long, Learned(capacities=capacities, rates=RATES)) == rounds
     # A setup that cannot hold the light rate is not waited for.
     slow = {**dict.fromkeys(make.NAMES, 100.0), "batch": 5.0}
-    assert lead_rounds(replace(long, capacities=slow, rates={**RATES, "batch": 2.5})) == 3
+    assert lead_rounds(long, Learned(capacities=slow, rates={**RATES, "batch": 2.5})) == 3
 
 
 def test_a_setup_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Plan) -> None:
@@ -142,12 +143,12 @@ def test_a_setup_that_cannot_hold_the_rate_gets_half_of_what_it_can_do(plan: Pla
     rates = light_rates(plan, capacities)
     assert rates["none"] == rates["always-off"] == pytest.approx(33.0)
     assert rates["batch"] == pytest.approx(15.0)
-    loaded = replace(plan, rates=rates)
-    assert is_overloaded(loaded, "batch")
-    assert not is_overloaded(loaded, "always-off")
+    learned = Learned(rates=rates)
+    assert is_overloaded(plan, learned, "batch")
+    assert not is_overloaded(plan, learned, "always-off")
 
 
-def test_a_rate_of_the_users_is_kept(plan: Plan) -> None:
+def test_a_rate_that_the_user_states_is_kept(plan: Plan) -> None:
     rates = light_rates(replace(plan, rate_per_s=12.0), dict.fromkeys(make.NAMES, 100.0))
     assert set(rates.values()) == {12.0}
 
@@ -165,7 +166,7 @@ def test_a_search_begins_between_half_and_a_little_more_than_capacity(plan: Plan
 
 
 @pytest.mark.parametrize("instances", [2, 8, 30])
-def test_nobody_is_stopped_for_long(instances: int) -> None:
+def test_no_instance_is_stopped_for_long(instances: int) -> None:
     _, light, saturation = phases(BUDGETS["default"], instances, (None, None, None, None))
     assert light.slice_s * instances <= MAX_PAUSE_S + 1e-9
     assert saturation.slice_s * instances <= MAX_PAUSE_S
@@ -173,7 +174,7 @@ def test_nobody_is_stopped_for_long(instances: int) -> None:
 
 
 @given(st.floats(0.1, 60.0), st.integers(2, 40))
-def test_a_stretch_has_about_the_active_time_that_was_asked_for(active_s: float, instances: int) -> None:
+def test_a_phase_has_about_the_active_time_that_was_asked_for(active_s: float, instances: int) -> None:
     found = phase(active_s, 0.05, instances)
     assert found.active_s == pytest.approx(active_s, rel=0.4, abs=0.2)
     assert found.blocks >= 1
@@ -190,7 +191,7 @@ def test_a_longer_budget_takes_longer() -> None:
 
 
 def test_the_active_time_of_a_block_is_the_same_for_all(plan: Plan) -> None:
-    slices = step_of(plan, NOTHING_LEARNED, 0, 5, Kind.LIGHT, 4).slices
+    slices = step_of(plan, LEARNED, 0, 5, Kind.LIGHT, 4).slices
     counts = Counter((time_slice.instance, time_slice.block) for time_slice in slices)
     assert set(counts.values()) == {plan.light.rounds}
     assert np.unique([time_slice.stop_ns - time_slice.start_ns for time_slice in slices]).tolist() == [

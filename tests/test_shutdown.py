@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import pytest
 
 from bench.app.file import parse_stacks
-from bench.cli.shutdown import STACKS
 from bench.receiver.messages import Signal
-from bench.report import markdown, shutdown
-from bench.studies.shutdown.figures import StackResult, Try, Way, Where, rows
+from bench.report import markdown
+from bench.studies.shutdown import STACKS, document
+from bench.studies.shutdown.figures import StackResult, Try, Way, Where, stack_results
 
 ALL = {Signal.TRACES: 120, Signal.METRICS: 40, Signal.LOGS: 40}
 NOTHING = dict.fromkeys(Signal, 0)
@@ -23,7 +23,7 @@ def tried(way: Way, received: Mapping[Signal, int], stack: str = "uvicorn", *, o
 
 def row(**received: Mapping[Signal, int]) -> StackResult:
     reference = tried(Way.ALIVE, ALL, "reference")
-    return rows([*(tried(Way[way], counts) for way, counts in received.items()), reference])[0]
+    return stack_results([*(tried(Way[way], counts) for way, counts in received.items()), reference])[0]
 
 
 @pytest.mark.parametrize(
@@ -47,19 +47,21 @@ def test_where_something_was_lost_follows_from_how_it_ended(
 
 def test_the_verdict_is_in_words() -> None:
     lossy = row(ALIVE=ALL, TERM=NOTHING, INT=ALL, KILL=NOTHING)
-    assert shutdown.verdict(lossy) == "loses everything at SIGTERM"
+    assert document.verdict(lossy) == "loses everything at SIGTERM"
     kept = row(ALIVE=ALL, TERM=ALL, INT=ALL)
-    assert shutdown.verdict(kept) == "keeps everything"
-    assert shutdown.verdict(row(ALIVE=ALL, KILL=NOTHING)) == "SIGTERM and SIGINT not tried"
-    assert shutdown.verdict(row(ALIVE=ALL, INT=ALL)) == "SIGTERM not tried"
-    assert shutdown.verdict(row(ALIVE={**ALL, Signal.TRACES: 119}, TERM=ALL, INT=ALL)) == "keeps everything"
+    assert document.verdict(kept) == "keeps everything"
+    assert document.verdict(row(ALIVE=ALL, KILL=NOTHING)) == "SIGTERM and SIGINT not tried"
+    assert document.verdict(row(ALIVE=ALL, INT=ALL)) == "SIGTERM not tried"
+    assert document.verdict(row(ALIVE={**ALL, Signal.TRACES: 119}, TERM=ALL, INT=ALL)) == "keeps everything"
     orderly = [tried(way, ALL, "uvicorn, lifespan", orderly=True) for way in (Way.TERM, Way.INT)]
-    text = markdown.render(shutdown.report([tried(Way.TERM, NOTHING), tried(Way.INT, ALL), *orderly]))
-    assert "Of 2 rows 1 lost nothing when told to stop." in text
+    text = markdown.render(
+        document.report(stack_results([tried(Way.TERM, NOTHING), tried(Way.INT, ALL), *orderly]))
+    )
+    assert "Of 2 stacks 1 lost nothing when they were stopped." in text
     assert "end the providers in the lifespan" in text
 
 
-def test_the_committed_stacks_are_sound() -> None:
+def test_the_committed_stacks_have_what_is_needed() -> None:
     stacks = parse_stacks(STACKS.read_text("utf-8"), STACKS.name).stack
     assert len({stack.name for stack in stacks}) == len(stacks)
     assert {stack.interface for stack in stacks} == {"asgi", "wsgi"}
@@ -69,4 +71,4 @@ def test_the_committed_stacks_are_sound() -> None:
 def test_one_try_that_got_too_much_changes_no_other() -> None:
     doubled = tried(Way.INT, {**ALL, Signal.TRACES: 142}, "granian")
     others = [tried(way, ALL, f"stack-{number}") for number in range(3) for way in (Way.TERM, Way.INT)]
-    assert [found.keeps for found in rows([doubled, *others])] == [None, True, True, True]
+    assert [found.keeps for found in stack_results([doubled, *others])] == [None, True, True, True]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bench.report import markdown
-from bench.report import soak as soak_report
+from bench.studies.soak import document
 from bench.studies.soak.figures import Sample, Use, slope_of, soak
 
 MIB = 2**20
@@ -48,7 +48,7 @@ def test_what_stays_as_it_is_does_not_grow() -> None:
     assert growth.low is not None
     assert growth.high is not None
     assert growth.low < 0 < growth.high
-    text = markdown.render(soak_report.report(result))
+    text = markdown.render(document.report(result))
     assert "Nothing grows in 16 minutes" in text
     assert "0 of 217,800 spans lost" in text
 
@@ -63,10 +63,10 @@ def test_what_stays_as_it_is_does_not_grow() -> None:
     ],
     ids=["memory", "threads", "files", "spans"],
 )
-def test_what_grows_or_is_lost_is_told(taken: list[Sample], words: str) -> None:
+def test_growth_and_loss_are_reported(taken: list[Sample], words: str) -> None:
     result = soak(taken)
     assert not result.sound
-    assert words in markdown.render(soak_report.report(result))
+    assert words in markdown.render(document.report(result))
 
 
 def test_the_interval_of_a_slope_holds_where_neighbours_are_alike() -> None:
@@ -86,7 +86,7 @@ def test_what_was_ended_early_says_no_more_than_it_knows() -> None:
     taken = samples()[:6]
     result = soak(taken)
     assert result.spans_expected is None
-    text = markdown.render(soak_report.report(result))
+    text = markdown.render(document.report(result))
     assert "too short to tell" in text
     assert "lost" not in text
     with pytest.raises(ValueError, match="no sample"):

@@ -15,7 +15,7 @@ from bench.analysis.stats import (
     correlations,
     has_tail,
     maximum_modulus,
-    mean_interval,
+    mean_with_interval,
     pooled_df,
     quantile,
     t_quantile,
@@ -177,11 +177,11 @@ def test_a_quantile_needs_twenty_values_beyond_it() -> None:
 
 
 def test_a_mean_has_an_interval_from_two_values_on() -> None:
-    assert mean_interval([1.0], 0.95)[1] is None
-    center, low, high = mean_interval([1.0, 3.0], 0.95)
-    assert center == 2.0
-    assert low == pytest.approx(-10.7, abs=0.1)
-    assert high == pytest.approx(14.7, abs=0.1)
+    assert mean_with_interval([1.0], 0.95).low is None
+    found = mean_with_interval([1.0, 3.0], 0.95)
+    assert found.value == 2.0
+    assert found.low == pytest.approx(-10.7, abs=0.1)
+    assert found.high == pytest.approx(14.7, abs=0.1)
 
 
 def test_zero_errors_make_an_infinite_t() -> None:

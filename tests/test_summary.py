@@ -6,15 +6,16 @@ import msgspec
 import pytest
 
 from bench.analysis import cost_model
+from bench.analysis.claims import Severity, VerdictKind
 from bench.analysis.figures import Figure
-from bench.analysis.records import Severity, Summary
+from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
 from bench.plan.machine import Machine
 from bench.plan.readings import Raw
 from bench.plan.records import Kind, Step
 from bench.report import markdown
-from bench.report.comparisons import BATCHING, batching, batching_line, compared
+from bench.report.contrasts import BATCHING, batching, batching_line, compared
 from bench.report.run import report
 from bench.runner.run import Run
 from tests import make
@@ -48,8 +49,9 @@ def test_costs_are_found(calm: Summary, name: str, load: str) -> None:
     assert setup
     cost = getattr(setup, load)
     true = COSTS[name] / COSTS["none"] - 1
-    assert cost.ratio == pytest.approx(true, rel=0.06)
-    assert cost.low <= cost.ratio <= cost.high
+    assert cost.change
+    assert cost.change.ratio == pytest.approx(true, rel=0.06)
+    assert cost.change.low <= cost.change.ratio <= cost.change.high
     assert cost.added_low_s <= cost.added_s <= cost.added_high_s
     assert cost.added_s == pytest.approx(COSTS[name] - COSTS["none"], rel=0.06)
 
@@ -59,7 +61,8 @@ def test_throughput_is_what_cpu_allows(calm: Summary) -> None:
     assert batch
     assert batch.throughput
     assert batch.throughput.per_s == pytest.approx(1 / COSTS["batch"], rel=0.05)
-    assert batch.throughput.ratio == pytest.approx(10 / 16 - 1, abs=0.03)
+    assert batch.throughput.change
+    assert batch.throughput.change.ratio == pytest.approx(10 / 16 - 1, abs=0.03)
     assert not batch.throughput.derived
 
 
@@ -84,19 +87,25 @@ def test_a_setup_that_cannot_hold_the_rate_has_no_percentiles(calm: Summary) -> 
     assert simple.light.rate_per_s == pytest.approx(0.5 / COSTS["simple"], rel=0.15)
 
 
-def test_verdicts_use_the_methods_words(calm: Summary) -> None:
-    for setup in calm.setups:
-        assert setup.verdict.startswith(
-            ("baseline", "overhead ", "no overhead beyond ", "inconclusive (MDE ", "invalid (")
-        )
+def test_every_verdict_carries_the_numbers_of_its_kind(calm: Summary) -> None:
+    verdicts = {setup.name: setup.verdict for setup in calm.setups}
+    assert verdicts["none"].kind is VerdictKind.BASELINE
+    different = verdicts["simple"]
+    assert different.kind is VerdictKind.DIFFERENT
+    assert different.low is not None
+    assert different.high is not None
+    assert different.low < (different.ratio or 0.0) < different.high
+    equivalent = verdicts["none-aa"]
+    assert (equivalent.kind, equivalent.bound) == (VerdictKind.EQUIVALENT, calm.plan.delta)
 
 
-def test_the_checks_find_the_twin_equal_and_the_known_cost(calm: Summary) -> None:
+def test_the_checks_find_the_aa_setup_equal_and_the_injected_cost(calm: Summary) -> None:
     assert calm.checks.aa
     assert calm.checks.aa.light
     assert abs(calm.checks.aa.light.ratio) < 0.02
     assert calm.checks.injected
-    assert calm.checks.injected.found_s == pytest.approx(600e-6, abs=250e-6)
+    assert calm.checks.injected.light
+    assert calm.checks.injected.light.measured_s == pytest.approx(600e-6, abs=250e-6)
     assert calm.checks.noise_floor is not None
 
 
@@ -110,7 +119,7 @@ def test_checks_do_not_widen_the_family(calm: Summary) -> None:
     assert batch.light.claim_low == again.light.claim_low if again.light else False
 
 
-def test_the_floor_is_what_sampling_cannot_save(calm: Summary) -> None:
+def test_fixed_cost_remains_with_nothing_sampled(calm: Summary) -> None:
     assert calm.fixed_cost.off == pytest.approx(0.5, abs=0.05)
     assert calm.fixed_cost.disabled == pytest.approx(1 / 6, abs=0.05)
 
@@ -124,10 +133,10 @@ def test_levels_and_changes_belong_together(calm: Summary) -> None:
     assert batch.light
     assert again.light
     mean = (base.light.cpu_per_request_s or 0) * (again.light.cpu_per_request_s or 0)
-    assert batch.light.cpu_per_request_s / mean**0.5 - 1 == pytest.approx(batch.light.ratio)
+    assert batch.light.cpu_per_request_s / mean**0.5 - 1 == pytest.approx(batch.light.change.ratio)
 
 
-def test_rest_and_start_are_told(calm: Summary) -> None:
+def test_rest_and_start_are_summarised(calm: Summary) -> None:
     setup = calm.setup("batch")
     assert setup
     assert setup.rest
@@ -146,18 +155,19 @@ def test_a_setup_that_loses_spans_is_never_cheap() -> None:
     assert batch
     assert always_off
     assert not found.valid
-    assert batch.verdict == "invalid (its span accounting is incomplete)"
+    assert batch.verdict.kind is VerdictKind.INVALID
+    assert batch.verdict.reason == "its span accounting is incomplete"
     assert batch.accounting.lost > 0
     assert not always_off.invalid
 
 
-def test_a_baseline_that_is_more_expensive_than_its_twin_makes_the_run_invalid() -> None:
+def test_an_aa_setup_that_costs_more_makes_the_run_invalid() -> None:
     found = summary(SimulatedPerformer(costs={**COSTS, "none-aa": 0.0115}, noise=0.001))
     assert "aa" in codes(found)
     assert not found.valid
 
 
-def test_a_control_whose_cost_is_not_found_makes_the_run_invalid() -> None:
+def test_an_injected_cost_that_is_not_recovered_makes_the_run_invalid() -> None:
     found = summary(SimulatedPerformer(costs={**COSTS, "injected": 0.0118}, noise=0.001))
     assert "injected" in codes(found)
 
@@ -188,7 +198,7 @@ def test_an_interrupted_run_keeps_what_is_whole() -> None:
     assert found.replicates == 2
     assert not found.complete
     assert "interrupted" in codes(found, Severity.CAVEAT)
-    assert found.setup("batch").light.ratio is not None  # type: ignore[union-attr]
+    assert found.setup("batch").light.change is not None  # type: ignore[union-attr]
 
 
 def test_one_replicate_is_too_short() -> None:
@@ -210,10 +220,10 @@ def test_a_load_of_one_kind_alone_is_a_run() -> None:
     no_light = summarise(
         make.raw(replace(plan, light=replace(plan.light, blocks=0)), SimulatedPerformer(noise=0.002))
     )
-    assert no_light.setup("batch").verdict.startswith("overhead")  # type: ignore[union-attr]
+    assert no_light.setup("batch").verdict.kind is VerdictKind.DIFFERENT  # type: ignore[union-attr]
 
 
-def test_steal_is_a_caveat_and_much_of_it_forbids_the_figures() -> None:
+def test_steal_is_a_caveat_and_much_of_it_makes_a_run_invalid() -> None:
     assert "steal" in codes(summary(SimulatedPerformer(steal_s=lambda _step: 0.1)), Severity.CAVEAT)
     assert "steal" in codes(summary(SimulatedPerformer(steal_s=lambda _step: 1.0)))
 
@@ -222,17 +232,17 @@ def test_a_sampled_setup_is_held_to_what_the_application_counted() -> None:
     found = summary(SimulatedPerformer(lose={"ratio-10": 0.5}))
     ratio = found.setup("ratio-10")
     assert ratio
-    assert ratio.accounting.sampled is not None
+    assert ratio.accounting.traces.sampled is not None
     assert ratio.accounting.complete is False
 
 
-def test_a_stranger_at_the_receiver_forbids_the_figures() -> None:
+def test_foreign_spans_at_the_receiver_make_a_run_invalid() -> None:
     ok = make.raw(make.plan(ALL), SimulatedPerformer())
-    strange = tuple(
+    foreign = tuple(
         replace(reading, stray=make.whole(1)) if reading.kind is Kind.SETTLE else reading
         for reading in ok.readings
     )
-    assert "stray" in codes(summarise(replace(ok, readings=strange)))
+    assert "stray" in codes(summarise(replace(ok, readings=foreign)))
 
 
 @pytest.mark.parametrize("cpus", [(), (0, 1)])
@@ -297,11 +307,12 @@ def test_the_cost_model_is_a_line_through_what_differs_in_spans_alone(calm: Summ
     assert model.per_span_s == pytest.approx(0.001, rel=0.4)
 
 
-def test_pairs_weigh_alternatives_against_tracing_everything(calm: Summary) -> None:
-    assert [(pair.setup, pair.against) for pair in calm.pairs] == [
+def test_alternatives_are_compared_with_tracing_everything(calm: Summary) -> None:
+    assert [(pair.setup, pair.against) for pair in calm.alternatives] == [
         ("disabled", "batch"), ("always-off", "batch"), ("ratio-10", "batch"), ("simple", "batch"),
     ]  # fmt: skip
-    simple = calm.pairs[-1]
+    simple = calm.alternatives[-1].light
+    assert simple
     assert 1 + simple.ratio == pytest.approx(COSTS["simple"] / COSTS["batch"], rel=0.05)
     assert simple.low < simple.ratio < simple.high
 
@@ -321,12 +332,13 @@ def test_a_run_that_failed_says_so() -> None:
     assert Machine().cpu == "unknown"
 
 
-def test_the_known_cost_is_looked_for_under_both_loads(calm: Summary) -> None:
-    for injected in (calm.checks.injected, calm.checks.injected_saturation):
-        assert injected
-        assert injected.known_s == pytest.approx(0.0006)
-        assert injected.low_s < 0.0006 < injected.high_s
-        assert injected.found_s == pytest.approx(0.0006, rel=0.3)
+def test_the_injected_cost_is_recovered_under_both_loads(calm: Summary) -> None:
+    assert calm.checks.injected
+    for recovery in (calm.checks.injected.light, calm.checks.injected.saturation):
+        assert recovery
+        assert recovery.expected_s == pytest.approx(0.0006)
+        assert recovery.low_s < 0.0006 < recovery.high_s
+        assert recovery.measured_s == pytest.approx(0.0006, rel=0.3)
 
 
 # ---------------------------------------------------------------- against another setup
@@ -349,7 +361,7 @@ def against_each_other() -> Summary:
 
 
 def test_a_setup_is_compared_with_the_one_that_it_names(against_each_other: Summary) -> None:
-    rows = {row.setup: row for row in against_each_other.comparisons}
+    rows = {row.setup: row for row in against_each_other.contrasts}
     # A step of a ladder is a layer.
     assert set(rows) == {"mine", "lossy"}
     mine = rows["mine"]
@@ -358,13 +370,13 @@ def test_a_setup_is_compared_with_the_one_that_it_names(against_each_other: Summ
         assert change
         assert change.ratio == pytest.approx(0.25, abs=0.02)
         assert change.low <= change.ratio <= change.high
-        assert change.added_s == pytest.approx(0.004, rel=0.1)
+    assert mine.light_added_s == pytest.approx(0.004, rel=0.1)
     assert compared(against_each_other).startswith("CPU against batch: mine +2")
     assert mine.throughput
     assert mine.throughput.ratio == pytest.approx(-0.2, abs=0.03)
 
 
-def test_spans_that_a_setup_may_lose_are_told_and_make_nothing_invalid(against_each_other: Summary) -> None:
+def test_spans_that_a_setup_may_lose_are_a_caveat(against_each_other: Summary) -> None:
     lossy = against_each_other.setup("lossy")
     assert lossy
     assert lossy.accounting.lost > 0
@@ -376,7 +388,7 @@ def test_spans_that_a_setup_may_lose_are_told_and_make_nothing_invalid(against_e
 
 def test_the_smallest_queue_that_lost_nothing_is_named(against_each_other: Summary) -> None:
     assert [setup.name for setup, _ in batching(against_each_other)] == ["lossy", "kept"]
-    # The queue of 64 lost nothing, and one of 512 did: luck is no advice.
+    # The queue of 64 lost nothing by chance: one of 512 did.
     assert batching_line(against_each_other).startswith("Every queue of")
     larger = tuple(
         msgspec.structs.replace(setup, env=setup.env | {"OTEL_BSP_MAX_QUEUE_SIZE": "4096"})

@@ -15,8 +15,9 @@ import pytest
 from bench.app.records import App, Process, Request, Setup, Tracing
 from bench.app.setups import TABLE
 from bench.errors import MeasurementError, ServiceError, UsageError
-from bench.plan.records import NOTHING_LEARNED, Kind, Plan
+from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan
 from bench.plan.schedule import light_rates, step_of
+from bench.runner.learning import LearningTestbed
 from bench.testbed import keeper, machine
 from bench.testbed.environ import Place
 from bench.testbed.options import Options
@@ -85,7 +86,7 @@ def begin(kind: str, folder: Path) -> Testbed:
 
 
 def plan(app_: App, names: tuple[str, ...] = ("none", "none-aa", "injected")) -> Plan:
-    return make.plan(names, app=app_, replicates=1, services_cpus=(), other_cpus=(), shapes={})
+    return make.plan(names, app=app_, replicates=1, services_cpus=(), other_cpus=())
 
 
 def group_of(kind: str) -> Group:
@@ -130,33 +131,33 @@ def _stands_still(group: Group) -> bool:
 def test_a_step_in_slices_reads_what_each_instance_used(testbed: Testbed) -> None:
     plan_ = plan(app())
     start = step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0)
-    reading, _ = testbed.perform(plan_, start)
+    reading, _ = testbed.perform(plan_, NOTHING_LEARNED, start)
     assert all((instance.ready_s or 0) > 0 for instance in reading.instances)
     warm = step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.WARM_UP, 1)
-    reading, rows = testbed.perform(plan_, warm)
+    reading, rows = testbed.perform(plan_, NOTHING_LEARNED, warm)
     assert len(reading.switches) >= len(warm.slices)
     assert {instance.setup for instance in reading.instances if instance.completed} == set(plan_.names)
     used = [instance.cpu_ns for instance in reading.instances]
     assert all(ns > 0 for ns in used)
     leaked = sum(switch.leaked_ns for switch in reading.switches)
     assert leaked < 0.1 * sum(used)
-    loaded = replace(plan_, rates=light_rates(plan_, dict.fromkeys(plan_.names, 200.0)))
-    light = step_of(loaded, NOTHING_LEARNED, 0, 2, Kind.LIGHT, 1)
-    reading, rows = testbed.perform(loaded, light)
+    learned = Learned(rates=light_rates(plan_, dict.fromkeys(plan_.names, 200.0)))
+    light = step_of(plan_, learned, 0, 2, Kind.LIGHT, 1)
+    reading, rows = testbed.perform(plan_, learned, light)
     arrivals = light.load.arrivals  # type: ignore[union-attr]
     assert sorted((row.planned_ns, row.instance) for row in rows) == sorted(
         (arrival.offset_ns, arrival.instance) for arrival in arrivals
     )
     assert len(reading.blocks) == 1
-    saturation = step_of(loaded, NOTHING_LEARNED, 0, 3, Kind.SATURATION, 1)
-    reading, _ = testbed.perform(loaded, saturation)
+    saturation = step_of(plan_, learned, 0, 3, Kind.SATURATION, 1)
+    reading, _ = testbed.perform(plan_, learned, saturation)
     assert [switch.block for switch in reading.switches[: len(saturation.slices)]] == [
         time_slice.block for time_slice in saturation.slices
     ]
     assert len(reading.blocks) == 1
 
 
-def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> None:
+def test_a_cost_injected_into_any_application_is_burnt_beside_it(testbed: Testbed) -> None:
     plan_ = plan(app())
     testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
     # Blocks that the host spoils are repeated before the flush.
@@ -171,7 +172,7 @@ def test_the_control_of_any_application_burns_beside_it(testbed: Testbed) -> Non
     assert flush.instances[0].cpu_ns < 0.1 * burnt
 
 
-def test_what_burns_apart_is_a_member_of_its_instance_only_while_it_burns(testbed: Testbed) -> None:
+def test_a_burner_is_a_member_of_its_instance_only_while_it_burns(testbed: Testbed) -> None:
     plan_ = plan(app())
     for number, (kind, blocks) in enumerate(((Kind.START, 0), (Kind.WARM_UP, 1), (Kind.FLUSH, 0))):
         testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, number, kind, blocks))
@@ -188,7 +189,7 @@ def test_what_burns_apart_is_a_member_of_its_instance_only_while_it_burns(testbe
     assert not burners[0].is_running()
 
 
-def test_memory_is_read_while_everybody_is_stopped(testbed: Testbed) -> None:
+def test_memory_is_read_while_every_instance_is_paused(testbed: Testbed) -> None:
     plan_ = replace(plan(app()), rest_s=0.05)
     testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
     reading, _ = testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.REST, 0))
@@ -196,9 +197,9 @@ def test_memory_is_read_while_everybody_is_stopped(testbed: Testbed) -> None:
     assert all(memory and memory.pss_bytes > 1_000_000 for memory in memories)
 
 
-def start_and_learn(testbed: Testbed, plan_: Plan) -> None:
-    for number, kind in enumerate((Kind.START, Kind.LEARN)):
-        testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, number, kind, 0))
+def start_and_learn(testbed: LearningTestbed, plan_: Plan) -> None:
+    testbed.perform(plan_, NOTHING_LEARNED, step_of(plan_, NOTHING_LEARNED, 0, 0, Kind.START, 0))
+    testbed.learn(plan_, step_of(plan_, NOTHING_LEARNED, 0, 1, Kind.LEARN, 0))
 
 
 def expect_error(
@@ -207,7 +208,7 @@ def expect_error(
     plan_ = plan(app_)
     if setups:
         plan_ = replace(plan_, setups=setups)
-    testbed = Testbed(plan_, Options(place=Place(folder=folder), load=False))
+    testbed = LearningTestbed(plan_, Options(place=Place(folder=folder), load=False))
     try:
         with pytest.raises(error, match=words) as caught:
             start_and_learn(testbed, plan_)
@@ -216,7 +217,7 @@ def expect_error(
     return getattr(caught.value, "hint", "")
 
 
-def test_a_process_that_ends_says_its_last_words(folder: Path) -> None:
+def test_the_last_output_of_a_process_that_ended_is_shown(folder: Path) -> None:
     command = "{python} -c 'import sys; sys.exit(\"no database for {port}\")'"
     hint = expect_error(folder, app(command), ServiceError, "web of .* ended with code 1")
     assert "no database for" in hint
@@ -226,18 +227,18 @@ def test_a_program_that_does_not_exist_is_named(folder: Path) -> None:
     expect_error(folder, app("gunicornn {port}"), UsageError, "there is no program 'gunicornn'")
 
 
-def test_a_process_that_never_answers_is_told_after_its_time(folder: Path) -> None:
+def test_a_process_that_never_answers_ends_the_run_at_its_timeout(folder: Path) -> None:
     command = "{python} -c 'import time; print({port}, flush=True); time.sleep(60)'"
     expect_error(folder, app(command, ready_timeout_s=0.5), ServiceError, "did not answer / within 0.5 s")
 
 
-def test_a_failing_preparation_is_told(folder: Path) -> None:
+def test_a_failing_preparation_is_shown(folder: Path) -> None:
     prepare = "{python} -c 'import sys; sys.exit(\"no such table\")'"
     hint = expect_error(folder, app(prepare=prepare), ServiceError, "`prepare` of web ended with code 1")
     assert "no such table" in hint
 
 
-def test_an_unexpected_answer_is_told_with_its_first_line(folder: Path) -> None:
+def test_an_unexpected_answer_is_shown_with_its_first_line(folder: Path) -> None:
     expect_error(folder, app(path="/wrong"), MeasurementError, "was answered 404, not 200: no such page")
 
 
@@ -248,7 +249,7 @@ def test_a_setup_that_traces_nothing_stops_the_run(folder: Path, monkeypatch: py
         folder,
         app(),
         MeasurementError,
-        "batch is to trace every request, and no span came",
+        "batch should trace every request but sent no spans",
         (BY_NAME["none"], quick),
     )
     assert "nothing traced it" in hint
@@ -329,7 +330,7 @@ def test_the_machine_is_described_without_names() -> None:
     assert not set(cpus.services) & set(cpus.others)
 
 
-def test_the_last_words_of_a_process_hold_its_last_exception(tmp_path: Path) -> None:
+def test_the_last_output_of_a_process_holds_its_last_exception(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("TypeError: no such thing\n" + "".join(f"    at line {n}\n" for n in range(20)), "utf-8")
     assert last_words(log).startswith("its last words: TypeError: no such thing | at line 16")
@@ -337,8 +338,8 @@ def test_the_last_words_of_a_process_hold_its_last_exception(tmp_path: Path) -> 
     assert last_words(log) == "its last words: one | two"
 
 
-def test_programs_of_the_harness_are_not_the_application_s(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both uv and nox put their environment in front of the one that a person has activated."""
+def test_the_application_does_not_see_the_programs_of_the_harness(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both uv and nox put their environment in front of the one that the user has activated."""
     own = str(Path(sys.prefix) / "bin")
     path = f"{own}:/home/me/shop/.venv/bin:/usr/bin"
     assert plain_environ({"PATH": path})["PATH"] == path

@@ -1,4 +1,4 @@
-"""Microbenchmark readings become figures that do not depend on the machine's mood."""
+"""Microbenchmark readings become figures that do not depend on the machine's speed of the moment."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.records import Severity
+from bench.analysis.claims import Severity
 from bench.errors import ServiceError
 from bench.studies.micro.figures import MicroRun, WorkerReading, reference_s, summarise, timings
 from bench.studies.micro.instructions import STACK_BYTES, guess, padded
@@ -17,7 +17,7 @@ speeds = st.lists(st.floats(0.2, 5.0), min_size=2, max_size=8)
 
 
 def reading(name: str, number: int, value_s: float, reference: float = 1e-6) -> WorkerReading:
-    return WorkerReading(name=name, round=number, values_s=(value_s,) * 3, references_s=(reference,) * 3)
+    return WorkerReading(name=name, replicate=number, values_s=(value_s,) * 3, references_s=(reference,) * 3)
 
 
 @given(speeds, st.floats(0.01, 1000))
@@ -45,13 +45,13 @@ def test_values_of_one_process_are_no_replicates() -> None:
     """Three equal values of two processes that differ say no more than one of each."""
     thin = timings(
         [
-            WorkerReading(name="a", round=number, values_s=(value,), references_s=(1.0,))
+            WorkerReading(name="a", replicate=number, values_s=(value,), references_s=(1.0,))
             for number, value in enumerate((1, 2))
         ]
     )
     thick = timings(
         [
-            WorkerReading(name="a", round=number, values_s=(value,) * 9, references_s=(1.0,) * 9)
+            WorkerReading(name="a", replicate=number, values_s=(value,) * 9, references_s=(1.0,) * 9)
             for number, value in enumerate((1, 2))
         ]
     )
@@ -60,7 +60,7 @@ def test_values_of_one_process_are_no_replicates() -> None:
 
 def test_one_preempted_value_does_not_move_a_reading() -> None:
     (found,) = timings(
-        [WorkerReading(name="a", round=0, values_s=(1.0, 9.0, 1.0), references_s=(1.0, 1.0, 1.0))]
+        [WorkerReading(name="a", replicate=0, values_s=(1.0, 9.0, 1.0), references_s=(1.0, 1.0, 1.0))]
     )
     assert found.ratio.value == pytest.approx(1.0)
     assert found.ratio.low is None
@@ -68,29 +68,29 @@ def test_one_preempted_value_does_not_move_a_reading() -> None:
 
 def test_every_value_is_divided_by_what_plain_python_cost_beside_it() -> None:
     (found,) = timings(
-        [WorkerReading(name="a", round=0, values_s=(1.0, 2.0, 8.0), references_s=(1.0, 2.0, 8.0))]
+        [WorkerReading(name="a", replicate=0, values_s=(1.0, 2.0, 8.0), references_s=(1.0, 2.0, 8.0))]
     )
     assert found.ratio.value == pytest.approx(1.0)
 
 
-def test_readings_of_one_round_are_one_value() -> None:
+def test_readings_of_one_replicate_are_one_value() -> None:
     (found,) = timings([reading("a", 0, 1e-6), reading("a", 0, 4e-6), reading("a", 1, 2e-6)])
-    assert found.rounds == 2
+    assert found.replicates == 2
     assert found.ratio.value == found.ratio.low == found.ratio.high == pytest.approx(2.0)
 
 
-def test_a_price_carries_the_standard_error_of_its_rounds() -> None:
+def test_a_price_carries_the_standard_error_of_its_replicates() -> None:
     logs = (-0.02, 0.0, 0.01, 0.01, 0.0)
     rows = [reading("a", number, 5e-6 * math.exp(log)) for number, log in enumerate(logs)]
     rows.append(reading("once", 0, 5e-6))
-    prices = summarise(MicroRun(rounds=5, fast=False, seed=1, steal=0.0), rows).prices
-    assert prices.keys() == {"a"}, "one round has no error that is known"
+    prices = summarise(MicroRun(replicates=5, seed=1, steal=0.0), rows).prices
+    assert prices.keys() == {"a"}, "one replicate has no error that is known"
     assert prices["a"].standard_error == pytest.approx(5e-6 * np.std(logs, ddof=1) / 5**0.5, rel=0.01)
     assert prices["a"].df == 4
 
 
 def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
-    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, failures={"span/root": "no span ended"})
+    run = MicroRun(replicates=5, seed=1, steal=0.0, failures={"span/root": "no span ended"})
     summary = summarise(run, [])
     assert not summary.valid
     assert [caveat.severity for caveat in summary.caveats] == [Severity.INVALID]
@@ -98,7 +98,7 @@ def test_an_operation_without_a_proof_makes_the_whole_invalid() -> None:
 
 
 def test_a_count_that_failed_spoils_no_timing() -> None:
-    run = MicroRun(rounds=5, fast=False, seed=1, steal=0.0, uncounted={"simple": "1 of 40 requests failed"})
+    run = MicroRun(replicates=5, seed=1, steal=0.0, uncounted={"simple": "1 of 40 requests failed"})
     summary = summarise(run, [])
     assert summary.valid
     assert [caveat.code for caveat in summary.caveats] == ["count"]
@@ -111,13 +111,13 @@ def test_what_is_counted_starts_with_a_stack_of_one_size(path: str, arguments: l
     assert stack_bytes(environ) + sum(len(argument) + 1 for argument in arguments) == STACK_BYTES
 
 
-def test_a_path_that_does_not_fit_is_told() -> None:
+def test_a_path_that_does_not_fit_is_refused() -> None:
     with pytest.raises(ServiceError, match="PATH and what is counted take"):
         padded({"PATH": "x" * STACK_BYTES}, ["python"])
 
 
 def test_a_try_says_that_it_is_one() -> None:
-    run = MicroRun(rounds=2, fast=True, seed=1, steal=0.3)
+    run = MicroRun(replicates=2, budget="quick", seed=1, steal=0.3)
     assert {caveat.code for caveat in summarise(run, []).caveats} == {"try", "steal"}
 
 

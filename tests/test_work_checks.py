@@ -1,15 +1,16 @@
-"""Setups that do other work than the baseline, or do it when nothing is measured, are told."""
+"""Setups that do other work than the baseline, or do it when nothing is measured, are reported."""
 
 from dataclasses import replace
 
 import msgspec
 import pytest
 
-from bench.analysis.records import Severity
+from bench.analysis.claims import Severity
 from bench.analysis.work_checks import answers, at_rest, late, work
 from bench.app.records import Tracing
 from bench.plan.readings import Account, InstanceReading, Raw
-from bench.plan.records import Kind, Left
+from bench.plan.records import Kind
+from bench.runner.learning import learned_from
 from tests import make
 from tests.make import SimulatedPerformer
 
@@ -38,18 +39,18 @@ def changed(raw: Raw, kind: Kind, setup: str, **values: object) -> Raw:
     )
 
 
-def test_a_run_like_any_other_says_nothing(raw: Raw) -> None:
+def test_an_ordinary_run_has_no_caveat(raw: Raw) -> None:
     assert not list(work(raw))
 
 
-@pytest.mark.parametrize(("size", "is_told"), [(4_100, False), (2_100, False), (60, True), (9_000, True)])
-def test_an_error_with_the_status_of_a_success_is_told(raw: Raw, size: int, is_told: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("size", "is_reported"), [(4_100, False), (2_100, False), (60, True), (9_000, True)])
+def test_an_error_with_the_status_of_a_success_is_reported(raw: Raw, size: int, is_reported: bool) -> None:  # noqa: FBT001
     asked = changed(raw, Kind.LEARN, "none", answer_bytes=(4_000,))
     found = list(answers(changed(asked, Kind.LEARN, "batch", answer_bytes=(size,))))
-    assert [caveat.setup for caveat in found] == (["batch"] if is_told else [])
+    assert [caveat.setup for caveat in found] == (["batch"] if is_reported else [])
 
 
-def test_exports_after_the_load_are_told_where_nothing_flushes(raw: Raw) -> None:
+def test_exports_after_the_load_are_reported_where_nothing_flushes(raw: Raw) -> None:
     loaded_ns = sum(
         instance.cpu_ns
         for reading in raw.readings
@@ -61,20 +62,20 @@ def test_exports_after_the_load_are_told_where_nothing_flushes(raw: Raw) -> None
     for share, severity in ((0.01, None), (0.05, Severity.CAVEAT), (0.3, Severity.INVALID)):
         after = changed(raw, Kind.SETTLE, "batch", cpu_ns=round(share * loaded_ns / replicates))
         assert not list(late(after))
-        told = list(late(replace(after, plan=replace(after.plan, app=FLUSHLESS))))
-        assert [caveat.severity for caveat in told] == ([severity] if severity else [])
+        reported = list(late(replace(after, plan=replace(after.plan, app=FLUSHLESS))))
+        assert [caveat.severity for caveat in reported] == ([severity] if severity else [])
 
 
-def test_work_at_rest_is_told(raw: Raw) -> None:
+def test_work_at_rest_is_reported(raw: Raw) -> None:
     (reading, *_) = [reading for reading in raw.readings if reading.kind is Kind.REST]
-    saturation_ns = round(reading.duration_s * 0.08e9)
-    (caveat,) = at_rest(changed(raw, Kind.REST, "none", cpu_ns=saturation_ns))
+    at_rest_ns = round(reading.duration_s * 0.08e9)
+    (caveat,) = at_rest(changed(raw, Kind.REST, "none", cpu_ns=at_rest_ns))
     assert "8.0 % of a CPU" in caveat.message
 
 
 def test_a_sampled_setup_is_held_to_all_shapes_of_the_one_that_samples_everything() -> None:
     plan = make.plan(("none", "ratio-10", "batch"))
-    plan = replace(plan, app=FLUSHLESS, left={"batch": Left(traces=1)})
+    plan = replace(plan, app=FLUSHLESS)
     asked, ordered = ({"web SERVER GET": count} for count in (1, 2))
     readings = [
         InstanceReading(setup="none", completed=40),

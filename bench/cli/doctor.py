@@ -20,15 +20,15 @@ from bench.testbed.app_files import load
 from bench.testbed.options import Options as TestbedOptions
 
 
-def doctor(app: Path | None = None, /, options: AppOptions | None = None) -> int:
+def doctor(file: Path | None = None, /, options: AppOptions | None = None) -> int:
     """Is this machine fit to measure, and what precision to expect?
 
     Args:
-        app: The app file of your service; the built-in example by default.
+        file: The app file of your service; the built-in example by default.
         options: Further setups.
     """
     options = options or AppOptions()
-    loaded = load(app, options.setups_file)
+    loaded = load(file, options.setups_file)
     console = display.console()
     looks = fitness.examine()
     for look in looks:

@@ -2,7 +2,9 @@
 
 import contextlib
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.text import Text
 
 from bench.cli import display
@@ -23,7 +25,7 @@ def init(
     *,
     command: str = "",
     path: str = "",
-    out: Path | None = None,
+    out: Annotated[Path | None, Parameter(name=("--out", "-o"))] = None,
     name: str = "",
     force: bool = False,
 ) -> int:

@@ -16,8 +16,8 @@ from bench.cli.invocation import spelled_here
 from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, ResultsError, UsageError
 from bench.testbed.machine import version
 
-HOW_LONG = "choose how long with --budget quick, default or long, or with --light 10s --saturation 5s"
-HOW_MUCH = "choose the light rate with --rate; at saturation every instance has as many requests under way as it can use"
+HOW_LONG = "choose the length with --budget quick, default or long, or with --light 10s --saturation 5s"
+HOW_MUCH = "choose the light rate with --rate; at saturation the harness sends as many requests as are answered"
 HABITS = {
     **dict.fromkeys(("--duration", "--run-time", "-t", "-d", "-z", "--time", "--length"), HOW_LONG),
     **dict.fromkeys(("--requests", "-n", "--iterations", "-i"), HOW_LONG),
@@ -26,9 +26,16 @@ HABITS = {
     ),
     **dict.fromkeys(("--rps", "--qps", "-q", "-R", "--throughput"), HOW_MUCH),
     **dict.fromkeys(("--host", "-H", "--url"), "name instances that run elsewhere with --target SETUP=URL"),
-    **dict.fromkeys(("--file", "-f", "--config"), "the app file has no option: `tracing-overhead run FILE`"),
 }
-"""What users of other load generators type first, and what it is called here."""
+"""What users of other load generators type first, and the option that it is here."""
+RENAMED = {
+    **dict.fromkeys(("--app", "--file", "-f", "--config"), "name the app file alone: `tracing-overhead {command} FILE`"),
+    **dict.fromkeys(("--epochs", "--trials", "--rounds", "--repeats"), "the option is --replicates"),
+    "--minutes": "the option is --duration, such as --duration 5m",
+    "--fast": "the option is --budget quick",
+    "--json": "the option is --format json",
+}
+"""Options of other tools and of earlier versions, of any command."""
 
 
 def _load(command: Command) -> Callable[..., Any]:
@@ -42,12 +49,13 @@ def _unloaded() -> None:
 
 
 def _app(words: Sequence[str]) -> App:
-    codes = "\n\n".join(f"{code}: {meaning}" for code, meaning in EXIT_CODES.items())
-    exits = f"Exit codes\n\n{codes}"
+    codes = "\n".join(f"{code:>4}  {meaning}" for code, meaning in EXIT_CODES.items())
+    exits = f"Exit codes\n{codes}"
     app = App(
         name="tracing-overhead",
         help="What does tracing cost your service?",
         help_epilogue=exits,
+        help_format="plaintext",
         version=version,
         default_parameter=Parameter(negative=(), show_default=_shown),
         result_action="return_value",
@@ -56,7 +64,7 @@ def _app(words: Sequence[str]) -> App:
     # All of them only where their options are needed: for a shell's completion.
     every = called.startswith("--install-completion")
     for order, (name, command) in enumerate(COMMANDS.items()):
-        examples = "\n\n".join(map(spelled_here, command.examples))
+        examples = "\n".join(map(spelled_here, command.examples))
         app.command(
             _load(command) if every or name == called else _unloaded,
             name=name,
@@ -75,9 +83,10 @@ def _usage_error(error: CycloptsError, command: str) -> UsageError:
     else:
         message = str(error)
     hint = f"`tracing-overhead {command} --help`".replace("  ", " ")
-    if command == "run" and isinstance(error, UnknownOptionError):
+    if isinstance(error, UnknownOptionError):
         word = next(iter(re.findall(r"--?[A-Za-z][\w-]*", message)), "")
-        hint = HABITS.get(word, hint)
+        known = RENAMED | (HABITS if command == "run" else {})
+        hint = known.get(word, hint).format(command=command)
     return UsageError(message, hint)
 
 

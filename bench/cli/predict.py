@@ -29,7 +29,7 @@ def predict(
     *,
     rps: Annotated[float, Parameter(validator=number(0.001, 1e9))],
     spans: Annotated[float, Parameter(validator=number(0, 1e6))],
-    ratio: Annotated[float, Parameter(converter=read_as(share))] = 1.0,
+    ratio: Annotated[float, Parameter(converter=read_as(share), metavar="SHARE")] = 1.0,
     source: Annotated[Path | None, Parameter(name="--from")] = None,
 ) -> int:
     """What tracing would cost you, from a run's cost per span.

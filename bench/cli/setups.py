@@ -22,16 +22,16 @@ MADE_FOR = {
 """Presets whose setups are made for the application."""
 
 
-def setups(app: Path | None = None, /, options: AppOptions | None = None, *, env: str | None = None) -> int:
+def setups(file: Path | None = None, /, options: AppOptions | None = None, *, env: str | None = None) -> int:
     """List the setups and what is in each preset.
 
     Args:
-        app: The app file of your service; the built-in example by default.
+        file: The app file of your service; the built-in example by default.
         options: Further setups.
         env: Print this setup's environment alone, to start a --target with.
     """
     options = options or AppOptions()
-    loaded = load(app, options.setups_file, installed=False)
+    loaded = load(file, options.setups_file, installed=False)
     if env:
         sys.stdout.writelines(f"{name}={shlex.quote(value)}\n" for name, value in _environ(loaded, env))
         return 0

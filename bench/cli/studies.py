@@ -34,8 +34,8 @@ def _command(study: Study) -> Callable[..., int]:
     parts = parts_of(study)
     options_type = parts.options
 
-    def with_app(app: Path | None = None, /, options: Any = None) -> int:  # noqa: ANN401
-        return measure(study, parts, replace(options or options_type(), app=app))
+    def with_app(file: Path | None = None, /, options: Any = None) -> int:  # noqa: ANN401
+        return measure(study, parts, replace(options or options_type(), app=file))
 
     def without_app(options: Any = None) -> int:  # noqa: ANN401
         return measure(study, parts, options or options_type())
@@ -44,7 +44,7 @@ def _command(study: Study) -> Callable[..., int]:
     command.__doc__ = f"{study.summary}\n"
     if study.takes_app:
         command.__doc__ += (
-            "\nArgs:\n    app: The app file of your service; the built-in example by default.\n"
+            "\nArgs:\n    file: The app file of your service; the built-in example by default.\n"
         )
     command.__annotations__["options"] = options_type | None
     command.__signature__ = inspect.signature(command)  # type: ignore[attr-defined]

@@ -118,14 +118,14 @@ class TraceOptions(AppOptions):
         return SCENARIOS[self.scenario or "ok"] if self.scenario or self.app is None else None
 
 
-def trace(app: Path | None = None, /, options: TraceOptions | None = None) -> int:
+def trace(file: Path | None = None, /, options: TraceOptions | None = None) -> int:
     """Show one request's trace through the services as a waterfall.
 
     Args:
-        app: The app file of your service; the built-in example by default.
+        file: The app file of your service; the built-in example by default.
         options: What is traced, and how it is shown.
     """
-    options = replace(options or TraceOptions(), app=app)
+    options = replace(options or TraceOptions(), app=file)
     if options.header and not options.endpoint:
         raise UsageError("--header goes with --endpoint", "a backend started here asks for no key")
     if options.html and not options.html.absolute().parent.is_dir():

@@ -19,17 +19,17 @@ WEB_LOCUSTFILE = ROOT / "locustfiles" / "explore.py"
 APP_VARIABLE, SETUPS_VARIABLE = "BENCH_APP", "BENCH_SETUPS_FILES"
 
 
-def web(app: Path | None = None, /, options: AppOptions | None = None, *, port: int = 8089) -> int:
+def web(file: Path | None = None, /, options: AppOptions | None = None, *, port: int = 8089) -> int:
     """Explore the setups by hand in Locust's web UI, until Ctrl-C.
 
     Args:
-        app: The app file of your service; the built-in example by default.
+        file: The app file of your service; the built-in example by default.
         options: Further setups.
         port: On 127.0.0.1.
     """
     machine.require_linux()
     options = options or AppOptions()
-    load(app, options.setups_file)
+    load(file, options.setups_file)
     for sentence in leftovers.remove():
         display.warn(sentence)
     try:
@@ -49,8 +49,8 @@ def web(app: Path | None = None, /, options: AppOptions | None = None, *, port: 
     locust = ["-f", str(WEB_LOCUSTFILE), "--web-host", "127.0.0.1", "--web-port", str(port)]
     command = [sys.executable, "-m", "locust", *locust, "--loglevel", "WARNING", "--stop-timeout", "5"]
     environ = plain_environ() | {"PYTHONPATH": str(ROOT)}
-    if app:
-        environ[APP_VARIABLE] = str(app.resolve())
+    if file:
+        environ[APP_VARIABLE] = str(file.resolve())
     if options.setups_file:
         environ[SETUPS_VARIABLE] = os.pathsep.join(str(file.resolve()) for file in options.setups_file)
     # This process becomes Locust's.

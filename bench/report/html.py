@@ -71,24 +71,17 @@ def _figure(spec: Mapping[str, object], draw: Draw) -> Markup:
 
 
 def svg(spec: Mapping[str, object]) -> str:
-    """A chart as SVG whose colours are names; its marks tell their figures to whoever points at them."""
+    """A chart as SVG whose colours are names; a mark shows its figures when pointed at."""
     drawn: str = vl_convert.vegalite_to_svg(dict(spec))
     # All charts of a page share its names; what one cuts off must not be cut off another.
     drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(msgspec.json.encode(spec)):08x}", drawn)
-    return _LABELLED.sub(_told, drawn)
+    return _LABELLED.sub(r'<\1 aria-label="\2"\3><title>\2</title></\1>', drawn)
 
 
 def picture(drawn: str) -> str:
     """A drawn chart as SVG that stands alone, on white."""
     coloured = _COLOUR.sub(lambda match: PAPER[match[1]], drawn)
     return coloured.replace("<g ", '<rect width="100%" height="100%" fill="#ffffff"/><g ', 1)
-
-
-def _told(match: re.Match[str]) -> str:
-    """A mark with its figures as a title; of a label in many parts the sentence is enough."""
-    tag, label, rest = match.groups()
-    figure = re.search(r"(?:^|; )figure: (.*?)(?:; [a-z%]+: |$)", label)
-    return f'<{tag} aria-label="{label}"{rest}><title>{figure[1] if figure else label}</title></{tag}>'
 
 
 def _inline(text: str) -> Markup:

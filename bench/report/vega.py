@@ -54,7 +54,7 @@ def chart(
 
 
 def themed(spec: Spec) -> Spec:
-    """The same with the looks that all charts share."""
+    """The same with the looks that all charts share, each mark described by its formatted figures."""
     axis = {
         "labelColor": INK, "titleColor": MUTED, "titleFontWeight": "normal", "domain": False, "ticks": False,
         "gridColor": LINE, "labelFontSize": 13, "titleFontSize": 13, "labelPadding": 6, "tickCount": 6,
@@ -62,7 +62,7 @@ def themed(spec: Spec) -> Spec:
     }  # fmt: skip
     return {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
-        **spec,
+        **_described(spec),
         "config": {
             "background": None,
             "padding": {"left": 30, "right": 24, "top": 4, "bottom": 4},
@@ -83,6 +83,27 @@ def themed(spec: Spec) -> Spec:
             "range": {"category": list(SERIES)},
         },
     }
+
+
+def _described(spec: Spec) -> Spec:
+    """A spec whose marks have their tooltip as description, and none where they have no tooltip.
+
+    Vega would describe a mark by every number behind it, to the last digit.
+    """
+    made = dict(spec)
+    for key in ("layer", "spec"):
+        match made.get(key):
+            case Mapping() as inner:
+                made[key] = _described(inner)
+            case list() as inner:
+                made[key] = [_described(part) for part in inner]
+    mark, encoding = made.get("mark"), made.get("encoding")
+    if isinstance(mark, Mapping) and isinstance(encoding, Mapping):
+        if "tooltip" in encoding:
+            made["encoding"] = {**encoding, "description": encoding["tooltip"]}
+        else:
+            made["mark"] = {**mark, "aria": False}
+    return made
 
 
 def narrowed(spec: Spec) -> Spec:

@@ -90,7 +90,7 @@ def checked(parse: Callable[[str], object]) -> Callable[[object, object], None]:
 
 
 Count = Annotated[int, Parameter(validator=number(1, 1000))]
-Duration = Annotated[float, Parameter(converter=read_as(between(0.001, 60)))]
+Duration = Annotated[float, Parameter(converter=read_as(between(0.001, 60)), metavar="DURATION")]
 Budget = Literal["quick", "default"]
 
 

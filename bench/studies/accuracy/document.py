@@ -224,7 +224,12 @@ def chart(accuracy: Accuracy) -> Chart:
         place = ((weighing.trial + 0.5) / max(accuracy.trials, 1) - 0.5) * 0.6
         values = {in_slices: weighing.found, alone: weighing.alone}
         rows += [
-            {"true": weighing.true * 100 + place, "found": value * 100, "how": how}
+            {
+                "true": weighing.true * 100 + place,
+                "found": value * 100,
+                "how": how,
+                "figure": f"{weighing.setup}, {how}: {percent(value)} % found of {percent(weighing.true)} %",
+            }
             for how, value in values.items()
             if value is not None
         ]
@@ -240,6 +245,7 @@ def chart(accuracy: Accuracy) -> Chart:
         "encoding": {
             "x": x, "y": y, "color": vega.kinds("how", [in_slices, alone]),
             "shape": {"field": "how", "type": "nominal", "legend": None},
+            "tooltip": vega.tooltip("figure"),
         },
     }  # fmt: skip
     line = {

@@ -25,7 +25,7 @@ EITHER = Group(validator=validators.LimitedChoice())
 HOW_LONG = Group("How long, and how", sort_key=2)
 LOAD = Group("Load", sort_key=3)
 ELSEWHERE = Group("Elsewhere", sort_key=4)
-ActiveTime = Annotated[float, Parameter(converter=read_as(between(0, 3600)))]
+ActiveTime = Annotated[float, Parameter(converter=read_as(between(0, 3600)), metavar="DURATION")]
 
 
 def parse_target(text: str) -> tuple[str, str]:

@@ -30,7 +30,10 @@ class Options(AppOptions, StudyOptions):
     """
 
     duration: Annotated[
-        float, Parameter(converter=read_as(between(5, 24 * 3600)), show_default=lambda _: "30m")
+        float,
+        Parameter(
+            converter=read_as(between(5, 24 * 3600)), show_default=lambda _: "30m", metavar="DURATION"
+        ),
     ] = 1800.0
 
 

@@ -87,7 +87,13 @@ def _verdict(growth: Growth) -> str:
 def _chart(result: Soak) -> Chart:
     """Memory over time, a line for each process."""
     rows: vega.Rows = [
-        {"minute": at_s / 60, "MB": size / 2**20, "process": growth.name}
+        {
+            "minute": at_s / 60,
+            "MB": size / 2**20,
+            "process": growth.name,
+            "figure": f"{growth.name}: {growth.course[0][1] / 2**20:.1f} MB at first, "
+            f"{growth.course[-1][1] / 2**20:.1f} MB at the end",
+        }
         for growth in result.growths
         for at_s, size in growth.course
     ]
@@ -98,6 +104,7 @@ def _chart(result: Soak) -> Chart:
             "x": {"field": "minute", "type": "quantitative", "title": "minutes"},
             "y": {"field": "MB", "type": "quantitative", "title": "MB"},
             "color": vega.kinds("process", names),
+            "tooltip": vega.tooltip("figure"),
         },
     }
     return vega.chart("Memory over time", rows, [line], (9, vega.ROW))
