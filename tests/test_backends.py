@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import collector as collected
+from bench.analysis import collector_cost
 from bench.analysis.accounting import Traffic, traffic_of
 from bench.analysis.summary import summarise
 from bench.cli import main as cli
@@ -26,11 +26,11 @@ from bench.plan.records import Kind
 from bench.receiver import otlp_json as otlp
 from bench.receiver.messages import KINDS, STATUSES, SpanEvent, TraceSpan
 from bench.report import markdown
-from bench.report.run import report
+from bench.report.run import machine_sections, report
 from bench.results.store import Store
 from bench.testbed.meter import MachineClocks, between
 from bench.testbed.process import leashed
-from bench.traces import catalogue, collector, install, readback
+from bench.traces import catalogue, collectors, install, readback
 from bench.traces.catalogue import BACKENDS, COLLECTORS, TOOLS, Tool
 from bench.traces.journey import tree
 from tests import make
@@ -55,7 +55,7 @@ def test_the_containers_are_those_of_the_catalogue_and_the_file_is_valid() -> No
     assert "was not run" in text
     for tool in TOOLS.values():
         assert not tool.image or f"\n  {tool.name}:\n" in text, f"docker compose up {tool.name}"
-    for port in collector.RECEIVER_PORTS:
+    for port in collectors.RECEIVER_PORTS:
         assert str(port) in text
 
 
@@ -179,10 +179,10 @@ def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
     assert cli.main(["backends", "jaeger", "zipkin", "rotel"]) == 2
     printed = capsys.readouterr()
     assert "error: getting rotel needs nor-this-one" in printed.err
-    assert f"zipkin 3.6.1: is in {elsewhere / 'zipkin'}" in printed.out
+    assert f"zipkin 3.6.1: installed in {elsewhere / 'zipkin'}" in printed.out
     assert "error: getting jaeger needs no-such-program" in printed.err
     assert cli.main(["backends", "zipkin"]) == 0
-    assert "is here already" in capsys.readouterr().out
+    assert "already installed" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- a collector
@@ -190,12 +190,12 @@ def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
 
 @pytest.mark.parametrize("text", [*COLLECTORS, "http://10.0.0.5:4318", "http://a:4318,http://a:4317"])
 def test_a_collector_is_a_tool_or_addresses(text: str) -> None:
-    assert collector.parse(text) == text
-    assert collector.is_elsewhere(text) == (text not in COLLECTORS)
+    assert collectors.parse(text) == text
+    assert collectors.is_elsewhere(text) == (text not in COLLECTORS)
 
 
 def test_an_address_may_have_the_path_of_traces() -> None:
-    assert collector.parse("http://a:4318/v1/traces") == "http://a:4318"
+    assert collectors.parse("http://a:4318/v1/traces") == "http://a:4318"
 
 
 @pytest.mark.parametrize(
@@ -212,20 +212,20 @@ def test_an_address_may_have_the_path_of_traces() -> None:
 )
 def test_what_is_no_collector_is_refused_and_no_password_repeated(text: str) -> None:
     with pytest.raises(ValueError, match=r"neither|leave user and password|more than") as caught:
-        collector.parse(text)
+        collectors.parse(text)
     assert "secret" not in str(caught.value)
 
 
 def test_a_collector_without_an_address_for_grpc_takes_no_setup_that_needs_one() -> None:
     protocols = {"batch": "http/protobuf", "batch-grpc": "grpc"}
-    collector.check_protocols("otelcol", protocols)
-    collector.check_protocols("http://a:4318,http://a:4317", protocols)
+    collectors.check_protocols("otelcol", protocols)
+    collectors.check_protocols("http://a:4318,http://a:4317", protocols)
     with pytest.raises(UsageError, match="batch-grpc exports over grpc"):
-        collector.check_protocols("http://a:4318", protocols)
+        collectors.check_protocols("http://a:4318", protocols)
 
 
 def test_the_collector_limits_memory_before_it_batches_and_sends_metrics_only_over_otlp() -> None:
-    made = collector.configuration((1, 2), {"otlp_http/receiver": {}, "zipkin": {}})
+    made = collectors.configuration((1, 2), {"otlp_http/receiver": {}, "zipkin": {}})
     pipelines = json.loads(json.dumps(made))["service"]["pipelines"]
     for pipeline in pipelines.values():
         assert pipeline["processors"] == ["memory_limiter", "batch"]
@@ -235,7 +235,7 @@ def test_the_collector_limits_memory_before_it_batches_and_sends_metrics_only_ov
 
 def test_the_collector_samples_at_the_end_of_traces_where_a_setup_asks_for_it() -> None:
     made = json.loads(
-        json.dumps(collector.configuration((1, 2), {"otlp_http/receiver": {}}, {"batch": 1, "tail": 0.1}))
+        json.dumps(collectors.configuration((1, 2), {"otlp_http/receiver": {}}, {"batch": 1, "tail": 0.1}))
     )
     assert made["service"]["pipelines"]["traces"]["processors"] == [
         "memory_limiter",
@@ -307,7 +307,7 @@ def traffic(raw: Raw) -> dict[str, tuple[Traffic, ...]]:
 @pytest.mark.parametrize("idle", [0.0, 0.01])
 def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -> None:
     raw = through(idle)
-    found = collected.summarise(raw, traffic(raw))
+    found = collector_cost.summarise(raw, traffic(raw))
     assert found is not None
     assert found.cpu_per_span_s == pytest.approx(20e-6)
     assert found.cpu_per_span_low_s == pytest.approx(20e-6)
@@ -316,7 +316,9 @@ def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -
 
 
 def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
-    shown = markdown.render(report(summarise(through(0.01)), Machine(collector="otelcol 0.161.0")))
+    shown = markdown.render(
+        report(summarise(through(0.01)), *machine_sections(Machine(collector="otelcol 0.161.0")))
+    )
     assert "otelcol 0.161.0" in shown
     assert "## The collector between application and receiver" in shown
     assert "20.0" in shown
@@ -333,13 +335,13 @@ def test_runs_with_and_without_one_differ_and_may_be_compared() -> None:
     assert not found.decisive
 
 
-def test_one_that_somebody_else_started_has_no_cost_and_is_no_zero() -> None:
+def test_a_collector_elsewhere_has_no_cost_instead_of_a_zero() -> None:
     raw = make.raw(make.plan(collector="http://a:4318"))
-    found = collected.summarise(raw, traffic(raw))
+    found = collector_cost.summarise(raw, traffic(raw))
     assert found is not None
     assert found.spans > 0
     assert (found.cpu_per_span_s, found.pss_bytes) == (None, None)
-    assert collected.summarise(make.raw(), traffic(make.raw())) is None
+    assert collector_cost.summarise(make.raw(), traffic(make.raw())) is None
 
 
 def test_its_cpu_is_not_that_of_other_programs() -> None:
@@ -427,7 +429,7 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
     assert "in replicate 0" in capsys.readouterr().out
     assert "aa11" in page.read_text("utf-8")
     assert "CPU beside" not in page.read_text("utf-8")
-    assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--json"]) == 0
+    assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert [span["name"] for span in found] == ["root", "child"]
 

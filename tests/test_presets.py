@@ -9,7 +9,7 @@ from bench.app.records import Setup
 from bench.app.setups import DISABLED_INSTRUMENTATIONS, TABLE, choose, declared_spans
 from bench.errors import UsageError
 from bench.studies.run.options import Options
-from bench.studies.run.planning import run_plan
+from bench.studies.run.planning import left_out, run_plan
 from bench.testbed import environments
 from bench.testbed.app_files import load
 from tests import make
@@ -71,12 +71,14 @@ def test_sampling_in_a_collector_needs_one_that_can() -> None:
 
 
 def test_a_setup_whose_python_is_not_here_is_left_out_of_a_preset(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(environments, "interpreter", lambda version: None if version == "3.13" else "python")
-    plan = run_plan(Options(preset="pythons"), load(None))
+    loaded = load(None)
+    plan = run_plan(Options(preset="pythons"), loaded)
     assert [name for name in plan.names if name.startswith("batch")] == ["batch-3.11", "batch-3.12"]
-    assert "none-3.13" in capsys.readouterr().err
+    missing = left_out(choose(loaded.app, loaded.app.preset["pythons"], loaded.own))
+    assert missing == ["batch-3.13", "none-3.13"]
 
 
 def test_an_interpreter_is_the_one_that_was_asked_for() -> None:

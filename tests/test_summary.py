@@ -131,6 +131,7 @@ def test_levels_and_changes_belong_together(calm: Summary) -> None:
     assert again
     assert base.light
     assert batch.light
+    assert batch.light.change
     assert again.light
     mean = (base.light.cpu_per_request_s or 0) * (again.light.cpu_per_request_s or 0)
     assert batch.light.cpu_per_request_s / mean**0.5 - 1 == pytest.approx(batch.light.change.ratio)

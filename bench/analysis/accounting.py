@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from bench.analysis.records import Accounting, Traces
+from bench.analysis.claims import Record
 from bench.analysis.stats import binomial_range
 from bench.app.records import Setup
 from bench.app.setups import discards, exports_logs, exports_metrics, sampling_ratio
@@ -19,6 +19,68 @@ from bench.receiver.accounting import total
 
 RANGE_CONFIDENCE = 0.999
 """How sure the range of a sampled count is: one healthy run in a thousand falls out of it."""
+
+
+class Traces(Record, frozen=True, kw_only=True):
+    """The traces that arrived.
+
+    Attributes:
+        received: all of them.
+        whole: of a known shape, in one tree.
+        damaged: all others.
+        orphaned: spans that arrived without their parent.
+        sampled: traces that the application counted where they were made; absent where it does not count.
+        expected_low: fewest traces that must have arrived.
+        expected_high: most of them.
+    """
+
+    received: int = 0
+    whole: int = 0
+    damaged: int = 0
+    orphaned: int = 0
+    sampled: int | None = None
+    expected_low: int = 0
+    expected_high: int = 0
+
+
+class Accounting(Record, frozen=True, kw_only=True):
+    """What became of every span of a setup.
+
+    Attributes:
+        complete: whether everything is explained; absent where traces vary from request to request.
+        requests: completed ones, under every load.
+        spans_expected: that the requests must have made; absent where it cannot be known.
+        spans_received: at the receiver, duplicates included.
+        lost: expected and not received.
+        duplicated: received more than once.
+        at_start: spans of traces that a start leaves; in no other number.
+        late: spans of an earlier replicate's processes.
+        traces: the traces that arrived.
+        exports: export requests.
+        bytes: over the wire, of all signals.
+        metrics: export requests with metrics.
+        logs: log records received.
+        processes: spans received by process.
+        scopes: spans received by instrumentation scope.
+        problems: what is not explained, a sentence each.
+    """
+
+    complete: bool | None = None
+    requests: int = 0
+    spans_expected: int | None = None
+    spans_received: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    at_start: int = 0
+    late: int = 0
+    traces: Traces = Traces()
+    exports: int = 0
+    bytes: int = 0
+    metrics: int = 0
+    logs: int = 0
+    processes: dict[str, int] = msgspec.field(default_factory=dict)
+    scopes: dict[str, int] = msgspec.field(default_factory=dict)
+    problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,10 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
+from bench.analysis.accounting import Accounting
 from bench.analysis.blocks import MeasuredPhase
 from bench.analysis.claims import Caveat, Severity
-from bench.analysis.records import Accounting, LoadSummary
+from bench.analysis.records import LoadSummary
 from bench.analysis.stats import Estimate, trend
 from bench.app.records import AA, INJECTED, Setup
 from bench.plan.readings import Ending, Raw

@@ -9,10 +9,30 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from bench.analysis.accounting import Traffic
-from bench.analysis.records import CollectorSummary
+from bench.analysis.claims import Record
 from bench.analysis.stats import mean_with_interval
 from bench.plan.readings import Raw, StepReading
 from bench.plan.records import Kind
+
+
+class CollectorSummary(Record, frozen=True, kw_only=True):
+    """What a collector between application and receiver needed itself.
+
+    Attributes:
+        name: of the tool, or its address.
+        spans: that went through it.
+        cpu_per_span_s: CPU seconds per span, without its CPU at rest; absent for a collector that runs elsewhere.
+        cpu_per_span_low_s: lower end of its interval over replicates.
+        cpu_per_span_high_s: upper end.
+        pss_bytes: its memory, mean over replicates.
+    """
+
+    name: str
+    spans: int
+    cpu_per_span_s: float | None = None
+    cpu_per_span_low_s: float | None = None
+    cpu_per_span_high_s: float | None = None
+    pss_bytes: int | None = None
 
 
 def summarise(raw: Raw, traffic: Mapping[str, Sequence[Traffic]]) -> CollectorSummary | None:

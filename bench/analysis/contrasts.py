@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from bench.analysis import stats
+from bench.analysis.accounting import Accounting
 from bench.analysis.claims import Change, change_of
 from bench.analysis.figures import Figure, Findings
-from bench.analysis.records import Accounting, Contrast
+from bench.analysis.records import Contrast
 from bench.app.records import CHECKS
 from bench.app.setups import everything
 from bench.plan.records import Plan

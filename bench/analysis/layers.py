@@ -9,13 +9,39 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bench.analysis.records import Layer
+from bench.analysis.claims import Record
 from bench.analysis.stats import contrasts, half_width_of_mean, t_quantile
 from bench.app.records import AA, BASELINE, Setup
 from bench.plan.records import Plan
 
 Prediction = tuple[float, float, float]
 """What microbenchmarks predict of a layer in CPU seconds, and the ends of its interval."""
+
+
+class Layer(Record, frozen=True, kw_only=True):
+    """What one layer of tracing adds to a request, a setup against the one below it.
+
+    Attributes:
+        setup: with the layer.
+        against: without it.
+        layer: what it is.
+        cpu_s: CPU seconds that it adds at light load.
+        low_s: lower end of its interval.
+        high_s: upper end.
+        predicted_s: what microbenchmarks predict; absent without them.
+        predicted_low_s: lower end of that.
+        predicted_high_s: upper end.
+    """
+
+    setup: str
+    against: str
+    layer: str
+    cpu_s: float
+    low_s: float
+    high_s: float
+    predicted_s: float | None = None
+    predicted_low_s: float | None = None
+    predicted_high_s: float | None = None
 
 
 def rungs_of(plan: Plan) -> tuple[Setup, ...]:

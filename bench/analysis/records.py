@@ -5,7 +5,10 @@ Everything follows from the raw records. A value that is not known is absent.
 
 import msgspec
 
+from bench.analysis.accounting import Accounting
 from bench.analysis.claims import Caveat, Change, Record, Verdict
+from bench.analysis.collector_cost import CollectorSummary
+from bench.analysis.layers import Layer
 from bench.plan.records import Learned, Plan
 
 
@@ -90,68 +93,6 @@ class Start(Record, frozen=True, kw_only=True):
 
     ready_s: float | None = None
     cpu_s: float | None = None
-
-
-class Traces(Record, frozen=True, kw_only=True):
-    """The traces that arrived.
-
-    Attributes:
-        received: all of them.
-        whole: of a known shape, in one tree.
-        damaged: all others.
-        orphaned: spans that arrived without their parent.
-        sampled: traces that the application counted where they were made; absent where it does not count.
-        expected_low: fewest traces that must have arrived.
-        expected_high: most of them.
-    """
-
-    received: int = 0
-    whole: int = 0
-    damaged: int = 0
-    orphaned: int = 0
-    sampled: int | None = None
-    expected_low: int = 0
-    expected_high: int = 0
-
-
-class Accounting(Record, frozen=True, kw_only=True):
-    """What became of every span of a setup.
-
-    Attributes:
-        complete: whether everything is explained; absent where traces vary from request to request.
-        requests: completed ones, under every load.
-        spans_expected: that the requests must have made; absent where it cannot be known.
-        spans_received: at the receiver, duplicates included.
-        lost: expected and not received.
-        duplicated: received more than once.
-        at_start: spans of traces that a start leaves; in no other number.
-        late: spans of an earlier replicate's processes.
-        traces: the traces that arrived.
-        exports: export requests.
-        bytes: over the wire, of all signals.
-        metrics: export requests with metrics.
-        logs: log records received.
-        processes: spans received by process.
-        scopes: spans received by instrumentation scope.
-        problems: what is not explained, a sentence each.
-    """
-
-    complete: bool | None = None
-    requests: int = 0
-    spans_expected: int | None = None
-    spans_received: int = 0
-    lost: int = 0
-    duplicated: int = 0
-    at_start: int = 0
-    late: int = 0
-    traces: Traces = Traces()
-    exports: int = 0
-    bytes: int = 0
-    metrics: int = 0
-    logs: int = 0
-    processes: dict[str, int] = msgspec.field(default_factory=dict)
-    scopes: dict[str, int] = msgspec.field(default_factory=dict)
-    problems: tuple[str, ...] = ()
 
 
 class SetupSummary(Record, frozen=True, kw_only=True):
@@ -345,26 +286,6 @@ class LoadSummary(Record, frozen=True, kw_only=True):
     workers: tuple[WorkerLag, ...] = ()
 
 
-class CollectorSummary(Record, frozen=True, kw_only=True):
-    """What a collector between application and receiver needed itself.
-
-    Attributes:
-        name: of the tool, or its address.
-        spans: that went through it.
-        cpu_per_span_s: CPU seconds per span, without its CPU at rest; absent for a collector that runs elsewhere.
-        cpu_per_span_low_s: lower end of its interval over replicates.
-        cpu_per_span_high_s: upper end.
-        pss_bytes: its memory, mean over replicates.
-    """
-
-    name: str
-    spans: int
-    cpu_per_span_s: float | None = None
-    cpu_per_span_low_s: float | None = None
-    cpu_per_span_high_s: float | None = None
-    pss_bytes: int | None = None
-
-
 class CostModel(Record, frozen=True, kw_only=True):
     """Added CPU per request = fixed + per span x spans, at one load.
 
@@ -381,32 +302,6 @@ class CostModel(Record, frozen=True, kw_only=True):
     residual_s: float
     points: tuple[tuple[str, float, float], ...]
     bytes_per_span: tuple[float, float, float]
-
-
-class Layer(Record, frozen=True, kw_only=True):
-    """What one layer of tracing adds to a request, a setup against the one below it.
-
-    Attributes:
-        setup: with the layer.
-        against: without it.
-        layer: what it is.
-        cpu_s: CPU seconds that it adds at light load.
-        low_s: lower end of its interval.
-        high_s: upper end.
-        predicted_s: what microbenchmarks predict; absent without them.
-        predicted_low_s: lower end of that.
-        predicted_high_s: upper end.
-    """
-
-    setup: str
-    against: str
-    layer: str
-    cpu_s: float
-    low_s: float
-    high_s: float
-    predicted_s: float | None = None
-    predicted_low_s: float | None = None
-    predicted_high_s: float | None = None
 
 
 class Summary(Record, frozen=True, kw_only=True):

@@ -17,7 +17,9 @@ from bench.errors import INTERRUPTED_EXIT_CODE, BenchError, ResultsError, UsageE
 from bench.testbed.machine import version
 
 HOW_LONG = "choose the length with --budget quick, default or long, or with --light 10s --saturation 5s"
-HOW_MUCH = "choose the light rate with --rate; at saturation the harness sends as many requests as are answered"
+HOW_MUCH = (
+    "choose the light rate with --rate; at saturation the harness sends as many requests as are answered"
+)
 HABITS = {
     **dict.fromkeys(("--duration", "--run-time", "-t", "-d", "-z", "--time", "--length"), HOW_LONG),
     **dict.fromkeys(("--requests", "-n", "--iterations", "-i"), HOW_LONG),
@@ -29,7 +31,9 @@ HABITS = {
 }
 """What users of other load generators type first, and the option that it is here."""
 RENAMED = {
-    **dict.fromkeys(("--app", "--file", "-f", "--config"), "name the app file alone: `tracing-overhead {command} FILE`"),
+    **dict.fromkeys(
+        ("--app", "--file", "-f", "--config"), "name the app file alone: `tracing-overhead {command} FILE`"
+    ),
     **dict.fromkeys(("--epochs", "--trials", "--rounds", "--repeats"), "the option is --replicates"),
     "--minutes": "the option is --duration, such as --duration 5m",
     "--fast": "the option is --budget quick",

@@ -1,7 +1,8 @@
 """The charts of a run."""
 
 from bench.analysis.claims import VerdictKind
-from bench.analysis.records import Cost, Layer, SetupSummary, Summary
+from bench.analysis.layers import Layer
+from bench.analysis.records import Cost, SetupSummary, Summary
 from bench.report import vega, words
 from bench.report.document import Chart
 from bench.report.tables import cost_unit, ordered

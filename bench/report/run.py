@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from bench.analysis.records import CostModel, Layer, Summary
+from bench.analysis.layers import Layer
+from bench.analysis.records import CostModel, Summary
 from bench.app.records import Setup
 from bench.app.setups import TABLE
 from bench.plan.machine import Machine

@@ -1,7 +1,9 @@
 """The tables of a run."""
 
 from bench.analysis.claims import LoadName
-from bench.analysis.records import CollectorSummary, Latency, Layer, SetupSummary, Summary
+from bench.analysis.collector_cost import CollectorSummary
+from bench.analysis.layers import Layer
+from bench.analysis.records import Latency, SetupSummary, Summary
 from bench.app.records import CHECKS
 from bench.plan.machine import Machine
 from bench.report.words import (

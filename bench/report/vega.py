@@ -97,6 +97,8 @@ def _described(spec: Spec) -> Spec:
                 made[key] = _described(inner)
             case list() as inner:
                 made[key] = [_described(part) for part in inner]
+            case _:
+                pass
     mark, encoding = made.get("mark"), made.get("encoding")
     if isinstance(mark, Mapping) and isinstance(encoding, Mapping):
         if "tooltip" in encoding:

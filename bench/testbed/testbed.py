@@ -10,13 +10,11 @@ import secrets
 import subprocess
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.app.records import BASELINE, Setup
+from bench.app.records import Setup
 from bench.errors import MeasurementError
 from bench.plan.readings import Account, InstanceReading, RequestRow, StepReading
 from bench.plan.records import NOTHING_LEARNED, Burn, Kind, Learned, Open, Plan, Quiet, Step
@@ -24,9 +22,9 @@ from bench.plan.schedule import hash_seed, start_order
 from bench.receiver.accounting import total
 from bench.receiver.messages import CloseAccounts, TraceSpan
 from bench.testbed import leftovers, meter
-from bench.testbed.counters import Counters
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance
+from bench.testbed.instances import Instances
 from bench.testbed.interrupts import uninterrupted
 from bench.testbed.load import Load
 from bench.testbed.options import Options
@@ -70,7 +68,7 @@ class Testbed:
     Attributes:
         receiver: the OTLP receiver.
         collector: what stands before it; None: nothing.
-        instances: by number; empty between replicates.
+        instances: all of them; empty between replicates.
         pausing: how instances are stopped, in words.
     """
 
@@ -82,9 +80,7 @@ class Testbed:
         """
         self._options = options
         self._run = secrets.token_hex(8)
-        self.instances: list[Instance] = []
-        self._counters = Counters()
-        self._to_burn: Counter[str] = Counter()
+        self.instances = Instances()
         root = None if options.signals else control_group_root()
         self._groups = root / f"bench-{self._run}" if root else None
         self.pausing = "control group" if root else "signals"
@@ -215,8 +211,7 @@ class Testbed:
 
     def check(self) -> None:
         """Raise ServiceError if a process that the run depends on has ended."""
-        for instance in self.instances:
-            instance.check()
+        self.instances.check()
         if self.collector:
             self.collector.check()
 
@@ -262,16 +257,19 @@ class Testbed:
         """All instances run and nothing is asked of them; then their memory."""
         watch = self.watch()
         time.sleep(step.load.seconds if isinstance(step.load, Quiet) else 0.0)
-        readings = self._with_memory(self.read(watch))
+        readings = [
+            replace(reading, memory=memory)
+            for reading, memory in zip(self.read(watch), self.instances.memory(), strict=True)
+        ]
         memory = self.collector.memory() if self.collector else None
         return replace(self.reading(step, watch, readings), collector_memory=memory)
 
     def _flush_step(self, step: Step) -> StepReading:
-        """All instances export; after a load, processes beside the application burn what they owe."""
+        """All instances export; after a load, processes beside the application burn what is owed."""
         watch = self.watch()
         failed = self._flush()
         if step.kind is Kind.FLUSH:
-            self._burn()
+            self.instances.burn()
         readings = [
             replace(reading, flush_failed=names)
             for reading, names in zip(self.read(watch), failed, strict=True)
@@ -287,25 +285,21 @@ class Testbed:
         failed = self._flush()
         drained = self._settle(plan)
         accounts = self.accounts(learned, step.replicate)
+        parts = zip(
+            self.read(watch), failed, self.instances.sampled(), self.instances.discarded(), strict=True
+        )
         readings = [
             replace(
                 reading,
                 flush_failed=names,
                 account=accounts.get(reading.setup, Account()),
-                sampled=self._counters.sampled(instance),
-                discarded=self._counters.discarded(instance),
+                sampled=sampled,
+                discarded=discarded,
             )
-            for reading, names, instance in zip(self.read(watch), failed, self.instances, strict=True)
+            for reading, names, sampled, discarded in parts
         ]
         stray = total(account for setup, account in accounts.items() if setup not in plan.names)
         return replace(self.reading(step, watch, readings), stray=stray, drained=drained)
-
-    def _burn(self) -> None:
-        """Burn what processes beside the application owe for the requests since the last flush."""
-        for instance in self.instances:
-            cpu_ns = self._to_burn.pop(instance.setup.name, 0)
-            if cpu_ns:
-                instance.burn(cpu_ns)
 
     def _start(self, plan: Plan, replicate: int) -> None:
         """Fresh processes for all instances, one instance after the other."""
@@ -320,27 +314,16 @@ class Testbed:
                 ports = free_ports(len(plan.app.process), taken)
                 launch = self.launch(plan, plan.setups[number], replicate, ports)
                 instances[number] = self.start_instance(launch, plan.services_cpus)
-                self.instances = [instances[key] for key in sorted(instances)]
         finally:
-            self.instances = [instances[key] for key in sorted(instances)]
-        self._check_baseline()
+            self.instances[:] = [instances[key] for key in sorted(instances)]
+        self.instances.check_baseline()
 
     def connect(self, plan: Plan) -> None:
         """Use instances that run elsewhere."""
-        self.instances = [RemoteInstance(plan.app, setup, plan.targets[setup.name]) for setup in plan.setups]
-        self._check_baseline()
-
-    def _check_baseline(self) -> None:
-        """Raise MeasurementError if the baseline imports OpenTelemetry."""
-        for instance in self.instances:
-            if instance.setup.name != BASELINE:
-                continue
-            for process, usage in instance.usage().items():
-                if usage.opentelemetry_modules:
-                    raise MeasurementError(
-                        f"{process} of the baseline has imported OpenTelemetry",
-                        "it may import it only where tracing is switched on",
-                    )
+        self.instances[:] = [
+            RemoteInstance(plan.app, setup, plan.targets[setup.name]) for setup in plan.setups
+        ]
+        self.instances.check_baseline()
 
     def _in_slices(
         self, plan: Plan, step: Step, tell: Callable[[int], None]
@@ -355,15 +338,14 @@ class Testbed:
             slice_runner.run(step.slices, tell)
             slice_runner.drain(step.slices, self.load)
         finally:
-            for instance in self.instances:
-                instance.resume()
+            self.instances.resume()
         rows = self.load.rows()
         readings = tuple(
             counted(plan, instance.setup, number, rows, slice_runner.used_ns[number])
             for number, instance in enumerate(self.instances)
         )
-        for instance, reading in zip(self.instances, readings, strict=True):
-            self._to_burn[reading.setup] += round(instance.burns_s * reading.completed * 1e9)
+        for number, reading in enumerate(readings):
+            self.instances.owe(number, reading)
         return StepReading(
             replicate=step.replicate,
             number=step.number,
@@ -417,22 +399,8 @@ class Testbed:
 
     def forget_counts(self) -> None:
         """Count sampled and discarded spans from here on."""
-        for instance in self.instances:
-            self._counters.sampled(instance)
-            self._counters.discarded(instance)
-
-    def _with_memory(self, readings: Sequence[InstanceReading]) -> list[InstanceReading]:
-        """Readings with memory, read while everybody is stopped."""
-        for instance in self.instances:
-            instance.pause()
-        try:
-            return [
-                replace(reading, memory=instance.memory())
-                for reading, instance in zip(readings, self.instances, strict=True)
-            ]
-        finally:
-            for instance in self.instances:
-                instance.resume()
+        self.instances.sampled()
+        self.instances.discarded()
 
     def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
         """The slowest trace of every setup in the last account; none if the receiver has died."""
@@ -440,12 +408,7 @@ class Testbed:
 
     def stop_instances(self) -> None:
         """Stop all instances; those that run elsewhere go on."""
-        instances, self.instances = self.instances, []
-        self._counters.clear()
-        self._to_burn.clear()
-        # All at once: each waits for its processes, and nothing is measured.
-        with ThreadPoolExecutor(max(len(instances), 1)) as pool:
-            list(pool.map(lambda instance: instance.stop(), instances))
+        self.instances.stop()
 
     def close(self) -> None:
         """Leave no process of the run, and give the harness all its CPUs again; a second Ctrl-C waits."""

@@ -31,9 +31,7 @@ class Options(AppOptions, StudyOptions):
 
     duration: Annotated[
         float,
-        Parameter(
-            converter=read_as(between(5, 24 * 3600)), show_default=lambda _: "30m", metavar="DURATION"
-        ),
+        Parameter(converter=read_as(between(5, 24 * 3600)), show_default=lambda _: "30m", metavar="DURATION"),
     ] = 1800.0
 
 
