@@ -64,7 +64,7 @@ def test_the_pins_of_the_order_service_in_javascript_stand_in_its_app_file() -> 
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in SERVICES.glob("*.toml")))
-def test_the_committed_files_are_sound(name: str) -> None:
+def test_the_committed_files_can_be_read(name: str) -> None:
     app = parse_app((SERVICES / name).read_text("utf-8"), name)
     assert choose(app, default_names(app, DEFAULT))
 
@@ -77,8 +77,8 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
 @pytest.mark.parametrize(
     ("change", "message", "hint"),
     [
-        (("command =", "comand ="), "line 5: `comand` is not known here", "did you mean `command`?"),
-        (("path = ", "pat = "), "polls.toml, line 8: `pat` is not known here", "did you mean `path`?"),
+        (("command =", "comand ="), "line 5: `comand` is not known here", "write `command`"),
+        (("path = ", "pat = "), "polls.toml, line 8: `pat` is not known here", "write `path`"),
         (('name = "web"\n', ""), "polls.toml, line 3: `name` is missing", "docs/FORMAT.md"),
         (("{port}", "8000"), "polls.toml, line 5: `command` names no {port}", "write {port}"),
         (("{port}", "{port} {prot}"), "{prot} in", "{port}"),
@@ -89,6 +89,21 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "BENCH_TRACING"),
             "line 14: `BENCH_TRACING` is a variable of the harness",
             "`tracing = '64'`",
+        ),
+        (
+            ('path = "/polls/1/"', 'path = "/"\n[control]\nprocess = "web"'),
+            "polls.toml, line 9: `control` is now `injected`",
+            "rename it to `injected`",
+        ),
+        (
+            ('description = "Batches of 64."', "kept = 0.1"),
+            "line 13: `kept` is now `collector_sampling`",
+            "rename it to `collector_sampling`",
+        ),
+        (
+            ("[[setup]]", '[preset]\nmine = ["none-again"]\n[[setup]]'),
+            "`mine` names 'none-again'",
+            "rename it to 'none-aa'",
         ),
         (("small-batches", "batch"), "line 12: `name` 'batch' is taken", "docs/FORMAT.md"),
         (
@@ -132,10 +147,10 @@ def test_setups_files_add_up() -> None:
         parse_setups('[[setup]]\nname = "mine"\n', "b.toml", ["mine"])
 
 
-def test_a_variable_that_nobody_knows_is_told_with_the_nearest_one() -> None:
+def test_an_unknown_variable_is_reported_with_the_nearest_one() -> None:
     found = list(warnings([Setup(name="x", env={"OTEL_TRACES_SAMPLR": "always_on", "OTHER": "1"})]))
     assert found == [
-        "OTEL_TRACES_SAMPLR in the setup x is not known to OpenTelemetry; did you mean OTEL_TRACES_SAMPLER?"
+        "OTEL_TRACES_SAMPLR in the setup x is not known to OpenTelemetry; the nearest name is OTEL_TRACES_SAMPLER"
     ]
 
 
@@ -289,7 +304,7 @@ def test_what_is_burnt_apart_is_burnt_by_no_service() -> None:
     apart = launch(BY_NAME["none"], burn_us=600, burn=Burn())
     assert apart.burns_apart
     environs = [apart.environ(process) for process in apart.app.process]
-    assert not any(name.startswith("BENCH_CONTROL") for environ in environs for name in environ)
+    assert not any(name.startswith("BENCH_INJECTED") for environ in environs for name in environ)
     assert not launch(BY_NAME["none"], burn_us=600, burn=Burn(when="answered")).burns_apart
     assert not launch(BY_NAME["none"], burn_us=0, burn=Burn()).burns_apart
 
@@ -309,10 +324,10 @@ def test_an_environment_that_does_not_fit_is_told() -> None:
         made.environ(made.app.process[0], CALLER)
 
 
-def test_an_app_file_in_the_place_of_a_setups_file_is_told() -> None:
+def test_an_app_file_in_place_of_a_setups_file_is_refused() -> None:
     with pytest.raises(UsageError) as error:
         parse_setups('name = "x"\n[[process]]\nname = "web"\n', "x.toml", ())
-    assert "--app" in error.value.hint
+    assert "as the argument" in error.value.hint
 
 
 def test_a_setups_packages_take_the_place_of_the_applications(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
-"""Validity checks: measured reasons to doubt a figure, or not to believe it at all.
+"""Validity checks: measured reasons to doubt a figure, or to reject it.
 
 A check looks at how the measurement went, never at how large the effect is. Every check is one
-function here: what was measured, the limit of a caveat, the limit of validity, a sentence, advice.
+function here: what was measured, the limits of a caveat and of validity, a sentence, advice.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -20,13 +20,13 @@ from bench.plan.records import Plan
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
 NETWORK_S = 0.001
-"""A round trip that is worth telling: on one machine it takes a twentieth of that."""
+"""A round trip worth a caveat: on one machine it takes a twentieth of that."""
 AA_LIMIT = 0.03
 AA_T = 3.5
 INJECTED_CONFIDENCE = 0.99
 IDLE_LIMIT, OUTSIDE_LIMIT = 0.01, 0.10
-"""An instance that idles more than the first in a closed loop waits for the load, if more than the
-second of the users are not waiting for it."""
+"""An instance in a closed loop that idles more than the first share waits for the load, if more than the
+second share of the users are not waiting for it."""
 LAG_LIMIT_S = 2e-3
 
 
@@ -51,32 +51,32 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def progress(plan: Plan, replicates: int, ending: Ending) -> Iterator[Caveat]:
-    """Whether the plan came to its end, with replicates enough for an interval."""
+    """Whether the plan was completed, with enough replicates for an interval."""
     if ending.failure is not None:
         yield _invalid(
             "failure",
             f"the run ended early: {ending.failure}",
-            "mend the cause and measure again",
+            "fix the cause and measure again",
             "the run failed",
         )
     elif not ending.complete:
         yield Caveat(
             code="interrupted",
             message=f"the run was interrupted after {replicates} of {plan.replicates} replicates",
-            advice="the intervals are honest but wide; let it run to its end",
+            advice="the intervals are valid but wide; let the run complete",
         )
     if replicates < 2:
         yield _invalid(
             "too-short",
-            f"{replicates} of {plan.replicates} replicates are complete, and an interval needs two",
-            "let the run go on for longer",
+            f"{replicates} of {plan.replicates} replicates are complete; an interval needs two",
+            "let the run continue",
             "too few replicates",
         )
     elif ending.complete and replicates < plan.replicates:
         yield _invalid(
             "replicates",
             f"only {replicates} of {plan.replicates} replicates have a figure of every setup",
-            "lower --rate, or leave out the setup that answers nothing",
+            "lower --rate, or leave out the setup that completes no request",
             "replicates without a figure",
         )
 
@@ -95,7 +95,7 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
         )
     yield from _graded(
         "unsent", summary.unsent / max(summary.requests, 1), 0.0, 1e-3,
-        f"{summary.unsent} of {summary.requests} requests were not sent: too many were under way",
+        f"{summary.unsent} of {summary.requests} requests were not sent: too many were in flight",
         "lower --rate", "requests were not sent",
     )  # fmt: skip
     yield from _graded(
@@ -105,41 +105,41 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
     )  # fmt: skip
     yield from _graded(
         "outside", summary.outside, 0.01, 0.05,
-        f"{percent(summary.outside)} of the arrivals were sent after their turn",
+        f"{percent(summary.outside)} of the arrivals were sent after their time slice",
         "close other programs", "requests missed their time slices",
     )  # fmt: skip
     if summary.lost_workers:
         yield Caveat(
             code="worker",
             message=f"{summary.lost_workers} load workers died; their steps are set aside",
-            advice="see why they ended, and measure again for the full plan",
+            advice="find out why they ended, and measure again for the full plan",
         )
 
 
 def slices(summary: LoadSummary) -> Iterator[Caveat]:
-    """Whether time slices were as long as planned, and stopped instances stood still."""
+    """Whether time slices were as long as planned, and paused instances used no CPU."""
     yield from _graded(
         "slices", summary.slice_error, 0.005, 0.02,
-        f"time slices were {percent(summary.slice_error)} off their planned length in sum",
-        "close other programs", "time slices were not kept",
+        f"time slices were {percent(summary.slice_error)} longer or shorter than planned in total",
+        "close other programs", "time slices were not as long as planned",
     )  # fmt: skip
     yield from _graded(
         "leak", summary.leaked, 0.01, 0.02,
-        f"stopped instances used {percent(summary.leaked)} of all CPU time",
-        "does a process of the application leave its group?", "stopped instances ran",
+        f"paused instances used {percent(summary.leaked)} of all CPU time",
+        "keep the processes of the application in one process group", "paused instances ran",
     )  # fmt: skip
 
 
 def machine(summary: LoadSummary) -> Iterator[Caveat]:
-    """Whether somebody else used the CPUs."""
+    """Whether other programs or the host used the CPUs."""
     yield from host(summary.steal, summary.foreign)
 
 
 def host(steal: float, foreign: float) -> Iterator[Caveat]:
-    """Whether somebody else used the CPUs, as shares of a core."""
+    """Whether other programs or the host used the CPUs, as shares of a core."""
     yield from _graded(
         "steal", steal, 0.02, 0.15,
-        f"the host took {percent(steal)} of a core away",
+        f"the host took away {percent(steal)} of a core",
         "measure on a quieter or dedicated machine", "the host took the CPU away",
     )  # fmt: skip
     yield from _graded(
@@ -183,7 +183,7 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
         yield Caveat(
             code="loss",
             message=f"{name} lost {account.lost:,} of {account.spans_expected or 0:,} spans",
-            advice="that is a finding; what it costs is the cost of less work",
+            advice="that is a result; its CPU excludes the spans that were dropped",
             setup=name,
         )
     elif account.problems:
@@ -198,8 +198,8 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
         yield Caveat(
             code="varies",
             message=f"traces of {name} differ from request to request: {account.spans_received} spans "
-            "were received, and nobody knows how many were due",
-            advice="send requests that always do the same work",
+            "were received, and the expected number is unknown",
+            advice="send requests that do the same work each time",
             setup=name,
         )
     if account.traces.expected_high > 0 == account.traces.expected_low:
@@ -213,7 +213,7 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
 
 
 def flushes(raw: Raw) -> Iterator[Caveat]:
-    """Whether every process answered when it was told to export."""
+    """Whether every process completed its flushes."""
     failed: dict[str, int] = {}
     for reading in raw.readings:
         for instance in reading.instances:
@@ -222,38 +222,38 @@ def flushes(raw: Raw) -> Iterator[Caveat]:
     for setup, count in failed.items():
         yield _invalid(
             "flush",
-            f"{count} flushes of {setup} did not end in time",
-            "is the exporter's endpoint reachable?",
-            "exports did not end",
+            f"{count} flushes of {setup} timed out",
+            "check that the exporter can reach its endpoint",
+            "exports timed out",
             setup,
         )
 
 
 def stray(raw: Raw) -> Iterator[Caveat]:
-    """Whether the receiver got something that belongs to no setup, and a collector passed on everything."""
+    """Whether the receiver got spans of no setup, and a collector passed on everything."""
     exports = sum(reading.stray.exports for reading in raw.readings if reading.stray)
     if exports:
         yield _invalid(
             "stray",
-            f"the receiver got {exports} export requests that name no setup of this run",
-            "is another program exporting to the receiver's port?",
-            "strangers exported to the receiver",
+            f"the receiver got {exports} export requests from outside this run",
+            "stop other programs that export to the receiver's port",
+            "other programs exported to the receiver",
         )
     refused = sum(reading.stray.refused for reading in raw.readings if reading.stray)
     if refused:
         yield _invalid(
             "refused",
             f"the receiver refused {refused} export requests that were too large for it",
-            "it takes 16 MiB in one, as sent and as unpacked, and 1 GiB in a replicate: smaller batches, or "
-            "fewer requests, fit",
+            "export smaller batches, or send fewer requests: it takes 16 MiB per request, packed and "
+            "unpacked, and 1 GiB per replicate",
             "the receiver refused exports",
         )
     undrained = sum(not reading.drained for reading in raw.readings)
     if undrained:
         yield _invalid(
             "collector",
-            f"{undrained} times {raw.plan.collector} had not passed on everything long after the flush",
-            "does it export to the receiver, all of it, and without waiting for more?",
+            f"{raw.plan.collector} had not passed on everything long after the flush, {undrained} times",
+            "configure it to export everything to the receiver, in small batches",
             "the collector kept spans",
         )
 
@@ -263,8 +263,8 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
     if plan.targets:
         yield Caveat(
             code="same-processes",
-            message="instances that run elsewhere were not started afresh between replicates, and not stopped",
-            advice="identical instances may differ by somewhat more than the intervals say; restart "
+            message="instances that run elsewhere were neither restarted between replicates nor paused",
+            advice="identical instances may differ by more than the intervals say; restart "
             "them and measure again to see by how much",
         )
         network_s = max(plan.round_trips_s.values(), default=0.0)
@@ -272,13 +272,13 @@ def elsewhere(plan: Plan) -> Iterator[Caveat]:
             yield Caveat(
                 code="network",
                 message=f"a round trip to the instances takes {network_s * 1e3:.1f} ms: it is in every "
-                "latency, in no difference between setups, and in no CPU time",
-                advice="look at changes in ms: those in percent are smaller than the application's own",
+                "latency, but not in the differences between setups nor in CPU time",
+                advice="read changes in ms: those in percent are smaller than the application's own",
             )
         yield Caveat(
             code="not-known",
-            message="how busy the other machine was, and what its host took away, is not known",
-            advice="watch it there",
+            message="the load on the other machine and its steal are unknown",
+            advice="monitor them there",
         )
 
 
@@ -302,7 +302,7 @@ def trends(phases: Sequence[MeasuredPhase], plan: Plan) -> Iterator[Caveat]:
 
 
 def aa(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Caveat]:
-    """Whether two identical setups look alike in one figure."""
+    """Whether two identical setups agree in one figure."""
     if estimate is None:
         return
     low, high = estimate.interval(confidence)
@@ -315,7 +315,7 @@ def aa(name: str, estimate: Estimate | None, confidence: float) -> Iterator[Cave
         message=f"two identical setups differ by {percent(difference)} in {words}",
         advice="measure again with more replicates"
         if invalid
-        else "one healthy figure in twenty shows this; claims were widened by it",
+        else "one valid figure in twenty shows this; claims were widened by it",
         severity=Severity.INVALID if invalid else Severity.CAVEAT,
         load="saturation" if name in {"saturation", "throughput"} else "light",
         reason="identical setups differ",
@@ -327,23 +327,23 @@ def without_checks(plan: Plan) -> Iterator[Caveat]:
     if AA not in plan.names:
         yield Caveat(
             code="no-aa-check",
-            message="the run has no aa of the baseline, so its noise floor is not known",
+            message="the run has no A/A setup, so its noise floor is unknown",
             advice=f"add {AA}",
         )
     if INJECTED not in plan.names:
         yield Caveat(
             code="no-injected",
-            message="the run has no control, so nothing shows that it finds a cost",
+            message="the run has no injected cost, so nothing shows that it detects one",
             advice=f"add {INJECTED}",
         )
 
 
 def injected(residual: Estimate | None, known: float) -> Iterator[Caveat]:
-    """Whether the known cost was found, and whether the run could have missed it.
+    """Whether the injected cost was recovered, and whether the run could have missed it.
 
     Args:
-        residual: ln(control / (baseline + known cost)), which is 0 if the cost was found.
-        known: ln((baseline + known cost) / baseline); minus that is where no cost at all would be.
+        residual: ln(injected / (baseline + injected cost)), which is 0 if the cost was recovered exactly.
+        known: ln((baseline + injected cost) / baseline); the residual is minus that if no cost was seen.
     """
     if residual is None:
         return
@@ -351,21 +351,21 @@ def injected(residual: Estimate | None, known: float) -> Iterator[Caveat]:
     if not low <= 0.0 <= high:
         yield _invalid(
             "injected",
-            "the known cost of the injected cost was not found: it is off by "
+            "the injected cost was not recovered: it is off by "
             f"{percent(residual.ratio)} of a request, outside its 99 % interval",
-            "something disturbs the CPU clocks or the instances; do not use this run",
-            "a known cost was not found",
+            "do not use this run: something disturbs the CPU clocks or the instances",
+            "the injected cost was not recovered",
         )
     elif low <= -known:
         yield Caveat(
             code="injected-weak",
-            message="the run is too noisy to tell the injected cost's known cost from none at all",
+            message="the run is too noisy to tell the injected cost from zero",
             advice="measure with more replicates or a longer budget before trusting small differences",
         )
 
 
 def reason(caveats: Sequence[Caveat], setups: Collection[str]) -> str | None:
-    """Why figures of some setups do not count, in the verdict's words; None if they do."""
+    """Why figures of these setups are invalid, in the verdict's words; None if they are valid."""
     for caveat in caveats:
         concerns = caveat.setup is None or caveat.setup in setups
         if caveat.severity is Severity.INVALID and concerns and caveat.load != "saturation":

@@ -16,18 +16,18 @@ ANSWER_FACTOR, ANSWER_BYTES = 2.0, 100
 LATE_LIMIT, LATE_INVALID = 0.02, 0.10
 """CPU after the load, as a share of what a setup used under it."""
 REST_LIMIT = 0.02
-"""Of a CPU, used by an application that nobody asks anything."""
+"""Of a CPU, used by an application that gets no requests."""
 
 
 def work(raw: Raw) -> Iterator[Caveat]:
-    """All that there is to say about it."""
+    """Every check of this module."""
     yield from answers(raw)
     yield from late(raw)
     yield from at_rest(raw)
 
 
 def answers(raw: Raw) -> Iterator[Caveat]:
-    """Whether every setup answers with about as much as the baseline: an error may come with status 200."""
+    """Whether every setup answers with about as many bytes as the baseline: an error may have status 200."""
     first = {instance.setup: instance.answer_bytes for instance in _readings(raw, Kind.LEARN)}
     for name, sizes in first.items():
         pairs = zip(raw.plan.app.request, sizes, first.get(BASELINE, ()), strict=False)
@@ -37,14 +37,14 @@ def answers(raw: Raw) -> Iterator[Caveat]:
                 yield Caveat(
                     code="answers",
                     setup=name,
-                    message=f"{request.label} is answered with {size:,} bytes by {name}, and with {usual:,} "
-                    f"by {BASELINE}: that is not the same work",
-                    advice="look at both answers; an error may come with the status of a success",
+                    message=f"{name} answers {request.label} with {size:,} bytes, {BASELINE} with {usual:,}: "
+                    "that is not the same work",
+                    advice="compare both answers; an error may have the status of a success",
                 )
 
 
 def late(raw: Raw) -> Iterator[Caveat]:
-    """Whether spans were exported when nothing was measured any more; where a flush path ends that."""
+    """Whether spans were exported after the measurement; a flush path prevents that."""
     if raw.plan.app.tracing.flush or raw.plan.targets:
         return
     loaded, after = _cpu_ns(raw, Kind.LIGHT, Kind.SATURATION), _cpu_ns(raw, Kind.SETTLE)
@@ -56,23 +56,23 @@ def late(raw: Raw) -> Iterator[Caveat]:
                 code="late",
                 setup=setup.name,
                 severity=Severity.INVALID if share > LATE_INVALID else Severity.CAVEAT,
-                message=f"after the load {setup.name} used {percent(share)} of what it used under it, when "
-                "its last spans were exported; that is in no figure",
+                message=f"after the load, {setup.name} used another {percent(share)} of its CPU under load to "
+                "export its last spans; no figure includes that",
                 advice="give the application a `flush` path, or measure for longer",
                 reason="its exports came after the load",
             )
 
 
 def at_rest(raw: Raw) -> Iterator[Caveat]:
-    """Whether the application works while nobody asks it anything: that is counted to its requests."""
+    """Whether the application works without requests: that CPU counts as theirs."""
     length_s = sum(reading.duration_s for reading in raw.readings if reading.kind is Kind.REST)
     share = _cpu_ns(raw, Kind.REST).get(BASELINE, 0) / 1e9 / length_s if length_s else 0.0
     if share > REST_LIMIT:
         yield Caveat(
             code="background",
-            message=f"{BASELINE} uses {percent(share)} of a CPU while nobody asks it anything, and more in "
-            "slices, where its timers are overdue; percentages are too small for it, microseconds are not",
-            advice="switch off what runs by itself, or read microseconds",
+            message=f"{BASELINE} uses {percent(share)} of a CPU without requests, and more in time slices, where its "
+            "timers are overdue; that makes percentages too small, but not microseconds",
+            advice="disable its background work, or read microseconds",
         )
 
 

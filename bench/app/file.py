@@ -32,7 +32,14 @@ MAX_FILE_BYTES = 1_000_000
 DECIDING = {"traceparent", "tracestate", "b3", "uber-trace-id", "x-amzn-trace-id", "x-cloud-trace-context"}
 """Headers with a parent's decision whether to sample."""
 OUR_KEYS = {"BENCH_TRACING": "tracing", "BENCH_SPANS": "spans"}
-"""Variables of ours that a setup says as a key instead."""
+"""Variables of the harness that a setup has as a key instead."""
+RENAMED = {
+    "control": "injected",
+    "kept": "collector_sampling",
+    "none-again": "none-aa",
+    "dapper-16": "ratio-1-in-16",
+}
+"""Keys and setups of earlier versions of the file, with their names of today."""
 _TABLES: dict[str, type[msgspec.Struct]] = {
     "process": Process,
     "request": Request,
@@ -124,7 +131,9 @@ def parse_app(text: str, name: str) -> App:
     for preset, names in app.preset.items():
         for setup in names:
             if setup not in known:
-                raise source.error("$.preset", preset, f"names {setup!r}, and there is no such setup")
+                renamed = RENAMED.get(setup)
+                hint = f"rename it to {renamed!r}" if renamed else ""
+                raise source.error("$.preset", preset, f"names {setup!r}, and there is no such setup", hint)
     return app
 
 
@@ -155,11 +164,11 @@ def parse_stacks(text: str, name: str) -> StacksFile:
 
 
 def warnings(setups: Sequence[Setup]) -> Iterator[str]:
-    """A sentence for every OTEL_* variable that nobody knows: a typo must not read as "tracing is free"."""
+    """A sentence for every unknown OTEL_* variable: a typo must not read as "tracing is free"."""
     for setup in setups:
         for variable in setup.env:
             if variable.startswith("OTEL_") and not is_known(variable):
-                meant = f"; did you mean {name}?" if (name := nearest(variable)) else ""
+                meant = f"; the nearest name is {name}" if (name := nearest(variable)) else ""
                 yield f"{variable} in the setup {setup.name} is not known to OpenTelemetry{meant}"
 
 
@@ -182,10 +191,13 @@ def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> Usa
     if unknown:
         fields = _fields(path, kind)
         if kind is SetupsFile and unknown["key"] in _fields("$", App):
-            hint = "is this an app file? Then name it with --app"
+            hint = "name an app file as the argument of the command, without --setups-file"
             return source.error(path, unknown["key"], "is no key of a setups file", hint)
         close = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
-        hint = f"did you mean `{close[0]}`?" if close else f"there are {', '.join(fields)}"
+        renamed = RENAMED.get(unknown["key"])
+        if renamed in fields:
+            return source.error(path, unknown["key"], f"is now `{renamed}`", f"rename it to `{renamed}`")
+        hint = f"write `{close[0]}`" if close else f"write one of {', '.join(fields)}"
         return source.error(path, unknown["key"], "is not known here", hint)
     if missing:
         return source.error(path, missing["key"], "is missing")
@@ -215,10 +227,10 @@ def _check_placeholders(app: App, source: _Source) -> None:
             word, argument = match[1], match[2]
             if word not in PLACEHOLDERS:
                 close = difflib.get_close_matches(word, PLACEHOLDERS, 1)
-                meant = f"; did you mean {{{close[0]}}}?" if close else ""
+                words = close or PLACEHOLDERS
                 raise UsageError(
-                    f"{source.name}: {match[0]} in {text!r} is no placeholder{meant}",
-                    f"there are {', '.join(f'{{{known}}}' for known in PLACEHOLDERS)}",
+                    f"{source.name}: {match[0]} in {text!r} is no placeholder",
+                    f"write {' or '.join(f'{{{known}}}' for known in words)}",
                 )
             if argument and (word not in {"port", "url"} or argument not in processes):
                 raise UsageError(
@@ -251,13 +263,13 @@ def _check_variables(env: Mapping[str, str], source: _Source, path: str) -> None
         if variable.startswith("BENCH_"):
             key = OUR_KEYS.get(variable)
             hint = f"write the key `{key} = {value!r}` instead" if key else "leave it out"
-            raise source.error(path, variable, "is a variable of the harness's own", hint)
+            raise source.error(path, variable, "is a variable of the harness", hint)
         if not _VARIABLE.fullmatch(variable) or "\0" in value:
             raise source.error(path, variable, "is not a possible environment variable")
     sampler = env.get("OTEL_TRACES_SAMPLER", "").strip().lower()
     if sampler and sampler.removeprefix("parentbased_") not in _SAMPLERS:
         choices = ", ".join([*_SAMPLERS, *(f"parentbased_{name}" for name in _SAMPLERS)])
-        raise source.error(path, "OTEL_TRACES_SAMPLER", f"is {sampler!r}; it has to be one of {choices}")
+        raise source.error(path, "OTEL_TRACES_SAMPLER", f"is {sampler!r}; use one of {choices}")
     if sampler.endswith("traceidratio"):
         argument = env.get("OTEL_TRACES_SAMPLER_ARG", "1.0")
         try:
@@ -265,6 +277,4 @@ def _check_variables(env: Mapping[str, str], source: _Source, path: str) -> None
         except ValueError:
             valid = False
         if not valid:
-            raise source.error(
-                path, "OTEL_TRACES_SAMPLER_ARG", f"is {argument!r}; it has to be between 0 and 1"
-            )
+            raise source.error(path, "OTEL_TRACES_SAMPLER_ARG", f"is {argument!r}; use a number from 0 to 1")

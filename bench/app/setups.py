@@ -91,8 +91,9 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
         if name not in known:
             close = difflib.get_close_matches(name, known, 1)
             raise UsageError(
-                f"there is no setup named {name!r}" + (f"; did you mean {close[0]}?" if close else ""),
-                "`tracing-overhead setups` lists those that exist, with --app those of your application",
+                f"there is no setup named {name!r}",
+                (f"use {close[0]}; " if close else "")
+                + "`tracing-overhead setups FILE` lists the setups of an application",
             )
         setup = known[name]
         if setup.tracing not in app.modes:

@@ -217,7 +217,7 @@ class LocalInstance:
             )
         return ServiceError(
             f"{name} did not answer {process.ready} {within}",
-            f"does it listen on 127.0.0.1, or need longer (`ready_timeout_s`)? {words}",
+            f"let it listen on 127.0.0.1, or give it longer with `ready_timeout_s`; {words}",
         )
 
     def _death(self, name: str) -> ServiceError:

@@ -158,7 +158,7 @@ def last_words(log: Path) -> str:
     if raised and raised[-1] not in lines:
         lines = [raised[-1], *lines[1:]]
     if not lines:
-        return "it left no message; was it killed, or is memory short?"
+        return "it left no message: look for the out-of-memory killer in `dmesg`"
     return "its last words: " + " | ".join(lines)
 
 
@@ -211,11 +211,13 @@ def run_to_end(
             command, cwd=ROOT, env=dict(environ), capture_output=True, text=True, timeout=limit_s, check=False
         )
     except subprocess.TimeoutExpired:
-        raise ServiceError(f"it took longer than {limit_s:g} s", "is the machine busy?") from None
+        raise ServiceError(
+            f"it took longer than {limit_s:g} s", "close other programs and try again"
+        ) from None
     if done.returncode:
         # Lines of valgrind's own begin with its process id.
         lines = [line for line in done.stderr.splitlines() if line.strip() and not line.startswith("==")]
-        raise ServiceError(lines[-1] if lines else "it said nothing", f"`{' '.join(command)}` shows why")
+        raise ServiceError(lines[-1] if lines else "it printed nothing", f"`{' '.join(command)}` shows why")
     return done
 
 

@@ -72,8 +72,8 @@ class RemoteInstance:
             return msgspec.json.decode(answer.content, type=Usage)
         except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
             raise ServiceError(
-                f"{name} of {self.setup.name} does not tell its usage at {url}: {error}",
-                "is it running, and reachable from here?",
+                f"{name} of {self.setup.name} does not answer its usage path at {url}: {error}",
+                "start it, and make it reachable from here",
             ) from None
 
     def usage(self) -> dict[str, Usage]:

@@ -61,7 +61,7 @@ class Backend:
             except httpx.HTTPError as error:
                 raise ServiceError(
                     f"{self.name} does not answer at {url}: {str(error) or type(error).__name__}",
-                    "is it still starting, or out of memory?",
+                    "wait until it has started, or give it more memory",
                 ) from None
             if answer.status_code == httpx.codes.NOT_FOUND:
                 continue
@@ -92,7 +92,7 @@ class Backend:
                 raise ServiceError(
                     f"{self.name} has {(has & due).total()} of the {due.total()} spans that the receiver got"
                     + (f", and {(has - due).total()} others" if has - due else ""),
-                    "something on the way loses or changes spans",
+                    "find out which component loses or changes spans: the backend has a log of its own",
                 )
             time.sleep(LOOK_S)
 

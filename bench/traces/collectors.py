@@ -105,7 +105,7 @@ def _send_first_span(collector: Collector, receiver: Receiver) -> None:
     http, grpc = (receiver.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
     raise ServiceError(
         f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the receiver",
-        f"does it run, and export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s?",
+        f"start it, and let it export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s",
     )
 
 

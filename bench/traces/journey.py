@@ -99,7 +99,7 @@ def diagnosis(spans: Sequence[TraceSpan]) -> str:
     """What happened, in one sentence; from the first root span and what lies below it."""
     ordered = rows(spans)
     if not ordered:
-        return "There are no spans: was anything sampled?"
+        return "There are no spans: nothing was sampled."
     apart = len(traces(spans))
     if apart > 1:
         return (

@@ -58,6 +58,6 @@ def _wait(child: Child, ports: Sequence[int]) -> None:
             if time.monotonic() > deadline:
                 raise ServiceError(
                     f"{child.name} does not listen on port {port} after {START_LIMIT_S:.0f} s",
-                    "is the machine overloaded?",
+                    "close other programs and try again",
                 )
             time.sleep(LOOK_S)

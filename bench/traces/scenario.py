@@ -92,7 +92,7 @@ def staged(app: App, scenario: Scenario) -> App:
     ):
         raise UsageError(
             f"{app.name} has no scenario {scenario.name!r}",
-            "leave out --scenario: `tracing-overhead trace --app FILE` sends the first request of the file",
+            "leave out --scenario: `tracing-overhead trace FILE` sends the first request of the file",
         )
     delays = {"payment": scenario.payment_delay, "inventory": scenario.inventory_delay}
     processes = [
@@ -156,7 +156,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
     if not spans:
         raise ServiceError(
             "no span of the request came",
-            f"`tracing-overhead run --app ... --setups {SETUP}` looks for the reason before it measures",
+            f"`tracing-overhead check FILE` finds the reason",
         )
     return Journey(
         status=status,
@@ -182,7 +182,9 @@ def _send(client: httpx.Client, instance: LocalInstance, request: Request) -> in
         ).status_code
     except httpx.HTTPError as error:
         instance.check()
-        raise ServiceError(f"the request was not answered: {error}", "is the machine overloaded?") from None
+        raise ServiceError(
+            f"the request was not answered: {error}", "close other programs and try again"
+        ) from None
 
 
 def _collected(testbed: Testbed, plan: Plan, began_ns: int) -> tuple[TraceSpan, ...]:

@@ -24,7 +24,7 @@ class Run:
         self.log = out.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, *COMMAND, "run", "--out", str(out), *arguments],
+                [*prefix, *COMMAND, "run", "-o", str(out), *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -7,12 +7,11 @@ import msgspec
 from tests.e2e.runs import command
 
 
-def test_a_server_that_loses_its_spans_is_told_from_one_that_keeps_them(tmp_path: Path) -> None:
-    ended = command(
-        "shutdown", "--only", "uvicorn batch SIGTERM", "--out", str(tmp_path / "out"), limit_s=300
-    )
+def test_a_server_that_loses_its_spans_is_reported_from_one_that_keeps_them(tmp_path: Path) -> None:
+    ended = command("shutdown", "--only", "uvicorn batch SIGTERM", "-o", str(tmp_path / "out"), limit_s=300)
     assert ended.returncode == 0, ended.stderr
-    tries = msgspec.json.decode((tmp_path / "out" / "shutdown.json").read_bytes())
+    lines = (tmp_path / "out" / "shutdown.jsonl").read_bytes().splitlines()
+    tries = [msgspec.json.decode(line) for line in lines]
     spans = {one["stack"]: one["received"]["traces"] for one in tries if one["way"] == "SIGTERM"}
     assert spans["uvicorn"] == spans["gunicorn uvicorn worker"] == 0
     assert spans["uvicorn, lifespan"] == 120
@@ -23,7 +22,7 @@ def test_a_server_that_loses_its_spans_is_told_from_one_that_keeps_them(tmp_path
 
 def test_what_a_failing_backend_costs_is_counted(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    ended = command("faults", "--only", "500", "--out", str(out), limit_s=300)
+    ended = command("faults", "--only", "500", "-o", str(out), limit_s=300)
     assert ended.returncode == 0, ended.stderr
     lines = (out / "faults.jsonl").read_bytes().splitlines()
     cells = {(cell["fault"], cell["setup"]): cell for cell in map(msgspec.json.decode, lines)}
@@ -42,7 +41,7 @@ def test_what_a_failing_backend_costs_is_counted(tmp_path: Path) -> None:
 
 
 def test_a_short_soak_is_exact(tmp_path: Path) -> None:
-    ended = command("soak", "--minutes", "0.4", "--out", str(tmp_path / "out"), limit_s=300)
+    ended = command("soak", "--duration", "24s", "-o", str(tmp_path / "out"), limit_s=300)
     assert ended.returncode in {0, 4}, ended.stderr
     assert " 0 failed, 0 of " in " ".join(ended.stdout.split())
     soak = msgspec.json.decode((tmp_path / "out" / "soak.json").read_bytes())

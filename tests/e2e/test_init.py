@@ -1,4 +1,4 @@
-"""A person with a service of their own: its file is written, tried, and told what is wrong with it."""
+"""A person with a service of their own: its file is written, tried, and what is wrong with it is said."""
 
 import os
 import shutil
@@ -63,7 +63,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
-    done = bench(project, "init", "--path", "/items", "--out", "shop.toml")
+    done = bench(project, "init", "--path", "/items", "-o", "shop.toml")
     assert done.returncode == 0, said(done)
     text = said(done)
     assert "Written: shop.toml (python, flask; Procfile)" in text
@@ -72,8 +72,8 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
         "{port} stands for a free port."
     ) in text
     assert "It is traced: spans of a request: 1 of web" in text
-    assert "Measure it: `tracing-overhead run --app shop.toml --budget quick`" in text
-    again = bench(project, "init", "--out", "shop.toml")
+    assert "Measure it: `tracing-overhead run shop.toml --budget quick`" in text
+    again = bench(project, "init", "-o", "shop.toml")
     assert again.returncode == 2
     assert "shop.toml exists" in said(again)
 
@@ -88,7 +88,7 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
             3, "listens on port 18099",
         ),
         (("shop:app", "nothing:app"), 3, "No module named 'nothing'"),
-        (("{port}", "{prot}"), 2, "did you mean {port}?"),
+        (("{port}", "{prot}"), 2, "write {port}"),
         ((LAUNCHER, "[injected]\nenv = {}"), 4, "nothing traced it"),
         (
             (LAUNCHER, f'{LAUNCHER}\nenv = {{ OTEL_EXPORTER_OTLP_ENDPOINT = "http://127.0.0.1:9" }}'),
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_before_anything_is_measured(
     project: Path, change: tuple[str, str], code: int, words: str
 ) -> None:
     if not (project / "shop.toml").exists():
-        assert bench(project, "init", "--path", "/items", "--out", "shop.toml").returncode == 0
+        assert bench(project, "init", "--path", "/items", "-o", "shop.toml").returncode == 0
     text = (project / "shop.toml").read_text("utf-8")
     assert change[0] in text
     (project / "changed.toml").write_text(text.replace(*change), "utf-8")
@@ -124,7 +124,7 @@ def test_without_anything_to_go_by_it_says_what_to_name(tmp_path: Path) -> None:
     assert "nothing here says how the application is started" in said(done)
 
 
-def test_an_application_without_an_instrumentation_is_told(tmp_path: Path) -> None:
+def test_an_application_without_an_instrumentation_is_reported(tmp_path: Path) -> None:
     done = bench(tmp_path, "check", str(OURS / "datasette.toml"))
     assert done.returncode == 4, said(done)
     assert "nothing traced it" in said(done)

@@ -17,7 +17,7 @@ from tests.e2e.test_runs import TIMING
 
 PORTS = {"none": 8300, "none-aa": 8310, "batch": 8320}
 TARGETS = tuple(f"--target={name}=http://{B}:{port}" for name, port in PORTS.items())
-SHORT = ("--budget", "smoke", "--light", "4", "--saturation", "1", "--receiver-host", A)
+SHORT = ("--budget", "smoke", "--light", "4s", "--saturation", "1s", "--receiver-host", A)
 SPREAD = ("--remote-workers", "1", "--workers", "1", "--master", f"{A}:5557")
 OTELCOL = ROOT / ".backends" / "otelcol" / "otelcol"
 BY_COLLECTOR = f"""

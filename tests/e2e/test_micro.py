@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.display import progress
-from bench.cli.micro import _launches
+from bench.studies.micro.measure import _launches
 from bench.studies.micro import instructions
 from bench.studies.micro.operations import TABLE
 
@@ -23,7 +23,7 @@ def bench(*arguments: str, timeout: int = 240) -> subprocess.CompletedProcess[st
 
 
 def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path) -> None:
-    done = bench("bench.cli", "micro", "--fast", "--out", str(tmp_path / "m"))
+    done = bench("bench.cli", "micro", "--budget", "quick", "-o", str(tmp_path / "m"))
     assert done.returncode == 0, done.stderr
     summary = json.loads((tmp_path / "m" / "micro-summary.json").read_text("utf-8"))
     assert {each["name"] for each in summary["timings"]} == {operation.name for operation in TABLE}
@@ -38,7 +38,7 @@ def test_every_operation_proves_itself_and_pyperf_reads_the_file(tmp_path: Path)
 
 def test_it_can_be_made_again_from_its_files(tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    done = bench("bench.cli", "micro", "--only", "id/*", "--rounds", "2", "--out", str(folder))
+    done = bench("bench.cli", "micro", "--only", "id/*", "--replicates", "2", "-o", str(folder))
     assert done.returncode == 0, done.stderr
     before = (folder / "micro-summary.json").read_bytes()
     (folder / "micro-summary.json").unlink()
@@ -56,8 +56,8 @@ def test_a_pattern_that_matches_nothing_says_so() -> None:
 
 def test_without_valgrind_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli", "micro", "--only", "id/span", "--rounds", "1", "--instructions",
-         "--out", str(tmp_path / "m")],
+        [sys.executable, "-m", "bench.cli", "micro", "--only", "id/span", "--replicates", "1", "--instructions",
+         "-o", str(tmp_path / "m")],
         capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip

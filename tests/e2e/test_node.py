@@ -102,7 +102,7 @@ def test_what_is_no_order_at_all_is_refused_by_it(shop: Shop, content: bytes) ->
     ],
 )
 def test_a_scenario_is_one_trace_across_both_languages(scenario: str, words: str) -> None:
-    command = [*COMMAND, "trace", "--app", str(FILE), "--scenario", scenario]
+    command = [*COMMAND, "trace", str(FILE), "--scenario", scenario]
     done = subprocess.run(command, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
     text = " ".join(done.stdout.split())

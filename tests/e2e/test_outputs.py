@@ -53,7 +53,7 @@ def test_an_error_that_nobody_hears_keeps_its_exit_code(output: str) -> None:
     assert shell(f"$T gate /nowhere --max-overhead batch=80% {output}").returncode == 5
 
 
-def test_what_cannot_be_written_is_told(folder: Path) -> None:
+def test_what_cannot_be_written_is_reported(folder: Path) -> None:
     ended = shell(f"$T report {folder} --format text >/dev/full")
     assert ended.returncode == 5
     assert ended.stderr.startswith("error: cannot write to standard output: No space left on device\nhint: ")

@@ -56,7 +56,7 @@ def test_dark_and_light_differ_and_so_do_the_charts(browser: Any) -> None:
     assert seen[0][1] != seen[1][1]
 
 
-def test_a_reader_who_listens_is_told_the_same(browser: Any) -> None:
+def test_a_reader_who_listens_is_reported_the_same(browser: Any) -> None:
     page = browser.new_page()
     page.goto((RESULTS / "reference" / "report.html").as_uri())
     assert page.get_by_role("heading", name="What it costs").count() == 1

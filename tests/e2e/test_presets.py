@@ -54,7 +54,7 @@ def test_every_instrumentation_of_the_example_has_its_spans(start: Callable[...,
         }
     )  # fmt: skip
     assert all(setup["accounting"]["complete"] is True for setup in summary["setups"])
-    compared = {row["setup"]: row for row in summary["comparisons"]}
+    compared = {row["setup"]: row for row in summary["contrasts"]}
     assert compared["without-httpx"]["spans"] == -3
     assert compared["only-sqlite3"]["against"] == "uninstrumented"
 
@@ -92,12 +92,12 @@ def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> No
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     here = [version for version in ("3.11", "3.12", "3.13") if environments.interpreter(version)]
-    assert {row["setup"]: row["against"] for row in summary["comparisons"]} == {
+    assert {row["setup"]: row["against"] for row in summary["contrasts"]} == {
         f"batch-{version}": f"none-{version}" for version in here
     }
 
 
-def test_what_a_collector_samples_is_due_by_the_share_that_it_keeps(start: Callable[..., Run]) -> None:
+def test_a_share_is_expected_of_what_a_collector_samples(start: Callable[..., Run]) -> None:
     if not TOOLS["otelcol"].is_here():
         pytest.skip("otelcol is not here: `uvx nox -s backends -- otelcol` gets it")
     run = start("--preset", "tail", "--collector", "otelcol", *SHORT)
@@ -107,7 +107,8 @@ def test_what_a_collector_samples_is_due_by_the_share_that_it_keeps(start: Calla
     tail, batch = (setup_of(summary, name)["accounting"] for name in ("tail-10", "batch"))
     assert tail["complete"] is True
     assert batch["complete"] is True
-    assert tail["low"] <= tail["traces"] <= tail["high"] < tail["requests"] / 2
-    assert batch["traces"] == batch["requests"]
+    traces = tail["traces"]
+    assert traces["expected_low"] <= traces["received"] <= traces["expected_high"] < tail["requests"] / 2
+    assert batch["traces"]["received"] == batch["requests"]
     # The collector has had all of both, and about a tenth of the one has gone on.
     assert summary["collector"]["spans"] > batch["spans_received"] + 3 * tail["spans_received"]

@@ -20,9 +20,11 @@ def bench(*arguments: str, timeout: int = 500) -> subprocess.CompletedProcess[st
     )
 
 
-def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
+def test_layers_add_up_and_are_predicted(tmp_path: Path) -> None:
     folder = tmp_path / "layers"
-    done = bench("run", "--preset", "layers", "--budget", "smoke", "--out", str(folder), timeout=1200)
+    done = bench(
+        "run", "--preset", "layers", "--with-prices", "--budget", "smoke", "-o", str(folder), timeout=1200
+    )
     assert done.returncode in {0, 4}, done.stderr
     summary = json.loads((folder / "summary.json").read_text("utf-8"))
     incomplete = {
@@ -30,7 +32,7 @@ def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
         for setup in summary["setups"]
         if setup["accounting"]["complete"] is False
     }
-    # On a busy machine `simple` times out: its failed checkouts are told, and its accounting with them.
+    # On a busy machine `simple` times out: its failed checkouts are in its accounting.
     assert not incomplete.keys() - {"simple"}, incomplete
     layers = summary["layers"]
     assert layers[0]["layer"] == "instrumentation, no SDK"
@@ -46,7 +48,7 @@ def test_layers_balance_add_up_and_are_predicted(tmp_path: Path) -> None:
 @pytest.mark.parametrize("protocol", ["http", "grpc"])
 def test_the_specifications_report_accounts_for_every_span(tmp_path: Path, protocol: str) -> None:
     folder = tmp_path / "spec"
-    done = bench("spec", "--fast", "--rate", "200", "--protocol", protocol, "--out", str(folder))
+    done = bench("spec", "--budget", "quick", "--rate", "200", "--protocol", protocol, "-o", str(folder))
     assert done.returncode in {0, 4}, done.stderr
     report = json.loads((folder / "spec.json").read_text("utf-8"))
     assert {each["processor"] for each in report["at_rate"]} == {"simple", "batch"}
@@ -59,7 +61,9 @@ def test_the_specifications_report_accounts_for_every_span(tmp_path: Path, proto
 
 
 def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
-    done = bench("spec", "--fast", "--repeats", "1", "--rate", "200000", "--out", str(tmp_path / "spec"))
+    done = bench(
+        "spec", "--budget", "quick", "--replicates", "1", "--rate", "200000", "-o", str(tmp_path / "spec")
+    )
     assert done.returncode in {0, 4}, done.stderr
     assert "200,000 spans/s cannot be held here with the simple processor" in done.stdout
     assert "200,000 spans/s cannot be held here with the batch processor" in done.stdout
@@ -67,7 +71,7 @@ def test_a_rate_that_cannot_be_held_is_said(tmp_path: Path) -> None:
 
 def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "accuracy"
-    done = bench("accuracy", "--trials", "2", "--replicates", "2", "--out", str(folder))
+    done = bench("accuracy", "--replicates", "2", "--budget", "smoke", "-o", str(folder))
     # 4 where an interval shows that a target is missed; three short runs seldom show anything.
     assert done.returncode in {0, 4}, done.stderr
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
@@ -77,16 +81,16 @@ def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -
         "weight-0", "weight-1", "weight-2", "weight-5", "weight-10", "inside-one", "inside-two", "inside-all",
         "apart-2", "apart-10",
     }  # fmt: skip
-    # One after the other has no busy CPU, and nothing that is burnt apart.
+    # One after the other has no CPU at saturation, and nothing that is burnt apart.
     alone = {"light", "throughput", "p50", "p90"}
     for weighing in found["weighings"]:
         expected = not weighing["setup"].startswith("apart") and weighing["figure"] in alone
         assert ("alone" in weighing) == expected, weighing
     assert bench("report", str(folder)).returncode == done.returncode
-    refused = bench("accuracy", "--trials", "3", "--replicates", "3", "--resume", str(folder))
+    refused = bench("accuracy", "--replicates", "3", "--budget", "smoke", "--resume", str(folder))
     assert refused.returncode == 2
-    assert "leave out --seed, --replicates and --beside" in refused.stderr
-    again = bench("accuracy", "--trials", "3", "--resume", str(folder))
+    assert "leave out --seed, --budget, --beside and --out" in refused.stderr
+    again = bench("accuracy", "--replicates", "3", "--resume", str(folder))
     assert again.returncode in {0, 4}, again.stderr
     assert bench("verify", str(folder)).returncode == 0
     found = json.loads((folder / "accuracy.json").read_text("utf-8"))
@@ -97,9 +101,9 @@ def test_accuracy_weighs_all_weights_run_after_run_and_goes_on(tmp_path: Path) -
     ]
 
 
-def test_a_cross_language_scenario_is_told_as_its_dashboard_reads_it(tmp_path: Path) -> None:
+def test_a_cross_language_scenario_is_reported_as_its_dashboard_reads_it(tmp_path: Path) -> None:
     folder = tmp_path / "s001"
-    done = bench("spec", "--scenario", "S001", "--fast", "--out", str(folder))
+    done = bench("s001", "--budget", "quick", "-o", str(folder))
     assert done.returncode == 0, done.stderr
     (point,) = json.loads(done.stdout)
     assert point["unit"] == "ns/op"

@@ -36,7 +36,7 @@ def test_a_scenario_ends_in_its_diagnosis(scenario: str, sentence: str) -> None:
 
 @pytest.mark.parametrize("mode", ["auto", "lean", "manual", "native"])
 def test_every_kind_of_spans_makes_one_tree_with_all_services(mode: str) -> None:
-    found = json.loads(trace("--spans", mode, "--json"))
+    found = json.loads(trace("--spans", mode, "--format", "json"))
     spans = [
         span
         for resource in found["resourceSpans"]
@@ -60,6 +60,6 @@ def test_without_propagation_nothing_ties_the_traces_together(tmp_path: Path) ->
 
 
 def test_the_simple_processor_is_found_in_the_time_in_which_no_span_ran() -> None:
-    told = " ".join(trace("--processor", "simple").split())
-    assert "no span ran: the simple processor exports each one as it ends" in told
+    said = " ".join(trace("--processor", "simple").split())
+    assert "no span ran: the simple processor exports each one as it ends" in said
     assert "no span ran" not in trace()

@@ -33,7 +33,7 @@ def read(folder: Path) -> MicroSummary:
             suite = pyperf.BenchmarkSuite.load(str(path))
         except (OSError, ValueError, KeyError) as error:
             raise ResultsError(
-                f"{path} cannot be read: {error}", "is it pyperf's file of this run?"
+                f"{path} cannot be read: {error}", "restore pyperf's file of this run, or measure again"
             ) from None
         readings = [
             WorkerReading(
