@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -308,3 +310,23 @@ def test_a_description_is_text_and_no_markup(tmp_path: Path, capsys: pytest.Capt
     text = capsys.readouterr().out
     assert text.count("[/x] [31mRED [red]y") == 2
     assert "\x1b" not in text
+
+
+def test_the_web_ui_offers_the_setups_of_a_setups_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[[setup]]\nname = "mine"\ndescription = "My own."\n', "utf-8")
+    environs: list[dict[str, str]] = []
+    # Pinning lasts for as long as the process that the command becomes.
+    monkeypatch.setattr("os.sched_setaffinity", lambda _pid, _cpus: None)
+    monkeypatch.setattr("os.execve", lambda _file, _command, environ: environs.append(environ))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert main(["web", "--setups-file", str(file), "--port", str(port)]) == 0
+    program = "from locustfiles import explore; print(*explore.SETUPS)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environs[0], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "mine" in done.stdout.split()
