@@ -35,7 +35,7 @@ class ServiceError(BenchError):
 
 
 class MeasurementError(BenchError):
-    """The measurement was made, and must not be believed."""
+    """The measurement was made, but failed its validity checks."""
 
     exit_code = 4
 

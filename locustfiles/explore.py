@@ -41,7 +41,7 @@ DELAYED = [process.name for process in APP.process if process.name in DELAYS]
 
 
 class Client(FastHttpUser):
-    """Somebody who asks the application what its file says, by weight."""
+    """A user who sends the requests of the app file, by weight."""
 
     host = "http://127.0.0.1"
     wait_time = between(0.5, 2.0)

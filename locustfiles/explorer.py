@@ -52,7 +52,7 @@ class Run:
         cpu_s: of all processes.
         spans: at the receiver so far.
         exported_bytes: over the wire so far.
-        lost: spans that never came; None while it runs, or where nobody can know.
+        lost: spans that never came; None while it runs, or where it is unknown.
     """
 
     setup: Setup
@@ -141,7 +141,7 @@ class Explorer:
         return instance.url
 
     def _warm_up(self, instance: LocalInstance) -> None:
-        """The first requests of a process cost several times as much as later ones; nobody sees these."""
+        """The first requests of a process cost several times as much as later ones; these are not shown."""
         with httpx.Client(timeout=WARM_UP_LIMIT_S, trust_env=False) as client:
             for number in range(WARM_UP):
                 request = self.app.request[number % len(self.app.request)]

@@ -1,4 +1,4 @@
-"""Keeps other people's pages away from the web UI: whoever reaches it starts and stops processes here.
+"""Keeps other people's pages away from the web UI: a request to it can start and stop processes here.
 
 Every page that a browser shows may send requests to 127.0.0.1, and one whose name is made to point there may
 read the answers, too.

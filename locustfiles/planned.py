@@ -119,7 +119,7 @@ class PlannedLoad(FastHttpUser):
         return rows
 
     def repeat(self, order: Order) -> list[RequestRow]:
-        """Closed loop: so many users for every target, each asking again as soon as it is answered."""
+        """Closed loop: users of every target, each sending its next request as soon as it is answered."""
         rows: list[RequestRow] = []
 
         def ask(instance: int, user: int) -> None:

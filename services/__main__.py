@@ -225,7 +225,9 @@ def _wait_until_healthy(service: str, child: subprocess.Popen[bytes], url: str) 
         ):
             return
         time.sleep(0.05)
-    raise StartError(f"{service} did not answer within {START_LIMIT_S:g} s", "close other programs and try again")
+    raise StartError(
+        f"{service} did not answer within {START_LIMIT_S:g} s", "close other programs and try again"
+    )
 
 
 def _greeting(host: str, first: int) -> str:

@@ -154,7 +154,7 @@ class ManualTracing(ProvidedTracing):
         try:
             yield _Written(self, span)
         except Exception as error:
-            # Nobody does this for a span that is not current.
+            # For a span that is not current, the SDK does not do this.
             span.record_exception(error)
             self.set_status(span, "ERROR", f"{type(error).__name__}: {error}")
             raise

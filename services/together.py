@@ -1,4 +1,4 @@
-"""All four services in one process, and so many checkouts, one after the other.
+"""All four services in one process, and a number of checkouts, one after the other.
 
     python -m services.together --requests N
 
@@ -33,7 +33,7 @@ REQUEST = (
 
 
 async def check_out(count: int) -> int:
-    """How many of so many checkouts were answered 201."""
+    """How many of `count` checkouts were answered 201."""
     listeners = {name: bind(0) for name in ("frontend", "orders", "payments", "inventory")}
     urls = {name: f"http://127.0.0.1:{listener.getsockname()[1]}" for name, listener in listeners.items()}
     # One process has one provider, whatever the services call themselves.

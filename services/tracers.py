@@ -56,7 +56,7 @@ def told(service: str, environ: Mapping[str, str]) -> Told:
 
 
 class _Other(NoTracing):
-    """A tracer that instruments what it finds; nobody but the intake counts what it samples."""
+    """A tracer that instruments what it finds; only the intake counts what it samples."""
 
     sampled_roots = None
 

@@ -61,7 +61,7 @@ class Tracing(Protocol):
 
     @property
     def sampled_roots(self) -> int | None:
-        """Sampled traces that began here, counted where they are made; None where nobody counts them."""
+        """Sampled traces that began here, counted where they are made; None where they are not counted."""
 
 
 class NoTracing:

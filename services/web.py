@@ -47,7 +47,7 @@ CONNECTIONS = 20
 (`--connections`). For every request httpcore looks at every pooled connection, once for each
 other one: 1.5 ms of CPU per call with one or two of them, 2.2 with eight, 7.9 with 64 (seen with
 httpcore 1.0.9). So a large pool is hidden state: an instance that met one burst while warming up
-cost 20 % more than its A/A aa until it ended. A measured run has two, and requests beyond that
+cost 20 % more than an identical one until it ended. A measured run has two, and requests beyond that
 wait in the caller; to open and close connections in a burst costs a fifth of a checkout."""
 
 _WHERE = re.compile(r"^(?P<what>.*?)(?: - at `\$\.?(?P<where>.*)`)?$", re.DOTALL)

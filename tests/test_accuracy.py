@@ -28,7 +28,6 @@ from bench.studies.accuracy.trials import (
     PATCHED,
     SAME,
     TRACED,
-    RunFigures,
     Trial,
     setups,
     shares,

@@ -107,7 +107,7 @@ def test_where_a_program_is_missing_a_container_is_named(
     assert not elsewhere.exists()
 
 
-def test_what_could_not_be_got_leaves_its_last_words_and_nothing_else(
+def test_what_could_not_be_got_leaves_its_last_output_and_nothing_else(
     elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     script(tmp_path / "bin", "mvn", "echo half > $PWD/zipkin-server-half.jar; echo no route >&2; exit 7")

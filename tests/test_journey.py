@@ -89,7 +89,7 @@ LATE = (SpanEvent(name="exception", at_ns=157 * MS, attributes={"exception.type"
             [span("frontend-app", "root", status=400)],
             "frontend-app did this itself in 100 ms; the client saw 400.",
         ),
-        ([], "There are no spans: was anything sampled?"),
+        ([], "There are no spans: nothing was sampled."),
     ],
     ids=["ok", "declined", "timeout", "broken", "silent", "itself", "none"],
 )

@@ -1,4 +1,4 @@
-"""Predictions of layers: each is the difference of what two steps of a ladder do, priced by microbenchmarks."""
+"""Predictions of layers: the difference between two steps of a ladder, priced by microbenchmarks."""
 
 from dataclasses import replace
 

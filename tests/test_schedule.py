@@ -1,4 +1,4 @@
-"""The timetable: everything follows from the seed, every round runs every instance, arrivals are in active time."""
+"""The timetable follows from the seed, every round runs every instance, arrivals are in active time."""
 
 import itertools
 from collections import Counter

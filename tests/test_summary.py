@@ -285,7 +285,8 @@ def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...])
 
 
 def test_a_cost_in_seconds_has_the_sign_of_its_ratio() -> None:
-    # The machine is twice as fast in the second replicate: of the level two replicates say little, of the ratio all.
+    # The machine is twice as fast in the second replicate: of the level two replicates say little, of the
+    # ratio all.
     values = {"none": [0.010, 0.020], "none-aa": [0.01001, 0.01999], "batch": [0.020, 0.0401]}
     cpu = Figure(plan=make.plan(("none", "none-aa", "batch")), values=values)
     _, low, high = cpu.difference("batch")

@@ -24,7 +24,7 @@ from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
-from bench.testbed.process import RUN_VARIABLE, last_words, plain_environ
+from bench.testbed.process import RUN_VARIABLE, last_output, plain_environ
 from bench.testbed.testbed import Testbed
 from tests import make
 
@@ -333,9 +333,9 @@ def test_the_machine_is_described_without_names() -> None:
 def test_the_last_output_of_a_process_holds_its_last_exception(tmp_path: Path) -> None:
     log = tmp_path / "x.log"
     log.write_text("TypeError: no such thing\n" + "".join(f"    at line {n}\n" for n in range(20)), "utf-8")
-    assert last_words(log).startswith("its last words: TypeError: no such thing | at line 16")
+    assert last_output(log).startswith("its last output: TypeError: no such thing | at line 16")
     log.write_text("one\ntwo\n", "utf-8")
-    assert last_words(log) == "its last words: one | two"
+    assert last_output(log) == "its last output: one | two"
 
 
 def test_the_application_does_not_see_the_programs_of_the_harness(monkeypatch: pytest.MonkeyPatch) -> None:

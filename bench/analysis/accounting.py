@@ -261,7 +261,7 @@ def _spans_each(shapes: Sequence[Shape]) -> int | None:
 def _problems(  # noqa: PLR0913 - both sides of the accounting
     setup: Setup, traffic: Traffic, range_: tuple[int, int], lost: int, excused: int, *, varies: bool
 ) -> Iterable[str]:
-    """What is not explained of spans, a sentence each; up to `excused` traces may be those of failed requests."""
+    """A sentence for each unexplained count; up to `excused` traces may be those of failed requests."""
     account = traffic.account
     (low, high), traces = range_, account.whole + account.damaged
     expected = f"{low} were expected" if low == high else f"{low} to {high} were expected"

@@ -42,7 +42,7 @@ class ActiveClock:
         return np.asarray(np.where(at >= 0, self._before[np.maximum(at, 0)] + inside, 0), np.int64)
 
     def block_at(self, times_ns: Times) -> Times:
-        """Number of the block of the last time slice that had begun; -1 before the first and after the last."""
+        """Block of the last time slice that had begun; -1 before the first and after the last."""
         if not len(self._starts):
             return np.full_like(times_ns, -1)
         at = np.searchsorted(self._starts, times_ns, side="right") - 1

@@ -36,7 +36,7 @@ class InstanceBlock:
         cpu_s: that it used.
         active_s: time during which it ran.
         completed: requests answered as expected.
-        planned: requests that were to be sent.
+        planned: requests that the plan has.
     """
 
     cpu_s: float
@@ -96,7 +96,7 @@ class MeasuredPhase:
         cpu_s = sum(switch.cpu_ns + switch.leaked_ns for switch in switches) / 1e9
         active_s = sum(switch.stop_ns - switch.start_ns for switch in switches) / 1e9
         if self.rest:
-            # It was not stopped: what it burns at rest while others had their time slices is nobody's.
+            # It was not paused: what it uses at rest during the time slices of others belongs to no request.
             cpu_s -= self.rest[instance] * max(self.readings[at].blocks[block].duration_s - active_s, 0.0)
         return InstanceBlock(
             cpu_s,
@@ -134,7 +134,7 @@ class MeasuredPhase:
         """CPU seconds per completed request, exports included; None where none was completed.
 
         Totals over blocks: what is under way at a block's edge cancels out. The flush after the
-        stretch belongs to all of its requests, those of other blocks included.
+        phase belongs to all of its requests, those of other blocks included.
         """
         completed = self.completed(instance)
         every = sum(int(np.count_nonzero(part[instance].completed)) for part in self.requests)
@@ -166,7 +166,7 @@ class MeasuredPhase:
 
 
 def measured_phases(raw: Raw, kind: Kind) -> tuple[MeasuredPhase, ...]:
-    """The stretches of a load, one per replicate in which it ended; of an interrupted run, those that did."""
+    """The phases of a load, one per replicate in which it ended; of an interrupted run, those that did."""
     return tuple(_measured_phases(raw, kind))
 
 

@@ -94,7 +94,7 @@ class Verdict(Record, frozen=True, kw_only=True):
 
 
 class Severity(StrEnum):
-    """How much a caveat weighs."""
+    """How serious a caveat is."""
 
     CAVEAT = "caveat"
     INVALID = "invalid"

@@ -21,7 +21,8 @@ class CollectorSummary(Record, frozen=True, kw_only=True):
     Attributes:
         name: of the tool, or its address.
         spans: that went through it.
-        cpu_per_span_s: CPU seconds per span, without its CPU at rest; absent for a collector that runs elsewhere.
+        cpu_per_span_s: CPU seconds per span, without its CPU at rest; absent for a collector that runs
+            elsewhere.
         cpu_per_span_low_s: lower end of its interval over replicates.
         cpu_per_span_high_s: upper end.
         pss_bytes: its memory, mean over replicates.

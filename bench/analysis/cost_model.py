@@ -62,7 +62,7 @@ def fit(plan: Plan, setups: Sequence[SetupSummary], load: Literal["light", "satu
 
 
 def predict(model: CostModel, spans: float, confidence: float = 0.95) -> tuple[float, float, float]:
-    """CPU seconds of a request with so many exported spans, and the ends of their range.
+    """CPU seconds of a request with `spans` exported spans, and the ends of their range.
 
     The range is that of one more setup (prediction interval of a simple regression; Draper and
     Smith, Applied Regression Analysis, 1998, 3.1).

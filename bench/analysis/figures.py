@@ -39,10 +39,11 @@ class Figure:
 
     @cached_property
     def references(self) -> tuple[str, ...]:
-        """The instances that together are the baseline: itself, and its A/A aa where there is one.
+        """The instances that together are the baseline: itself, and the A/A setup where there is one.
 
-        They are the same setup, so their mean is the baseline with half the variance. The A/A setup is compared
-        with the other half alone, so that its own difference does not correlate with those of the others.
+        They are the same setup, so their mean is the baseline with half the variance. The A/A setup is
+        compared with the other half alone, so that its own difference does not correlate with those of the
+        others.
         """
         return tuple(name for name in (BASELINE, AA) if name in self.values)
 

@@ -51,7 +51,7 @@ def clustered(groups: Sequence[Sequence[bool]]) -> Rate:
     residuals = [sum(group) - share * len(group) for group in groups]
     variance = len(groups) / (len(groups) - 1) * sum(residual**2 for residual in residuals) / of**2
     if not variance:
-        # All groups alike: nothing tells how they would scatter.
+        # All groups alike: their scatter is unknown.
         return _rate(count, of, float(of) if 0 < count < of else float(len(groups)))
     # Few groups know their own variance badly.
     factor = (

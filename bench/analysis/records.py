@@ -181,7 +181,7 @@ class Checks(Record, frozen=True, kw_only=True):
 
     Attributes:
         aa: identical setups.
-        injected: a known cost.
+        injected: whether the injected cost was recovered.
         noise_floor: largest overhead that identical setups may still have, at 95 % confidence.
     """
 

@@ -1,7 +1,8 @@
 """Estimates of paired contrasts, and what may be claimed from them.
 
 The unit of replication is the replicate: fresh processes. A contrast has one value per replicate, paired
-inside it, and all contrasts of a figure share one variance, which rescues a small number of replicates.
+inside it, and all contrasts of a figure share one variance, which adds degrees of freedom when replicates
+are few.
 """
 
 from collections.abc import Mapping, Sequence
@@ -171,8 +172,8 @@ def correlations(weights: Sequence[Weights]) -> Array:
 def _shared(contrast_values: Sequence[Array]) -> float:
     """The mean correlation of contrasts over replicates, as it was found; 0 where none is.
 
-    A replicate may be more expensive for all that is traced, which their shared instances do not explain. The variance
-    of a mean of S values of one variance is that variance times (1 + (S - 1) rho) / S.
+    A replicate may be more expensive for all that is traced, which their shared instances do not explain.
+    The variance of a mean of S values of one variance is that variance times (1 + (S - 1) rho) / S.
     """
     count = len(contrast_values)
     variance = float(np.mean([np.var(values, ddof=1) for values in contrast_values]))

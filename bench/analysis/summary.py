@@ -294,7 +294,7 @@ def _recovery(cpu: Figure) -> Recovery | None:
 
 
 def _injected_residual(cpu: Figure) -> tuple[Estimate | None, float]:
-    """ln(control / (baseline + known cost)), and the known cost on the same scale.
+    """ln(injected / (baseline + injected cost)), and the injected cost on the same scale.
 
     Its standard error is that of the setups, pooled: the same paired log ratios.
     """

@@ -56,8 +56,8 @@ def late(raw: Raw) -> Iterator[Caveat]:
                 code="late",
                 setup=setup.name,
                 severity=Severity.INVALID if share > LATE_INVALID else Severity.CAVEAT,
-                message=f"after the load, {setup.name} used another {percent(share)} of its CPU under load to "
-                "export its last spans; no figure includes that",
+                message=f"after the load, {setup.name} used another {percent(share)} of its CPU under load "
+                "to export its last spans; no figure includes that",
                 advice="give the application a `flush` path, or measure for longer",
                 reason="its exports came after the load",
             )
@@ -70,8 +70,8 @@ def at_rest(raw: Raw) -> Iterator[Caveat]:
     if share > REST_LIMIT:
         yield Caveat(
             code="background",
-            message=f"{BASELINE} uses {percent(share)} of a CPU without requests, and more in time slices, where its "
-            "timers are overdue; that makes percentages too small, but not microseconds",
+            message=f"{BASELINE} uses {percent(share)} of a CPU without requests, and more in time slices, "
+            "where its timers are overdue; that makes percentages too small, but not microseconds",
             advice="disable its background work, or read microseconds",
         )
 

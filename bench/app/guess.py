@@ -70,7 +70,7 @@ class Guess:
     Attributes:
         command: with its port as a placeholder.
         env: variables of the process.
-        language: of the application; empty where nobody can tell.
+        language: of the application; empty where it is unknown.
         framework: likewise.
         launcher: words in front of the command.
         tracing_env: variables of a traced process.
@@ -267,7 +267,7 @@ env = { {{ guess.env | pairs }} }
 {% else %}
 # env = { DATABASE_URL = "sqlite:///{tmp}/db.sqlite3" }
 {% endif %}
-# Asked until it answers below 500.
+# Readiness path, polled until the status is below 500.
 ready = {{ ready | toml }}
 {% if guess.language != "node" %}
 # prepare = "python manage.py migrate"
@@ -276,7 +276,8 @@ ready = {{ ready | toml }}
 version = "python -m django --version"
 {% endif %}
 
-# One or more; `weight` says how often each is asked. It should always do the same work, and change nothing.
+# One or more; `weight` says how often each is sent. A request should do the same work each time and change
+# nothing.
 [[request]]
 path = {{ path | toml }}
 expect = 200

@@ -141,10 +141,10 @@ class Injected(_Record, frozen=True, kw_only=True):
     """How the application burns a known amount of CPU inside of every request, if it can.
 
     Attributes:
-        env: variables of the process that is to burn; `{cpu_us}` stands for the microseconds, `{when}` for
+        env: variables of the process that burns it; `{cpu_us}` stands for the microseconds, `{when}` for
             `answered` (after the answer), `before` or `after` its outgoing calls.
-        process: that burns unless a measurement asks for others; without a name every one is told, and they
-            know among themselves.
+        process: that burns it, unless a measurement names others; without a name all receive the variables
+            and decide themselves.
     """
 
     env: Environ
@@ -165,7 +165,8 @@ class Setup(_Record, frozen=True, kw_only=True):
         npm: likewise, packages for npm.
         against: setup that this one is compared with, besides the baseline.
         layer: what it adds to that one, as a step of a ladder.
-        operations: operations of `tracing-overhead micro` that a request of it consists of, for predictions of
+        operations: operations of `tracing-overhead micro` that a request of it consists of, for predictions
+            of
             layers; a minus sign takes one away.
         collector_sampling: share of its traces that a collector on the way to the receiver keeps.
         may_lose: true where it is there to show how many spans it loses: that is a finding, no fault.
@@ -201,7 +202,7 @@ class App(_Record, frozen=True, kw_only=True):
         process: one or more, started in this order; the first one gets the requests.
         request: one or more.
         tracing: how a traced setup is started.
-        injected: how it burns a known cost inside of requests, for `accuracy`; a run's control burns apart.
+        injected: how it burns an injected cost inside requests, for `accuracy`; that of a run burns apart.
         setup: setups of its own, beside the table.
         preset: lists of setups by name.
     """

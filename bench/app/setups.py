@@ -11,7 +11,7 @@ INJECTED_CPU_US = 600
 """CPU that the injected cost burns per request: small against the effects that people decide on, and a
 good multiple of the noise floor."""
 ONE_IN = (1, 2, 4, 8, 16, 1024)
-"""One request in so many, as in Dapper's table 2 (Sigelman and others, 2010)."""
+"""One request in N is sampled, with the N of table 2 of the Dapper paper (Sigelman and others, 2010)."""
 
 
 ALL = {"OTEL_TRACES_SAMPLER": "parentbased_always_on"}
@@ -49,7 +49,7 @@ TABLE = (
     _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
     _setup(AA, {}, "The baseline once more (the A/A setup): its difference is the noise floor.", "none"),
     _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} us of CPU per request: to be found.", "none"),
-    _setup("api-only", {}, "Instrumented, but no SDK: what a library pays where nobody traces.", "api"),
+    _setup("api-only", {}, "Instrumented, but no SDK: what a library pays without tracing.", "api"),
     _setup("disabled", {"OTEL_SDK_DISABLED": "true"},
            "Everything in place, switched off by OTEL_SDK_DISABLED."),
     _setup("always-off", {"OTEL_TRACES_SAMPLER": "parentbased_always_off"},
@@ -118,7 +118,7 @@ def sampling_ratio(setup: Setup) -> float:
 
 
 def everything(setups: Sequence[Setup]) -> Setup | None:
-    """The setup that alternatives are weighed against; None without one.
+    """The setup that alternatives are compared with; None without one.
 
     It is `batch`, or else the first one that exports every span in batches.
     """

@@ -13,7 +13,7 @@ INTERNAL_EXIT_CODE = 70
 
 
 class Output:
-    """An output that nobody may want to read: a pipe that was closed does not end a command.
+    """An output without a reader: a closed pipe does not end a command.
 
     Attributes:
         error: why nothing is written any more; None while it is.
@@ -56,7 +56,7 @@ def run() -> int:
     signal.signal(signal.SIGINT, _leave)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # Closed by the shell (`>&-`): what nobody wants to read is written nowhere. The lowest free
+            # Closed by the shell (`>&-`): output without a reader is discarded. The lowest free
             # descriptor is taken, so that no file of ours gets the number of a closed one.
             setattr(sys, name, open(os.devnull, "r+", encoding="utf-8"))  # noqa: PTH123, SIM115 - for good
     for stream in (sys.stdout, sys.stderr):
@@ -64,7 +64,7 @@ def run() -> int:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     output = sys.stdout = Output(sys.stdout)
-    # What goes wrong there is nobody's to hear.
+    # Errors on stderr are ignored.
     sys.stderr = Output(sys.stderr)
     sys.excepthook = _tell_defect
     from bench.cli.main import concluded, main

@@ -76,7 +76,7 @@ COMMANDS = {
             summary="Pass or fail a run in CI: by thresholds, or against an earlier result.",
             examples=(
                 "`tracing-overhead gate results/DIR --max-overhead batch=80%`: fail above 80 % more CPU.",
-                "`tracing-overhead gate results/DIR --against results/reference`: fail if a figure got worse.",
+                "`tracing-overhead gate results/DIR --against results/reference`: fail if it got worse.",
             ),
         ),
         Command(

@@ -149,8 +149,8 @@ def _read(path: Path) -> Iterator[Threshold]:
 def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     """Pass or fail a run in CI: by thresholds, or against an earlier result.
 
-    It exits with 0 for pass and inconclusive (with --strict only for pass), with 1 for fail, and with 4 for an
-    invalid or lossy run.
+    It exits with 0 for pass and inconclusive (with --strict only for pass), with 1 for fail, and with 4 for
+    an invalid or lossy run.
 
     Args:
         folder: A run's results folder.

@@ -298,7 +298,7 @@ def _predictor(path: Path) -> Any:  # noqa: ANN401 - a function, or none
 
 
 def _recomputed(path: Path) -> tuple[list[Discrepancy], int]:
-    """Runs of an accuracy series whose figures do not follow from their raw records, and how many were checked."""
+    """Runs of an accuracy series whose figures do not follow from raw records, and how many were checked."""
     from bench.studies.accuracy import recomputed
 
     discrepancies, count = [], 0
@@ -344,7 +344,8 @@ def verify(folder: Path, /) -> int:
             console.print(RichText(text, "bold green"))
         case RawRecords.SOME:
             text = (
-                f"Verified in part: {checked.figures:,} lines of figures follow from each run's figures; the raw "
+                f"Verified in part: {checked.figures:,} lines of figures follow from each run's "
+                "figures; the raw "
                 f"records of most runs have been removed to save space; {written}."
             )
             console.print(RichText(text, "green"))

@@ -1,10 +1,11 @@
 """A run against thresholds, or against an earlier result: may this change be merged?
 
 Three tiers. What is *timed* (overhead) fails when it is surely over its threshold: when the lower end of the
-interval is. What is *compared* with an earlier result fails when it surely got worse. What is invalid, lossy or cut short never passes, whatever its figures say; nor does a run that
-could not have found an overhead. The intervals are those that hold for all setups at once, as for every
-claim. What is *counted* (spans, bytes, exports, instructions of a request) has no interval, and passes or
-fails on any machine, however noisy.
+interval is. What is *compared* with an earlier result fails when it surely got worse. What is invalid,
+lossy or cut short never passes, whatever its figures say; nor does a run that could not have found an
+overhead. The intervals are those that hold for all setups at once, as for every claim. What is *counted*
+(spans, bytes, exports, instructions of a request) has no interval, and passes or fails on any machine,
+however noisy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -203,7 +204,9 @@ def _count(
     """What is counted, against its threshold."""
     accounting, requests = setup.accounting, setup.accounting.requests
     counts = {
-        Figure.SPANS: accounting.spans_received, Figure.BYTES: accounting.bytes, Figure.EXPORTS: accounting.exports,
+        Figure.SPANS: accounting.spans_received,
+        Figure.BYTES: accounting.bytes,
+        Figure.EXPORTS: accounting.exports,
     }  # fmt: skip
     if threshold.figure is Figure.INSTRUCTIONS:
         value = instructions.get(setup.name)

@@ -10,7 +10,8 @@ from bench.report.words import ABSENT, Table, percent
 
 COUNTED = frozenset(Figure) - {Figure.OVERHEAD}
 ABOUT = (
-    "An overhead fails when its whole interval is over the threshold{strict}; a figure that is compared with an "
+    "An overhead fails when its whole interval is over the threshold{strict}; a figure that is "
+    "compared with an "
     "earlier result fails when it surely got worse. The intervals hold for all "
     "setups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
     "passes."

@@ -217,8 +217,8 @@ def _changes(
 def level_of(estimates: Sequence[Estimate]) -> Estimate:
     """Some results together, each with the same weight.
 
-    Weights by standard error would favour results whose error is small by luck: the level of ten results of two
-    replicates covered 75 % instead of 95.
+    Weights by standard error would favour results whose error is small by luck: the level of ten results of
+    two replicates covered 75 % instead of 95.
     """
     variances = [estimate.standard_error**2 for estimate in estimates]
     return Estimate(

@@ -50,7 +50,11 @@ def _sections(group: Group) -> list[Section]:
 def _alone(trend: SetupHistory) -> str:
     point = trend.points[0]
     invalid = ", invalid" if point.invalid else ""
-    return f"{trend.setup} {change_percent(point.overhead)} % {change_interval(point.overhead)}{invalid}: `{point.result}`"
+    return f"{trend.setup} {_shown(point)}{invalid}: `{point.result}`"
+
+
+def _shown(point: HistoryPoint) -> str:
+    return f"{change_percent(point.overhead)} % {change_interval(point.overhead)}"
 
 
 def _changes(group: Group) -> str:
@@ -109,7 +113,7 @@ def trend_chart(group: Group) -> Chart | None:
             "high": point.overhead.high * 100,
             "changed": point.change is not None,
             "invalid": point.invalid,
-            "figure": f"{point.result}: {trend.setup} {change_percent(point.overhead)} % {change_interval(point.overhead)}",
+            "figure": f"{point.result}: {trend.setup} {_shown(point)}",
         }
         for trend in group.setups
         for at, point in enumerate(trend.points)

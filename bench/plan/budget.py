@@ -10,7 +10,7 @@ from bench.plan.records import Phase, Plan
 from bench.plan.schedule import LEAD_ROUNDS
 
 LIGHT_SLICE_S = 0.05
-"""The shorter, the more rounds, and the less of the machine's moods is left: a third of the variance
+"""The shorter, the more rounds, which average out more machine noise: a third of the variance
 of 200 ms. Latencies do not differ from those of longer slices (results/design)."""
 MAX_PAUSE_S = 2.0
 """About the longest time for which an instance is stopped: an application's own timeouts go on in wall
@@ -21,7 +21,7 @@ read over HTTP, which takes as long as a short time_slice."""
 SATURATION_SLICE_S = 0.03
 """Time slices of 5 ms cool the caches, above 200 ms noise grows (results/design)."""
 BLOCK_S = 4.0
-"""About the length of a block: long against a time_slice, short against the machine's moods."""
+"""About the length of a block: long against a time slice, short against the machine's fluctuations."""
 
 
 NOTHING = Phase(slice_s=0.0, rounds=0, blocks=0)
@@ -35,7 +35,7 @@ class Budget:
     Attributes:
         name: on the command line.
         setups: what it compares unless told otherwise.
-        replicates: fresh processes so many times.
+        replicates: number of replicates (process restarts).
         light_s: active seconds of light load.
         saturation_s: active seconds of full load.
         warm_up_s: active seconds before that.
@@ -94,7 +94,7 @@ DRAIN_S = 0.15
 
 
 def phase(active_s: float, slice_s: float, instances: int) -> Phase:
-    """A stretch of about so much active time, in blocks of about `BLOCK_S`."""
+    """A phase of about `active_s`, in blocks of about `BLOCK_S`."""
     slices = max(round(active_s / slice_s), 1)
     rounds = max(round(BLOCK_S / (slice_s * instances)), 1)
     blocks = max(round(slices / rounds), 2 if slices > 1 else 1)
@@ -102,7 +102,7 @@ def phase(active_s: float, slice_s: float, instances: int) -> Phase:
 
 
 def without_load(name: str, app: App, setups: Sequence[Setup], rest_s: float = 0.0) -> Plan:
-    """A plan as far as a few requests need it, which nobody times."""
+    """A plan for a few requests that are not timed."""
     nothing = Phase(slice_s=1.0, rounds=1, blocks=0)
     return Plan(
         name=name, budget=name, seed=0, app=app, setups=tuple(setups), replicates=1,
@@ -134,12 +134,13 @@ def _start_s(plan: Plan) -> float:
 
 
 def phases(budget: Budget, instances: int, overrides: Sequence[float | None]) -> tuple[Phase, ...]:
-    """Warm-up, light and busy stretches of a budget.
+    """Warm-up, light load and saturation of a budget.
 
     Args:
         budget: with active seconds.
         instances: how many run in interleaved time slices.
-        overrides: active seconds of the three, and the length of a light time_slice, where the user chose them.
+        overrides: active seconds of the three, and the length of a light time slice, where the user chose
+            them.
     """
     warm_up_s, light_s, saturation_s, slice_s = overrides
     light_slice_s = slice_s or min(LIGHT_SLICE_S, MAX_PAUSE_S / instances)
@@ -157,7 +158,7 @@ def phases(budget: Budget, instances: int, overrides: Sequence[float | None]) ->
 
 
 def without_timetable(name: str, app: App, setups: Sequence[Setup]) -> Plan:
-    """Setups that run without slices: all at once, or one after the other, as whoever starts them likes."""
+    """Setups that run without time slices: all at once, or one after the other, as the caller decides."""
     return Plan(
         name=name, budget="", seed=0, app=app, setups=tuple(setups), replicates=1,
         warm_up=NOTHING, light=NOTHING, saturation=NOTHING,

@@ -50,7 +50,7 @@ class RequestRow(Struct, frozen=True, array_like=True):
     """One request as it went; times from the step's start.
 
     Attributes:
-        planned_ns: when it was to be sent.
+        planned_ns: when it should be sent.
         sent_ns: when it was sent.
         done_ns: when the last byte had arrived.
         status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its time_slice), -2 for

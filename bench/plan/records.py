@@ -18,7 +18,7 @@ SCHEMA = 3
 METHOD = 4
 """How figures come about; raised with every change after which old and new ones must not be compared."""
 
-# What a record can hold, wherever it was read from: whoever computes with it need not ask again.
+# Bounds of what a record can hold, checked when it is read, so that no computation checks again.
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
 Few: TypeAlias = Annotated[int, Meta(ge=0, le=10_000)]
 Nanoseconds: TypeAlias = Annotated[int, Meta(ge=-(2**62), le=2**62)]
@@ -48,7 +48,7 @@ class Footprint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Burn:
-    """Where and when a setup burns what it is known to burn; even nothing is burnt so.
+    """Where and when a setup burns its injected cost, which may be 0.
 
     Attributes:
         processes: that share it evenly; empty: the one of the app file.
@@ -81,11 +81,11 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Phase:
-    """A stretch of time slices in every replicate.
+    """A phase of time slices in every replicate.
 
     Attributes:
-        slice_s: length of one time_slice.
-        rounds: in a block; a round gives every instance one time_slice.
+        slice_s: length of one time slice.
+        rounds: in a block; a round gives every instance one time slice.
         blocks: that count, in a replicate; 0 without this load.
     """
 
@@ -101,7 +101,7 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """Everything that is decided before the first time_slice.
+    """Everything that is decided before the first time slice.
 
     Attributes:
         schema: format of the folder.
@@ -113,12 +113,12 @@ class Plan:
         app: what is measured.
         setups: what is compared, the baseline first.
         replicates: how often all processes are started afresh.
-        warm_up: closed loop that nobody measures, before everything else of a replicate.
+        warm_up: closed loop at the beginning of a replicate; not measured.
         light: open loop at a stated rate.
         saturation: closed loop.
         probes: steps per replicate of the search for the highest rate; 0 without it.
         spare: blocks of each load that may be repeated because the host took CPU away.
-        rest_s: quiet stretch of a replicate.
+        rest_s: length of the rest in a replicate.
         users: of a closed loop, each instance.
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
@@ -244,7 +244,7 @@ class Open:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Closed:
-    """So many users for each instance, each asking again as soon as it is answered."""
+    """A number of users for each instance, each sending its next request as soon as it is answered."""
 
     users: Few
 

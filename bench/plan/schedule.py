@@ -1,8 +1,8 @@
 """A plan's timetable: its steps in order, every time slice and every planned arrival.
 
-Instances run in interleaved time slices: one runs, all others are stopped. A round gives every instance one time_slice, in
-a freshly shuffled order, so that no setup is ever first and whatever the machine does meets all
-alike. Arrivals are planned in active time, which passes only in its slices.
+Instances run in interleaved time slices: one runs, all others are stopped. A round gives every instance one
+time slice, in a freshly shuffled order, so that no setup is ever first and whatever the machine does meets
+all alike. Arrivals are planned in active time, which passes only in its slices.
 """
 
 import math
@@ -15,9 +15,9 @@ from bench.plan.records import Arrival, Closed, Kind, Learned, Load, Open, Phase
 SWITCH_NS = 500_000
 """Between two slices: time to stop one instance, read its clock, and let the next one run."""
 OVERLOADED = 0.8
-"""A rate above this share of what an instance can do overloads it: it gets no percentiles."""
+"""A rate above this share of its capacity overloads an instance: it gets no percentiles."""
 OVERLOADED_SHARE = 0.5
-"""The rate of a overloaded setup, as a share of what it can do."""
+"""The rate of an overloaded setup, as a share of its capacity."""
 LEARN_REQUESTS = 20
 """Requests of every kind from whose traces shapes are learned."""
 LEAD_ROUNDS = 2
@@ -36,7 +36,7 @@ def schedule(plan: Plan, replicate: int) -> Iterator[tuple[Kind, int]]:
     """The steps of a replicate in order: what for, and how many blocks of slices.
 
     Which rates light load has is known after the first replicate's capacity step, so a step is made
-    by `step_of` when it is due.
+    by `step_of` when it begins.
     """
     if not plan.targets:
         yield Kind.START, 0
@@ -162,7 +162,7 @@ def _open(plan: Plan, replicate: int, number: int, slices: Sequence[Slice], rate
 
 
 def drawn_kinds(plan: Plan, count: int, *where: int) -> list[int]:
-    """Kinds of so many requests, drawn by weight; the same for every instance of a step.
+    """Kinds of `count` requests, drawn by weight; the same for every instance of a step.
 
     Args:
         plan: with the application's requests.
@@ -216,7 +216,7 @@ def _wanted(plan: Plan, name: str, rate_per_s: float) -> float:
 
 
 def search_ends(plan: Plan, replicate: int, instance: int) -> tuple[float, float]:
-    """Where a search for the highest rate begins, in units of what a closed loop has just reached.
+    """Where a search for the highest rate begins, as shares of the rate that a closed loop has just reached.
 
     Drawn anew for every search: with fixed ends a few steps could find a few values only, and
     instances that differ by less than a step would agree exactly, in every replicate.

@@ -59,7 +59,7 @@ class Bodies:
         Args:
             signal: what it holds.
             body: as it came.
-            rejected: whether its sender is told that it was not taken.
+            rejected: whether its sender got an error.
         """
         size_bytes = len(body.content)
         if self._kept.size_bytes + size_bytes > MAX_KEPT_BYTES:

@@ -1,7 +1,7 @@
 """What OTLP bodies say: spans, their sizes by setup, counts of metrics and logs.
 
 Of the harness only this package imports OpenTelemetry, and only its message types. Nothing here trusts
-a body: what cannot be unpacked or decoded within the limits of `messages` is nobody's, and counted.
+a body: what cannot be unpacked or decoded within the limits of `messages` belongs to no setup and is counted.
 """
 
 import contextlib
@@ -126,7 +126,7 @@ class Measured:
 
 
 def marker() -> tuple[bytes, bytes]:
-    """An export request with one span that belongs to nobody, and its trace's id."""
+    """An export request with one span that belongs to no setup, and its trace's id."""
     trace = secrets.token_bytes(16)
     span = OtlpSpan(trace_id=trace, span_id=secrets.token_bytes(8), name="marker")
     attributes = {SETUP_ATTRIBUTE: MARKER, SERVICE_ATTRIBUTE: MARKER}

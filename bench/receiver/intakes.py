@@ -1,7 +1,7 @@
 """What other tracers send: their spans, as far as an account needs them.
 
-Each is accepted on the paths of its maker's own server, on the receiver's port for OTLP over http. As with OTLP
-nothing here trusts a body: what cannot be read is nobody's, and counted.
+Each is accepted on the paths of its maker's own server, on the receiver's port for OTLP over http. As with
+OTLP nothing here trusts a body: what cannot be read belongs to no setup and is counted.
 """
 
 from collections import defaultdict

@@ -68,7 +68,7 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answering:
-    """How the receiver answers export requests, until it is told otherwise; healthy by default.
+    """How the receiver answers export requests from now on; healthy by default.
 
     Attributes:
         status: of HTTP; over grpc the code that OTLP maps to it. From 400 on nothing is taken.
@@ -89,7 +89,7 @@ class CloseAccounts:
         replicate: whose processes are running; spans of others are late.
         shapes: shapes of a sampled request's trace, by setup.
         start_shapes: of the traces that a start leaves.
-        learn: whether to tell the shapes of all traces.
+        learn: whether to return the shapes of all traces.
     """
 
     replicate: int
@@ -115,7 +115,7 @@ class Seen:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Forwarding:
-    """Where kept export requests are to be sent.
+    """Where to send kept export requests.
 
     Attributes:
         url: of the receiver's traces path.

@@ -3,8 +3,9 @@
 The questions have a socket of their own.
 
 While a run measures, a body is only kept: what a setup exports must not cost it a slow answer, and decoding
-on the same machine would cost the run CPU. Whoever sends too much is told so, and counted: the limits are in
-`messages`. To see what an application makes of a backend that fails, the answers can be told to fail.
+on the same machine would cost the run CPU. A sender of too much gets an error and is counted: the limits
+are in `messages`. To see what an application makes of a backend that fails, the answers can be told to
+fail.
 """
 
 import asyncio
@@ -77,7 +78,7 @@ class Receiver:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """HTTP of which nobody can send a head without end: neither parser nor uvicorn has a limit of its own."""
+    """HTTP with a limit on the size of a head; neither the parser nor uvicorn has one."""
 
     _head_bytes = 0
     _is_in_head = True
@@ -178,7 +179,7 @@ def otlp_app(receiver: Receiver) -> Any:  # noqa: ANN401 - an ASGI callable
 
 
 def control_app(questions: dict[str, Question]) -> Any:  # noqa: ANN401 - an ASGI callable
-    """Answers the harness, and nobody else: its socket is on the loopback interface."""
+    """Answers the harness only: its socket is on the loopback interface."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:  # noqa: ANN401
         question = questions.get(scope["path"])

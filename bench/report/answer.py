@@ -14,7 +14,7 @@ USUAL_RATIO = 0.1
 
 
 def answer(summary: Summary) -> tuple[str, ...]:
-    """The five lines, without those of which nothing is known; the first one says whether the run is valid."""
+    """The five lines, without those that have no figure; the first one says whether the run is valid."""
     lines = [_headline(summary), _others(summary), _fixed_cost(summary), _clients(summary), _trust(summary)]
     return tuple(line for line in lines if line)
 

@@ -61,8 +61,8 @@ def contrast_table(summary: Summary) -> Table:
     invalid = {setup.name for setup in summary.setups if setup.invalid}
     return Table(
         heads=(
-            "setup", "against", f"CPU {unit.name}", "CPU %", "95 % interval %", "full-load CPU %", "throughput %",
-            "p50 ms", *(head for head, _ in shown),
+            "setup", "against", f"CPU {unit.name}", "CPU %", "95 % interval %", "full-load CPU %",
+            "throughput %", "p50 ms", *(head for head, _ in shown),
         ),
         left=(0, 1),
         keys=2,

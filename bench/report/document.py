@@ -19,7 +19,7 @@ class Text:
 
     Attributes:
         text: of it.
-        red: whether it says that something must not be believed.
+        red: whether it says that something is invalid.
     """
 
     text: str

@@ -41,7 +41,7 @@ def _part(part: Part) -> str:
 
 
 def table(shown: words.Table) -> str:
-    """A table; what must not be believed is marked."""
+    """A table; invalid rows are marked."""
     rows = [
         [
             f"{RED} {cell}" if at in shown.red and number == 0 else cell

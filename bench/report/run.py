@@ -16,13 +16,15 @@ from bench.report.document import Caveats, Document, Items, Section, Text, docum
 from bench.report.words import duration, percent, plural
 
 HOW_TO_READ = (
-    "Added CPU is against the mean of `none` and its A/A aa `none-aa`, paired inside replicates; the A/A setup "
+    "Added CPU is against the mean of `none` and the A/A setup `none-aa`, paired inside replicates; "
+    "the A/A setup "
     "itself is against `none`. Intervals hold for each setup alone, verdicts for all setups under test "
     "at once (studentised maximum modulus). MDE is the smallest overhead that such a run finds in 80 % of "
     "cases."
 )
 HOW_MEASURED = (
-    "Every setup is an instance of the whole application. Instances run in interleaved time slices: one runs, all others are "
+    "Every setup is an instance of the whole application. Instances run in interleaved time slices: "
+    "one runs, all others are "
     "stopped, in rounds that are shuffled anew. Time counts as long as an instance runs (active time). Light "
     "load is open loop: requests are sent when they were planned, and latency counts from then. Full load "
     "is a closed loop. CPU is that of all processes of an instance, exports included. The unit of "
@@ -42,7 +44,8 @@ BIAS = (
         "collector, exports take longer, and with the simple processor requests wait for each."
     ),
     (
-        "*Larger than elsewhere*: instances run in interleaved time slices, so each time slice begins with caches that another one "
+        "*Larger than elsewhere*: instances run in interleaved time slices, so each time slice "
+        "begins with caches that another one "
         "has used."
     ),
     (
@@ -55,9 +58,10 @@ INCOMPLETE = Text(
     text="The span accounting is incomplete: setups in red lost spans, and look cheaper.", red=True
 )
 BURNT_APART = 4
-"""The method since which a run's control burns in a process apart."""
+"""The method since which the injected cost burns in a process of its own."""
 BURNT_INSIDE = (
-    "The injected cost of this run burns its CPU inside the application, and what that does to the work around it "
+    "The injected cost of this run burns its CPU inside the application, and what that does to the "
+    "work around it "
     "comes on top, most of all at full load. Later runs burn it in a process for which no request waits."
 )
 ABOUT_PACKAGES = (
@@ -173,7 +177,7 @@ def _overloaded(summary: Summary) -> str | None:
     ]
     if not rates:
         return None
-    return f"Cannot hold the light rate, and measured at half of what it can do: {', '.join(rates)}."
+    return f"Cannot hold the light rate, and measured at half of their own capacity: {', '.join(rates)}."
 
 
 def _latency(summary: Summary) -> list[Section]:
@@ -181,7 +185,7 @@ def _latency(summary: Summary) -> list[Section]:
     if not summary.plan.light.blocks or not rate:
         return []
     share = (
-        f"{percent(summary.plan.share, sign=False, decimals=0)} % of what the baseline did in its first "
+        f"{percent(summary.plan.share, sign=False, decimals=0)} % of the baseline's capacity in its first "
         "closed loop"
     )
     chosen = "as chosen" if summary.plan.rate_per_s else share
@@ -190,8 +194,9 @@ def _latency(summary: Summary) -> list[Section]:
             "Latency at light load",
             charts.latency(summary),
             replace(tables.latency_table(summary), folded=FIGURES),
-            f"At {rate:.1f} {summary.app.request}s/s of active time ({chosen}), from the planned send. A setup "
-            "that cannot hold that rate is overloaded: its latency would depend on how long one looks.",
+            f"At {rate:.1f} {summary.app.request}s/s of active time ({chosen}), from the planned send (no "
+            "coordinated omission). A setup that cannot hold that rate is overloaded: its latency is "
+            "unbounded and therefore not reported.",
         )
     ]
 
@@ -266,7 +271,8 @@ def load_line(summary: Summary) -> str:
         if lag
     ]
     return (
-        f"Lag {', '.join(lags) or 'not known'}; load generator {percent(load.load_utilization, sign=False)} % busy; "
+        f"Lag {', '.join(lags) or 'not known'}; load generator "
+        f"{percent(load.load_utilization, sign=False)} % busy; "
         f"{load.failed:,} failed, {load.unsent:,} not sent; steal {percent(load.steal, sign=False)} %, other "
         f"programs {percent(load.foreign, sign=False)} % of a core; {plural(load.repeated, 'block')} spoiled "
         f"by the host; time slices {percent(load.slice_error, sign=False, decimals=2)} % off their length."

@@ -213,8 +213,9 @@ def accounting_table(summary: Summary) -> Table:
         )
     return Table(
         heads=(
-            "setup", "requests", "traces", "traces expected", "spans expected", "received", "lost", "duplicated",
-            "orphaned", *(signals[name] for name in others), "exports", "bytes per request", "accounting",
+            "setup", "requests", "traces", "traces expected", "spans expected", "received", "lost",
+            "duplicated", "orphaned", *(signals[name] for name in others),
+            "exports", "bytes per request", "accounting",
         ),
         left=(0, 11 + len(others)),
         rows=tuple(rows),

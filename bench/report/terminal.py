@@ -1,4 +1,4 @@
-"""The report in a terminal, with rich: red is what must not be believed."""
+"""The report in a terminal, with rich; invalid figures are red."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -103,13 +103,13 @@ class _Screen:
             self.say(text, "red" if invalid else "yellow")
 
     def table(self, table: Table) -> None:
-        """A table that is wider than the terminal is shown in parts, each with what tells its rows apart."""
+        """A table that is wider than the terminal is printed in parts, each with its key columns."""
         for columns in parts(table, self.console.width):
             self.console.print(_rich(table, columns))
 
 
 def parts(table: Table, width: int) -> Iterator[tuple[int, ...]]:
-    """The columns of each part of a table that fits so many characters; what tells rows apart is in all."""
+    """The columns of each part of a table that fits `width` characters; the key columns are in all."""
     least = [_least(table, column) for column in range(len(table.heads))]
     keys = list(range(table.keys))
     taken, used = list(keys), sum(least[: table.keys])

@@ -32,7 +32,7 @@ ON_A_PHONE: Mapping[tuple[str, object], object] = {
 """What is drawn otherwise there."""
 ROW = 26
 FAR = 4.0
-"""A figure so many times the middle one is cut, or all others would lie on top of each other."""
+"""A figure above this multiple of the median is cut off, or all others would overlap."""
 ROOM = 1.2
 
 Spec: TypeAlias = Mapping[str, object]
@@ -43,7 +43,7 @@ Rows: TypeAlias = list[ChartRow]
 def chart(
     title: str, rows: Rows, layers: Sequence[Spec | None], size: tuple[int, int], image: str | None = None
 ) -> Chart:
-    """A chart of rows in several layers: so many names, so high each."""
+    """A chart of rows in several layers; `size` is the number of names and the height of each."""
     spec: Spec = {
         "data": {"values": rows},
         "width": WIDTH,
@@ -208,12 +208,12 @@ def zero() -> Spec:
 
 
 def tooltip(field: str) -> Spec:
-    """What a reader who points at a mark, or listens, is told."""
+    """The text that describes a mark, on a screen and to a screen reader."""
     return {"field": field, "type": "nominal"}
 
 
 def cycled(values: Sequence[str], count: int) -> list[str]:
-    """So many, from the beginning again where there are fewer."""
+    """`count` values, repeated from the beginning where there are fewer."""
     return list(islice(cycle(values), count))
 
 

@@ -24,7 +24,7 @@ class Table:
         rows: cells as text.
         keys: how many columns tell a row from the others.
         left: numbers of the columns that are aligned to the left; figures are to the right.
-        red: numbers of the rows that must not be believed.
+        red: numbers of the rows that are invalid.
         drawn: number of a column that draws what a chart shows as well; None without one.
         folded: what a page shows instead until a reader asks for the table; None if it is always shown.
     """
@@ -72,7 +72,7 @@ class Unit:
 
     Attributes:
         name: us or ms.
-        scale: so many in a second.
+        scale: units per second.
         decimals: of a figure.
     """
 

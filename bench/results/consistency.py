@@ -1,7 +1,7 @@
 """Checks that a folder's records fit together, once, so that no computation has to check again.
 
-The type of a record says what a single value may be; this module checks what holds between records. Records that
-fail were changed, or belong to two folders.
+The type of a record says what a single value may be; this module checks what holds between records. Records
+that fail were changed, or belong to two folders.
 """
 
 from collections.abc import Iterable, Iterator

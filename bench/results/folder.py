@@ -1,7 +1,7 @@
 """What a run's results folder holds: its figures, and its raw records as they were measured.
 
-Figures are made from raw records each time. Where the raw records have been removed to save space, they are those
-of `summary.json`, which says so when it is verified.
+Figures are made from raw records each time. Where the raw records have been removed to save space, they are
+those of `summary.json`, which says so when it is verified.
 """
 
 from collections.abc import Iterator
@@ -148,7 +148,7 @@ def sound_run(folder: Path, predict: Predict | None = None) -> RunResult:
 
 
 def missing_steps(raw: Raw) -> Iterator[Discrepancy]:
-    """The replicates of a complete run that have other steps than the plan; spoiled blocks may be repeated."""
+    """Replicates of a complete run whose steps are not those of the plan; spoiled blocks may be repeated."""
     for replicate in range(raw.plan.replicates if raw.ending.complete else 0):
         kinds: list[Kind] = []
         for reading in raw.readings:
@@ -160,7 +160,7 @@ def missing_steps(raw: Raw) -> Iterator[Discrepancy]:
             yield Discrepancy(
                 file=READINGS,
                 field="kind",
-                message=f"replicate {replicate} has the steps {', '.join(kinds) or 'none'}, and the plan says "
+                message=f"replicate {replicate} has the steps {', '.join(kinds) or 'none'}; the plan says "
                 f"{', '.join(planned)}",
                 is_raw=True,
             )

@@ -1,4 +1,4 @@
-"""Tries an application: starts it plainly and traced, sends requests, and reports what became of its spans."""
+"""Tries an application: starts it with and without tracing, sends requests, and looks for its spans."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -87,7 +87,7 @@ def _spans(plan: Plan, learned: Learned, reading: InstanceReading) -> Iterator[F
     if silent:
         yield Finding(
             text=f"No span came from {', '.join(silent)}.",
-            advice="write `traced = false` in the table of a process that should not be traced, such as a database",
+            advice="write `traced = false` for a process that should not be traced, such as a database",
         )
     if TRACED in learned.varies:
         yield Finding(
@@ -139,6 +139,7 @@ def _stopped(plan: Plan, learned: Learned, testbed: LearningTestbed) -> Finding:
         )
     signal = process.stop
     return Finding(
-        text=f"Stopped by {signal} after its last answer it loses spans: {traces} of {expected} traces arrived.",
+        text=f"Stopped by {signal} after its last answer it loses spans: "
+        f"{traces} of {expected} traces arrived.",
         advice="a run waits before it stops anything; your deployments do not: shut the provider down",
     )

@@ -133,8 +133,8 @@ def _footprint(plan: Plan, setup: Setup, account: Account, requests: int) -> Foo
     logs = {logger: count // requests for logger, count in account.logs.items() if not count % requests}
     if not is_partly_instrumented(setup):
         return Footprint(traces=1, logs=logs)
-    # Perhaps nothing carries a trace from one process to the next. With several kinds of request it is unknown
-    # which one left how much.
+    # Perhaps nothing carries a trace from one process to the next. With several kinds of request it is
+    # unknown which one left how much.
     traces, spans = account.whole + account.damaged, sum(account.spans.values())
     if len(plan.app.request) > 1 or traces % requests or spans % requests:
         return Footprint(logs=logs)
@@ -230,9 +230,12 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
             f"`{ESM_LOADER}` to NODE_OPTIONS"
         )
     return (
-        "nothing traced it: install the instrumentation of its framework and version into its environment, such "
-        "as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` gets all that fit; without "
-        "pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -`), then check `launcher` and `env` "
+        "nothing traced it: install the instrumentation of its framework and version into its "
+        "environment, such "
+        "as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` gets all that "
+        "fit; without "
+        "pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -`), then check "
+        "`launcher` and `env` "
         "in the app file's [tracing] table"
     )
 

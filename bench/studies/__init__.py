@@ -38,7 +38,7 @@ RUN = Study(
     examples=(
         "`tracing-overhead run --budget quick`: a first answer for the built-in example.",
         "`tracing-overhead run my.toml`: your own service; `tracing-overhead init` writes the file.",
-        '`tracing-overhead run --command "gunicorn shop:app -b 127.0.0.1:{port}" --path /items`: without a file.',
+        '`tracing-overhead run --command "gunicorn shop:app -b 127.0.0.1:{port}" --path /items`: no file.',
         "`tracing-overhead run --setups batch,ratio-10 --dry-run`: what it would do, and how long it takes.",
     ),
 )  # fmt: skip
@@ -63,7 +63,7 @@ S001 = Study(
 )
 ACCURACY = Study(
     name="accuracy",
-    summary="Measure known costs again and again: how accurate is the harness on this machine?",
+    summary="Measure injected costs repeatedly: how accurate is the harness on this machine?",
     raw=("runs.jsonl.gz", "trials.jsonl.gz"),
     derived="accuracy.json",
     examples=(

@@ -1,8 +1,8 @@
 """Burns CPU on demand: `python -S burner.py [JOIN LEAVE]`; a line says how many nanoseconds, and is answered.
 
-What a run's control is known to cost. It burns inside the instance's group, so that it proves clocks,
-attribution and statistics, and is no member of it meanwhile: to stop and wake one more process in every
-turn is a cost that nobody knows. JOIN and LEAVE are the files through which it comes and goes.
+The injected cost of a run. It burns inside the instance's group, so that it proves clocks, attribution and
+statistics, and is no member of it meanwhile: to pause and wake one more process in every time slice has
+an unknown cost. JOIN and LEAVE are the files through which it comes and goes.
 """
 
 import sys

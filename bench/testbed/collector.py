@@ -17,7 +17,7 @@ class Collector:
 
     Attributes:
         name: of the tool, or its address.
-        version: of the tool; empty where nobody knows.
+        version: of the tool; empty where it is unknown.
         endpoints: its addresses by OTLP protocol.
         child: its process; None where it was started by somebody else.
     """

@@ -169,7 +169,7 @@ class Launch:
 
     @property
     def _burning(self) -> tuple[str, ...]:
-        """The processes that share what is burnt; empty: all are told, and one knows that it is meant."""
+        """Processes that share the injected cost; empty: all receive the variables and decide themselves."""
         if self.burn is None or self.app.injected is None:
             return ()
         own = (self.app.injected.process,) if self.app.injected.process else ()

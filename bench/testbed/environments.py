@@ -141,14 +141,14 @@ def instrumentors(place: Place, app: App) -> tuple[str, ...]:
     These are the installed ones whose libraries are there, in a version that they know.
 
     Raises:
-        UsageError: nobody can be asked.
+        UsageError: there is no environment to ask.
     """
     words = shlex.split(app.tracing.launcher)
     path = os.pathsep.join([*place.path, path_of_the_caller()])
     python = _python_of(words[0], path) if words else None
     if python is None:
         raise UsageError(
-            f"nothing tells which instrumentations {app.name} loads",
+            f"the instrumentations that {app.name} loads are unknown",
             "name them in its app file: [tracing] instrumentors = [...], as "
             "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS has them",
         )

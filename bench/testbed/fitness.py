@@ -67,10 +67,10 @@ def examine(seconds: float = 1.0) -> tuple[Check, ...]:
 
 
 def wait_until_quiet(tell: Callable[[str], None], limit_s: float = QUIET_LIMIT_S) -> None:
-    """Wait until nobody else uses the CPUs, three seconds in a row.
+    """Wait until no other program uses the CPUs, three seconds in a row.
 
     Args:
-        tell: is told what is waited for.
+        tell: called with the reason for waiting.
         limit_s: longest wait.
 
     Raises:

@@ -183,7 +183,7 @@ class LocalInstance:
             lines = (done.stderr or done.stdout).decode("utf-8", "replace").strip().splitlines()
             raise ServiceError(
                 f"`prepare` of {process.name} ended with code {done.returncode}",
-                f"its last words: {' | '.join(lines[-5:])}",
+                f"its last output: {' | '.join(lines[-5:])}",
             )
 
     def _log(self, name: str) -> Path:
@@ -325,7 +325,7 @@ class LocalInstance:
         return time.monotonic() - began
 
     def _has_ended(self) -> bool:
-        # Whoever has ended is waited for by nobody else.
+        # poll() reaps it.
         running = [child for child in self._processes.values() if child.poll() is None]
         return not running and not self._group.pids()
 
@@ -335,7 +335,7 @@ class LocalInstance:
                 os.kill(pid, signal.SIGKILL)
 
     def stop(self) -> None:
-        # Whoever started it may stop it, and whoever ends everything.
+        # Both its owner and the end of the run may stop it.
         if self._is_stopped:
             return
         self._is_stopped = True

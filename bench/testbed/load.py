@@ -52,7 +52,7 @@ class RequestKind(msgspec.Struct, frozen=True):
 
 
 class Order(msgspec.Struct, frozen=True):
-    """A stretch of load, from the harness to the load process.
+    """A phase of load, from the harness to the load process.
 
     Attributes:
         start_ns: its start on the monotonic clock.
@@ -60,7 +60,7 @@ class Order(msgspec.Struct, frozen=True):
         names: what the targets are called in Locust's statistics.
         kinds: of requests.
         arrivals: open loop: planned requests.
-        users: closed loop: so many for every target.
+        users: closed loop: users of every target.
         sequence: closed loop: numbers of the kinds that a user asks, again and again.
         windows: closed loop: by target, when its users may ask; empty: always.
         length_ns: closed loop: for so long.
@@ -211,7 +211,7 @@ class Load:
             CONTROL_FD_VARIABLE: str(theirs.fileno()),
             WORKERS_VARIABLE: str(self._workers.local + self._workers.remote),
             RUN_VARIABLE: self._run,
-            # Locust reads ~/.locust.conf and ./locust.conf; nobody's settings may change a run.
+            # Locust reads ~/.locust.conf and ./locust.conf; no settings of the user may change a run.
             "HOME": str(log.parent),
         }
         options = ["-f", str(LOCUSTFILE), "--loglevel", "WARNING", "--stop-timeout", "1", *role]
@@ -238,7 +238,7 @@ class Load:
         return DISTRIBUTED_LEAD_S if self._workers.is_distributed else LEAD_S
 
     def lead_for(self, arrivals: int) -> float:
-        """How long before its start an order with so many arrivals has to be sent."""
+        """How long before its start an order with `arrivals` arrivals must be sent."""
         return self.lead_s + arrivals * LEAD_PER_ARRIVAL_S
 
     def send(self, order: Order) -> None:

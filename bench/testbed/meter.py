@@ -42,7 +42,7 @@ class MachineMeter:
 
         Args:
             cpus: those that the run may use.
-            load_pids: tells the load's processes.
+            load_pids: returns the load's processes.
             receiver_pid: the receiver.
             collector_pid: a collector that the run started, if it has one.
         """

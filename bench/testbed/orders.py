@@ -1,4 +1,4 @@
-"""What the load is told for a step."""
+"""Orders to the load: what to send in a step."""
 
 import random
 import time
@@ -71,8 +71,8 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
 def windows_of(plan: Plan, step: Step) -> list[list[tuple[int, int]]]:
     """When the users of a closed loop may ask, for every instance, ns from the start; empty: at any time.
 
-    An instance that cannot be stopped is asked in its time slices alone; one that has none in a step is not asked:
-    it would not answer.
+    An instance that cannot be stopped is asked in its time slices alone; one that has none in a step is not
+    asked: it would not answer.
     """
     number_of = range(len(plan.setups))
     with_slices = {time_slice.instance for time_slice in step.slices}

@@ -13,10 +13,10 @@ FIRST_PORT, LAST_PORT = 18000, 31999
 
 
 def free_ports(count: int, taken: set[int] | None = None) -> list[int]:
-    """Ports on which nobody listens, other than those `taken`; added to these.
+    """`count` free ports, other than those `taken`; added to these.
 
     Raises:
-        ServiceError: there are not so many.
+        ServiceError: there are too few.
     """
     ports: list[int] = []
     taken = set() if taken is None else taken

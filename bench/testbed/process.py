@@ -101,7 +101,7 @@ class Child:
         return self._popen.poll() is None
 
     def check(self) -> None:
-        """Raise ServiceError with its last words if it has ended."""
+        """Raise ServiceError with its last output if it has ended."""
         if not self.is_running():
             raise self.death()
 
@@ -130,7 +130,7 @@ class Child:
 
 
 def death_of(name: str, code: int | None, log: Path) -> ServiceError:
-    """The error that says how a process ended, with its last words.
+    """The error that says how a process ended, with its last output.
 
     Args:
         name: of the process.
@@ -143,10 +143,10 @@ def death_of(name: str, code: int | None, log: Path) -> ServiceError:
         how = f"was killed by {signal.Signals(-code).name}"
     else:
         how = f"ended with code {code}"
-    return ServiceError(f"{name} {how}", last_words(log))
+    return ServiceError(f"{name} {how}", last_output(log))
 
 
-def last_words(log: Path) -> str:
+def last_output(log: Path) -> str:
     """The last lines of a log in one line; before them its last exception, which may stand higher up."""
     try:
         text = log.read_text("utf-8", "replace")
@@ -159,7 +159,7 @@ def last_words(log: Path) -> str:
         lines = [raised[-1], *lines[1:]]
     if not lines:
         return "it left no message: look for the out-of-memory killer in `dmesg`"
-    return "its last words: " + " | ".join(lines)
+    return "its last output: " + " | ".join(lines)
 
 
 def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
@@ -189,7 +189,7 @@ def path_of_the_caller(environ: Mapping[str, str] = os.environ) -> str:
 
 
 def is_ephemeral(environ: Mapping[str, str] = os.environ) -> bool:
-    """True if uvx or nox has made the environment of this program, which nobody has activated."""
+    """True if uvx or nox has made the environment of this program, which the user has not activated."""
     return "NOX_CURRENT_SESSION" in environ or is_of_uvx()
 
 

@@ -1,6 +1,7 @@
 """A way to a backend that can be cut, blocked and slowed down: bytes of TCP, whatever they mean.
 
-A backend that answers wrongly is the receiver's own affair (`Answering`); what happens below HTTP happens here.
+A backend that answers wrongly is the receiver's own affair (`Answering`); what happens below HTTP happens
+here.
 """
 
 import contextlib
@@ -57,7 +58,7 @@ class Proxy:
         if way is Way.CUT:
             self._close_listener()
             self._close_connections()
-            # Bound and not listening: whoever connects is refused, and nobody else gets the port meanwhile.
+            # Bound and not listening: connections are refused, and no other program gets the port meanwhile.
             self._listener = _bound(self.port)
         elif before is Way.CUT:
             self._listener.listen(BACKLOG)

@@ -1,4 +1,4 @@
-"""Time slices as they are given: one instance runs, all others are stopped, clocks are read at every switch."""
+"""Runs time slices: one instance runs, all others are paused, clocks are read at every switch."""
 
 import itertools
 import time

@@ -378,7 +378,7 @@ class Testbed:
             timers = len(plan.setups) if plan.scale_timers else 1
             self.receiver.wait_until_quiet(max(delays) * timers + QUIET_MARGIN_S, SETTLE_LIMIT_S)
         elif plan.targets:
-            # What is exported there may come through a collector that nobody here knows of.
+            # Exports there may pass through a collector that the harness does not know.
             self.receiver.wait_until_quiet(ELSEWHERE_QUIET_S, SETTLE_LIMIT_S)
         return self.collector is None or self.collector.drain(self.receiver)
 

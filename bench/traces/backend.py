@@ -84,14 +84,15 @@ class Backend:
         Raises:
             ServiceError: it does not have it after a while, or not the same one.
         """
-        due, ids = tree(spans), tuple(traces(spans))
+        expected, ids = tree(spans), tuple(traces(spans))
         deadline = time.monotonic() + READ_LIMIT_S
-        while (has := tree(self.spans(ids))) != due:
+        while (has := tree(self.spans(ids))) != expected:
             self.child.check()
             if time.monotonic() > deadline:
                 raise ServiceError(
-                    f"{self.name} has {(has & due).total()} of the {due.total()} spans that the receiver got"
-                    + (f", and {(has - due).total()} others" if has - due else ""),
+                    f"{self.name} has {(has & expected).total()} of the {expected.total()} spans that "
+                    "the receiver got"
+                    + (f", and {(has - expected).total()} others" if has - expected else ""),
                     "find out which component loses or changes spans: the backend has a log of its own",
                 )
             time.sleep(LOOK_S)
@@ -169,7 +170,7 @@ def _aspire(logs: Path) -> Backend:
         "ASPIRE_DASHBOARD_API_ENABLED": "true",
     }
     arguments = ["dashboard", *(f"--{name}={value}" for name, value in options.items())]
-    # It keeps keys in HOME; nobody else's home.
+    # It keeps keys in HOME; give it a home of its own.
     environ = {"HOME": str(logs), "ASPIRE_DASHBOARD_TELEMETRY_OPTOUT": "true"}
     url = f"http://{HOST}:{page}"
     return Backend(

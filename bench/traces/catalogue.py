@@ -39,7 +39,7 @@ class Tool:
         build: programs that getting it needs.
         parts: modules that it is built of.
         run: programs that running it needs.
-        image: of a container that does the same, as `compose.yaml` has it; empty where nobody offers one.
+        image: of a container that does the same, as `compose.yaml` has it; empty where there is none.
     """
 
     name: str
@@ -101,7 +101,7 @@ class Tool:
     def container(self) -> str:
         """What a person can do where it cannot be got."""
         if not self.image:
-            return "nobody offers a container of it"
+            return "there is no container of it"
         return f"or run it in a container: `docker compose up {self.name}`"
 
 

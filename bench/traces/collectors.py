@@ -32,7 +32,7 @@ DECISION_WAIT_S = 2
 REMEMBERED_TRACES = 200_000
 """Of which it knows whether it keeps them: more than a replicate has."""
 RECEIVER_PORTS = (14318, 14317)
-"""Where the receiver listens, http and grpc, for a collector that runs elsewhere: OTLP's own ports are its."""
+"""Where the receiver listens, http and grpc, for a collector elsewhere, which has OTLP's own ports."""
 
 
 def parse(text: str) -> str:
@@ -104,7 +104,8 @@ def _send_first_span(collector: Collector, receiver: Receiver) -> None:
     collector.check()
     http, grpc = (receiver.endpoints[protocol] for protocol in ("http/protobuf", "grpc"))
     raise ServiceError(
-        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the receiver",
+        f"a span sent to the collector at {collector.endpoints['http/protobuf']} does not come to the "
+        "receiver",
         f"start it, and let it export to {http} (http) or {grpc} (grpc) within {DRAIN_LIMIT_S:.0f} s",
     )
 

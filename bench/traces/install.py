@@ -34,7 +34,7 @@ class _Workshop:
 
     Args:
         tool: which one.
-        say: is told what begins.
+        say: called with each step that begins.
     """
 
     def __init__(self, tool: Tool, say: Say) -> None:
@@ -75,12 +75,12 @@ class _Workshop:
         if started.returncode:
             raise ServiceError(
                 f"getting {self.tool.name} {self.tool.version} failed: {Path(command[0]).name} ended "
-                f"with code {started.returncode}: {self._last_words()}",
+                f"with code {started.returncode}: {self._last_output()}",
                 f"all of it is in {FOLDER.name}/{self.log.name}; {self.tool.container}",
             )
         return printed.decode("utf-8", "replace")
 
-    def _last_words(self) -> str:
+    def _last_output(self) -> str:
         lines = [line.strip() for line in self.log.read_text("utf-8", "replace").splitlines()]
         return " | ".join([line for line in lines if line][-LAST_LINES:])
 
@@ -191,7 +191,7 @@ def _aspire(workshop: _Workshop) -> None:
     package = f"@microsoft/aspire-cli-linux-{machine}"
     install: list[str | Path] = ["npm", "install", "--no-audit", "--no-fund", "--prefix", workshop.folder]
     workshop.run("its package", [*install, f"{package}@{workshop.tool.version}"])
-    # It keeps settings in HOME, and would tell its makers that it is used.
+    # It keeps settings in HOME, and would report its use to its makers.
     quiet = {"HOME": str(workshop.folder), "ASPIRE_CLI_TELEMETRY_OPTOUT": "true"}
     cli = workshop.folder / "node_modules" / package / "bin" / "aspire"
     workshop.run("unpacking it", [cli, "setup", "--non-interactive", "--nologo"], env=quiet)

@@ -1,6 +1,6 @@
 """One trace as a scenario: its spans in order, where the time went, and who is to blame.
 
-Everything is told from the spans alone, as a person would who has only a trace backend. A span whose
+Everything follows from the spans alone, as for a reader who has only a trace backend. A span whose
 parent is not there begins a tree of its own; nothing is left out. Attribute names are those of both of
 OpenTelemetry's semantic conventions for HTTP, old and new.
 """

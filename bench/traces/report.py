@@ -25,16 +25,16 @@ ABOUT_CPU = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Told:
-    """A trace that is told, wherever it comes from.
+    """A trace with its explanation, whatever its source.
 
     Attributes:
         title: of the report.
         sentence: what goes on.
         spans: of one or more traces.
-        cpu_s: CPU seconds by service; empty where nobody read them.
+        cpu_s: CPU seconds by service; empty where they were not read.
         how: how to see it again.
         exports_inline: whether every span was exported as it ended.
-        blames: whether its times say who was slow; those of a run's time slices do not.
+        blames: whether its times say which service was slow; those of a run's time slices do not.
     """
 
     title: str
@@ -47,7 +47,7 @@ class Told:
 
 
 def report(told: Told, width: int = BAR) -> Document:
-    """A trace's report, its waterfall so many characters wide."""
+    """A trace's report, its waterfall as wide as `width` characters."""
     spans, cpu_s = told.spans, told.cpu_s
     ordered = rows(spans)
     happened = events(ordered)

@@ -1,6 +1,6 @@
 """One request, told by its spans: the application is started, it is sent, and everything is collected.
 
-A request of which nothing is told goes first: opening connections is no part of the scenario. CPU is read
+A request that is not shown goes first: opening connections is no part of the scenario. CPU is read
 from the request until the spans that had ended by the answer were exported.
 
 The scenarios of the built-in application are its own: what is bought, how it is paid, who is slow.
@@ -156,7 +156,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
     if not spans:
         raise ServiceError(
             "no span of the request came",
-            f"`tracing-overhead check FILE` finds the reason",
+            "`tracing-overhead check FILE` finds the reason",
         )
     return Journey(
         status=status,

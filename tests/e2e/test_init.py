@@ -66,7 +66,7 @@ def test_a_file_is_written_tried_and_can_be_measured(project: Path) -> None:
     done = bench(project, "init", "--path", "/items", "-o", "shop.toml")
     assert done.returncode == 0, said(done)
     text = said(done)
-    assert "Written: shop.toml (python, flask; Procfile)" in text
+    assert "Written: shop.toml (python, flask; command from Procfile)" in text
     assert (
         "It starts the application with `gunicorn --workers 2 --bind 127.0.0.1:{port} shop:app`; "
         "{port} stands for a free port."

@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
@@ -16,7 +16,15 @@ from tests.e2e.runs import COMMAND, PATIENCE_S, ROOT, Run, invalid, setup_of
 from tests.e2e.test_runs import TIMING
 
 PORTS = {"none": 8300, "none-aa": 8310, "batch": 8320}
-TARGETS = tuple(f"--target={name}=http://{B}:{port}" for name, port in PORTS.items())
+BEHIND_COLLECTOR = {name: port + 100 for name, port in PORTS.items()}
+"""Instances that export to a collector of their own."""
+
+
+def targets(ports: Mapping[str, int]) -> tuple[str, ...]:
+    return tuple(f"--target={name}=http://{B}:{port}" for name, port in ports.items())
+
+
+TARGETS = targets(PORTS)
 SHORT = ("--budget", "smoke", "--light", "4s", "--saturation", "1s", "--receiver-host", A)
 SPREAD = ("--remote-workers", "1", "--workers", "1", "--master", f"{A}:5557")
 OTELCOL = ROOT / ".backends" / "otelcol" / "otelcol"
@@ -30,7 +38,7 @@ service:
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def machines() -> Iterator[Machines]:
     with two_machines() as made:
         yield made
@@ -58,10 +66,10 @@ def processes(
         yield running
 
 
-def instances(endpoint: str) -> Commands:
-    """The application in every setup, as a person starts it elsewhere."""
+def instances(endpoint: str, ports: Mapping[str, int] = PORTS) -> Commands:
+    """The application in every setup, as a user starts it elsewhere."""
     commands: Commands = {}
-    for name, port in PORTS.items():
+    for name, port in ports.items():
         printed = subprocess.run(
             [*COMMAND, "setups", "--env", name], cwd=ROOT, check=True, capture_output=True, text=True
         ).stdout
@@ -90,19 +98,24 @@ def wait_for(folder: Path, names: Sequence[str], words: str) -> None:
             time.sleep(0.05)
 
 
+@pytest.fixture(scope="module")
+def away(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """Two machines, with instances on the second one that are started once for all tests."""
+    folder = tmp_path_factory.mktemp("away")
+    with processes(machines, folder, instances(f"http://{A}:4318")):
+        wait_for(folder, tuple(PORTS), "Try it")
+        yield machines
+
+
 def worker() -> tuple[Sequence[str], dict[str, str]]:
-    """A load worker, as a person starts it elsewhere."""
+    """A load worker, as a user starts it elsewhere."""
     words = [sys.executable, "-m", "locust", "-f", "locustfiles/planned.py", "--worker", "--master-host", A]
     return words, {"PYTHONPATH": str(ROOT)}
 
 
-def test_instances_on_another_machine_are_counted_exactly(
-    machines: Machines, start: Callable[..., Run], tmp_path: Path
-) -> None:
-    with processes(machines, tmp_path, instances(f"http://{A}:4318")):
-        wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = start(*TARGETS, *SHORT, prefix=machines.on("a"))
-        assert run.end() in {0, 4}, run.text()
+def test_instances_on_another_machine_are_counted_exactly(away: Machines, start: Callable[..., Run]) -> None:
+    run = start(*TARGETS, *SHORT, prefix=away.on("a"))
+    assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
     batch = setup_of(summary, "batch")
@@ -112,17 +125,15 @@ def test_instances_on_another_machine_are_counted_exactly(
     (network,) = (caveat for caveat in summary["caveats"] if caveat["code"] == "network")
     assert "a round trip to the instances takes 4." in network["message"], network
     assert setup_of(summary, "none")["latency"]["p50_s"] > 0.004
-    assert machines.link.lost > 0, "one packet in a thousand is lost, and nothing else is"
+    assert away.link.lost > 0, "one packet in a thousand is lost, and nothing else is"
 
 
 @pytest.mark.calm
 def test_a_worker_on_another_machine_sends_its_share(
-    machines: Machines, start: Callable[..., Run], tmp_path: Path
+    away: Machines, start: Callable[..., Run], tmp_path: Path
 ) -> None:
-    commands = instances(f"http://{A}:4318") | {"worker": worker()}
-    with processes(machines, tmp_path, commands):
-        wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = start(*TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+    with processes(away, tmp_path, {"worker": worker()}):
+        run = start(*TARGETS, *SHORT, *SPREAD, prefix=away.on("a"))
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
@@ -134,12 +145,10 @@ def test_a_worker_on_another_machine_sends_its_share(
 
 
 def test_a_worker_that_is_killed_is_reported(
-    machines: Machines, start: Callable[..., Run], tmp_path: Path
+    away: Machines, start: Callable[..., Run], tmp_path: Path
 ) -> None:
-    commands = instances(f"http://{A}:4318") | {"worker": worker()}
-    with processes(machines, tmp_path, commands) as running:
-        wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = start(*TARGETS, *SHORT, *SPREAD, prefix=machines.on("a"))
+    with processes(away, tmp_path, {"worker": worker()}) as running:
+        run = start(*TARGETS, *SHORT, *SPREAD, prefix=away.on("a"))
         run.wait_for_step("capacity")
         running["worker"].kill()
         assert run.end() in {3, 4}, run.text()
@@ -148,16 +157,14 @@ def test_a_worker_that_is_killed_is_reported(
     assert run.survivors() == []
 
 
-def test_a_link_that_is_cut_is_reported_and_ends_the_run(
-    machines: Machines, start: Callable[..., Run], tmp_path: Path
-) -> None:
-    with processes(machines, tmp_path, instances(f"http://{A}:4318")):
-        wait_for(tmp_path, tuple(PORTS), "Try it")
-        run = start(*TARGETS, *SHORT, prefix=machines.on("a"))
-        run.wait_for_step("capacity")
-        machines.link.is_cut = True
+def test_a_link_that_is_cut_is_reported_and_ends_the_run(away: Machines, start: Callable[..., Run]) -> None:
+    run = start(*TARGETS, *SHORT, prefix=away.on("a"))
+    run.wait_for_step("capacity")
+    away.link.is_cut = True
+    try:
         assert run.end() == 3, run.text()
-        machines.link.is_cut = False
+    finally:
+        away.link.is_cut = False
     assert "error: " in run.text()
     assert "hint: " in run.text()
     assert "Traceback" not in run.text()
@@ -171,12 +178,12 @@ def test_a_collector_on_another_machine_is_in_between(
 ) -> None:
     config = tmp_path / "otelcol.yaml"
     config.write_text(BY_COLLECTOR, "utf-8")
-    commands = instances(f"http://{B}:4318")
+    commands = instances(f"http://{B}:4318", BEHIND_COLLECTOR)
     commands["collector"] = [str(OTELCOL), f"--config={config}"], {}
     with processes(machines, tmp_path, commands):
         wait_for(tmp_path, tuple(PORTS), "Try it")
         wait_for(tmp_path, ["collector"], "Everything is ready")
-        run = start(*TARGETS, *SHORT, prefix=machines.on("a"))
+        run = start(*targets(BEHIND_COLLECTOR), *SHORT, prefix=machines.on("a"))
         assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from bench.cli.display import progress
-from bench.studies.micro.measure import _launches
 from bench.studies.micro import instructions
+from bench.studies.micro.measure import _launches
 from bench.studies.micro.operations import TABLE
 
 pytestmark = pytest.mark.calm
@@ -56,8 +56,8 @@ def test_a_pattern_that_matches_nothing_says_so() -> None:
 
 def test_without_valgrind_one_line_says_how_to_get_it(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "bench.cli", "micro", "--only", "id/span", "--replicates", "1", "--instructions",
-         "-o", str(tmp_path / "m")],
+        [sys.executable, "-m", "bench.cli", "micro", "--only", "id/span", "--replicates", "1",
+         "--instructions", "-o", str(tmp_path / "m")],
         capture_output=True, text=True, timeout=60, check=False,
         env={**os.environ, "PATH": str(tmp_path)},
     )  # fmt: skip

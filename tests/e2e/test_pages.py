@@ -1,27 +1,13 @@
 """Pages in a real browser: nothing leaves them, nothing overflows, light and dark."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.e2e.test_web import ARGUMENTS, CHROMIUM, playwright
-
 RESULTS = Path(__file__).parent.parent.parent / "results"
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="a browser is missing: apt-get install chromium (or your system's package)"
-)
 PAGES = ("reference", "applications")
 OTHERS = ("shutdown", "faults", "soak")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        started = driver.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield started
-        started.close()
 
 
 @pytest.mark.parametrize("width", [375, 768, 1280])
@@ -56,7 +42,7 @@ def test_dark_and_light_differ_and_so_do_the_charts(browser: Any) -> None:
     assert seen[0][1] != seen[1][1]
 
 
-def test_a_reader_who_listens_is_reported_the_same(browser: Any) -> None:
+def test_a_screen_reader_gets_the_same(browser: Any) -> None:
     page = browser.new_page()
     page.goto((RESULTS / "reference" / "report.html").as_uri())
     assert page.get_by_role("heading", name="What it costs").count() == 1

@@ -1,6 +1,7 @@
 """How accurate is the harness? Known costs, measured again and again.
 
-`trials` says what is compared in one run, `figures` derives expected against measured, `targets` what is asked.
+`trials` says what is compared in one run, `figures` derives expected against measured, `targets` what is
+asked.
 """
 
 import contextlib
@@ -132,7 +133,7 @@ def _disturbed(beside: Beside, folder: Path) -> Iterator[None]:
 
 
 def metrics(figures: Accuracy) -> list[Metric]:
-    """The error of every known cost."""
+    """The error of every injected cost."""
     return [
         Metric(name=f"error of {known.setup}, {known.figure}", unit="%", value=round(known.error * 100, 3))
         for known in figures.known

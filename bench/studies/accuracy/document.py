@@ -16,7 +16,7 @@ ABOUT = (
     "which no request waits. Only there the truth is known to the microsecond: what is burnt in a service "
     "cools caches for the work around it and, at saturation, makes requests wait for each "
     "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Setups "
-    "that burn in services get a light rate at which the CPU is as busy as with the baseline, because work"
+    "that burn in services get a light rate at which utilisation is that of the baseline, because work"
     " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
     "`found in` counts verdicts against the baseline, which hold for all setups of a run at once."
 )
@@ -29,7 +29,8 @@ ABOUT_BETTER = (
     "instances, each alone for as long as its time slices took. Processes, requests and seconds are the same."
 )
 ABOUT_AGREEMENT = (
-    "What tracing costs nobody knows beforehand; here the same instances say it in time slices and alone. Likewise "
+    "The cost of tracing is not known beforehand; here the same instances measure it in time slices "
+    "and alone. Likewise "
     "what a delay of every answer does to percentiles. A timer of the batch processor goes on while an "
     "instance is stopped; scaled, it waits as many times longer as there are instances."
 )
@@ -60,20 +61,22 @@ def report(accuracy: Accuracy, *more: Section) -> Document:
 BESIDE = {
     "": "",
     "busy": " Meanwhile another program kept one CPU busy.",
-    "random": " Meanwhile another program woke up at random, and was busy for half of the time.",
+    "random": " Meanwhile another program woke up at random and ran half of the time.",
 }
 
 
 def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
     panels = ", ".join(
-        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} setups, {extent.replicates} replicates, "
+        f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} setups, {extent.replicates} "
+        "replicates, "
         f"{extent.measuring_s:.0f} s of load over all instances)"
         for extent in accuracy.extents
     )
     why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
     return (
-        f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. {accuracy.spoiled} of "
+        f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. "
+        f"{accuracy.spoiled} of "
         f"them invalid by a check{f' ({why})' if why else ''}, and counted here all the same."
         f"{BESIDE[accuracy.beside]}"
     )
@@ -98,7 +101,7 @@ def target_table(accuracy: Accuracy) -> Table:
 
 
 def known_table(accuracy: Accuracy) -> Table:
-    """Each known cost in each figure: true against found."""
+    """Each injected cost in each figure: true against measured."""
     return Table(
         heads=(
             "setup", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
@@ -191,10 +194,11 @@ def better_table(accuracy: Accuracy) -> Table:
 
 
 def agreement_table(accuracy: Accuracy) -> Table:
-    """Costs that nobody knows, in time slices and alone."""
+    """Unknown costs, in time slices and alone."""
     return Table(
         heads=(
-            "setup", "figure", "timers", "runs", "in time slices %", "alone %", "difference %", "95 % interval %",
+            "setup", "figure", "timers", "runs", "in time slices %", "alone %", "difference %",
+            "95 % interval %",
         ),
         left=(0, 1, 2),
         keys=3,

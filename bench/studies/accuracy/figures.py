@@ -1,8 +1,8 @@
-"""How accurate the harness's own figures are: known costs, measured again and again.
+"""How accurate the harness's own figures are: injected costs, measured repeatedly.
 
-A run of the series is judged by the very statistics of `tracing-overhead run`; only what is known beforehand is
-compared with it. The unit is the run, not the interval: an error of one run is in all of its figures. Every rate
-and every mean has its own interval, over runs.
+A run of the series is judged by the very statistics of `tracing-overhead run`; only what is known
+beforehand is compared with it. The unit is the run, not the interval: an error of one run is in all of its
+figures. Every rate and every mean has its own interval, over runs.
 """
 
 import math
@@ -175,7 +175,7 @@ def _coverage(weighings: Sequence[Weighing]) -> Rate:
 
 
 def _weighings(number: int, run: _Run) -> Iterator[Weighing]:
-    """Every known cost, and identical setups, in every figure that the run has of them."""
+    """Every injected cost, and identical setups, in every figure that the run has of them."""
     for name in (*shares(), AA):
         if name not in run.plan.names or name == PATCHED:
             continue
@@ -206,8 +206,8 @@ def _weighings(number: int, run: _Run) -> Iterator[Weighing]:
 def _true(run: _Run, others: Sequence[str], figure: FigureName, burnt_s: float) -> float:
     """What is known of a figure, as a log ratio.
 
-    At saturation, a request that costs more CPU takes longer in proportion: the throughput of a closed loop is the
-    CPUs over what a request costs.
+    At saturation, a request that costs more CPU takes longer in proportion: the throughput of a closed loop
+    is the CPUs over what a request costs.
     """
     if not burnt_s:
         return 0.0
@@ -222,7 +222,7 @@ def _false_verdicts(runs: Sequence[_Run]) -> Rate:
 
 
 def _alone(run: RunFigures, figure: FigureName, name: str, others: Sequence[str]) -> float | None:
-    """The log ratio of instances to those that they are compared with, each measured alone; mean over replicates.
+    """The log ratio of instances to their references, each measured alone; mean over replicates.
 
     What is injected apart is injected between time slices, and so not at all there.
     """
@@ -344,7 +344,7 @@ def _sought(runs: Sequence[_Run]) -> Rate:
 
 
 def _all_better(runs: Sequence[_Run], weighings: Sequence[Weighing]) -> Iterator[Better]:
-    """By length of the runs: requests scatter alike in both designs, the machine disturbs only one of them."""
+    """By length of the runs: requests vary alike in both designs, the machine disturbs only one of them."""
     figures: tuple[FigureName, ...] = ("light", "throughput", "p50")
     for active_s in sorted({_active_s(run.plan) for run in runs if run.figures.alone}):
         of_length = [weighing for weighing in weighings if _active_s(runs[weighing.trial].plan) == active_s]

@@ -1,7 +1,7 @@
 """Known costs, measured run after run with fresh processes.
 
-A trial is a run: the same testbed, the same plan, the same time slices. One after the other is measured on the
-same instances, at the end of every replicate, for as many seconds: only the order differs.
+A trial is a run: the same testbed, the same plan, the same time slices. One after the other is measured on
+the same instances, at the end of every replicate, for as many seconds: only the order differs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -196,7 +196,7 @@ def trial(
 
 
 def _alone(plan: Plan, learned: Learned, performer: Performer, replicate: int) -> dict[str, dict[str, float]]:
-    """By figure and setup, what each instance of a replicate shows alone, for as long as its time slices took."""
+    """By figure and setup, each instance of a replicate alone, for as long as its time slices took."""
     light_ns, saturation_ns = (round(load.active_s * 1e9) for load in (plan.light, plan.saturation))
     figures: dict[str, dict[str, float]] = {"light": {}, "p50": {}, "p90": {}, "throughput": {}}
     order = np.random.default_rng([plan.seed, replicate, SEQUENTIAL_STEP]).permutation(len(plan.setups))

@@ -20,7 +20,7 @@ class Weighing:
 
     Attributes:
         trial: number of the trial.
-        setup: with the known cost.
+        setup: with the injected cost.
         figure: in which it is looked for.
         true: what is known.
         found: what the run says.
@@ -55,7 +55,7 @@ class Weighing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Known:
-    """One known cost in one figure, over all trials.
+    """One injected cost in one figure, over all trials.
 
     Attributes:
         setup: with the cost.
@@ -182,7 +182,7 @@ class Accuracy:
         false_verdicts: overheads claimed between identical setups.
         coverage: of the 95 % intervals, in all figures, where the truth is exact.
         coverage_in_services: likewise, of what is burnt in services.
-        known: one known cost in one figure each.
+        known: one injected cost in one figure each.
         same: identical setups, by figure.
         sought: how often `SOUGHT` was found in runs of two minutes.
         better: against one after the other, by figure.

@@ -89,7 +89,7 @@ WORDS: Mapping[FigureName, str] = {
 
 
 def _bias_targets(known: Sequence[Known]) -> Iterator[Target]:
-    """Of each figure the known cost nearest to its bound, or beyond it; apart and in services."""
+    """Of each figure the injected cost nearest to its bound, or beyond it; apart and in services."""
     for exact, figure in itertools.product((True, False), WEIGHED):
         costs = [
             one
@@ -103,7 +103,7 @@ def _bias_targets(known: Sequence[Known]) -> Iterator[Target]:
         scale, unit = (1e6, "us") if figure != "throughput" else (100.0, "%")
         bound = worst.bound * scale
         yield Target(
-            what=f"{WORDS[figure]}: a known cost, {place}, is off by at most 3 % of itself and 10 us",
+            what=f"{WORDS[figure]}: an injected cost, {place}, is off by at most 3 % of itself and 10 us",
             value=f"{worst.setup}: {worst.bias.value * scale:+.1f} {unit} "
             f"{ends_of(worst.bias, scale)}, bound {bound:.1f}",
             shown=shown(worst.bias.low, worst.bias.high, -worst.bound, worst.bound),

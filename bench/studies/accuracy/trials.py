@@ -16,10 +16,11 @@ SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
 """Of what a request of the baseline costs: burnt after the answer, in one process."""
 APART = {"apart-2": 0.02, "apart-10": 0.10}
 """The same, burnt by a process of the instance for which no request waits. What is burnt in a service is
-known, and what that does to the work around it is not: caches cool meanwhile, and where a service is busy its
+known, and what that does to the work around it is not: caches cool meanwhile, and where a service is at
+saturation its
 requests are in each other's way. Only here the truth is known to the microsecond."""
 PATCHED, SAME = "patched", "weight-0"
-"""They can inject a cost and inject none. The hook itself costs CPU, so every cost that is injected in a service is
+"""They have the hook and inject nothing. The hook itself costs CPU, so a cost injected in a service is
 the difference between two setups with the hook."""
 INSIDE: dict[str, tuple[int, When, float]] = {
     "inside-one": (1, "before", 0.02),
@@ -85,7 +86,7 @@ TWO_MINUTES = Panel(
     light_s=2.7,
     saturation_s=0.6,
 )
-"""The most sensitive design for two minutes on the clock. Over 8 starts of five identical setups, a start with 3 s of
+"""The most sensitive design for two minutes. Over 8 starts of five identical setups, a start with 3 s of
 light load scattered by 0.97 %, its requests alone by 0.93: processes differ by less than requests do, so
 seconds of load are worth more than replicates, of which every one costs 5 s besides."""
 PANELS = (WEIGHTS, BURNING, TWO_MINUTES)
@@ -101,7 +102,8 @@ class Trial:
         learned: what its first replicate measured.
         readings: of all steps.
         rows: requests of every step with time slices: replicate, number of the step, requests.
-        alone: of every replicate, by figure and setup, what the same instances showed afterwards, one after the
+        alone: of every replicate, by figure and setup, what the same instances showed afterwards, one after
+            the
             other; empty in runs without that.
         beside: what another program on the machine did meanwhile.
     """
@@ -137,7 +139,7 @@ class RunFigures:
 
 
 def shares() -> dict[str, float]:
-    """What every setup with a known cost burns, of what a request of the baseline costs."""
+    """What every setup with an injected cost burns, of what a request of the baseline costs."""
     return {
         **{name_of(share): share for share in SHARES},
         **APART,
@@ -217,7 +219,7 @@ def is_exact(name: str) -> bool:
 
 
 def rate_shares() -> dict[str, float]:
-    """Light rates at which every known cost leaves the CPU as busy as the baseline leaves it.
+    """Light rates at which every injected cost leaves utilisation as in the baseline.
 
     At the baseline's rate a cost would keep the CPU awake for longer, and whatever runs on a CPU that is
     awake is cheaper: what is known would not be what is there to be found.

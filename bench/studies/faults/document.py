@@ -72,7 +72,8 @@ def _answer(results: Sequence[FaultResult]) -> list[str]:
         faults = len({result.fault for result in own})
         sentences.append(
             f"**`{processor}`**: {plural(faults, 'failure')} of the backend, over "
-            f"{plural(len(own) // faults, 'protocol')}: clients notice {len(noticed)} of {len(own)}; {stopping}."
+            f"{plural(len(own) // faults, 'protocol')}: clients notice {len(noticed)} of {len(own)}; "
+            f"{stopping}."
         )
     return sentences
 

@@ -12,7 +12,7 @@ from bench.plan.records import Count
 
 NO_EFFECT, ALIKE = "no effect on clients", ", as without tracing"
 FELT_S, FELT_TIMES = 0.05, 2.0
-"""Clients notice a median that grows by this much and by this factor: all setups share the machine, and each of
+"""Clients notice a median that grows by this much and by this factor: setups share the machine, and each of
 them slows the others down."""
 LATE_S = 0.5
 """Some clients notice if the longest answer takes this much longer."""

@@ -181,7 +181,7 @@ class _Faulty:
             proxy.close()
 
     def _usage(self) -> list[tuple[int, int]]:
-        """Spans and the longest stall in ns, that of this moment included, of every process that notes them."""
+        """Spans and the longest stall in ns, including a current one, of every process that notes them."""
         usage = []
         for process in self._launch.app.process:
             path = self._launch.usage_file(process)
@@ -346,7 +346,8 @@ def _require_sound(result: FaultResult) -> None:
     if result.setup != BASELINE and not result.received:
         raise MeasurementError(
             f"nothing of {result.setup} arrives at a healthy backend",
-            "install its exporter, and let it read OTEL_EXPORTER_OTLP_ENDPOINT and OTEL_EXPORTER_OTLP_PROTOCOL",
+            "install its exporter, and let it read OTEL_EXPORTER_OTLP_ENDPOINT and "
+            "OTEL_EXPORTER_OTLP_PROTOCOL",
         )
 
 

@@ -2,12 +2,11 @@
 
 Every reading is made by a process of its own (`worker`); the harness (`measure`) decides the order and never
 imports OpenTelemetry.
-Readings are interleaved: every replicate times all operations once, in a freshly shuffled order, and every value
-stands between two readings of a reference operation, because the same loop may run at half its speed a second
-later.
-Every operation proves that it does what its name says: the spans that it claims to have ended have ended, what it
-exported is at the receiver. An operation without a proof has no figure.
-What is timed is the CPU time of the worker process, all threads: what tracing takes away from the service. Waiting
+Readings are interleaved: every replicate times all operations once, in a freshly shuffled order, and every
+value stands between two readings of a reference operation, because the same loop may run at half its speed
+a second later. Every operation proves that it does what its name says: the spans that it claims to have
+ended have ended, what it exported is at the receiver. An operation without a proof has no figure. What is
+timed is the CPU time of the worker process, all threads: what tracing takes away from the service. Waiting
 for the receiver does not count.
 """
 

@@ -15,7 +15,7 @@ from bench.studies.micro.timed import Subject, require, timed
 URL_VARIABLE, BODY_VARIABLE = "BENCH_NEIGHBOUR", "BENCH_NEIGHBOUR_BODY"
 SAMPLES = 100
 PUT_OFF = 50
-"""So many times an operation's work is put off before it is done at once, as a batch is exported."""
+"""How often an operation's work is put off before it is done at once, as a batch is exported."""
 
 
 def neighbour() -> Callable[[], None] | None:
@@ -39,7 +39,7 @@ def cold_s(subject: Subject, disturb: Callable[[], None], samples: int = SAMPLES
     """CPU seconds of doing it once after `disturb`: the mean, less what the clock itself costs there.
 
     What the operation puts off is done, and paid for, as soon as it has come together. Where it waits for an
-    answer, others use the CPU once more: whoever asks a service over loopback has lent it the CPU.
+    answer, others use the CPU once more: a request over loopback gives the CPU to its service.
     """
     clock = timed(lambda _loops: None)
     once = subject.put_off or (lambda: subject.time(1))

@@ -87,7 +87,7 @@ def _propagator(name: str) -> TextMapPropagator:
 
 
 def _headers(propagator: str, count: int) -> dict[str, str]:
-    """So many headers as httpx sends them, those of the propagator among them."""
+    """`count` headers as httpx sends them, including those of the propagator."""
     carrier: dict[str, str] = {}
     _propagator(propagator).inject(carrier, parent_context(sampled=True))
     fill = OTHER_HEADERS | {f"x-header-{number}": f"value {number}" for number in range(count)}

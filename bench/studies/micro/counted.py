@@ -1,4 +1,4 @@
-"""An operation done so many times and nothing else, to be run under valgrind: `... NAME LOOPS`."""
+"""Does an operation LOOPS times and nothing else, to be run under valgrind: `... NAME LOOPS`."""
 
 import gc
 import random

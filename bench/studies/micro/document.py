@@ -49,7 +49,8 @@ def headline(summary: MicroSummary) -> str:
     proof = (
         "every operation proved what it is" if summary.valid else "NOT every operation could prove what it is"
     )
-    return f"{plural(len(summary.timings), 'operation')} in {plural(summary.run.replicates, 'replicate')}; {proof}."
+    counts = plural(len(summary.timings), "operation"), plural(summary.run.replicates, "replicate")
+    return f"{' in '.join(counts)}; {proof}."
 
 
 def timing_table(summary: MicroSummary) -> Table:

@@ -81,7 +81,7 @@ class MicroSummary:
         schema: format of the folder.
         run: as it was carried out.
         reference_s: CPU seconds of the reference operation, mean over the whole run.
-        timings: a figure an operation.
+        timings: one figure per operation.
         caveats: operations without a proof, and what the host did.
     """
 
@@ -199,7 +199,7 @@ def timings(
     confidence: float = 0.95,
     instructions: Mapping[str, float] | None = None,
 ) -> tuple[Timing, ...]:
-    """A figure an operation, in the order of their first reading."""
+    """One figure per operation, in the order of their first reading."""
     base_s = reference_s(readings)
     by_name: defaultdict[str, defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     colds: defaultdict[str, dict[int, float]] = defaultdict(dict)

@@ -28,7 +28,7 @@ HOW_TO_GET_IT = (
     "(`apt-get install valgrind`, or your system's own way)"
 )
 FIRST, MORE, SURE = 2, (8, 128, 2048, 32_768), 1e6
-"""Loops before a first guess, and those of it: as many as take so many instructions. Eight loops of the
+"""Loops before a first guess, and the instructions that the guess should take. Eight loops of the
 cheapest operations are less than what two starts of an interpreter differ by, and were guessed as nothing."""
 WARM, ENOUGH = 2e7, 2e8
 """Instructions before those that count, and of these: two starts of an interpreter differ by about a
@@ -100,7 +100,7 @@ def guess(count: Callable[[int], int]) -> float:
     """Instructions of one loop, roughly; at least 1.
 
     Args:
-        count: the instructions of so many loops, and of starting.
+        count: the instructions of a number of loops, and of starting.
     """
     before, cost = count(FIRST), 1.0
     for loops in MORE:

@@ -121,7 +121,7 @@ class MicroBench:
         return pyperf.Benchmark.load(str(file)).get_runs()[0]
 
     def forget(self) -> None:
-        """The receiver keeps nothing of what came so far.
+        """Have the receiver discard what came so far.
 
         Raises:
             ServiceError: it has died.
@@ -130,7 +130,7 @@ class MicroBench:
 
 
 def receiver_variables(receiver: Receiver) -> dict[str, str]:
-    """What a worker is told of the receiver."""
+    """Variables that name the receiver to a worker."""
     return {
         "BENCH_RECEIVER_HTTP": receiver.endpoints["http/protobuf"],
         "BENCH_RECEIVER_GRPC": receiver.endpoints["grpc"],

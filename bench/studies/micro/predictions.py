@@ -129,8 +129,8 @@ def _sends(traffic: Traffic | None) -> bool:
 def _sent(rung: Setup, rungs: Sequence[Setup], traffic: Mapping[str, Traffic]) -> tuple[float, float]:
     """Export requests and spans of a request of a step.
 
-    Of the first step that sends as many spans, so that a difference of two steps holds no accidents of timing;
-    for a step that sends none, of the first one that does.
+    Of the first step that sends as many spans, so that a difference of two steps holds no accidents of
+    timing; for a step that sends none, of the first one that does.
     """
     sent = [_per_request(traffic[other.name]) for other in rungs if _sends(traffic.get(other.name))]
     own = traffic.get(rung.name)
@@ -161,7 +161,7 @@ def _operations(rung: Setup, units: Mapping[Unit, float], sent: tuple[float, flo
 
 
 def _bare(rungs: Sequence[Setup], units: Mapping[Unit, float]) -> dict[str, float]:
-    """How often a request of the baseline does each operation: what the ladder does, without OpenTelemetry."""
+    """How often a request of the baseline does each operation of the ladder, without OpenTelemetry."""
     groups = {_group(name) for rung in rungs for name in rung.operations}
     return {
         f"{group}/bare": units[UNITS[group]]

@@ -113,7 +113,7 @@ def start_and_end(
         sampler: none (no provider), off, on.
         processor: count; or the SDK's simple or batch with an exporter that discards; or full: batch
             with a full queue.
-        attributes: so many, given at the start.
+        attributes: number of them, given at the start.
         child: of a remote parent.
     """
     counting, discarding, blocking, warnings = Counting(), Discarding(), Blocking(), _Warnings()
@@ -262,7 +262,7 @@ def status() -> Subject:
 
 
 def exception(frames: int) -> Subject:
-    """An exception recorded whose traceback has so many frames."""
+    """An exception is recorded whose traceback has `frames` frames."""
     caught = _raised(frames)
 
     def holds(span: ReadableSpan) -> bool:

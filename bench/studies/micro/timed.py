@@ -50,7 +50,7 @@ class Subject:
     """An operation that is ready to be timed.
 
     Attributes:
-        time: does it so many times; returns the CPU seconds that this took.
+        time: does it a number of times; returns the CPU seconds that this took.
         check: called with the number of times that it was done in all; raises `Untrue` if the
             operation is not what its name says.
         put_off: does it once and leaves what it puts off; the CPU seconds. None: it puts off nothing.

@@ -98,8 +98,8 @@ def server(variant: str) -> Subject:
 
     def check(done: int) -> None:
         require(true=[m.get("status", 200) for m in sent] == [200, 200], otherwise="it was not answered 200")
-        spans, due = counting.ended if counting else 0, SPANS.get(variant, 0) * done
-        require(true=spans == due, otherwise=f"{spans} of {due} spans reached the processor")
+        spans, expected = counting.ended if counting else 0, SPANS.get(variant, 0) * done
+        require(true=spans == expected, otherwise=f"{spans} of {expected} spans reached the processor")
         if variant == "metrics":
             require(true=points() == done, otherwise="its metrics have not counted every request")
 
@@ -139,8 +139,8 @@ def call(variant: str, *, asynchronous: bool) -> Subject:
         require(true=statuses == {200}, otherwise="it was not answered 200")
         instrumented = hasattr(httpx.HTTPTransport.handle_request, "__wrapped__")
         require(true=instrumented == (variant != "bare"), otherwise="httpx is not as instrumented")
-        spans, due = counting.ended if counting else 0, done if variant in {"sampled", "metrics"} else 0
-        require(true=spans == due, otherwise=f"{spans} of {due} spans reached the processor")
+        spans, expected = counting.ended if counting else 0, done if variant in {"sampled", "metrics"} else 0
+        require(true=spans == expected, otherwise=f"{spans} of {expected} spans reached the processor")
         if variant == "metrics":
             require(true=points() == done, otherwise="its metrics have not counted every call")
 
@@ -199,8 +199,8 @@ def statement(variant: str) -> Subject:
             cursor.execute("UPDATE stock SET quantity = quantity + ? WHERE sku = ?", (1, "keyboard"))
 
     def check(done: int) -> None:
-        spans, due = counting.ended - before if counting else 0, done if variant == "sampled" else 0
-        require(true=spans == due, otherwise=f"{spans} of {due} spans reached the processor")
+        spans, expected = counting.ended - before if counting else 0, done if variant == "sampled" else 0
+        require(true=spans == expected, otherwise=f"{spans} of {expected} spans reached the processor")
         row = connection.execute("SELECT quantity FROM stock").fetchone()
         require(true=row == (done,), otherwise="the rows were not updated")
 

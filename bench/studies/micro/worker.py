@@ -1,4 +1,4 @@
-"""One reading of one operation: `python -m bench.studies.micro.worker NAME LOOPS MIN_TIME_S [pyperf's options]`.
+"""One reading of one operation: `python -m bench.studies.micro.worker NAME LOOPS MIN_TIME_S [OPTIONS]`.
 
 It proves that the operation does what its name says, before and after pyperf times it. With
 0 loops it first finds how many a value of MIN_TIME_S takes.

@@ -123,7 +123,8 @@ def described(plan: Plan) -> Iterator[str]:
     )
     if plan.probes:
         yield (
-            f"highest rate with p99 under {plan.latency_limit_s * 1e3:g} ms: {plan.probes} steps per replicate"
+            f"highest rate with p99 under {plan.latency_limit_s * 1e3:g} ms: {plan.probes} steps per "
+            "replicate"
         )
     if plan.workers:
         yield f"load: {plan.workers} workers"
@@ -163,7 +164,7 @@ def sections(folder: Path) -> list[Section]:
 
 
 def extras(folder: Path, result: RunResult) -> dict[str, bytes]:
-    """Further files that are made of the raw records: latency distributions, and figures of microbenchmarks."""
+    """Further files made from the raw records: latency distributions, and figures of microbenchmarks."""
     files: dict[str, bytes] = {}
     if result.raw is not None:
         logs = histograms.render(result.raw)

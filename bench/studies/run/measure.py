@@ -98,7 +98,7 @@ def measure(  # noqa: PLR0913 - what a run is
 
 
 def look_at_machine(plan: Plan, progress: Progress, *, app_file: str, wait: bool) -> Iterator[str]:
-    """Sentences about this machine before anything is measured: what is wrong, and what precision to expect."""
+    """Sentences about this machine before the measurement: what is wrong, and what precision to expect."""
     if wait:
         fitness.wait_until_quiet(progress.say)
     unfit = [look for look in fitness.examine(LOOK_S) if not look.fit]

@@ -116,7 +116,7 @@ def _setups(options: Options, loaded: LoadedApp, budget: Budget) -> tuple[Setup,
     if options.receiver_host != LOOPBACK and not collectors.is_elsewhere(options.collector):
         raise UsageError(
             "--receiver-host goes with --target or a collector that runs elsewhere",
-            "leave it out: what is started here is told where the receiver is",
+            "leave it out: processes started here know the receiver's address",
         )
     presets = PRESETS | app.preset
     if options.preset:

@@ -1,7 +1,8 @@
 """OpenTelemetry's cross-language scenario S001: a counter of the API alone, no SDK behind it.
 
-One pyperf file: `python bench/studies/s001/timed.py -o FILE` is the whole benchmark. The counter, its value and the
-attributes, built at every call, are those of the scenario in open-telemetry/opentelemetry-benchmarks.
+One pyperf file: `python bench/studies/s001/timed.py -o FILE` is the whole benchmark. The counter, its value
+and the attributes, built at every call, are those of the scenario in
+open-telemetry/opentelemetry-benchmarks.
 """
 
 import tracemalloc

@@ -26,7 +26,7 @@ class Options(AppOptions, StudyOptions):
     """What `tracing-overhead soak` understands.
 
     Attributes:
-        duration: Under load, such as 30m; every request is traced, at half of what the application can do.
+        duration: Under load, such as 30m; every request is traced, at half of the capacity.
     """
 
     duration: Annotated[

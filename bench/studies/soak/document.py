@@ -7,8 +7,8 @@ from bench.studies.soak.figures import Growth, Soak
 
 KIB = 1024
 ABOUT = (
-    "One instance under half of what it can do (an open loop), everything traced in batches. Every ten "
-    "seconds, with no request under way, memory (what a process has written to and shares with nobody), "
+    "One instance at half of its capacity (open model), every request traced, batch processor. Every ten "
+    "seconds, without requests in flight, memory (what a process has written to and does not share), "
     "threads, open files and temporary files are read. The first fifth of the time is not looked at. A "
     "slope is that of a line through the medians of eight phases, with an interval that holds for all "
     "processes at once (95 %); threads and open files are the fewest in the first quarter of that time and "

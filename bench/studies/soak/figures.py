@@ -10,7 +10,7 @@ from bench.analysis.stats import t_quantile
 SETTLED = 0.2
 """Share of the time that is not looked at: caches fill, and allocators learn."""
 BLOCKS = 8
-"""A line is drawn through the medians of so many phases: neighbouring samples are not independent, and a
+"""A line is drawn through the medians of this many periods: neighbouring samples are not independent, and a
 collection that has just run, or a burst, moves no median."""
 CONFIDENCE = 0.95
 
@@ -21,7 +21,7 @@ class Use:
 
     Attributes:
         name: of the process.
-        dirty_bytes: memory that it has written to, and shares with nobody.
+        dirty_bytes: memory that it has written to and does not share.
         threads: running ones.
         descriptors: open files and sockets.
     """
@@ -85,7 +85,7 @@ class Growth:
 
     @property
     def grows(self) -> bool:
-        """True if its memory grows significantly, or it holds more threads or descriptors than at the beginning."""
+        """True if memory grows significantly, or threads or descriptors were added."""
         return (
             (self.low or 0.0) > 0
             or self.threads[1] > self.threads[0]

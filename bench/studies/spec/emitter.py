@@ -105,15 +105,15 @@ def _flat_out(emit: Callable[[], None], flush: Callable[[], object] | None, leng
 
 
 def _paced(emit: Callable[[], None], rate_per_s: float, length_s: float) -> int:
-    """So many a second, made up for when late, until the time is over; returns how many."""
+    """Emit at a rate until the time is over, catching up when late; returns how many."""
     created, started = 0, time.monotonic()
     total = round(rate_per_s * length_s)
     while created < total:
         now = time.monotonic() - started
         if now >= length_s:
             break
-        due = min(round(rate_per_s * (now + TICK_S)), total)
-        while created < due and time.monotonic() - started < length_s:
+        expected = min(round(rate_per_s * (now + TICK_S)), total)
+        while created < expected and time.monotonic() - started < length_s:
             emit()
             created += 1
         ahead = (created / rate_per_s) - (time.monotonic() - started)
