@@ -13,6 +13,7 @@ import pytest
 from nox import registry
 
 import noxfile
+from bench.analysis.summary import summarise
 from bench.cli import invocation, results
 from bench.cli.commands import COMMANDS, EXIT_CODES
 from bench.cli.main import main
@@ -167,6 +168,26 @@ def test_verify_compare_predict_and_history(folder: Path, capsys: pytest.Capture
     assert "CPU, cores" in capsys.readouterr().out
     assert main(["history", str(folder.parent)]) == 0
     assert (folder.parent / "history.html").exists()
+
+
+def test_a_change_fails_only_if_asked_for(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = tmp_path / "changed"
+    store = Store.create(changed)
+    plan = make.plan(("none", "none-aa", "injected", "always-off", "ratio-10", "batch"))
+    costs = {**make.COSTS, "batch": 0.022}
+    run = carry_out(plan, SimulatedPerformer(costs=costs, noise=0.002), StoreLog(store), Quiet())
+    store.write("ending.json", pretty(run.raw.ending))
+    store.write("summary.json", pretty(summarise(run.raw)))
+    assert main(["compare", str(folder), str(changed)]) == 0
+    assert "changed: batch" in capsys.readouterr().out
+    assert main(["compare", str(folder), str(changed), "--fail-on-change"]) == 1
+    assert main(["compare", str(folder), str(folder), "--fail-on-change"]) == 0
+    capsys.readouterr()
+    assert main(["gate", str(changed), "--against", str(folder)]) == 1
+    assert "it got worse" in capsys.readouterr().out
+    assert main(["gate", str(folder), "--against", str(changed)]) == 0
 
 
 def test_a_gate_has_an_exit_code_and_writes_what_ci_reads(

@@ -341,6 +341,24 @@ def test_a_gate_never_passes_what_is_lossy_or_cut_short(tmp_path: Path) -> None:
     assert judge(sound, threshold, discrepancy="changed").outcome is Outcome.INVALID
 
 
+def test_a_gate_fails_what_got_worse_than_an_earlier_result(folder: Path, tmp_path: Path) -> None:
+    before = side(folder)
+    slower = side(
+        measure(
+            tmp_path / "slower", SimulatedPerformer(costs={**COSTS, "batch": 0.022}, noise=0.002), seed=11
+        )
+    )
+    worse = judge(slower.summary, [], against=pairing(before, slower))
+    assert worse.outcome is Outcome.FAIL
+    failed = {(each.setup, each.figure) for each in worse.judgements if each.outcome is Outcome.FAIL}
+    assert {("batch", "light CPU"), ("batch", "throughput")} <= failed
+    assert {setup for setup, _ in failed} == {"batch"}
+    better = judge(before.summary, [], against=pairing(slower, before))
+    assert better.outcome is not Outcome.FAIL
+    # The A/A setup shows noise: no change of it is judged.
+    assert "none-aa" not in {each.setup for each in worse.judgements}
+
+
 @pytest.mark.parametrize(
     ("figure", "limit", "outcome"),
     [

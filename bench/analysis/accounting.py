@@ -275,8 +275,8 @@ def _problems(  # noqa: PLR0913 - both sides of the accounting
         yield f"{account.orphaned} spans arrived without their parent"
     if account.damaged > excused and not varies:
         yield (
-            f"{account.damaged} of {traces} traces are not whole "
-            f"({account.missing} spans missing, {account.orphaned} without their parent)"
+            f"{account.damaged} of {traces} traces are not whole ({account.missing} spans missing, "
+            f"{account.orphaned} without their parent)"
         )
     if traces < low:
         yield f"{traces} traces arrived where {expected} ({lost} spans lost)"

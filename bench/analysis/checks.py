@@ -351,8 +351,8 @@ def injected(residual: Estimate | None, known: float) -> Iterator[Caveat]:
     if not low <= 0.0 <= high:
         yield _invalid(
             "injected",
-            "the injected cost was not recovered: it is off by "
-            f"{percent(residual.ratio)} of a request, outside its 99 % interval",
+            f"the injected cost was not recovered: it is off by {percent(residual.ratio)} of a request, "
+            "outside its 99 % interval",
             "do not use this run: something disturbs the CPU clocks or the instances",
             "the injected cost was not recovered",
         )

@@ -13,6 +13,7 @@ import msgspec
 from cyclopts import Parameter
 
 from bench.analysis.proportions import Rate
+from bench.app.records import CHECKS
 from bench.cli import display
 from bench.cli.compare import side
 from bench.cli.display import relative
@@ -173,7 +174,7 @@ def gate(folder: Path, /, options: GateOptions | None = None) -> int:
     if options.against:
         folders = [options.against, folder]
         against = pairing(side(options.against, folders), side(folder, folders))
-        if not thresholds and not against.changes:
+        if not thresholds and not any(change.setup not in CHECKS for change in against.changes):
             raise UsageError(
                 f"{folder} and {options.against} have no setup in common", "compare runs of the same setups"
             )

@@ -344,9 +344,8 @@ def verify(folder: Path, /) -> int:
             console.print(RichText(text, "bold green"))
         case RawRecords.SOME:
             text = (
-                f"Verified in part: {checked.figures:,} lines of figures follow from each run's "
-                "figures; the raw "
-                f"records of most runs have been removed to save space; {written}."
+                f"Verified in part: {checked.figures:,} lines of figures follow from each run's figures; "
+                f"the raw records of most runs have been removed to save space; {written}."
             )
             console.print(RichText(text, "green"))
         case RawRecords.NONE:

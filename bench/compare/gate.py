@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from bench.analysis.claims import Severity, VerdictKind
 from bench.analysis.records import SetupSummary, Summary
+from bench.app.records import CHECKS
 from bench.compare.comparison import FigureChange, Pairing
 from bench.plan.records import SCHEMA
 from bench.report import words
@@ -127,7 +128,9 @@ def judge(  # noqa: PLR0913 - what a run is judged by
         else _count(setups[threshold.setup], threshold, lossy, instructions or {})
         for threshold in thresholds
     ]
-    judgements += [_compared(change, forbidden) for change in (against.changes if against else ())]
+    changes = against.changes if against else ()
+    # A change of the A/A setup is noise, which verdicts take into account.
+    judgements += [_compared(change, forbidden) for change in changes if change.setup not in CHECKS]
     worst = max((judgement.outcome for judgement in judgements), key=list(Outcome).index)
     return Gate(outcome=worst, strict=strict, judgements=tuple(judgements))
 

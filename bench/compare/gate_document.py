@@ -9,6 +9,8 @@ from bench.report.document import Document, Text, document, section
 from bench.report.words import ABSENT, Table, percent
 
 COUNTED = frozenset(Figure) - {Figure.OVERHEAD}
+MOST_NAMED = 3
+"""Figures with one reason that a headline names; more are counted."""
 ABOUT = (
     "An overhead fails when its whole interval is over the threshold{strict}; a figure that is "
     "compared with an "
@@ -35,8 +37,15 @@ def report(gate: Gate, sure: str) -> Document:
 
 def headline(gate: Gate) -> str:
     """The outcome in one sentence."""
-    worst = [judgement for judgement in gate.judgements if judgement.outcome is gate.outcome]
-    return f"{gate.outcome}: {'; '.join(f'{_what(judgement)}: {judgement.reason}' for judgement in worst)}."
+    by_reason: dict[str, list[str]] = {}
+    for judgement in gate.judgements:
+        if judgement.outcome is gate.outcome:
+            by_reason.setdefault(judgement.reason, []).append(_what(judgement))
+    sentences = [
+        f"{'; '.join(figures) if len(figures) <= MOST_NAMED else f'{len(figures)} figures'}: {reason}"
+        for reason, figures in by_reason.items()
+    ]
+    return f"{gate.outcome}: {'; '.join(sentences)}."
 
 
 def _what(judgement: Judgement) -> str:

@@ -16,19 +16,17 @@ from bench.report.document import Caveats, Document, Items, Section, Text, docum
 from bench.report.words import duration, percent, plural
 
 HOW_TO_READ = (
-    "Added CPU is against the mean of `none` and the A/A setup `none-aa`, paired inside replicates; "
-    "the A/A setup "
-    "itself is against `none`. Intervals hold for each setup alone, verdicts for all setups under test "
-    "at once (studentised maximum modulus). MDE is the smallest overhead that such a run finds in 80 % of "
-    "cases."
+    "Added CPU is against the mean of `none` and the A/A setup `none-aa`, paired inside replicates; the "
+    "A/A setup itself is against `none`. Intervals hold for each setup alone, verdicts for all setups "
+    "under test at once (studentised maximum modulus). MDE is the smallest overhead that such a run finds "
+    "in 80 % of cases."
 )
 HOW_MEASURED = (
-    "Every setup is an instance of the whole application. Instances run in interleaved time slices: "
-    "one runs, all others are "
-    "stopped, in rounds that are shuffled anew. Time counts as long as an instance runs (active time). Light "
-    "load is open loop: requests are sent when they were planned, and latency counts from then. Full load "
-    "is a closed loop. CPU is that of all processes of an instance, exports included. The unit of "
-    "replication is the replicate: fresh processes, a new hash seed."
+    "Every setup is an instance of the whole application. Instances run in interleaved time slices: one "
+    "runs, all others are stopped, in rounds that are shuffled anew. Time counts as long as an instance "
+    "runs (active time). Light load is open loop: requests are sent when they were planned, and latency "
+    "counts from then. Full load is a closed loop. CPU is that of all processes of an instance, exports "
+    "included. The unit of replication is the replicate: fresh processes, a new hash seed."
 )
 ABOUT_DECISIONS = (
     "Each choice against tracing everything, paired inside replicates, in CPU per request under light "
@@ -44,9 +42,8 @@ BIAS = (
         "collector, exports take longer, and with the simple processor requests wait for each."
     ),
     (
-        "*Larger than elsewhere*: instances run in interleaved time slices, so each time slice "
-        "begins with caches that another one "
-        "has used."
+        "*Larger than elsewhere*: instances run in interleaved time slices, so each time slice begins "
+        "with caches that another one has used."
     ),
     (
         "*Timers run on* while an instance is stopped: a batch processor exports smaller batches than in a "
@@ -60,9 +57,9 @@ INCOMPLETE = Text(
 BURNT_APART = 4
 """The method since which the injected cost burns in a process of its own."""
 BURNT_INSIDE = (
-    "The injected cost of this run burns its CPU inside the application, and what that does to the "
-    "work around it "
-    "comes on top, most of all at full load. Later runs burn it in a process for which no request waits."
+    "The injected cost of this run burns its CPU inside the application, and what that does to the work "
+    "around it comes on top, most of all at full load. Later runs burn it in a process for which no "
+    "request waits."
 )
 ABOUT_PACKAGES = (
     "Setups with packages of their own, and what in their environments differs from the others', whose "
@@ -272,10 +269,10 @@ def load_line(summary: Summary) -> str:
     ]
     return (
         f"Lag {', '.join(lags) or 'not known'}; load generator "
-        f"{percent(load.load_utilization, sign=False)} % busy; "
-        f"{load.failed:,} failed, {load.unsent:,} not sent; steal {percent(load.steal, sign=False)} %, other "
-        f"programs {percent(load.foreign, sign=False)} % of a core; {plural(load.repeated, 'block')} spoiled "
-        f"by the host; time slices {percent(load.slice_error, sign=False, decimals=2)} % off their length."
+        f"{percent(load.load_utilization, sign=False)} % busy; {load.failed:,} failed, {load.unsent:,} not "
+        f"sent; steal {percent(load.steal, sign=False)} %, other programs "
+        f"{percent(load.foreign, sign=False)} % of a core; {plural(load.repeated, 'block')} spoiled by the "
+        f"host; time slices {percent(load.slice_error, sign=False, decimals=2)} % off their length."
     )
 
 

@@ -231,12 +231,9 @@ def _why_no_span(plan: Plan, instance: Instance) -> str:
         )
     return (
         "nothing traced it: install the instrumentation of its framework and version into its "
-        "environment, such "
-        "as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` gets all that "
-        "fit; without "
-        "pip, `opentelemetry-bootstrap -a requirements | uv pip install -r -`), then check "
-        "`launcher` and `env` "
-        "in the app file's [tracing] table"
+        "environment, such as opentelemetry-instrumentation-flask (`opentelemetry-bootstrap -a install` "
+        "gets all that fit; without pip, `opentelemetry-bootstrap -a requirements | uv pip install -r "
+        "-`), then check `launcher` and `env` in the app file's [tracing] table"
     )
 
 

@@ -29,10 +29,9 @@ ABOUT_BETTER = (
     "instances, each alone for as long as its time slices took. Processes, requests and seconds are the same."
 )
 ABOUT_AGREEMENT = (
-    "The cost of tracing is not known beforehand; here the same instances measure it in time slices "
-    "and alone. Likewise "
-    "what a delay of every answer does to percentiles. A timer of the batch processor goes on while an "
-    "instance is stopped; scaled, it waits as many times longer as there are instances."
+    "The cost of tracing is not known beforehand; here the same instances measure it in time slices and "
+    "alone. Likewise what a delay of every answer does to percentiles. A timer of the batch processor "
+    "goes on while an instance is stopped; scaled, it waits as many times longer as there are instances."
 )
 
 
@@ -69,16 +68,14 @@ def extent(accuracy: Accuracy) -> str:
     """How much was measured, in a sentence."""
     panels = ", ".join(
         f"{extent.trials} {PANEL_WORDS[extent.panel]} ({extent.setups} setups, {extent.replicates} "
-        "replicates, "
-        f"{extent.measuring_s:.0f} s of load over all instances)"
+        f"replicates, {extent.measuring_s:.0f} s of load over all instances)"
         for extent in accuracy.extents
     )
     why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
     return (
         f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. "
-        f"{accuracy.spoiled} of "
-        f"them invalid by a check{f' ({why})' if why else ''}, and counted here all the same."
-        f"{BESIDE[accuracy.beside]}"
+        f"{accuracy.spoiled} of them invalid by a check{f' ({why})' if why else ''}, and counted here all "
+        f"the same.{BESIDE[accuracy.beside]}"
     )
 
 

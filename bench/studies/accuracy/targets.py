@@ -132,6 +132,6 @@ def ends_of_times(better: Better) -> str:
 def in_words(one: Rate) -> str:
     """A rate in words."""
     return (
-        f"{one.count} of {one.of} ({one.share * 100:.1f} %; "
-        f"95 % interval {one.low * 100:.1f} to {one.high * 100:.1f} %)"
+        f"{one.count} of {one.of} ({one.share * 100:.1f} %; 95 % interval {one.low * 100:.1f} to "
+        f"{one.high * 100:.1f} %)"
     )

@@ -24,8 +24,8 @@ from bench.testbed.environ import PADDING_VARIABLE, Launch, stack_bytes
 from bench.testbed.process import run_to_end
 
 HOW_TO_GET_IT = (
-    "instructions are not counted: valgrind is not installed "
-    "(`apt-get install valgrind`, or your system's own way)"
+    "instructions are not counted: valgrind is not installed (`apt-get install valgrind`, or your "
+    "system's own way)"
 )
 FIRST, MORE, SURE = 2, (8, 128, 2048, 32_768), 1e6
 """Loops before a first guess, and the instructions that the guess should take. Eight loops of the

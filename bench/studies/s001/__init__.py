@@ -24,10 +24,9 @@ from bench.testbed.process import ROOT, plain_environ, run_to_end
 TIMED = ROOT / "bench" / "studies" / "s001" / "timed.py"
 LENGTH_S, QUICK_S, LIMIT_S = 35.0, 18.0, 300.0
 ABOUT = (
-    "A counter of the OpenTelemetry API alone, three attributes, no SDK behind it. "
-    "`tracing-overhead report DIR --format github-action-benchmark` prints the JSON that "
-    "OpenTelemetry's dashboard "
-    "reads; `python -m pyperf stats s001.json` has every value."
+    "A counter of the OpenTelemetry API alone, three attributes, no SDK behind it. `tracing-overhead "
+    "report DIR --format github-action-benchmark` prints the JSON that OpenTelemetry's dashboard reads; "
+    "`python -m pyperf stats s001.json` has every value."
 )
 
 
