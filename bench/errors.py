@@ -1,4 +1,4 @@
-"""What can go wrong, by whose fault: one class an exit code.
+"""Error classes, one per exit code.
 
 The message says what happened in the user's terms, with the value.
 The hint says what to do.
@@ -35,7 +35,7 @@ class ServiceError(BenchError):
 
 
 class MeasurementError(BenchError):
-    """The measurement was made, but failed its validity checks."""
+    """The measurement failed its validity checks, or what was seen forbids one."""
 
     exit_code = 4
 

@@ -60,7 +60,7 @@ def series() -> Iterator[measure.Series]:
         # Whole requests are counted: a tenth of a second would see no difference of a hundredth.
         patch.setattr(measure, "SATURATION_SLICE_S", 0.2)
         patch.setattr(measure, "PANELS", tuple(replace(panel, saturation_s=10.0) for panel in PANELS))
-        yield measure.weighted(SERIES, bench(), Quiet())
+        yield measure.calibrated(SERIES, bench(), Quiet())
 
 
 def tried(series: measure.Series, number: int) -> Trial:

@@ -28,7 +28,7 @@ from bench.results import manifest
 from bench.results.folder import read_run, run_result
 from bench.results.store import SlowestTrace, Store, read_packed, read_raw
 from bench.results.verify import verify
-from bench.studies import RAW as RAW_FILES
+from bench.studies import RUN
 from bench.testbed import leftovers
 from services import frontend, inventory, orders, payments
 from services.tracing import NoTracing
@@ -89,7 +89,7 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
         (folder / name).write_bytes(damaged_file(name, (folder / name).read_bytes(), chance))
         if chance.random() < 0.6:
             (folder / "manifest.json").unlink()
-            manifest.seal(folder, RAW_FILES, [])
+            manifest.seal(folder, RUN.raw, [])
         with within(LIMIT_S):
             verify(folder)
             with contextlib.suppress(BenchError):
@@ -137,7 +137,7 @@ def test_what_is_no_regular_file_is_not_waited_for(sound: Path, tmp_path: Path) 
         with within(5):
             assert verify(folder).discrepancies or name == "manifest.json"
             if name not in {"summary.json", "ending.json"}:
-                with pytest.raises(ResultsError, match="is no regular file"):
+                with pytest.raises(ResultsError, match="is not a regular file"):
                     read_run(folder)
 
 

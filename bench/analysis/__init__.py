@@ -1,4 +1,4 @@
 """From raw records to figures, verdicts and caveats. Pure: no clock, no file, no socket.
 
-Figures can be made again from the raw records at any time; what is not known is None, never 0.
+Figures can be made again from the raw records at any time; an unknown figure is None, never 0.
 """

@@ -90,7 +90,7 @@ class Traffic:
     Attributes:
         account: what the receiver counted.
         completed: requests answered as expected.
-        failed: requests that were sent and not; each may explain one trace.
+        failed: requests that were sent but not answered as expected; each excuses one trace.
         sampled: traces that the application counted; None where it does not.
         discarded: spans that a discarding exporter counted.
     """

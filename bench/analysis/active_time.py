@@ -1,7 +1,7 @@
 """An instance's active time: the time during which it has run.
 
 Arrivals are planned in it and latency is counted in it, from the switches as they really were: a
-request under way when its instance is stopped goes on in the next time_slice, and the pause does not count.
+request under way when its instance is stopped goes on in the next time slice, and the pause does not count.
 """
 
 from collections.abc import Sequence

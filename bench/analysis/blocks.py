@@ -55,8 +55,8 @@ class MeasuredPhase:
         readings: the steps of this load.
         requests: of every reading, by instance.
         counting: blocks that count, by number of the reading.
-        flush_s: CPU seconds of the flush after it, less an empty one, by instance; None where the
-            application cannot be told to flush.
+        flush_s: CPU seconds of the flush after it, less an empty one, by instance; empty without
+            both flushes.
         rest: CPU seconds per second at rest, by instance; of instances elsewhere alone.
     """
 

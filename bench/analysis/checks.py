@@ -111,7 +111,7 @@ def load(summary: LoadSummary, median_latency_s: float | None) -> Iterator[Cavea
     if summary.lost_workers:
         yield Caveat(
             code="worker",
-            message=f"{summary.lost_workers} load workers died; their steps are set aside",
+            message=f"{summary.lost_workers} load workers died; their steps are excluded",
             advice="find out why they ended, and measure again for the full plan",
         )
 

@@ -12,7 +12,6 @@ import numpy as np
 from bench.analysis.records import CostModel, SetupSummary
 from bench.analysis.stats import t_quantile
 from bench.app.records import Setup
-from bench.app.setups import protocol
 from bench.plan.records import Plan
 
 MIN_POINTS = 3
@@ -76,13 +75,11 @@ def predict(model: CostModel, spans: float, confidence: float = 0.95) -> tuple[f
 
 
 def _is_point(setup: Setup) -> bool:
-    """True if it is instrumented, has the SDK, and exports in batches over plain http."""
+    """True if it exports in batches, and differs from `batch` in what `ALIKE` names alone."""
     return (
         setup.tracing == "batch"
         # Other versions, other tracers, and what a collector has not passed on lie on no line with the rest.
         and not setup.has_packages
         and setup.collector_sampling == 1
-        and setup.env.get("OTEL_SDK_DISABLED", "").lower() != "true"
-        and protocol(setup) == "http/protobuf"
         and set(setup.env) <= ALIKE
     )

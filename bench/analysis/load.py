@@ -44,7 +44,7 @@ def load_summary(findings: Findings) -> LoadSummary:
 
 
 def _lags(findings: Findings) -> tuple[list[float], float]:
-    """Lag of every arrival of light load, and the share of those that were sent after their time_slice."""
+    """Lag of every arrival of light load, and the share of those that were sent after their time slice."""
     lags: list[float] = []
     late = count = 0
     for part in findings.light:

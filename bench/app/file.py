@@ -229,7 +229,7 @@ def _check_placeholders(app: App, source: _Source) -> None:
                 close = difflib.get_close_matches(word, PLACEHOLDERS, 1)
                 words = close or PLACEHOLDERS
                 raise UsageError(
-                    f"{source.name}: {match[0]} in {text!r} is no placeholder",
+                    f"{source.name}: {match[0]} in {text!r} is not a placeholder",
                     f"write {' or '.join(f'{{{known}}}' for known in words)}",
                 )
             if argument and (word not in {"port", "url"} or argument not in processes):

@@ -159,17 +159,16 @@ class Setup(_Record, frozen=True, kw_only=True):
         description: one sentence.
         tracing: none (started plainly), api (instrumented, no SDK), batch or simple (span processor).
         spans: a word that only the application understands, `{spans}` in its commands and variables.
-        env: OpenTelemetry's variables and other people's.
+        env: variables of OpenTelemetry and others.
         python: version of the interpreter, where it differs from the application's.
         pip: requirements that take the place of the application's own of the same name, or are added.
         npm: likewise, packages for npm.
         against: setup that this one is compared with, besides the baseline.
         layer: what it adds to that one, as a step of a ladder.
-        operations: operations of `tracing-overhead micro` that a request of it consists of, for predictions
-            of
-            layers; a minus sign takes one away.
+        operations: operations of `tracing-overhead micro` that a request of it consists of, for
+            predictions of layers; a minus sign takes one away.
         collector_sampling: share of its traces that a collector on the way to the receiver keeps.
-        may_lose: true where it is there to show how many spans it loses: that is a finding, no fault.
+        may_lose: true if it should show how many spans it loses: that is a result, not a defect.
     """
 
     name: Name

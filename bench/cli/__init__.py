@@ -1,1 +1,1 @@
-"""The command line: one module per command."""
+"""The command line; `commands` lists every command and the module that has it."""

@@ -56,14 +56,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 def _threshold(text: str) -> Threshold:
     match = _THRESHOLD.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no threshold; write it as batch=80%")
+        raise ValueError(f"{text!r} is not a threshold; write it as batch=80%")
     return Threshold(setup=match["setup"].strip(), limit=float(match["percent"]) / 100)
 
 
 def _count(text: str, figure: Figure = Figure.SPANS) -> Threshold:
     match = _COUNT.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no threshold; write it as batch=22")
+        raise ValueError(f"{text!r} is not a threshold; write it as batch=22")
     return Threshold(setup=match["setup"].strip(), limit=float(match["count"]), figure=figure)
 
 

@@ -61,7 +61,7 @@ def predict(
         console.print(line, highlight=False)
     processes = len(summary.plan.app.process)
     console.print(
-        "A service whose CPUs have little to do pays the first, one near its limit the second. "
+        "A service with little load pays the column under light load, one near its limit the other. "
         f"The range is that of one more setup (95 %) on that machine, for requests of {summary.app.name}, "
         f"which has {processes} processes; each process more or less changes the first number.",
         highlight=False,

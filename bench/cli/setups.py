@@ -14,6 +14,7 @@ from bench.receiver.messages import SETUP_ATTRIBUTE
 from bench.report.words import printable
 from bench.studies.options import AppOptions
 from bench.testbed.app_files import LoadedApp, load
+from bench.testbed.environ import default_spans
 
 MADE_FOR = {
     "instrumentors": "every instrumentation of the application left out, and every one alone",
@@ -62,7 +63,7 @@ def _environ(loaded: LoadedApp, name: str) -> list[tuple[str, str]]:
     """The variables that a setup gives to the application's processes."""
     setup = choose(loaded.app, [name], loaded.own)[-1]
     tracing = loaded.app.tracing.env if setup.tracing != "none" else {}
-    spans = setup.spans or next(iter(loaded.app.tracing.spans), "")
+    spans = setup.spans or default_spans(loaded.app)
     environ = {
         name: value.replace("{tracing}", setup.tracing).replace("{spans}", spans)
         for name, value in (tracing | setup.env).items()

@@ -17,7 +17,7 @@ MAX_PAUSE_S = 2.0
 time meanwhile, and so do servers that close idle connections."""
 WARM_UP_SLICE_S, MAX_WARM_UP_SLICE_S = 0.05, 0.5
 """Where longer time slices are asked for, so are those of the warm-up: the clocks of instances elsewhere are
-read over HTTP, which takes as long as a short time_slice."""
+read over HTTP, which takes as long as a short time slice."""
 SATURATION_SLICE_S = 0.03
 """Time slices of 5 ms cool the caches, above 200 ms noise grows (results/design)."""
 BLOCK_S = 4.0
@@ -102,11 +102,10 @@ def phase(active_s: float, slice_s: float, instances: int) -> Phase:
 
 
 def without_load(name: str, app: App, setups: Sequence[Setup], rest_s: float = 0.0) -> Plan:
-    """A plan for a few requests that are not timed."""
-    nothing = Phase(slice_s=1.0, rounds=1, blocks=0)
+    """A plan without time slices: its caller sends the requests."""
     return Plan(
         name=name, budget=name, seed=0, app=app, setups=tuple(setups), replicates=1,
-        warm_up=nothing, light=nothing, saturation=nothing, rest_s=rest_s,
+        warm_up=NOTHING, light=NOTHING, saturation=NOTHING, rest_s=rest_s,
     )  # fmt: skip
 
 
@@ -139,8 +138,7 @@ def phases(budget: Budget, instances: int, overrides: Sequence[float | None]) ->
     Args:
         budget: with active seconds.
         instances: how many run in interleaved time slices.
-        overrides: active seconds of the three, and the length of a light time slice, where the user chose
-            them.
+        overrides: active seconds of the three, and the length of a time slice, where the user chose them.
     """
     warm_up_s, light_s, saturation_s, slice_s = overrides
     light_slice_s = slice_s or min(LIGHT_SLICE_S, MAX_PAUSE_S / instances)
@@ -155,11 +153,3 @@ def phases(budget: Budget, instances: int, overrides: Sequence[float | None]) ->
         phase(budget.light_s if light_s is None else light_s, light_slice_s, instances),
         phase(budget.saturation_s if saturation_s is None else saturation_s, saturation_slice_s, instances),
     )
-
-
-def without_timetable(name: str, app: App, setups: Sequence[Setup]) -> Plan:
-    """Setups that run without time slices: all at once, or one after the other, as the caller decides."""
-    return Plan(
-        name=name, budget="", seed=0, app=app, setups=tuple(setups), replicates=1,
-        warm_up=NOTHING, light=NOTHING, saturation=NOTHING,
-    )  # fmt: skip

@@ -53,7 +53,7 @@ class RequestRow(Struct, frozen=True, array_like=True):
         planned_ns: when it should be sent.
         sent_ns: when it was sent.
         done_ns: when the last byte had arrived.
-        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its time_slice), -2 for
+        status: HTTP status; 0 for no answer, -1 for dropped (waited too long for its time slice), -2 for
             lost (its load worker died).
         instance: number of the instance that it went to.
         request: number of its kind.

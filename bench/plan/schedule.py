@@ -124,10 +124,9 @@ def _slices(  # noqa: PLR0913, PLR0917 - what a timetable follows from
 def lead_rounds(plan: Plan, learned: Learned) -> int:
     """Rounds in which a closed loop fills before its first block.
 
-    Its users begin all at once with nothing under way; a block that began then would count the work of more
-    requests than it sees completed: of half its users, where an instance works on all of them at once. It
-    takes about twice as long as a request of theirs takes until that is forgotten. Of setups that hold the
-    light rate; the figures of others are told apart by far more.
+    At the start nothing is in flight, so an early block would count the work of more requests than it sees
+    completed. The lead lasts about twice as long as the slowest request; overloaded setups are ignored,
+    because their figures differ by far more.
     """
     if not learned.capacities:
         return LEAD_ROUNDS
@@ -156,7 +155,7 @@ def _open(plan: Plan, replicate: int, number: int, slices: Sequence[Slice], rate
         chosen = np.searchsorted(length_ns, active_ns, side="right") - 1
         starts = np.array([time_slice.start_ns for time_slice in own])
         offsets = (starts[chosen] + active_ns - length_ns[chosen]).astype(np.int64)
-        kinds = drawn_kinds(plan, count, replicate, number, instance)
+        kinds = drawn_kinds(plan, count, replicate, number)
         arrivals += [(int(offset), instance, int(kind)) for offset, kind in zip(offsets, kinds, strict=True)]
     return Open(arrivals=tuple(Arrival(*arrival) for arrival in sorted(arrivals)))
 
@@ -167,13 +166,12 @@ def drawn_kinds(plan: Plan, count: int, *where: int) -> list[int]:
     Args:
         plan: with the application's requests.
         count: how many.
-        where: replicate and number of the step; an instance's number is not looked at, so that all
-            instances are asked the same.
+        where: replicate and number of the step.
     """
     weights = np.array([request.weight for request in plan.app.request])
     if len(weights) == 1:
         return [0] * count
-    rng = _rng(plan, "kinds", *where[:2])
+    rng = _rng(plan, "kinds", *where)
     return [int(kind) for kind in rng.choice(len(weights), size=count, p=weights / weights.sum())]
 
 

@@ -1,6 +1,5 @@
-"""Figures for people: a terminal table and Markdown from one summary.
+"""Figures for people and CI: terminal, Markdown and page from one document, JUnit and JSON.
 
-Only here are numbers scaled and rounded, in `words`; both outputs say the same.
-Absolute first, relative second, always with an interval.
-An invalid figure is shown in red, with its reason, and never as a plain number.
+`words` scales and rounds numbers, so that all outputs agree. Absolute first, relative second, always with an
+interval. Rows with an invalid figure are red.
 """

@@ -69,8 +69,8 @@ FIGURES = "The same in figures"
 """What a page shows of a table below the chart of it."""
 ABOUT_COLLECTOR = (
     "What a collector between application and receiver needed itself; it is in no figure above. CPU per span "
-    "is without what it burns at rest. It is one process for the whole run, and its interval is that of an "
-    "hour."
+    "is without what it burns at rest. It is one process for the whole run: its interval says nothing about "
+    "other days."
 )
 
 

@@ -16,7 +16,6 @@ from bench.report.document import Chart
 INK, MUTED, LINE, BAND, PAPER = (f"var(--{name})" for name in ("ink", "muted", "line", "band", "paper"))
 RED = "var(--red)"
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
-SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down")
 WIDTH, NARROW = 430, 110
 """Of a chart's plot in pixels, on a screen and on a phone."""
 MARGIN = 0.04

@@ -329,9 +329,9 @@ def _read_rows(path: Path, plan: Plan, *, complete: bool) -> dict[tuple[int, int
             replicate, step, *values = map(int, line.split(b","))
             row = RequestRow(*values)
         except (ValueError, TypeError):
-            raise ResultsError(f"{path}, line {number + 1} is no request", RUN_AGAIN) from None
+            raise ResultsError(f"{path}, line {number + 1} is not a valid request row", RUN_AGAIN) from None
         if not consistency.is_request_of(plan, row):
-            raise ResultsError(f"{path}, line {number + 1} is no request of this plan", RUN_AGAIN)
+            raise ResultsError(f"{path}, line {number + 1} is not a request of this plan", RUN_AGAIN)
         rows.setdefault((replicate, step), []).append(row)
     return {key: tuple(values) for key, values in rows.items()}
 
@@ -340,7 +340,7 @@ def read_bytes(path: Path) -> bytes:
     """A file's content.
 
     Raises:
-        ResultsError: it cannot be read, or is no regular file.
+        ResultsError: it cannot be read, or is not a regular file.
     """
     try:
         if path.exists():
@@ -355,7 +355,7 @@ def read_bytes(path: Path) -> bytes:
 def _require_regular(path: Path) -> None:
     """Raise ResultsError for a pipe or a device: reading it might block."""
     if not path.is_file():
-        raise ResultsError(f"{path} is no regular file", "name the folder of a run")
+        raise ResultsError(f"{path} is not a regular file", "name the folder of a run")
 
 
 def decode(raw: bytes, kind: type[T], path: Path) -> T:

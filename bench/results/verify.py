@@ -165,7 +165,7 @@ def _timetable(raw: Raw, reading: StepReading) -> Discrepancy | None:
     went = [(switch.instance, switch.block) for switch in reading.switches[: len(step.slices)]]
     if went != [(time_slice.instance, time_slice.block) for time_slice in step.slices]:
         return Discrepancy(
-            file=READINGS, field="switches", message=f"{where} has not the time slices of the plan"
+            file=READINGS, field="switches", message=f"{where} has other time slices than the plan"
         )
     if isinstance(step.load, Open) and not reading.lost_workers:
         rows = sorted(

@@ -57,7 +57,7 @@ def findings(plan: Plan, testbed: LearningTestbed) -> Iterator[Finding]:
     look = testbed.learn(plan, step_of(plan, learned, 0, 1, Kind.LEARN))
     learned = learned_from(plan, look.instances)
     reading = next(instance for instance in look.instances if instance.setup == TRACED)
-    yield Finding(text=f"It answers: {reading.completed} of {reading.completed} requests as expected.")
+    yield Finding(text=f"It answered all {reading.completed} requests as expected.")
     yield from _spans(plan, learned, reading)
     changing = [request.label for request in plan.app.request if request.method not in SAFE]
     if changing:

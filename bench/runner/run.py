@@ -97,9 +97,9 @@ def carry_out(
     progress: Progress,
     on_replicate_end: Callable[[Run, int], None] = lambda _run, _replicate: None,
 ) -> Run:
-    """Carry out a plan; never raises for what a run can meet.
+    """Carry out a plan.
 
-    A process that dies, a full disk or Ctrl-C ends the run early and is noted in its record.
+    A process that dies, a full disk or Ctrl-C ends the run early and is recorded, not raised.
 
     Args:
         plan: what to do.

@@ -95,8 +95,6 @@ SOAK = Study(
 )
 STUDIES = (RUN, MICRO, SPEC, S001, ACCURACY, SHUTDOWN, FAULTS, SOAK)
 """Every study, in reading order."""
-RAW = tuple(name for study in STUDIES for name in study.raw)
-"""Names of all raw files, in the order in which they are checked."""
 
 
 def study_of(files: set[str]) -> Study | None:

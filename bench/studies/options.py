@@ -29,11 +29,11 @@ def duration(text: str) -> float:
     """Seconds from `100ms`, `2s`, `5m` or `1h`.
 
     Raises:
-        ValueError: it is no duration; a number without a unit is none.
+        ValueError: it is not a duration; a number needs its unit.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no duration: {SPELLING}")
+        raise ValueError(f"{text!r} is not a duration: {SPELLING}")
     return float(match["number"]) * _SCALES[match["unit"]]
 
 
@@ -64,7 +64,7 @@ def share(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{text!r} is no share: write 0.1 or 10%")
+        raise ValueError(f"{text!r} is not a share: write 0.1 or 10%")
     return value
 
 

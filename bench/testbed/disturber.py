@@ -1,6 +1,6 @@
 """Another program on the machine: `python disturber.py busy` keeps a CPU busy, `random` wakes up at random.
 
-What a measurement is worth beside it is a question that is asked on purpose.
+`accuracy --beside` uses it to measure under disturbance.
 """
 
 import random

@@ -63,16 +63,16 @@ class Instance(Protocol):
         """CPU time of all its processes so far."""
 
     def pause(self) -> None:
-        """Stop it from running."""
+        """Suspend its processes, by the freezer or SIGSTOP."""
 
     def resume(self) -> None:
-        """Let it run."""
+        """Resume its processes."""
 
     def flush(self) -> tuple[str, ...]:
         """Have everything exported; returns the processes that did not answer in time."""
 
     def burn(self, cpu_ns: int) -> None:
-        """Burn CPU beside the application, if it is a control that cannot do it itself."""
+        """Burn CPU in the process beside the application, where the injected cost burns apart."""
 
     def usage(self) -> dict[str, Usage]:
         """What its processes say of themselves; empty without a usage path."""
@@ -227,14 +227,14 @@ class LocalInstance:
     def _start_burner(self, cpus: Collection[int]) -> subprocess.Popen[bytes]:
         program = Path(__file__).with_name("burner.py")
         child = subprocess.Popen(
-            [sys.executable, "-S", str(program), *self._group.doors],
+            [sys.executable, "-S", str(program), *self._group.join_and_leave_files],
             env=self._launch.environ(self._launch.app.process[0]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,
         )
         pin([child.pid], tuple(cpus))
-        if not self._group.doors:
+        if not self._group.join_and_leave_files:
             self._group.add(child.pid)
         return child
 

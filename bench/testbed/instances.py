@@ -57,7 +57,7 @@ class Instances(list[Instance]):
         """Spans that the processes of each have discarded since the last call."""
         return [self._counters.discarded(instance) for instance in self]
 
-    def owe(self, number: int, reading: InstanceReading) -> None:
+    def add_cpu_debt(self, number: int, reading: InstanceReading) -> None:
         """Remember what a process beside an instance has to burn for the requests of a step."""
         instance = self[number]
         self._to_burn[instance.setup.name] += round(instance.burns_s * reading.completed * 1e9)

@@ -47,7 +47,7 @@ class Group(Protocol):
         """End all members by force, stopped or not."""
 
     @property
-    def doors(self) -> tuple[str, ...]:
+    def join_and_leave_files(self) -> tuple[str, ...]:
         """The files through which a process joins and leaves; none where a member stays one."""
 
 
@@ -96,7 +96,7 @@ class ControlGroup:
             return ()  # it was ended and removed meanwhile
 
     @property
-    def doors(self) -> tuple[str, ...]:
+    def join_and_leave_files(self) -> tuple[str, ...]:
         # It leaves for the group of the harness, below whose folder for the run this one is.
         return tuple(str(folder / "cgroup.procs") for folder in (self._path, self._path.parent.parent))
 
@@ -120,7 +120,7 @@ class SignalGroup:
         return []
 
     @property
-    def doors(self) -> tuple[str, ...]:
+    def join_and_leave_files(self) -> tuple[str, ...]:
         return ()
 
     def add(self, pid: int) -> None:

@@ -12,7 +12,7 @@ from bench.testbed import meter
 from bench.testbed.instance import Instance
 from bench.testbed.load import Load
 
-MAX_DRAIN_SLICES = 400
+MAX_DRAIN_ROUNDS = 400
 """Rounds of time slices in which requests under way are finished, at most."""
 
 
@@ -76,7 +76,7 @@ class SliceRunner:
         """Further time slices in which requests under way are finished."""
         length_ns = slices[-1].stop_ns - slices[-1].start_ns
         order = [time_slice.instance for time_slice in slices[-len(self._instances) :]]
-        for _ in range(MAX_DRAIN_SLICES):
+        for _ in range(MAX_DRAIN_ROUNDS):
             for number in order:
                 if load.is_finished():
                     return

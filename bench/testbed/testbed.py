@@ -73,7 +73,7 @@ class Testbed:
     """
 
     def __init__(self, plan: Plan, options: Options) -> None:
-        """Start receiver and load.
+        """Make the folder and the control group, pin the harness, start receiver, collector and load.
 
         Raises:
             ServiceError: one of them cannot start.
@@ -215,7 +215,7 @@ class Testbed:
         if self.collector:
             self.collector.check()
 
-    def watch(self) -> "Watch":
+    def watch(self) -> Watch:
         """The clocks of the machine and of all instances, before a step without load."""
         return Watch(
             started_s=time.monotonic(),
@@ -223,14 +223,14 @@ class Testbed:
             cpu_ns=tuple(instance.cpu_ns() for instance in self.instances),
         )
 
-    def read(self, watch: "Watch") -> list[InstanceReading]:
+    def read(self, watch: Watch) -> list[InstanceReading]:
         """What every instance used since then."""
         return [
             InstanceReading(setup=instance.setup.name, cpu_ns=instance.cpu_ns() - before)
             for instance, before in zip(self.instances, watch.cpu_ns, strict=True)
         ]
 
-    def reading(self, step: Step, watch: "Watch", instances: Sequence[InstanceReading]) -> StepReading:
+    def reading(self, step: Step, watch: Watch, instances: Sequence[InstanceReading]) -> StepReading:
         """A step without load, as it went."""
         services_s = sum(instance.cpu_ns for instance in instances) / 1e9
         return StepReading(
@@ -345,7 +345,7 @@ class Testbed:
             for number, instance in enumerate(self.instances)
         )
         for number, reading in enumerate(readings):
-            self.instances.owe(number, reading)
+            self.instances.add_cpu_debt(number, reading)
         return StepReading(
             replicate=step.replicate,
             number=step.number,

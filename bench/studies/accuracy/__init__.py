@@ -1,4 +1,4 @@
-"""How accurate is the harness? Known costs, measured again and again.
+"""How accurate is the harness? Injected costs, measured repeatedly.
 
 `trials` says what is compared in one run, `figures` derives expected against measured, `targets` what is
 asked.
@@ -20,8 +20,7 @@ from bench.results.store import Store, read_packed
 from bench.runner.learning import LearningTestbed
 from bench.runner.run import Progress
 from bench.studies import ACCURACY
-from bench.studies.accuracy import document
-from bench.studies.accuracy import measure as trials
+from bench.studies.accuracy import document, measure
 from bench.studies.accuracy.figures import accuracy, figures_of
 from bench.studies.accuracy.records import Accuracy
 from bench.studies.accuracy.targets import targets
@@ -51,7 +50,7 @@ class Options(StudyOptions):
         resume: Add runs to the series in this folder, with its own seed, budget and disturbance.
     """
 
-    replicates: Count = trials.REPLICATES
+    replicates: Count = measure.REPLICATES
     budget: Literal["smoke", "default"] = "default"
     beside: Literal["busy", "random"] | None = None
     seed: int | None = None
@@ -80,34 +79,34 @@ def prepare(options: Options) -> Measurement:
     loaded = load(None)
     beside: Beside = before[0].beside if before else options.beside or ""
 
-    def measure(log: Store, progress: Progress) -> None:
+    def carry_out(log: Store, progress: Progress) -> None:
         series = _series(options, before, cpus)
         with _disturbed(beside, log.folder):
-            testbed = LearningTestbed(trials.trial_plan(series, 0), TestbedOptions(place=loaded.place))
+            testbed = LearningTestbed(measure.trial_plan(series, 0), TestbedOptions(place=loaded.place))
             with contextlib.closing(testbed):
                 if not before:
                     progress.say("measuring what a request of the baseline costs")
-                    series = trials.weighted(series, testbed, progress)
+                    series = measure.calibrated(series, testbed, progress)
                 for number in range(len(before), options.replicates):
                     label = f"run {number + 1} of {options.replicates}"
-                    shown = trials.TrialProgress(progress, label)
-                    trial = trials.trial(series, number, testbed, shown, beside=beside)
+                    shown = measure.TrialProgress(progress, label)
+                    trial = measure.trial(series, number, testbed, shown, beside=beside)
                     log.append_packed(TRIALS, trial)
                     log.append_packed(RUNS, figures_of(trial))
 
     return Measurement(
-        duration_s=(options.replicates - len(before)) * trials.TRIAL_S,
-        measure=measure,
+        duration_s=(options.replicates - len(before)) * measure.TRIAL_S,
+        measure=carry_out,
         pinned=True,
         resumes=options.resume,
     )
 
 
-def _series(options: Options, before: tuple[RunFigures, ...], cpus: machine.Cpus) -> trials.Series:
+def _series(options: Options, before: tuple[RunFigures, ...], cpus: machine.Cpus) -> measure.Series:
     app = load(None).app
     if before:
-        return trials.series_of(before[0], app, cpus)
-    return trials.Series(
+        return measure.series_of(before[0], app, cpus)
+    return measure.Series(
         app=app,
         cpus=cpus,
         seed=secrets.randbelow(2**31) if options.seed is None else options.seed,

@@ -97,7 +97,7 @@ def has_alone(number: int) -> bool:
 
 
 def trial_plan(series: Series, number: int) -> Plan:
-    """The plan of one trial: an order of its own; timers scaled in every second one with time alone."""
+    """The plan of one trial; every second one with time alone scales the batch processor's timers."""
     panel = panel_of(number)
     names = setups(panel)
     return Plan(
@@ -123,7 +123,7 @@ def trial_plan(series: Series, number: int) -> Plan:
     )
 
 
-def weighted(series: Series, performer: Performer, progress: Progress) -> Series:
+def calibrated(series: Series, performer: Performer, progress: Progress) -> Series:
     """The series with a light rate, and injected costs that follow from what a request of the baseline costs.
 
     Raises:

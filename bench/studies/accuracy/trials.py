@@ -102,9 +102,8 @@ class Trial:
         learned: what its first replicate measured.
         readings: of all steps.
         rows: requests of every step with time slices: replicate, number of the step, requests.
-        alone: of every replicate, by figure and setup, what the same instances showed afterwards, one after
-            the
-            other; empty in runs without that.
+        alone: of every replicate, by figure and setup, what the same instances showed afterwards, one
+            after the other; empty in runs without that.
         beside: what another program on the machine did meanwhile.
     """
 

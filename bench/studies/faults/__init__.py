@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from bench.app.records import BASELINE
 from bench.app.setups import choose
 from bench.errors import UsageError
-from bench.plan.budget import without_timetable
+from bench.plan.budget import without_load
 from bench.results.store import Store, read_lines
 from bench.runner.run import Progress
 from bench.studies import FAULTS
@@ -46,7 +46,7 @@ def prepare(options: Options) -> Measurement:
     faults = _chosen(options.only)
     loaded = load(options.app, options.setups_file)
     names = [name for name in SETUPS if name == BASELINE or name.partition("-")[0] in loaded.app.modes]
-    plan = without_timetable("faults", loaded.app, choose(loaded.app, names, loaded.own))
+    plan = without_load("faults", loaded.app, choose(loaded.app, names, loaded.own))
 
     def measure(log: Store, progress: Progress) -> None:
         for result in results(plan, loaded.place, faults, options.rate, progress):

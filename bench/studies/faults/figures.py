@@ -16,8 +16,6 @@ FELT_S, FELT_TIMES = 0.05, 2.0
 them slows the others down."""
 LATE_S = 0.5
 """Some clients notice if the longest answer takes this much longer."""
-STALL_S = 0.1
-"""An event loop that is silent for this much longer."""
 SLOW_STOP_S = 3.0
 GROWTH_BYTES = 10 * 1024 * 1024
 

@@ -65,7 +65,7 @@ class StoreLog(Log):
 def measure(  # noqa: PLR0913 - what a run is
     plan: Plan, loaded: LoadedApp, how: TestbedOptions, *, with_prices: bool, store: Store, progress: Progress
 ) -> None:
-    """Carry out a plan into a folder; an ending is written however it ends.
+    """Carry out a plan into a folder; once the processes have started, an ending is always written.
 
     Args:
         plan: what to do.
@@ -80,7 +80,6 @@ def measure(  # noqa: PLR0913 - what a run is
         KeyboardInterrupt: a person ended it.
     """
     log = StoreLog(store)
-    log.write_plan(plan)
     if with_prices:
         names = priced(plan.setups) | {REFERENCE}
         operations = tuple(operation for operation in TABLE if operation.name in names)

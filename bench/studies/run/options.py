@@ -26,6 +26,8 @@ HOW_LONG = Group("How long, and how", sort_key=2)
 LOAD = Group("Load", sort_key=3)
 ELSEWHERE = Group("Elsewhere", sort_key=4)
 ActiveTime = Annotated[float, Parameter(converter=read_as(between(0, 3600)), metavar="DURATION")]
+# Without a warm-up no capacity would be known.
+WarmUp = Annotated[float, Parameter(converter=read_as(between(0.05, 3600)), metavar="DURATION")]
 
 
 def parse_target(text: str) -> tuple[str, str]:
@@ -91,7 +93,7 @@ class Options(AppOptions, StudyOptions):
     replicates: Annotated[Count | None, Parameter(group=HOW_LONG)] = None
     light: Annotated[ActiveTime | None, Parameter(group=HOW_LONG)] = None
     saturation: Annotated[ActiveTime | None, Parameter(group=HOW_LONG)] = None
-    warm_up: Annotated[ActiveTime | None, Parameter(group=HOW_LONG)] = None
+    warm_up: Annotated[WarmUp | None, Parameter(group=HOW_LONG)] = None
     slice: Annotated[Duration | None, Parameter(group=HOW_LONG)] = None
     seed: Annotated[int | None, Parameter(group=HOW_LONG, validator=number(0, 2**63 - 1))] = None
     no_pin: Annotated[bool, Parameter(group=HOW_LONG)] = False

@@ -9,7 +9,7 @@ import httpx
 
 from bench.app.records import App, Process, Request, Setup, Stack, Tracing
 from bench.errors import ServiceError
-from bench.plan.budget import without_timetable
+from bench.plan.budget import without_load
 from bench.plan.readings import Account
 from bench.plan.records import Plan
 from bench.receiver.messages import CloseAccounts, Signal
@@ -151,7 +151,7 @@ def _plan(app: App, processor: str, name: str = "try", way: Way = Way.TERM) -> P
         # A timer that fires by chance between the last request and the end would hide a loss.
         env |= dict.fromkeys(("OTEL_BSP_SCHEDULE_DELAY", "OTEL_BLRP_SCHEDULE_DELAY"), "60000")
     setup = Setup(name=name, description=f"{app.process[0].command}, {processor}", env=env)
-    return without_timetable("shutdown", app, [setup])
+    return without_load("shutdown", app, [setup])
 
 
 def _app(stack: Stack) -> App:

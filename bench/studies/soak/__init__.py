@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bench.app.setups import EVERYTHING, choose
-from bench.plan.budget import without_timetable
+from bench.plan.budget import without_load
 from bench.results.store import Store, read_lines
 from bench.runner.run import Progress
 from bench.studies import SOAK
@@ -43,7 +43,7 @@ def prepare(options: Options) -> Measurement:
     """
     loaded = load(options.app, options.setups_file)
     (setup,) = choose(loaded.app, [EVERYTHING], loaded.own)[1:]
-    plan = without_timetable("soak", loaded.app, [setup])
+    plan = without_load("soak", loaded.app, [setup])
 
     def measure(log: Store, progress: Progress) -> None:
         for sample in samples(plan, loaded.place, options.duration, progress):

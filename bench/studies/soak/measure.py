@@ -29,8 +29,7 @@ CAPACITY_S, USERS = 5.0, 4
 CROWD_S, CROWD = 5.0, 48
 """The load generator keeps its connections, and opens one more whenever more requests are under way than ever
 before. At half of the capacity that happens for hours, ever more rarely, and looks like growth. A crowd of
-users
-therefore opens more of them beforehand; a server may close those that are idle."""
+users therefore opens more of them beforehand; a server may close those that are idle."""
 HALF = 0.5
 TIMEOUT_S = 10.0
 QUIET_S, QUIET_LIMIT_S = 7.0, 60.0
