@@ -172,7 +172,7 @@ def measured_phases(raw: Raw, kind: Kind) -> tuple[MeasuredPhase, ...]:
 
 def _measured_phases(raw: Raw, kind: Kind) -> Iterator[MeasuredPhase]:
     plan = raw.plan
-    expected = [request.statuses for request in plan.app.request]
+    expected = plan.app.statuses
     planned = (plan.light if kind is Kind.LIGHT else plan.saturation).blocks
     by_replicate: defaultdict[int, list[StepReading]] = defaultdict(list)
     for reading in raw.readings:
@@ -239,7 +239,7 @@ def _rest(readings: Sequence[StepReading]) -> tuple[float, ...]:
 
 def closed_loop_rates(reading: StepReading, rows: Sequence[RequestRow], plan: Plan) -> dict[str, float]:
     """Requests per second of active time in a closed loop, by setup; 0 where none was completed."""
-    expected = [request.statuses for request in plan.app.request]
+    expected = plan.app.statuses
     rates = {}
     for instance, setup in enumerate(plan.setups):
         requests = requests_of(reading, rows, instance, expected)

@@ -130,11 +130,6 @@ def slices(summary: LoadSummary) -> Iterator[Caveat]:
     )  # fmt: skip
 
 
-def machine(summary: LoadSummary) -> Iterator[Caveat]:
-    """Whether other programs or the host used the CPUs."""
-    yield from host(summary.steal, summary.foreign)
-
-
 def host(steal: float, foreign: float) -> Iterator[Caveat]:
     """Whether other programs or the host used the CPUs, as shares of a core."""
     yield from _graded(

@@ -53,7 +53,7 @@ class RateSearch:
 
 def holds(plan: Plan, reading: StepReading, rows: Sequence[RequestRow], instance: int) -> bool:
     """True if an instance held the rate of a step."""
-    expected = [request.statuses for request in plan.app.request]
+    expected = plan.app.statuses
     requests = requests_of(reading, rows, instance, expected)
     count = len(requests.completed)
     if not count:

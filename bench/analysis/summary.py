@@ -315,7 +315,7 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
         *checks.progress(plan, findings.replicates, raw.ending),
         *checks.load(load, latency),
         *(() if plan.targets else checks.slices(load)),
-        *(() if plan.targets else checks.machine(load)),
+        *(() if plan.targets else checks.host(load.steal, load.foreign)),
         *checks.elsewhere(plan),
         *checks.without_checks(plan),
         *work_checks.work(raw),

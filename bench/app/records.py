@@ -227,6 +227,11 @@ class App(_Record, frozen=True, kw_only=True):
         return texts + list(self.injected.env.values() if self.injected else [])
 
     @property
+    def statuses(self) -> list[frozenset[int]]:
+        """Expected statuses of every kind of request."""
+        return [request.statuses for request in self.request]
+
+    @property
     def modes(self) -> frozenset[str]:
         """Values of `tracing` that the application understands."""
         if any("{tracing}" in text for text in self.words):

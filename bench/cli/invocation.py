@@ -10,11 +10,11 @@ from urllib.parse import unquote, urlsplit
 
 import msgspec
 
+from bench.testbed.machine import DISTRIBUTION
 from bench.testbed.process import is_of_uvx
 
 PROGRAM = "tracing-overhead"
-DISTRIBUTION = "tracing-overhead-bench"
-_COMMAND = re.compile(rf"`{PROGRAM} ([a-z]+) ?([^`]*)`")
+_COMMAND = re.compile(rf"`{PROGRAM} ([a-z0-9]+) ?([^`]*)`")
 
 
 def spelled_here(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from bench.app.records import App, Setup
 from bench.app.setups import DEFAULT, QUICK
 from bench.plan.records import Phase, Plan
-from bench.plan.schedule import LEAD_ROUNDS
+from bench.plan.schedule import LEAD_ROUNDS, PROBE_ROUNDS
 
 LIGHT_SLICE_S = 0.05
 """The shorter, the more rounds, which average out more machine noise: a third of the variance
@@ -121,7 +121,7 @@ def duration_s(plan: Plan, repeated: int = 0) -> float:
     lead_s = LEAD_ROUNDS * plan.saturation.slice_s if plan.saturation.blocks else 0.0
     active_s = plan.warm_up.active_s + plan.light.active_s + lead_s + plan.saturation.active_s + 3 * DRAIN_S
     settle_s = 0.0 if plan.app.tracing.flush else SETTLE_S
-    probes_s = plan.probes * (plan.light.slice_s * 4 + DRAIN_S)
+    probes_s = plan.probes * (plan.light.slice_s * PROBE_ROUNDS + DRAIN_S)
     replicate_s = start_s + instances * (active_s + probes_s) + plan.rest_s + settle_s + REPLICATE_S
     blocks_s = sum(phase.slice_s * phase.rounds for phase in (plan.light, plan.saturation)) * instances
     preflight_s = PREFLIGHT_S + plan.warm_up.active_s * instances + settle_s

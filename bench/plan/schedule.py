@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from bench.app.records import AA, BASELINE
 from bench.plan.records import Arrival, Closed, Kind, Learned, Load, Open, Phase, Plan, Quiet, Slice, Step
 
 SWITCH_NS = 500_000
@@ -192,7 +193,7 @@ def light_rates(plan: Plan, capacities: dict[str, float]) -> dict[str, float]:
         plan: with the share of the baseline's capacity, or a rate of the user's.
         capacities: requests per second of active time, by setup.
     """
-    references = [capacities[name] for name in plan.names if name in {"none", "none-aa"}]
+    references = [capacities[name] for name in plan.names if name in {BASELINE, AA}]
     rate = round(plan.rate_per_s or plan.share * sum(references) / len(references), 3)
     wanted = {name: _wanted(plan, name, rate) for name in plan.names}
     return {

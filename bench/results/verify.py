@@ -191,7 +191,7 @@ def _counts(raw: Raw, reading: StepReading) -> Discrepancy | None:
     if not reading.planned_blocks:
         return None
     rows = raw.rows.get((reading.replicate, reading.number), ())
-    statuses = [request.statuses for request in raw.plan.app.request]
+    statuses = raw.plan.app.statuses
     for number, instance in enumerate(reading.instances):
         completed = sum(
             row.instance == number and row.status not in UNSENT and row.status in statuses[row.request]

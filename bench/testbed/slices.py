@@ -95,7 +95,7 @@ def counted(
     plan: Plan, setup: Setup, number: int, rows: Sequence[RequestRow], cpu_ns: int
 ) -> InstanceReading:
     """An instance's requests, counted by what became of them."""
-    expected = [request.statuses for request in plan.app.request]
+    expected = plan.app.statuses
     outcomes = Counter(
         "unsent" if row.status in UNSENT else "completed" if row.status in expected[row.request] else "failed"
         for row in rows

@@ -255,7 +255,7 @@ def _figures(
     plan: Plan, step: Step, reading: StepReading, rows: Sequence[RequestRow], instance: int
 ) -> dict[str, float]:
     """What one instance shows in one step of its own; nothing where no request was completed."""
-    expected = [request.statuses for request in plan.app.request]
+    expected = plan.app.statuses
     requests = requests_of(reading, rows, instance, expected)
     completed = int(np.count_nonzero(requests.done_block == 0))
     if not completed:

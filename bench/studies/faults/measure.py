@@ -283,7 +283,7 @@ class _Series:
         self, fault: Fault, faulty: _Faulty, account: Account, counted: int | None, stop_s: float
     ) -> FaultResult:
         rows = faulty.rows
-        expected = [request.statuses for request in self._plan.app.request]
+        expected = self._plan.app.statuses
         good = [row for row in rows if row.status in expected[row.request]]
         in_time = [row for row in good if row.done_ns - row.planned_ns <= TIMEOUT_S * 1e9]
         first = min((row.planned_ns for row in rows), default=0)

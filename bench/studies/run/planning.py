@@ -5,7 +5,7 @@ import secrets
 from collections.abc import Sequence
 
 from bench.app.presets import BATCHING, MADE, PRESETS, batching_setups, instrumentor_setups
-from bench.app.records import Setup
+from bench.app.records import AA, BASELINE, Setup
 from bench.app.setups import (
     ALWAYS,
     DISABLED_INSTRUMENTATIONS,
@@ -162,8 +162,8 @@ def _target_setups(options: Options, loaded: LoadedApp) -> tuple[Setup, ...]:
     """The setups of instances that run elsewhere."""
     targets = options.targets
     if len(targets) < len(options.target):
-        raise UsageError("a setup has two targets", "name the second instance of the baseline none-aa")
-    if "none" not in targets:
+        raise UsageError("a setup has two targets", f"name the second instance of the baseline {AA}")
+    if BASELINE not in targets:
         raise UsageError(
             "no target runs the baseline", "start an instance without tracing, --target none=URL"
         )
