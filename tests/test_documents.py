@@ -35,6 +35,13 @@ def test_committed_reports_are_what_this_version_writes(folder: Path) -> None:
     assert (folder / "report.md").read_text("utf-8") == markdown.render(results.read(folder).document())
 
 
+@pytest.mark.parametrize("folder", committed(), ids=lambda folder: folder.name)
+def test_committed_folders_are_verified(folder: Path) -> None:
+    found = results.verified(folder)
+    assert found.sealed
+    assert not found.discrepancies
+
+
 def test_a_changed_figure_is_found() -> None:
     text = (ROOT / "README.md").read_text("utf-8")
     block = BLOCK.search(text)

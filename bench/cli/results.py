@@ -22,7 +22,7 @@ from bench.results.folder import SUMMARY, is_run, require_run
 from bench.results.manifest import Discrepancy
 from bench.results.store import Store, pretty, read_record
 from bench.results.verify import RawRecords, Verification
-from bench.studies import ACCURACY, RUN, Study, study_of
+from bench.studies import RUN, Study, study_of
 from bench.studies.study import Parts, case, parts_of
 
 Format = Literal["text", "md", "html", "json", "junit", "github-action-benchmark"]
@@ -149,15 +149,7 @@ def publish(folder: Folder) -> None:
             files[chart.image] = html.picture(drawn).encode()
     for name in files.keys() - {"report.md"}:
         store.write(name, files[name])
-    manifest.seal(folder.path, _raw_names(study), files)
-
-
-def _raw_names(study: Study | None) -> tuple[str, ...]:
-    """Raw files of a study, with those of microbenchmarks and the machine that may belong to it."""
-    if study is None:
-        return ()
-    more = ("machine.json", "micro-run.json", "micro.json", "app.toml")
-    return (*study.raw, *(name for name in more if name not in study.raw))
+    manifest.seal(folder.path, study.raw if study else (), files)
 
 
 def show(folder: Folder, *, full: bool = True) -> None:
@@ -275,13 +267,11 @@ def verified(path: Path) -> Verification:
     content = pretty(folder.parts.stored(folder.figures))
     derived = study.derived if study else COMPARISON
     discrepancies += verification.compare(path, derived, content)
-    raw = RawRecords.ALL
     if study is None or not (path / study.raw[0]).exists():
         raw = RawRecords.NONE
-    elif study is ACCURACY:
-        found, checked = _recomputed(path)
+    else:
+        found, raw = folder.parts.recheck(path, folder.figures)
         discrepancies += found
-        raw = RawRecords.ALL if checked == folder.figures.trials else RawRecords.SOME
     return Verification(
         files=len(known.raw) + len(known.derived) if known else 0,
         figures=content.count(b"\n"),
@@ -295,25 +285,6 @@ def _predictor(path: Path) -> Any:  # noqa: ANN401 - a function, or none
     from bench.studies.run import predictor
 
     return predictor(path)
-
-
-def _recomputed(path: Path) -> tuple[list[Discrepancy], int]:
-    """Runs of an accuracy series whose figures do not follow from raw records, and how many were checked."""
-    from bench.studies.accuracy import recomputed
-
-    discrepancies, count = [], 0
-    for number, stored, made in recomputed(path):
-        count += 1
-        if pretty(stored) != pretty(made):
-            discrepancies.append(
-                Discrepancy(
-                    file=ACCURACY.raw[0],
-                    field=f"line {number + 1}",
-                    message="does not follow from the raw records of that run",
-                    is_raw=True,
-                )
-            )
-    return discrepancies, count
 
 
 def verify(folder: Path, /) -> int:

@@ -14,7 +14,7 @@ class Study:
     Attributes:
         name: the command, the nox session, and the default name of its results folders.
         summary: one sentence.
-        raw: names of its raw files; the first one tells that a results folder is its own.
+        raw: names of the raw files that it may write; the first one marks a results folder as its own.
         derived: name of the file that holds its figures.
         takes_app: whether it measures an application that the user names by an app file.
         examples: commands with what they do.
@@ -32,7 +32,7 @@ RUN = Study(
     name="run",
     summary="Measure what tracing costs, and report: the main job.",
     raw=("plan.json", "machine.json", "learned.json", "readings.jsonl", "requests.csv.gz", "ending.json",
-         "traces.jsonl.gz"),
+         "traces.jsonl.gz", "micro-run.json", "micro.json", "app.toml"),
     derived="summary.json",
     takes_app=True,
     examples=(
@@ -45,26 +45,26 @@ RUN = Study(
 MICRO = Study(
     name="micro",
     summary="Time single operations of tracing with pyperf.",
-    raw=("micro-run.json", "micro.json"),
+    raw=("micro-run.json", "micro.json", "machine.json"),
     derived="micro-summary.json",
     examples=("`tracing-overhead micro --only 'span/*'`: the operations on spans alone.",),
 )
 SPEC = Study(
     name="spec",
     summary="Make the report that OpenTelemetry's performance-benchmark document asks of an SDK.",
-    raw=("iterations.jsonl",),
+    raw=("iterations.jsonl", "machine.json"),
     derived="spec.json",
 )
 S001 = Study(
     name="s001",
     summary="Time scenario S001 of OpenTelemetry's cross-language benchmarks.",
-    raw=("s001.json",),
+    raw=("s001.json", "machine.json"),
     derived="benchmark.json",
 )
 ACCURACY = Study(
     name="accuracy",
     summary="Measure injected costs repeatedly: how accurate is the harness on this machine?",
-    raw=("runs.jsonl.gz", "trials.jsonl.gz"),
+    raw=("runs.jsonl.gz", "trials.jsonl.gz", "machine.json"),
     derived="accuracy.json",
     examples=(
         "`tracing-overhead accuracy --resume results/accuracy --replicates 60`: add runs to a series.",
@@ -73,14 +73,14 @@ ACCURACY = Study(
 SHUTDOWN = Study(
     name="shutdown",
     summary="Which server stacks keep their spans when they are stopped?",
-    raw=("shutdown.jsonl",),
+    raw=("shutdown.jsonl", "machine.json"),
     derived="shutdown.json",
     examples=('`tracing-overhead shutdown --only "uvicorn batch SIGTERM"`: a single case.',),
 )
 FAULTS = Study(
     name="faults",
     summary="What do clients notice when the tracing backend fails?",
-    raw=("faults.jsonl",),
+    raw=("faults.jsonl", "machine.json"),
     derived="faults.json",
     takes_app=True,
     examples=("`tracing-overhead faults my.toml --only 503,nothing-listens`: two faults, your own service.",),
@@ -88,7 +88,7 @@ FAULTS = Study(
 SOAK = Study(
     name="soak",
     summary="Does anything grow under load for a long time?",
-    raw=("soak.jsonl",),
+    raw=("soak.jsonl", "machine.json"),
     derived="soak.json",
     takes_app=True,
     examples=("`tracing-overhead soak my.toml --duration 2h`: your own service, for two hours.",),

@@ -9,7 +9,9 @@ from typing import Any
 from bench.report.ci import Case, Ending, Metric
 from bench.report.document import Document, Section
 from bench.report.run import machine_sections
+from bench.results.manifest import Discrepancy
 from bench.results.store import Store, read_machine
+from bench.results.verify import RawRecords
 from bench.runner.run import Progress
 from bench.studies import Study
 
@@ -65,6 +67,11 @@ def no_extras(_folder: Path, _figures: Any) -> dict[str, bytes]:  # noqa: ANN401
     return {}
 
 
+def derived_from_all(_folder: Path, _figures: Any) -> tuple[Sequence[Discrepancy], RawRecords]:  # noqa: ANN401
+    """For a study whose figures are made from its raw files alone."""
+    return (), RawRecords.ALL
+
+
 def machine_of(folder: Path) -> list[Section]:
     """The machine that a folder's figures were measured on."""
     return machine_sections(read_machine(folder))
@@ -83,6 +90,7 @@ class Parts:
         document: the report, which ends with further sections.
         sections: those further sections, from a folder.
         extras: further derived files of a folder and its figures.
+        recheck: what in the raw files does not follow from others of them, and how complete they are.
         is_valid: whether every figure counts.
         metrics: figures that CI follows over time; less is better.
         cases: parts that pass or fail, as CI shows tests.
@@ -96,6 +104,7 @@ class Parts:
     document: Callable[..., Document]
     sections: Callable[[Path], Sequence[Section]] = machine_of
     extras: Callable[[Path, Any], dict[str, bytes]] = no_extras
+    recheck: Callable[[Path, Any], tuple[Sequence[Discrepancy], RawRecords]] = derived_from_all
     is_valid: Callable[[Any], bool] = lambda _figures: True
     metrics: Callable[[Any], Sequence[Metric]] = no_metrics
     cases: Callable[[Any], Sequence[Case]] = no_cases

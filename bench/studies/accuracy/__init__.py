@@ -16,7 +16,9 @@ from cyclopts import Parameter
 
 from bench.errors import UsageError
 from bench.report.ci import Case, Ending, Metric
-from bench.results.store import Store, read_packed
+from bench.results.manifest import Discrepancy
+from bench.results.store import Store, pretty, read_packed
+from bench.results.verify import RawRecords
 from bench.runner.learning import LearningTestbed
 from bench.runner.run import Progress
 from bench.studies import ACCURACY
@@ -32,7 +34,7 @@ from bench.testbed.app_files import load
 from bench.testbed.options import Options as TestbedOptions
 from bench.testbed.process import Child, leashed, plain_environ
 
-RUNS, TRIALS = ACCURACY.raw
+RUNS, TRIALS, *_ = ACCURACY.raw
 SMOKE_REPLICATES = 2
 STOP_LIMIT_S = 2.0
 
@@ -149,12 +151,24 @@ def cases(figures: Accuracy) -> list[Case]:
     ]
 
 
-def recomputed(folder: Path) -> Iterator[tuple[int, RunFigures, RunFigures]]:
-    """Every run whose raw records are there: its number, its figures as stored, and as its records say."""
+def recheck(folder: Path, figures: Accuracy) -> tuple[list[Discrepancy], RawRecords]:
+    """Runs whose figures do not follow from their raw records, and whether all runs have raw records."""
     stored = read_packed(folder / RUNS, RunFigures)
+    discrepancies, count = [], 0
     for trial in read_packed(folder / TRIALS, Trial):
-        if trial.number < len(stored):
-            yield trial.number, stored[trial.number], figures_of(trial)
+        if trial.number >= len(stored):
+            continue
+        count += 1
+        if pretty(stored[trial.number]) != pretty(figures_of(trial)):
+            discrepancies.append(
+                Discrepancy(
+                    file=RUNS,
+                    field=f"line {trial.number + 1}",
+                    message="does not follow from the raw records of that run",
+                    is_raw=True,
+                )
+            )
+    return discrepancies, RawRecords.ALL if count == figures.trials else RawRecords.SOME
 
 
 PARTS = Parts(
@@ -163,6 +177,7 @@ PARTS = Parts(
     figures=lambda folder: accuracy(read_packed(folder / RUNS, RunFigures)),
     record=Accuracy,
     document=document.report,
+    recheck=recheck,
     is_valid=lambda figures: all(target.shown != "NO" for target in targets(figures)),
     metrics=metrics,
     cases=cases,
