@@ -69,7 +69,7 @@ def progress(plan: Plan, replicates: int, ending: Ending) -> Iterator[Caveat]:
         yield _invalid(
             "too-short",
             f"{replicates} of {plan.replicates} replicates are complete; an interval needs two",
-            "let the run continue",
+            "measure again, and let the run complete",
             "too few replicates",
         )
     elif ending.complete and replicates < plan.replicates:

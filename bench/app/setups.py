@@ -48,7 +48,8 @@ def _one_in(share: str) -> Environ:
 TABLE = (
     _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
     _setup(AA, {}, "The baseline once more (the A/A setup): its difference is the noise floor.", "none"),
-    _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} us of CPU per request: to be found.", "none"),
+    _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} us of CPU per request: each run must find it.",
+           "none"),
     _setup("api-only", {}, "Instrumented, but no SDK: what a library pays without tracing.", "api"),
     _setup("disabled", {"OTEL_SDK_DISABLED": "true"},
            "Everything in place, switched off by OTEL_SDK_DISABLED."),
@@ -70,11 +71,11 @@ TABLE = (
     _setup("all-signals", ALL | _METRICS | _LOGS, "Traces, metrics and log records.", against=EVERYTHING),
     _setup("tail-10", ALL, "As batch; a Collector on the way keeps one trace in ten (tail sampling).",
            against=EVERYTHING, collector_sampling=TAIL_SAMPLING),
-    *(_setup(f"ratio-1-in-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled." if n > 1 else "All.")
+    *(_setup(f"ratio-1-in-{n}", _one_in(f"{1 / n}"), f"One request in {n:,} sampled.")
       for n in ONE_IN),
 )  # fmt: skip
 ALWAYS = (BASELINE, AA, INJECTED)
-"""What every run has: a baseline, a noise floor, and a cost that has to be found."""
+"""What every run has: a baseline, a noise floor, and a cost that must be recovered."""
 QUICK = (*ALWAYS, "disabled", "always-off", "ratio-10", "batch", "simple")
 DEFAULT = QUICK
 
@@ -93,7 +94,7 @@ def choose(app: App, names: Sequence[str], own: Sequence[Setup] = ()) -> tuple[S
             raise UsageError(
                 f"there is no setup named {name!r}",
                 (f"use {close[0]}; " if close else "")
-                + "`tracing-overhead setups FILE` lists the setups of an application",
+                + "`tracing-overhead setups` lists them; name an app file to see its own",
             )
         setup = known[name]
         if setup.tracing not in app.modes:

@@ -68,7 +68,7 @@ COMMANDS = {
             name="compare",
             place="bench.cli.compare:compare",
             summary="Compare several results: what changed, or one table of several applications.",
-            examples=("`tracing-overhead compare results/reference results/DIR --fail-on-change`",),
+            examples=("`tracing-overhead compare results/BEFORE results/AFTER --fail-on-change`",),
         ),
         Command(
             name="gate",
@@ -76,7 +76,7 @@ COMMANDS = {
             summary="Pass or fail a run in CI: by thresholds, or against an earlier result.",
             examples=(
                 "`tracing-overhead gate results/DIR --max-overhead batch=80%`: fail above 80 % more CPU.",
-                "`tracing-overhead gate results/DIR --against results/reference`: fail if it got worse.",
+                "`tracing-overhead gate results/DIR --against results/BEFORE`: fail if it got worse.",
             ),
         ),
         Command(
@@ -120,7 +120,7 @@ COMMANDS = {
 }
 """In the order of the help."""
 EXIT_CODES = {
-    0: "every figure counts",
+    0: "every figure counts; a gate passes, or is inconclusive without --strict",
     1: "a gate or --fail-on-change says no",
     2: "the command line or a file of yours is wrong",
     3: "a process failed",

@@ -116,9 +116,7 @@ class GateOptions:
             *(_read(self.thresholds) if self.thresholds else ()),
         ]
         if not given and self.against is None:
-            raise UsageError(
-                "there is no threshold", "add --max-overhead batch=80%, or --against results/reference"
-            )
+            raise UsageError("there is no threshold", "add --max-overhead batch=80%, or --against DIR")
         named = Counter((threshold.setup, threshold.figure) for threshold in given)
         twice = next((what for what, times in named.items() if times > 1), None)
         if twice:

@@ -32,11 +32,11 @@ def init(
     """Write the app file of your service, guess what can be guessed, and try it.
 
     Args:
-        command: That starts it, such as "gunicorn mysite.wsgi -b 127.0.0.1:{port}"; by default what a
+        command: Command that starts it, such as "gunicorn mysite.wsgi -b 127.0.0.1:{port}"; by default what a
             Procfile, railway.toml or render.yaml says.
         path: The path to request, with its query.
         out: The file; NAME.toml by default.
-        name: Of the application; that of this folder by default.
+        name: Name of the application; that of this folder by default.
         force: Overwrite the file.
     """
     draft = guessing.draft(command, path, name)
@@ -61,7 +61,7 @@ def _write(file: Path, text: str, *, force: bool) -> None:
     if file.exists() and not force:
         raise UsageError(
             f"{file} exists",
-            f"`tracing-overhead check {file}` tries it; --force writes it again, --out names another",
+            f"`tracing-overhead check {file}` tries it; --force overwrites it, -o names another",
         )
     try:
         file.write_text(text, "utf-8")

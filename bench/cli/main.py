@@ -90,7 +90,10 @@ def _usage_error(error: CycloptsError, command: str) -> UsageError:
     if isinstance(error, UnknownOptionError):
         word = next(iter(re.findall(r"--?[A-Za-z][\w-]*", message)), "")
         known = RENAMED | (HABITS if command == "run" else {})
-        hint = known.get(word, hint).format(command=command)
+        if word in known:
+            hint = known[word].format(command=command)
+            # A guess by spelling would contradict it.
+            message = message.partition(" Did you mean")[0]
     return UsageError(message, hint)
 
 

@@ -246,7 +246,9 @@ def _kept(options: TraceOptions) -> Told:
         raise UsageError("--from shows a trace that was kept", "leave out what is about a new request")
     folder = Path(options.source[0])
     if not folder.is_dir():
-        raise ResultsError(f"there is no folder {folder}", "name that of a run, such as results/reference")
+        raise ResultsError(
+            f"there is no folder {folder}", "name a folder that `tracing-overhead run` has left"
+        )
     kept = read_packed(folder / TRACES, SlowestTrace)
     if not kept:
         raise ResultsError(

@@ -18,7 +18,7 @@ class Machine:
         quota_cpus: how many CPUs a cgroup allows; absent without a limit.
         memory_bytes: of the machine.
         hypervisor: whether it is a virtual one.
-        governor: of the CPU's clock; absent where that is not told.
+        governor: of the CPU's clock; absent where it is unknown.
         system: the operating system.
         kernel: its release.
         architecture: of the CPU.

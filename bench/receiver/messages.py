@@ -72,7 +72,7 @@ class Answering:
 
     Attributes:
         status: of HTTP; over grpc the code that OTLP maps to it. From 400 on nothing is taken.
-        retry_after_s: when the sender is to try again; None: it is not told.
+        retry_after_s: when the sender should try again; None: not said.
         delay_s: before every answer.
     """
 

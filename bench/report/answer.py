@@ -63,7 +63,7 @@ def _invalid(summary: Summary) -> str:
     """Why nothing counts, and what to do."""
     reasons = [caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID]
     if not reasons:
-        return "NOT VALID: too few replicates for an interval. Let the run go on for longer."
+        return "NOT VALID: too few replicates for an interval. Measure again, and let the run complete."
     first = reasons[0]
     more = f" ({plural(len(reasons) - 1, 'further reason')} below)" if len(reasons) > 1 else ""
     return f"NOT VALID: {first.message}: {first.advice}.{more}"

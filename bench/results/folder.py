@@ -64,7 +64,7 @@ def require_run(folder: Path) -> None:
             what = f"has lost its {PLAN}"
         raise ResultsError(
             f"{folder} {what}",
-            "name a folder that `tracing-overhead run` has left, such as results/reference",
+            "name a folder that `tracing-overhead run` has left",
         )
 
 

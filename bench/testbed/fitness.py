@@ -60,7 +60,7 @@ def examine(seconds: float = 1.0) -> tuple[Check, ...]:
          "close them, or run with --wait-for-quiet"),
         ("steal", f"{steal * 100:.1f} % of a core", steal <= QUIET_STEAL,
          "the host is busy; a dedicated machine measures better"),
-        ("governor", governor or "not told (a virtual machine?)", governor in {None, "performance"},
+        ("governor", governor or "unknown, as in a virtual machine", governor in {None, "performance"},
          "`cpupower frequency-set -g performance` keeps the clock steady"),
     )  # fmt: skip
     return tuple(Check(name=name, value=value, fit=fit, advice=advice) for name, value, fit, advice in rows)

@@ -59,7 +59,7 @@ def prepare(options: Options) -> Measurement | str:
     plan = replace(plan, round_trips_s=trips)
     # What cannot be installed is an error before anything is measured.
     how = testbed_options(options, plan, app)
-    app_file = f" {options.app}" if options.app else ""
+    app_file = f" {options.app}" if options.app else " FILE" if draft else ""
 
     def before(progress: Progress) -> Iterator[str]:
         if draft is not None:
@@ -87,10 +87,12 @@ def prepare(options: Options) -> Measurement | str:
 def _draft(options: Options) -> guessing.Draft | None:
     """The app file that --command makes."""
     if options.command is None:
+        if options.path is not None:
+            raise UsageError("--path goes with --command", "add --command, or name the path in the app file")
         return None
     if options.app is not None:
         raise UsageError("an app file names the command already", "leave out --command, or the file")
-    draft = guessing.draft(options.command, options.path)
+    draft = guessing.draft(options.command, options.path or "/")
     guessing.require_agent(draft, "then run the same command again")
     return draft
 
@@ -116,11 +118,15 @@ def described(plan: Plan) -> Iterator[str]:
         f"{plan.saturation.active_s:.1f} s of saturation ({plan.users} users) in slices of "
         f"{plan.saturation.slice_s * 1e3:.0f} ms"
     )
-    rate = f"{plan.rate_per_s:g}/s" if plan.rate_per_s else f"{plan.share:.0%} of the baseline's capacity"
-    yield (
-        f"light rate: {rate}; up to {words.plural(plan.spare, 'block')} of each load may be repeated if the "
-        "host takes CPU away"
+    rate = (
+        f"{plan.rate_per_s:g}/s"
+        if plan.rate_per_s
+        else f"{plan.share * 100:.0f} % of the baseline's capacity"
     )
+    spare = (
+        f"; up to {words.plural(plan.spare, 'block')} of each load may be repeated if the host takes CPU away"
+    )
+    yield f"light rate: {rate}{spare if plan.spare else ''}"
     if plan.probes:
         yield (
             f"highest rate with p99 under {plan.latency_limit_s * 1e3:g} ms: {plan.probes} steps per "

@@ -53,7 +53,7 @@ class Options(AppOptions, StudyOptions):
 
     Attributes:
         command: Instead of an app file: the command that starts your service, with {port} where its port is.
-        path: With --command: the path to request, with its query.
+        path: With --command: the path to request, with its query; / by default.
         setups: Setups, as A,B; the baseline, the A/A check and the injected cost are always there.
         preset: A list of setups, such as ratios; `tracing-overhead setups` lists them.
         budget: How long it may take.
@@ -69,7 +69,7 @@ class Options(AppOptions, StudyOptions):
         with_prices: Predict the steps of a ladder from microbenchmarks, which take seven minutes.
         rate: Arrivals per second of light load; 30 % of the baseline's capacity by default.
         find_rate: Also search the highest rate that holds the latency limit.
-        latency_limit: With --find-rate: 99 in 100 requests must be faster than this, such as 100ms.
+        latency_limit: With --find-rate: 99 in 100 requests must be faster than this; 100ms by default.
         workers: Spread the load over this many local processes (Locust's distributed mode).
         remote_workers: Wait for this many load workers that you start on other machines.
         master: HOST:PORT where workers find the master; 127.0.0.1 and any port by default, with
@@ -86,7 +86,7 @@ class Options(AppOptions, StudyOptions):
     """
 
     command: Annotated[str | None, Parameter(group=COMPARED)] = None
-    path: Annotated[str, Parameter(group=COMPARED)] = "/"
+    path: Annotated[str | None, Parameter(group=COMPARED)] = None
     setups: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
     preset: Annotated[str | None, Parameter(group=(COMPARED, EITHER))] = None
     budget: Annotated[BudgetName, Parameter(group=HOW_LONG)] = "default"
@@ -103,7 +103,7 @@ class Options(AppOptions, StudyOptions):
     wait_for_quiet: Annotated[bool, Parameter(group=HOW_LONG)] = False
     rate: Annotated[float | None, Parameter(group=LOAD, validator=number(0.01, 1e5))] = None
     find_rate: Annotated[bool, Parameter(group=LOAD)] = False
-    latency_limit: Annotated[Duration, Parameter(group=LOAD, show_default=lambda _: "100ms")] = 0.1
+    latency_limit: Annotated[Duration | None, Parameter(group=LOAD)] = None
     workers: Annotated[int, Parameter(group=LOAD, validator=number(0, 64))] = 0
     remote_workers: Annotated[int, Parameter(group=ELSEWHERE, validator=number(0, 64))] = 0
     master: Annotated[str | None, Parameter(group=ELSEWHERE, validator=checked(host_port))] = None

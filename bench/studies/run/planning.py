@@ -26,7 +26,7 @@ from bench.traces.catalogue import TOOLS
 
 REST_S, COLLECTOR_REST_S = 1.0, 4.0
 """A collector at rest does something every second or so; a rest has to hold several of these."""
-PROBES = 5
+PROBES, LATENCY_LIMIT_S = 5, 0.1
 LOOPBACK = "127.0.0.1"
 
 
@@ -58,6 +58,8 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
         )
     setups = _setups(options, loaded, budget)
     _check_collector(options, setups)
+    if options.latency_limit is not None and not options.find_rate:
+        raise UsageError("--latency-limit goes with --find-rate", "add --find-rate, or leave it out")
     if options.light == 0 and options.saturation == 0:
         raise UsageError("no load remains", "leave out --light 0s or --saturation 0s")
     cpus = machine.split_cpus(pinned=not options.no_pin and not options.target)
@@ -79,7 +81,7 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
         spare=budget.spare,
         rest_s=COLLECTOR_REST_S if options.collector else REST_S,
         rate_per_s=options.rate or 0.0,
-        latency_limit_s=options.latency_limit,
+        latency_limit_s=LATENCY_LIMIT_S if options.latency_limit is None else options.latency_limit,
         cpus=cpus.usable,
         services_cpus=cpus.services,
         other_cpus=cpus.others,
