@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -14,13 +15,14 @@ from nox import registry
 
 import noxfile
 from bench.analysis.summary import summarise
-from bench.cli import invocation, results
+from bench.cli import invocation
 from bench.cli.commands import COMMANDS, EXIT_CODES
 from bench.cli.main import main
 from bench.plan.budget import BUDGETS
+from bench.results import manifest
 from bench.results.store import Store, pretty
 from bench.runner.run import carry_out
-from bench.studies import STUDIES
+from bench.studies import RUN, STUDIES
 from bench.studies.options import duration, share, spelled
 from bench.studies.run.measure import StoreLog
 from bench.studies.run.options import Options
@@ -38,7 +40,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plan = make.plan(("none", "none-aa", "injected", "always-off", "ratio-10", "batch"))
     run = carry_out(plan, SimulatedPerformer(noise=0.002), StoreLog(store), Quiet())
     store.write("ending.json", pretty(run.raw.ending))
-    results.publish(results.read(path))
+    # Pages and pictures take their time; one test makes them.
+    store.write("summary.json", pretty(summarise(run.raw)))
+    manifest.seal(path, RUN.raw, ["summary.json"])
     return path
 
 
@@ -295,8 +299,9 @@ def test_every_budget_can_be_chosen() -> None:
 
 
 def test_a_run_in_which_nothing_was_measured_leaves_its_folder_free(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(import_module("bench.studies.run.measure"), "LOOK_S", 0.1)
     file, out = tmp_path / "app.toml", tmp_path / "out"
     file.write_text(
         'name = "x"\n[[process]]\nname = "web"\ncommand = "no-such-program {port}"\n[[request]]\npath = "/"\n'

@@ -25,7 +25,9 @@ def targets(ports: Mapping[str, int]) -> tuple[str, ...]:
 
 
 TARGETS = targets(PORTS)
-SHORT = ("--budget", "smoke", "--light", "4s", "--saturation", "1s", "--receiver-host", A)
+SHORT = (
+    "--budget", "smoke", "--replicates", "1", "--light", "4s", "--saturation", "1s", "--receiver-host", A,
+)  # fmt: skip
 SPREAD = ("--remote-workers", "1", "--workers", "1", "--master", f"{A}:5557")
 OTELCOL = ROOT / ".backends" / "otelcol" / "otelcol"
 BY_COLLECTOR = f"""

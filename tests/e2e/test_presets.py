@@ -14,6 +14,8 @@ from tests.e2e.runs import Run, invalid, setup_of
 from tests.e2e.test_runs import TIMING
 
 SHORT = ("--budget", "smoke")
+ONCE = (*SHORT, "--replicates", "1")
+"""Enough to count spans; what is compared needs two replicates."""
 
 
 def test_other_tracers_really_trace_and_nothing_leaves_this_machine(start: Callable[..., Run]) -> None:
@@ -22,7 +24,7 @@ def test_other_tracers_really_trace_and_nothing_leaves_this_machine(start: Calla
     # What is not installed yet comes from a registry, which the run itself cannot reach.
     environments.places(loaded.app, choose(loaded.app, names), loaded.place.folder)
     with watched() as machine:
-        run = start("--preset", "tracers", *SHORT, prefix=machine.prefix)
+        run = start("--preset", "tracers", *ONCE, prefix=machine.prefix)
         assert run.end() in {0, 4}, run.text()
         assert machine.packets == [], "a process sent something to another machine"
         # What would be seen if one did: a packet to an address that only documents use.
@@ -60,7 +62,7 @@ def test_every_instrumentation_of_the_example_has_its_spans(start: Callable[...,
 
 
 def test_metrics_and_log_records_are_counted_beside_spans(start: Callable[..., Run]) -> None:
-    run = start("--preset", "signals", *SHORT)
+    run = start("--preset", "signals", *ONCE)
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
@@ -77,7 +79,7 @@ def test_a_small_queue_loses_spans_and_that_is_a_finding(start: Callable[..., Ru
     setups = tmp_path / "queues.toml"
     queue = 'env = { OTEL_BSP_MAX_QUEUE_SIZE = "4", OTEL_BSP_MAX_EXPORT_BATCH_SIZE = "4" }'
     setups.write_text(f'[[setup]]\nname = "tiny"\nmay_lose = true\nagainst = "batch"\n{queue}\n')
-    run = start("--setups", "batch,tiny", "--setups-file", str(setups), *SHORT)
+    run = start("--setups", "batch,tiny", "--setups-file", str(setups), *ONCE)
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert setup_of(summary, "tiny")["accounting"]["lost"] > 0
@@ -100,7 +102,7 @@ def test_each_version_of_python_runs_in_one_run(start: Callable[..., Run]) -> No
 def test_a_share_is_expected_of_what_a_collector_samples(start: Callable[..., Run]) -> None:
     if not TOOLS["otelcol"].is_here():
         pytest.skip("otelcol is not here: `uvx nox -s backends -- otelcol` gets it")
-    run = start("--preset", "tail", "--collector", "otelcol", *SHORT)
+    run = start("--preset", "tail", "--collector", "otelcol", *ONCE)
     assert run.end() in {0, 4}, run.text()
     summary = run.summary()
     assert not invalid(summary) - TIMING, run.text()
