@@ -1,7 +1,6 @@
 """What else the machine does while a run measures: steal, other programs, our own helpers.
 
-Only the CPUs that the run may use are looked at: on a large machine other people's cores are
-nobody's trouble.
+Only the CPUs that the run may use are read: on a large machine, other cores do not matter.
 """
 
 import contextlib
