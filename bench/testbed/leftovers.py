@@ -6,6 +6,8 @@ A run's keeper cleans up after it. Where that was killed, too, the next run does
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ import msgspec
 import psutil
 
 from bench.testbed import keeper
+from bench.testbed.process import plain_environ
 
 PREFIX = "bench-"
 OWNER = "owner.json"
@@ -54,6 +57,23 @@ def temporary_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def kept_folder(run: str, group: str = "") -> Iterator[Path]:
+    """A temporary folder of this process, for a while, with a keeper beside it.
+
+    The keeper ends the run's processes, and removes the folder and the control groups, however this
+    process ends.
+
+    Args:
+        run: identifies the processes: each has it in `RUN_VARIABLE`.
+        group: the run's control groups; empty without any.
+    """
+    folder = make_folder(run, group)
+    words = [sys.executable, "-P", keeper.__file__, run, str(folder), *([group] if group else [])]
+    with subprocess.Popen(words, env=plain_environ(), stdin=subprocess.PIPE, start_new_session=True):
+        yield folder
 
 
 def remove() -> list[str]:

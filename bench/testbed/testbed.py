@@ -7,12 +7,10 @@ one instance runs and all others are stopped; its clock is read at every switch.
 import contextlib
 import os
 import secrets
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from bench.app.records import Setup
 from bench.errors import MeasurementError
@@ -32,7 +30,6 @@ from bench.testbed.orders import order_of
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
 from bench.testbed.pids import pin
 from bench.testbed.ports import free_ports
-from bench.testbed.process import plain_environ
 from bench.testbed.receiver import Receiver
 from bench.testbed.remote import RemoteInstance
 from bench.testbed.slices import SliceRunner, counted
@@ -85,8 +82,7 @@ class Testbed:
         self._groups = root / f"bench-{self._run}" if root else None
         self.pausing = "control group" if root else "signals"
         with contextlib.ExitStack() as stack:
-            self.folder = leftovers.make_folder(self._run, str(self._groups or ""))
-            stack.callback(self._keep())
+            self.folder = stack.enter_context(leftovers.kept_folder(self._run, str(self._groups or "")))
             if self._groups:
                 self._groups.mkdir()
             stack.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
@@ -109,22 +105,6 @@ class Testbed:
         self._machine = meter.MachineMeter(
             cpus, lambda: self._load.pids if self._load else (), self.receiver.child.pid, collector_pid
         )
-
-    def _keep(self) -> Callable[[], None]:
-        """Start the keeper; the returned function tells it that the run is over."""
-        program = Path(__file__).with_name("keeper.py")
-        words = [sys.executable, "-P", str(program), self._run, str(self.folder)]
-        keeper = subprocess.Popen(
-            [*words, *([str(self._groups)] if self._groups else [])],
-            env=plain_environ(),
-            stdin=subprocess.PIPE,
-            start_new_session=True,
-        )
-
-        def finish() -> None:
-            keeper.communicate()
-
-        return finish
 
     @property
     def load(self) -> Load:

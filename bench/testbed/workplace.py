@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,12 +17,14 @@ class Workplace:
     """A temporary folder and a receiver, with this process on the CPUs beside those that are measured.
 
     Attributes:
+        run: identifies the processes.
         logs: the folder.
         cpus: who may use which.
         receiver: the OTLP receiver.
         parts: what is closed with it, last things first.
     """
 
+    run: str
     logs: Path
     cpus: Cpus
     receiver: Receiver
@@ -35,12 +38,12 @@ def workplace() -> Iterator[Workplace]:
     Raises:
         ServiceError: the receiver does not start.
     """
-    cpus = split_cpus(pinned=True)
+    cpus, run = split_cpus(pinned=True), secrets.token_hex(8)
     with contextlib.ExitStack() as parts:
-        logs = parts.enter_context(leftovers.temporary_folder())
+        logs = parts.enter_context(leftovers.kept_folder(run))
         parts.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
         if cpus.others:
             os.sched_setaffinity(0, cpus.others)
-        receiver = Receiver(logs)
+        receiver = Receiver(logs, run)
         parts.callback(receiver.stop)
-        yield Workplace(logs=logs, cpus=cpus, receiver=receiver, parts=parts)
+        yield Workplace(run=run, logs=logs, cpus=cpus, receiver=receiver, parts=parts)

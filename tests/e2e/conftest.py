@@ -21,8 +21,8 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Run]]:
     """Starts runs, and stops what a failed test leaves behind."""
     runs: list[Run] = []
 
-    def begin(*arguments: str, prefix: Sequence[str] = ()) -> Run:
-        runs.append(Run(tmp_path / f"run{len(runs)}", *arguments, prefix=prefix))
+    def begin(*arguments: str, command: str = "run", prefix: Sequence[str] = ()) -> Run:
+        runs.append(Run(tmp_path / f"run{len(runs)}", *arguments, command=command, prefix=prefix))
         return runs[-1]
 
     yield begin

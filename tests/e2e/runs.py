@@ -1,5 +1,6 @@
 """A run in the background, and what became of it."""
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -19,12 +20,12 @@ SHORT = ("--budget", "smoke", "--setups", "always-off,batch")
 class Run:
     """A run in the background."""
 
-    def __init__(self, out: Path, *arguments: str, prefix: Sequence[str] = ()) -> None:
+    def __init__(self, out: Path, *arguments: str, command: str = "run", prefix: Sequence[str] = ()) -> None:
         self.out = out
         self.log = out.with_suffix(".log")
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
-                [*prefix, *COMMAND, "run", "-o", str(out), *arguments],
+                [*prefix, *COMMAND, command, "-o", str(out), *arguments],
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,
@@ -60,7 +61,12 @@ class Run:
 
     def child(self, *words: str) -> psutil.Process:
         """The first child whose command line has all these words."""
-        return next(child for child in self.children if all(word in child.cmdline() for word in words))
+        for child in self.children:
+            # Others of them may have ended by now.
+            with contextlib.suppress(psutil.NoSuchProcess):
+                if all(word in child.cmdline() for word in words):
+                    return child
+        raise AssertionError(f"no child was started with {words}")
 
     def end(self) -> int:
         """The exit code."""

@@ -119,6 +119,19 @@ def test_nothing_outlives_a_harness_that_was_killed_while_instances_were_stopped
     assert not owner["group"] or not Path(owner["group"]).exists(), "its control groups stay"
 
 
+def test_nothing_outlives_a_harness_that_was_killed_while_it_timed_operations(
+    start: Callable[..., Run],
+) -> None:
+    run = start("--only", "id/*", command="micro")
+    run.wait_for((run.out / "micro.json").exists)
+    run.look()
+    neighbour = run.child("services", "payment-service")
+    run.process.kill()
+    run.process.wait()
+    assert run.survivors() == []
+    assert not neighbour.is_running() or neighbour.status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_full_disk_is_reported_and_leaves_nothing(start: Callable[..., Run]) -> None:
     run = start(*SHORT)
     run.wait_for_step("light")

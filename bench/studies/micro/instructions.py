@@ -21,7 +21,7 @@ from bench.runner.run import Progress
 from bench.studies.micro.operations import Operation
 from bench.testbed import leftovers
 from bench.testbed.environ import PADDING_VARIABLE, Launch, stack_bytes
-from bench.testbed.process import run_to_end
+from bench.testbed.process import RUN_VARIABLE, run_to_end
 
 HOW_TO_GET_IT = (
     "instructions are not counted: valgrind is not installed (`apt-get install valgrind`, or your "
@@ -51,16 +51,21 @@ Count: TypeAlias = tuple[str, float | ServiceError]
 """A name and its instructions, or why there are none."""
 
 
-def of_operations(operations: Sequence[Operation], shown: Progress) -> Iterator[Count]:
+def of_operations(operations: Sequence[Operation], run: str, shown: Progress) -> Iterator[Count]:
     """Instructions of doing each operation once, as they are counted.
 
     Two are counted at a time: counting is slow, and does not care who else uses the CPU.
+
+    Args:
+        operations: which.
+        run: identifies the processes.
+        shown: displays what is going on.
     """
 
     def one(operation: Operation) -> Count:
         shown.say("counting instructions", operation.name)
         try:
-            return operation.name, of_operation(operation.name)
+            return operation.name, of_operation(operation.name, run)
         except ServiceError as error:
             return operation.name, error
 
@@ -72,8 +77,12 @@ def of_operations(operations: Sequence[Operation], shown: Progress) -> Iterator[
             pool.shutdown(cancel_futures=True)
 
 
-def of_operation(name: str) -> float:
+def of_operation(name: str, run: str) -> float:
     """Instructions of doing an operation once.
+
+    Args:
+        name: of the operation.
+        run: identifies the processes.
 
     Raises:
         ServiceError: valgrind or the operation failed.
@@ -81,7 +90,7 @@ def of_operation(name: str) -> float:
     arguments = ["-m", "bench.studies.micro.counted", name]
 
     def count(loops: int) -> int:
-        return _count([*arguments, str(loops)], _callers())
+        return _count([*arguments, str(loops)], {**_callers(), RUN_VARIABLE: run})
 
     def least(loops: int) -> int:
         # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.

@@ -35,7 +35,7 @@ from bench.testbed.instance import LocalInstance
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import SignalGroup
 from bench.testbed.ports import free_ports
-from bench.testbed.process import plain_environ, run_to_end
+from bench.testbed.process import RUN_VARIABLE, plain_environ, run_to_end
 from bench.testbed.receiver import Receiver
 from bench.testbed.workplace import Workplace, workplace
 
@@ -88,7 +88,12 @@ class MicroBench:
         child, echo = start_echo(place.logs, place.cpus.others)
         place.parts.callback(child.stop, STOP_LIMIT_S)
         self.endpoints = self._receiver.endpoints
-        self._environ = plain_environ() | {"BENCH_ECHO": echo} | receiver_variables(self._receiver)
+        self._environ = {
+            **plain_environ(),
+            **receiver_variables(self._receiver),
+            RUN_VARIABLE: place.run,
+            "BENCH_ECHO": echo,
+        }
         if neighbour:
             instance = LocalInstance(neighbour, SignalGroup(), place.cpus.services)
             place.parts.callback(instance.stop)
@@ -218,7 +223,7 @@ def measured(  # noqa: PLR0913 - what a microbenchmark is
     run = MicroRun(replicates=replicates, budget="quick" if quick else "default", seed=seed, steal=None)
     log.write(files.RUN, pretty(run))
     with workplace() as place:
-        bench = MicroBench(place, None if quick else _neighbour(place.logs))
+        bench = MicroBench(place, None if quick else _neighbour(place))
         timed = measure(
             bench,
             operations,
@@ -232,10 +237,10 @@ def measured(  # noqa: PLR0913 - what a microbenchmark is
         log.write(files.RUN, pretty(run))
         if not counting:
             return
-        for name, count in counters.of_operations(operations, progress):
+        for name, count in counters.of_operations(operations, place.run, progress):
             run = _counted(run, "instructions", name, count)
             log.write(files.RUN, pretty(run))
-        for name, count in counters.of_requests(_launches(bench.endpoints), progress):
+        for name, count in counters.of_requests(_launches(bench.endpoints, place.run), progress):
             run = _counted(run, "requests", name, count)
             log.write(files.RUN, pretty(run))
 
@@ -245,7 +250,7 @@ def draw_seed() -> int:
     return secrets.randbelow(2**32)
 
 
-def _neighbour(folder: Path) -> Launch:
+def _neighbour(place: Workplace) -> Launch:
     """How the built-in application is started whose requests cool the caches."""
     loaded = load(None)
     names = [process.name for process in loaded.app.process]
@@ -254,12 +259,13 @@ def _neighbour(folder: Path) -> Launch:
         place=loaded.place,
         setup=choose_setups(loaded.app, (BASELINE,))[0],
         ports=dict(zip(names, free_ports(len(names)), strict=True)),
-        tmp=folder / "neighbour",
+        tmp=place.logs / "neighbour",
         endpoints={},
+        run=place.run,
     )
 
 
-def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
+def _launches(endpoints: Mapping[str, str], run: str) -> list[Launch]:
     """How the built-in application would be started in the setups whose instructions are counted."""
     loaded = load(None)
     ports = {process.name: 1 for process in loaded.app.process}
@@ -271,6 +277,7 @@ def _launches(endpoints: Mapping[str, str]) -> list[Launch]:
             ports=ports,
             tmp=Path(),
             endpoints=endpoints,
+            run=run,
         )
         for setup in choose_setups(loaded.app, COUNTED_SETUPS)
     ]

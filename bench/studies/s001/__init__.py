@@ -19,7 +19,7 @@ from bench.studies.micro.measure import shareable
 from bench.studies.options import Budget, StudyOptions
 from bench.studies.study import Measurement, Parts
 from bench.testbed import machine
-from bench.testbed.process import ROOT, plain_environ, run_to_end
+from bench.testbed.process import ROOT, leashed, plain_environ, run_to_end
 
 TIMED = ROOT / "bench" / "studies" / "s001" / "timed.py"
 LENGTH_S, QUICK_S, LIMIT_S = 35.0, 18.0, 300.0
@@ -49,7 +49,7 @@ def prepare(options: Options) -> Measurement:
     def measure(log: Store, progress: Progress) -> None:
         cpus = machine.split_cpus(pinned=True)
         file = log.folder / S001.raw[0]
-        command = [sys.executable, str(TIMED), "--quiet", "-o", str(file)]
+        command = [sys.executable, *leashed(sys.executable, str(TIMED)), "--quiet", "-o", str(file)]
         command += ["--affinity", ",".join(map(str, cpus.services))] if cpus.services else []
         command += ["--fast"] if quick else []
         progress.say("timing S001")
