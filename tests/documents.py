@@ -5,6 +5,7 @@ A block stands between two comments, the first of which holds the command that p
 
 import contextlib
 import io
+import os
 import re
 import shlex
 import sys
@@ -72,4 +73,6 @@ def write() -> None:
 
 
 if __name__ == "__main__":
+    # Documents have one width, whatever the terminal's.
+    os.environ.pop("COLUMNS", None)
     write()

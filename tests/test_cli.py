@@ -61,7 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (["run", "--warm-up", "0s"], 2, "is not between"),
         (["run", "--users", "10"], 2, "--users"),
         (["run", "--budget", "huge"], 2, "huge"),
-        (["run", "--setups", "a", "--preset", "b"], 2, "--setups"),
+        (["run", "--setups", "a", "--preset", "b"], 2, "--setups and --preset exclude each other"),
+        (["run", "a.toml", "b.toml"], 2, "unexpected argument: b.toml"),
+        (["run", "--budget"], 2, "--budget needs a value"),
+        (["gate"], 2, "FOLDER is missing"),
         (["run", "--target", "batch"], 2, "is not SETUP=URL"),
         (["run", "--no-such-option"], 2, "--no-such-option"),
         (["nonsense"], 2, "nonsense"),
@@ -101,6 +104,14 @@ def test_mistakes_end_in_a_sentence(
     assert f"error: {words}" in error or words in error
     assert "hint: " in error
     assert "python -m bench" not in error
+
+
+def test_a_table_is_as_wide_as_columns_says_where_there_is_no_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert main(["setups"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 60
 
 
 def test_a_plan_is_shown_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:

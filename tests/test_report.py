@@ -16,7 +16,7 @@ from bench.report.answer import answer
 from bench.report.decisions import decision_table
 from bench.report.document import Caveats, document, section
 from bench.report.histograms import render
-from bench.report.words import duration, interval, percent, signed
+from bench.report.words import detectable, duration, interval, percent, signed
 from tests import make
 from tests.make import COSTS, SimulatedPerformer
 
@@ -217,6 +217,18 @@ def test_names_and_sentences_are_text() -> None:
     printed(found, 100, full=True)
 
 
+@pytest.mark.parametrize(
+    ("app_file", "words"),
+    [
+        ("shop.toml", "`tracing-overhead run shop.toml --setups "),
+        ("", "`tracing-overhead run --setups "),
+        (None, "without FILE for the built-in example"),
+    ],
+)
+def test_the_command_that_repeats_a_run_names_its_app_file(app_file: str | None, words: str) -> None:
+    assert words in run.how_to_repeat(make.plan(ALL, app_file=app_file), 100.0)
+
+
 def test_distributions_are_those_of_the_percentiles(summary: Summary) -> None:
     raw = make.raw(make.plan(ALL), SimulatedPerformer(noise=0.002))
     logs = render(raw)
@@ -231,6 +243,7 @@ def test_distributions_are_those_of_the_percentiles(summary: Summary) -> None:
 
 def test_numbers_read_well() -> None:
     assert signed(-1234.5, 0) == "−1,234"
+    assert [detectable(mde) for mde in (0.0234, 2497.53, None)] == ["2.3", "over 1,000", "-"]
     assert percent(0.335) == "+33.5"
     assert percent(None) == "-"
     assert interval(-0.1, 0.2) == "[−10.0, +20.0]"

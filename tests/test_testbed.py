@@ -219,7 +219,7 @@ def expect_error(
 
 def test_the_last_output_of_a_process_that_ended_is_shown(folder: Path) -> None:
     command = "{python} -c 'import sys; sys.exit(\"no database for {port}\")'"
-    hint = expect_error(folder, app(command), ServiceError, "web of .* ended with code 1")
+    hint = expect_error(folder, app(command), ServiceError, r"web \(setup .*\) ended with code 1")
     assert "no database for" in hint
 
 

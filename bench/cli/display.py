@@ -5,6 +5,7 @@ Colour and redrawing only on a terminal; elsewhere a line for each thing that be
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,12 +21,13 @@ from bench.report.document import Document
 from bench.report.words import printable
 
 PIPE_WIDTH = 160
-"""Columns of a table that does not go to a terminal."""
+"""Columns of a table that goes neither to a terminal nor to a width that COLUMNS names."""
 
 
 def console() -> Console:
     """Where results are printed."""
-    return Console(markup=False) if sys.stdout.isatty() else Console(width=PIPE_WIDTH, markup=False)
+    is_known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if is_known else PIPE_WIDTH, markup=False)
 
 
 def show(document: Document) -> None:

@@ -14,7 +14,7 @@ from bench.testbed.machine import DISTRIBUTION
 from bench.testbed.process import is_of_uvx
 
 PROGRAM = "tracing-overhead"
-_COMMAND = re.compile(rf"`{PROGRAM} ([a-z0-9]+) ?([^`]*)`")
+_COMMAND = re.compile(rf"`{PROGRAM} ([a-z0-9]+|--help) ?([^`]*)`")
 
 
 def spelled_here(text: str) -> str:
@@ -23,7 +23,7 @@ def spelled_here(text: str) -> str:
 
 
 def _command(name: str, arguments: str) -> str:
-    if "NOX_CURRENT_SESSION" in os.environ:
+    if "NOX_CURRENT_SESSION" in os.environ and name.isalnum():
         return f"uvx nox -s {name}" + (f" -- {arguments}" if arguments else "")
     return f"{_program()} {name} {arguments}".rstrip()
 

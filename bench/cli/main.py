@@ -8,7 +8,15 @@ from importlib import import_module
 from types import FrameType
 from typing import Any
 
-from cyclopts import App, CycloptsError, Parameter, UnknownOptionError, ValidationError
+from cyclopts import (
+    App,
+    CycloptsError,
+    MissingArgumentError,
+    Parameter,
+    UnknownOptionError,
+    UnusedCliTokensError,
+    ValidationError,
+)
 
 from bench.cli.commands import COMMANDS, EXIT_CODES, Command
 from bench.cli.display import complain
@@ -81,11 +89,7 @@ def _app(words: Sequence[str]) -> App:
 
 
 def _usage_error(error: CycloptsError, command: str) -> UsageError:
-    """What is wrong; a value that a validator refused is not repeated, because it may be a key."""
-    if isinstance(error, ValidationError) and error.argument:
-        message = f"Invalid value for {error.argument.name}: {error.exception_message}"
-    else:
-        message = str(error)
+    message = _what_is_wrong(error)
     hint = f"`tracing-overhead {command} --help`".replace("  ", " ")
     if isinstance(error, UnknownOptionError):
         word = next(iter(re.findall(r"--?[A-Za-z][\w-]*", message)), "")
@@ -95,6 +99,24 @@ def _usage_error(error: CycloptsError, command: str) -> UsageError:
             # A guess by spelling would contradict it.
             message = message.partition(" Did you mean")[0]
     return UsageError(message, hint)
+
+
+def _what_is_wrong(error: CycloptsError) -> str:
+    """One sentence; a value that a validator refused is not repeated, because it may be a key."""
+    match error:
+        case ValidationError(argument=argument, exception_message=reason) if argument:
+            return f"Invalid value for {argument.name}: {reason}"
+        case ValidationError(group=group) if group:
+            return re.sub(
+                r"Mutually exclusive arguments: \{(.*), (.*)\}", r"\1 and \2 exclude each other", str(error)
+            )
+        case UnusedCliTokensError(unused_tokens=words) if words:
+            return f"unexpected argument: {' '.join(words)}"
+        case MissingArgumentError(argument=argument, keyword=option) if argument:
+            named = next((token.keyword for token in argument.tokens if token.keyword), option)
+            return f"{named} needs a value" if named else f"{argument.name} is missing"
+        case _:
+            return str(error)
 
 
 def _shown(default: object) -> str | None:

@@ -111,6 +111,7 @@ class Plan:
         budget: row of the budget table that it came from.
         seed: source of all randomness.
         app: what is measured.
+        app_file: name of its file; empty for the built-in example; None where an earlier version measured.
         setups: what is compared, the baseline first.
         replicates: how often all processes are started afresh.
         warm_up: closed loop at the beginning of a replicate; not measured.
@@ -147,6 +148,7 @@ class Plan:
     budget: str
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     app: App
+    app_file: str | None = None
     setups: tuple[Setup, ...]
     replicates: Annotated[int, Meta(ge=1, le=1000)]
     warm_up: Phase

@@ -5,7 +5,7 @@ from bench.analysis.records import Recovery, SetupSummary, Summary
 from bench.app.records import CHECKS, Setup
 from bench.app.setups import EVERYTHING, discards, everything, is_disabled, sampling_ratio
 from bench.report.contrasts import batching, batching_line, compared
-from bench.report.words import change_percent, duration, half_width, percent, plural
+from bench.report.words import change_percent, detectable, duration, half_width, percent, plural
 
 ROUGH = 0.1
 """A noise floor above which a run is called rough: its setups cannot be ranked."""
@@ -45,7 +45,7 @@ def _headline(summary: Summary) -> str:
         return (
             f"{what} ({setup.name}): no cost was detected for {summary.app.name}, "
             f"{change_percent(cost.change)} +- {half_width(cost.change)} % CPU; "
-            f"such a run detects about {percent(cost.mde, sign=False)} %."
+            f"such a run detects about {detectable(cost.mde)} %."
         )
     line = (
         f"{what} ({setup.name}) costs {summary.app.name} {change_percent(cost.change)} "

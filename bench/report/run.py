@@ -331,7 +331,7 @@ def how_to_repeat(plan: Plan, rate_per_s: float) -> str:
     names = ",".join(name for name in plan.names if name not in own)
     chosen = f"--preset {plan.preset}" if plan.preset else f"--setups {names}"
     options = [
-        "tracing-overhead run FILE",
+        f"tracing-overhead run {'FILE' if plan.app_file is None else plan.app_file}".rstrip(),
         chosen,
         f"--seed {plan.seed}",
         f"--replicates {plan.replicates}",
@@ -345,7 +345,8 @@ def how_to_repeat(plan: Plan, rate_per_s: float) -> str:
     options += [f"--workers {plan.workers}"] if plan.workers else []
     options += [f"--collector {plan.collector}"] if plan.collector else []
     options += [f"--target {name}={url}" for name, url in plan.targets.items()]
+    unknown = ", without FILE for the built-in example" if plan.app_file is None else ""
     return (
-        f"`{' '.join(options)}`, without FILE for the built-in example. The raw records lie beside this "
-        "report; `tracing-overhead report` with their folder makes it again from them."
+        f"`{' '.join(options)}`{unknown}. The raw records lie beside this report; `tracing-overhead report` "
+        "with their folder makes it again from them."
     )

@@ -14,10 +14,10 @@ from bench.report.words import (
     change_interval,
     change_percent,
     count,
+    detectable,
     half_width,
     megabytes,
     milliseconds,
-    percent,
     signed,
     unit_of,
     verdict,
@@ -93,7 +93,7 @@ def cpu_table(summary: Summary, load: LoadName) -> Table:
                 unit.interval(cost.added_low_s, cost.added_high_s),
                 change_percent(cost.change),
                 change_interval(cost.change),
-                percent(cost.mde, sign=False),
+                detectable(cost.mde),
                 *((verdict(setup.verdict),) if judged else ()),
             )
         )

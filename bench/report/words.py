@@ -12,6 +12,8 @@ from bench.analysis.claims import Caveat, Change, Verdict, VerdictKind
 
 ABSENT = "-"
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+MEASURABLE = 10.0
+"""A larger minimum detectable effect says no more than that nothing can be told."""
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus
 
 
@@ -137,6 +139,11 @@ def half_width(change: Change | None) -> str:
     return ABSENT if change is None else f"{(change.high - change.low) * 50:.1f}"
 
 
+def detectable(mde: float | None) -> str:
+    """A minimum detectable effect in percent; of one beyond all measure, only that it is."""
+    return "over 1,000" if mde is not None and mde > MEASURABLE else percent(mde, sign=False)
+
+
 def verdict(claim: Verdict, what: str = "overhead") -> str:
     """A verdict in words.
 
@@ -153,7 +160,7 @@ def verdict(claim: Verdict, what: str = "overhead") -> str:
         case VerdictKind.EQUIVALENT:
             return f"no {what} beyond {(claim.bound or 0) * 100:.0f} %"
         case VerdictKind.INCONCLUSIVE:
-            return f"inconclusive (MDE {(claim.mde or 0) * 100:.1f} %)"
+            return f"inconclusive (MDE {detectable(claim.mde or 0.0)} %)"
         case VerdictKind.INVALID:
             return f"invalid ({claim.reason})"
 

@@ -201,7 +201,7 @@ class LocalInstance:
 
     def _not_ready(self, process: Process, status: int) -> ServiceError:
         """What a process did instead of getting ready."""
-        name, words = f"{process.name} of {self.setup.name}", self._death(process.name).hint
+        name, words = f"{process.name} (setup {self.setup.name})", self._death(process.name).hint
         within = f"within {process.ready_timeout_s:g} s"
         if status:
             return ServiceError(
@@ -222,7 +222,7 @@ class LocalInstance:
 
     def _death(self, name: str) -> ServiceError:
         child = self._processes[name]
-        return death_of(f"{name} of {self.setup.name}", child.poll(), self._log(name))
+        return death_of(f"{name} (setup {self.setup.name})", child.poll(), self._log(name))
 
     def _start_burner(self, cpus: Collection[int]) -> subprocess.Popen[bytes]:
         program = Path(__file__).with_name("burner.py")

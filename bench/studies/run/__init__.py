@@ -28,14 +28,11 @@ from bench.studies.run.measure import (
     testbed_options,
     warnings_about,
 )
-from bench.studies.run.options import Options
+from bench.studies.run.options import APP_FILE, Options
 from bench.studies.run.planning import left_out, run_plan
 from bench.studies.study import Measurement, Parts, case
 from bench.testbed import guessing, machine, remote
 from bench.testbed.app_files import LoadedApp, load, loaded
-
-APP_FILE = "app.toml"
-"""In the folder of a run without an app file: the file that would reproduce it."""
 
 
 def prepare(options: Options) -> Measurement | str:

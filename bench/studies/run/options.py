@@ -20,6 +20,8 @@ from bench.studies.options import (
 )
 from bench.traces.collectors import parse as parse_collector
 
+APP_FILE = "app.toml"
+"""The app file that --command makes, in the results folder."""
 COMPARED = Group("What is compared", sort_key=1)
 EITHER = Group(validator=validators.LimitedChoice())
 HOW_LONG = Group("How long, and how", sort_key=2)

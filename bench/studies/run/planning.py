@@ -17,7 +17,7 @@ from bench.app.setups import (
 from bench.errors import UsageError
 from bench.plan.budget import BUDGETS, MAX_PAUSE_S, Budget, phases
 from bench.plan.records import Plan
-from bench.studies.run.options import Options, host_port
+from bench.studies.run.options import APP_FILE, Options, host_port
 from bench.testbed import environments, machine
 from bench.testbed.app_files import LoadedApp
 from bench.testbed.load import LoadWorkers
@@ -72,6 +72,7 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
         budget=budget.name,
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
         app=loaded.app,
+        app_file=options.app.name if options.app else APP_FILE if options.command else "",
         setups=setups,
         replicates=options.replicates or budget.replicates,
         warm_up=warm_up,
