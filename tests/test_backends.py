@@ -101,7 +101,7 @@ def test_where_a_program_is_missing_a_container_is_named(
     elsewhere: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(elsewhere))
-    with pytest.raises(UsageError, match="getting jaeger needs no-such-program") as caught:
+    with pytest.raises(UsageError, match="installing jaeger needs no-such-program") as caught:
         install.get(tool("jaeger", build=("no-such-program",)), print)
     assert "docker compose up jaeger" in caught.value.hint
     assert not elsewhere.exists()
@@ -152,7 +152,7 @@ def test_two_who_get_the_same_tool_do_not_meet(elsewhere: Path) -> None:
     elsewhere.mkdir()
     with (elsewhere / "zipkin.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UsageError, match="is being got by another"):
+        with pytest.raises(UsageError, match="is installing"):
             install.get(tool(), print)
 
 
@@ -178,9 +178,9 @@ def test_one_tool_that_cannot_be_had_takes_nothing_from_the_others(
     monkeypatch.setitem(TOOLS, "rotel", tool("rotel", build=("nor-this-one",)))
     assert cli.main(["backends", "jaeger", "zipkin", "rotel"]) == 2
     printed = capsys.readouterr()
-    assert "error: getting rotel needs nor-this-one" in printed.err
+    assert "error: installing rotel needs nor-this-one" in printed.err
     assert f"zipkin 3.6.1: installed in {elsewhere / 'zipkin'}" in printed.out
-    assert "error: getting jaeger needs no-such-program" in printed.err
+    assert "error: installing jaeger needs no-such-program" in printed.err
     assert cli.main(["backends", "zipkin"]) == 0
     assert "already installed" in capsys.readouterr().out
 

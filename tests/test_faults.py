@@ -25,7 +25,7 @@ from bench.studies.faults.figures import (
     verdict,
 )
 from bench.studies.faults.measure import IMPOSED
-from bench.testbed.proxy import Proxy, Way
+from bench.testbed.proxy import LinkState, Proxy
 from services.usage_file import NUMBERS, UsageFile
 
 
@@ -77,17 +77,17 @@ def test_an_open_way_passes_everything_on_without_delay(proxy: Proxy) -> None:
 def test_nothing_listens_at_a_cut_way_and_it_comes_back(proxy: Proxy) -> None:
     with socket.create_connection(("127.0.0.1", proxy.port)) as before:
         before.settimeout(5)
-        proxy.become(Way.CUT)
+        proxy.become(LinkState.CUT)
         with contextlib.suppress(ConnectionResetError):
             assert before.recv(1) == b"", "connections that were there are closed"
     with pytest.raises(httpx.ConnectError):
         ask(proxy)
-    proxy.become(Way.OPEN)
+    proxy.become(LinkState.OPEN)
     assert ask(proxy) == "ok"
 
 
 def test_a_mute_way_takes_a_request_and_never_answers(proxy: Proxy) -> None:
-    proxy.become(Way.MUTE)
+    proxy.become(LinkState.MUTE)
     before = _Backend.seen
     with pytest.raises(httpx.ReadTimeout):
         ask(proxy, 0.3)
@@ -95,7 +95,7 @@ def test_a_mute_way_takes_a_request_and_never_answers(proxy: Proxy) -> None:
 
 
 def test_an_answer_drips(proxy: Proxy) -> None:
-    proxy.become(Way.DRIP)
+    proxy.become(LinkState.DRIP)
     with socket.create_connection(("127.0.0.1", proxy.port)) as client:
         client.settimeout(5)
         client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")

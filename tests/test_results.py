@@ -15,7 +15,7 @@ from bench.analysis.stats import Estimate, welch
 from bench.analysis.summary import summarise
 from bench.compare.comparison import compare, pairing
 from bench.compare.differences import RunSide, differences
-from bench.compare.gate import Figure, Outcome, Threshold, judge
+from bench.compare.gate import Outcome, Quantity, Threshold, judge
 from bench.compare.history import level_of, past
 from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
@@ -362,15 +362,15 @@ def test_a_gate_fails_what_got_worse_than_an_earlier_result(folder: Path, tmp_pa
 @pytest.mark.parametrize(
     ("figure", "limit", "outcome"),
     [
-        (Figure.SPANS, 3, Outcome.PASS),
-        (Figure.SPANS, 2.9, Outcome.FAIL),
-        (Figure.BYTES, 1, Outcome.FAIL),
-        (Figure.INSTRUCTIONS, 200, Outcome.PASS),
-        (Figure.INSTRUCTIONS, 199, Outcome.FAIL),
+        (Quantity.SPANS, 3, Outcome.PASS),
+        (Quantity.SPANS, 2.9, Outcome.FAIL),
+        (Quantity.BYTES, 1, Outcome.FAIL),
+        (Quantity.INSTRUCTIONS, 200, Outcome.PASS),
+        (Quantity.INSTRUCTIONS, 199, Outcome.FAIL),
     ],
 )
 def test_what_is_counted_passes_or_fails_on_a_noisy_machine(
-    folder: Path, figure: Figure, limit: float, outcome: Outcome
+    folder: Path, figure: Quantity, limit: float, outcome: Outcome
 ) -> None:
     noisy = msgspec.structs.replace(read_run(folder).summary, valid=False)
     threshold = Threshold(setup="batch", limit=limit, figure=figure)
@@ -379,7 +379,7 @@ def test_what_is_counted_passes_or_fails_on_a_noisy_machine(
 
 
 def test_what_was_not_counted_never_passes(folder: Path) -> None:
-    threshold = Threshold(setup="batch", limit=1e9, figure=Figure.INSTRUCTIONS)
+    threshold = Threshold(setup="batch", limit=1e9, figure=Quantity.INSTRUCTIONS)
     assert judge(read_run(folder).summary, [threshold]).outcome is Outcome.INVALID
 
 

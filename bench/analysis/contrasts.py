@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from bench.analysis import stats
 from bench.analysis.accounting import Accounting
 from bench.analysis.claims import Change, change_of
-from bench.analysis.figures import Figure, Findings
+from bench.analysis.figures import Figure, RunAnalysis
 from bench.analysis.records import Contrast
 from bench.app.records import CHECKS
 from bench.app.setups import everything
@@ -19,11 +19,11 @@ def declared_pairs(plan: Plan) -> dict[str, str]:
     }
 
 
-def contrasts(findings: Findings) -> tuple[Contrast, ...]:
+def contrasts(analysis: RunAnalysis) -> tuple[Contrast, ...]:
     """Every setup that names another one, against that."""
-    pairs = declared_pairs(findings.plan)
-    light, saturation = findings.light_cpu, findings.saturation_cpu
-    p50, throughput = findings.latency["p50"], findings.throughput
+    pairs = declared_pairs(analysis.plan)
+    light, saturation = analysis.light_cpu, analysis.saturation_cpu
+    p50, throughput = analysis.latency["p50"], analysis.throughput
     light_changes, p50_changes = changes_against(light, pairs), changes_against(p50, pairs)
     saturation_changes, throughput_changes = (
         changes_against(saturation, pairs),
@@ -39,18 +39,18 @@ def contrasts(findings: Findings) -> tuple[Contrast, ...]:
             throughput=throughput_changes.get(name),
             p50=p50_changes.get(name),
             p50_added_s=_added_s(p50, p50_changes.get(name), other),
-            spans=_more(findings.accounting, name, other, "spans_received"),
-            logs=_more(findings.accounting, name, other, "logs"),
-            bytes=_more(findings.accounting, name, other, "bytes"),
+            spans=_more(analysis.accounting, name, other, "spans_received"),
+            logs=_more(analysis.accounting, name, other, "logs"),
+            bytes=_more(analysis.accounting, name, other, "bytes"),
         )
         for name, other in pairs.items()
     )
 
 
-def alternatives(findings: Findings) -> tuple[Contrast, ...]:
+def alternatives(analysis: RunAnalysis) -> tuple[Contrast, ...]:
     """CPU of each setup under test against tracing every request; intervals are never subtracted."""
-    cpu = findings.main_cpu
-    reference = everything(findings.plan.setups)
+    cpu = analysis.main_cpu
+    reference = everything(analysis.plan.setups)
     if reference is None or reference.name not in cpu.estimates:
         return ()
     tested = [name for name in cpu.estimates if name not in {*CHECKS, reference.name}]
@@ -60,7 +60,7 @@ def alternatives(findings: Findings) -> tuple[Contrast, ...]:
 
 
 def changes_against(figure: Figure, pairs: Mapping[str, str]) -> dict[str, Change]:
-    """Of one figure, the change of each setup against its other one."""
+    """Change of one figure in each setup against its partner."""
     weights = {
         name: stats.against(name, (other,))
         for name, other in pairs.items()

@@ -127,7 +127,7 @@ def figure(plan: Plan, parts: Sequence[MeasuredPhase], read: str, *, only: Seque
     )
 
 
-class Findings:
+class RunAnalysis:
     """Everything that is computed once and needed in several places."""
 
     def __init__(self, raw: Raw) -> None:

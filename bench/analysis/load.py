@@ -3,22 +3,22 @@
 import numpy as np
 
 from bench.analysis.blocks import is_spoiled
-from bench.analysis.figures import Findings
+from bench.analysis.figures import RunAnalysis
 from bench.analysis.records import LoadSummary, WorkerLag
 from bench.analysis.stats import quantile
 from bench.plan.readings import Raw
 from bench.plan.records import Kind
 
 
-def load_summary(findings: Findings) -> LoadSummary:
+def load_summary(analysis: RunAnalysis) -> LoadSummary:
     """How the load went, in blocks that count."""
-    plan, raw = findings.plan, findings.raw
-    light = [block for part in findings.light for block in part.blocks]
-    counting = light + [block for part in findings.saturation for block in part.blocks]
+    plan, raw = analysis.plan, analysis.raw
+    light = [block for part in analysis.light for block in part.blocks]
+    counting = light + [block for part in analysis.saturation for block in part.blocks]
     length_s = sum(block.duration_s for block in counting) or 1.0
     light_s = sum(block.duration_s for block in light) or 1.0
     steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.SATURATION}]
-    lags, outside = _lags(findings)
+    lags, outside = _lags(analysis)
     cpus = min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus)
     return LoadSummary(
         requests=sum(
@@ -43,14 +43,14 @@ def load_summary(findings: Findings) -> LoadSummary:
     )
 
 
-def _lags(findings: Findings) -> tuple[list[float], float]:
+def _lags(analysis: RunAnalysis) -> tuple[list[float], float]:
     """Lag of every arrival of light load, and the share of those that were sent after their time slice."""
     lags: list[float] = []
     late = count = 0
-    for part in findings.light:
+    for part in analysis.light:
         for reading, instances in zip(part.readings, part.requests, strict=True):
             lags += [float(lag) for requests in instances for lag in requests.lag_s]
-            rows = findings.raw.rows.get((part.replicate, reading.number), ())
+            rows = analysis.raw.rows.get((part.replicate, reading.number), ())
             stops: dict[int, list[int]] = {}
             starts: dict[int, list[int]] = {}
             for switch in reading.switches:

@@ -14,7 +14,7 @@ from bench.analysis import checks, collector_cost, cost_model, layers, work_chec
 from bench.analysis.accounting import Traffic, together
 from bench.analysis.claims import Caveat, Severity, Verdict, VerdictKind, change_of
 from bench.analysis.contrasts import alternatives, contrasts
-from bench.analysis.figures import QUANTILES, Figure, Findings
+from bench.analysis.figures import QUANTILES, Figure, RunAnalysis
 from bench.analysis.load import load_summary
 from bench.analysis.rate_search import rates_found
 from bench.analysis.records import (
@@ -55,49 +55,49 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
         raw: what it left.
         predict: predicts layers, where microbenchmarks belong to the run.
     """
-    findings = Findings(raw)
-    plan = findings.plan
-    load = load_summary(findings)
-    caveats = _caveats(findings, load)
-    setups = tuple(_setup(findings, name, caveats) for name in plan.names)
+    analysis = RunAnalysis(raw)
+    plan = analysis.plan
+    load = load_summary(analysis)
+    caveats = _caveats(analysis, load)
+    setups = tuple(_setup(analysis, name, caveats) for name in plan.names)
     return Summary(
         schema=SCHEMA,
-        valid=findings.replicates >= 2 and all(caveat.severity is not Severity.INVALID for caveat in caveats),
+        valid=analysis.replicates >= 2 and all(caveat.severity is not Severity.INVALID for caveat in caveats),
         complete=raw.ending.complete,
         app=AppName(name=plan.app.name, request=plan.app.unit),
         baseline=BASELINE,
         plan=plan,
         learned=raw.learned,
-        replicates=findings.replicates,
-        checks=_checks(findings),
+        replicates=analysis.replicates,
+        checks=_checks(analysis),
         fixed_cost=_fixed_cost(setups),
         setups=setups,
-        alternatives=alternatives(findings),
-        contrasts=contrasts(findings),
+        alternatives=alternatives(analysis),
+        contrasts=contrasts(analysis),
         load=load,
         caveats=caveats,
         cost_model=cost_model.fit(plan, setups, "light"),
         cost_model_saturation=cost_model.fit(plan, setups, "saturation"),
         layers=layers.ladder(
-            plan, findings.light_cpu.logs, predict(plan, _totals(findings)) if predict else {}
+            plan, analysis.light_cpu.logs, predict(plan, _totals(analysis)) if predict else {}
         ),
-        collector=collector_cost.summarise(raw, findings.traffic),
+        collector=collector_cost.summarise(raw, analysis.traffic),
     )
 
 
-def _totals(findings: Findings) -> dict[str, Traffic]:
-    return {name: together(parts) for name, parts in findings.traffic.items()}
+def _totals(analysis: RunAnalysis) -> dict[str, Traffic]:
+    return {name: together(parts) for name, parts in analysis.traffic.items()}
 
 
 # ---------------------------------------------------------------- one setup
 
 
-def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSummary:
-    plan = findings.plan
+def _setup(analysis: RunAnalysis, name: str, caveats: Sequence[Caveat]) -> SetupSummary:
+    plan = analysis.plan
     setup = plan.setups[plan.names.index(name)]
     reason = checks.reason(caveats, {name, BASELINE, AA})
-    light = _cost(findings.light_cpu, name, rate_per_s=findings.learned.rates.get(name))
-    saturation = _cost(findings.saturation_cpu, name)
+    light = _cost(analysis.light_cpu, name, rate_per_s=analysis.learned.rates.get(name))
+    saturation = _cost(analysis.saturation_cpu, name)
     main = light if plan.light.blocks else saturation
     return SetupSummary(
         name=name,
@@ -106,12 +106,12 @@ def _setup(findings: Findings, name: str, caveats: Sequence[Caveat]) -> SetupSum
         invalid=reason is not None,
         light=light,
         saturation=saturation,
-        throughput=_throughput(findings.throughput, name, derived=name in findings.derived),
-        highest_rate=_highest_rate(findings, name),
-        latency=_latency(findings, name),
-        rest=_rest(findings.raw, name),
-        start=_start(findings.raw, name),
-        accounting=findings.accounting[name],
+        throughput=_throughput(analysis.throughput, name, derived=name in analysis.derived),
+        highest_rate=_highest_rate(analysis, name),
+        latency=_latency(analysis, name),
+        rest=_rest(analysis.raw, name),
+        start=_start(analysis.raw, name),
+        accounting=analysis.accounting[name],
         caveats=tuple(caveat for caveat in caveats if caveat.setup == name),
     )
 
@@ -181,24 +181,24 @@ def _throughput(rates: Figure, name: str, *, derived: bool = False) -> Throughpu
     return None if per_s is None else Throughput(per_s=per_s, change=rates.change(name), derived=derived)
 
 
-def _highest_rate(findings: Findings, name: str) -> Throughput | None:
-    if not findings.plan.probes:
+def _highest_rate(analysis: RunAnalysis, name: str) -> Throughput | None:
+    if not analysis.plan.probes:
         return None
-    return _throughput(Figure(plan=findings.plan, values=rates_found(findings.raw)), name)
+    return _throughput(Figure(plan=analysis.plan, values=rates_found(analysis.raw)), name)
 
 
-def _latency(findings: Findings, name: str) -> Latency | None:
-    plan = findings.plan
-    if not findings.light:
+def _latency(analysis: RunAnalysis, name: str) -> Latency | None:
+    plan = analysis.plan
+    if not analysis.light:
         return None
-    rate = findings.learned.rates.get(name)
-    if is_overloaded(plan, findings.learned, name):
+    rate = analysis.learned.rates.get(name)
+    if is_overloaded(plan, analysis.learned, name):
         return Latency(rate_per_s=rate, overloaded=True)
-    count = findings.requests(name)
+    count = analysis.requests(name)
     figures = {
-        quantile: findings.latency[quantile]
+        quantile: analysis.latency[quantile]
         for quantile, q in QUANTILES.items()
-        if has_tail(count, q, len(findings.light))
+        if has_tail(count, q, len(analysis.light))
     }
     levels = {quantile: figure.level(name) for quantile, figure in figures.items()}
     changes = {quantile: figure.change(name) for quantile, figure in figures.items()}
@@ -269,15 +269,15 @@ def _fixed_cost(setups: Sequence[SetupSummary]) -> FixedCost:
     )
 
 
-def _checks(findings: Findings) -> Checks:
-    aa = {name: figure.change(AA) for name, figure in findings.checked.items()}
-    estimate = findings.main_cpu.estimates.get(AA)
+def _checks(analysis: RunAnalysis) -> Checks:
+    aa = {name: figure.change(AA) for name, figure in analysis.checked.items()}
+    estimate = analysis.main_cpu.estimates.get(AA)
     injected = InjectedCheck(
-        light=_recovery(findings.light_cpu), saturation=_recovery(findings.saturation_cpu)
+        light=_recovery(analysis.light_cpu), saturation=_recovery(analysis.saturation_cpu)
     )
     noise_floor = None
     if estimate is not None:
-        noise_floor = max(map(abs, estimate.ratios(findings.plan.confidence)))
+        noise_floor = max(map(abs, estimate.ratios(analysis.plan.confidence)))
     return Checks(
         aa=AACheck(**aa) if any(aa.values()) else None,
         injected=injected if injected.recovery else None,
@@ -307,12 +307,12 @@ def _injected_residual(cpu: Figure) -> tuple[Estimate | None, float]:
     return estimate, math.log1p(known_s / (cpu.base or math.inf))
 
 
-def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
-    plan, raw = findings.plan, findings.raw
-    latency = findings.latency["p50"].level(BASELINE)
-    residual, known = _injected_residual(findings.main_cpu)
+def _caveats(analysis: RunAnalysis, load: LoadSummary) -> tuple[Caveat, ...]:
+    plan, raw = analysis.plan, analysis.raw
+    latency = analysis.latency["p50"].level(BASELINE)
+    residual, known = _injected_residual(analysis.main_cpu)
     return (
-        *checks.progress(plan, findings.replicates, raw.ending),
+        *checks.progress(plan, analysis.replicates, raw.ending),
         *checks.load(load, latency),
         *(() if plan.targets else checks.slices(load)),
         *(() if plan.targets else checks.host(load.steal, load.foreign)),
@@ -325,25 +325,25 @@ def _caveats(findings: Findings, load: LoadSummary) -> tuple[Caveat, ...]:
             caveat
             for setup in plan.setups
             for caveat in (
-                *_errors(findings, setup.name),
-                *checks.accounting(setup, findings.accounting[setup.name]),
+                *_errors(analysis, setup.name),
+                *checks.accounting(setup, analysis.accounting[setup.name]),
             )
         ),
-        *checks.trends(findings.light, plan),
-        *findings.idle,
+        *checks.trends(analysis.light, plan),
+        *analysis.idle,
         *(
             caveat
-            for name, figure in findings.checked.items()
+            for name, figure in analysis.checked.items()
             for caveat in checks.aa(name, figure.estimates.get(AA), plan.confidence)
         ),
         *checks.injected(residual, known),
     )
 
 
-def _errors(findings: Findings, name: str) -> Sequence[Caveat]:
+def _errors(analysis: RunAnalysis, name: str) -> Sequence[Caveat]:
     parts = [
         instance
-        for reading in findings.raw.readings
+        for reading in analysis.raw.readings
         for instance in reading.instances
         if instance.setup == name
     ]

@@ -16,7 +16,7 @@ ANSWER_FACTOR, ANSWER_BYTES = 2.0, 100
 LATE_LIMIT, LATE_INVALID = 0.02, 0.10
 """CPU after the load, as a share of what a setup used under it."""
 REST_LIMIT = 0.02
-"""Of a CPU, used by an application that gets no requests."""
+"""Share of a CPU that an application without requests may use."""
 
 
 def work(raw: Raw) -> Iterator[Caveat]:

@@ -15,7 +15,7 @@ OTHERS = (
 )
 """Variables of instrumentations and of Node.js, which no package here tells."""
 ENDINGS = ("_EXCLUDED_URLS", "_CREDENTIAL_PROVIDER", "_RETRYABLE_ERROR_CODES")
-"""Of variables that every framework, or every exporter, has for itself."""
+"""Endings of variables that each framework or exporter has under its own name."""
 
 
 @cache

@@ -11,9 +11,9 @@ PRESETS = {
     "signals": (*ALWAYS, EVERYTHING, "batch-metrics", "batch-logs", "all-signals"),
     "tail": (*ALWAYS, "always-off", EVERYTHING, "tail-10"),
 }
-"""Of the table, for any application."""
+"""Presets of setups from the table; they fit any application."""
 INSTRUMENTORS, BATCHING = "instrumentors", "batching"
-MADE = (INSTRUMENTORS, BATCHING)
+DERIVED_PRESETS = (INSTRUMENTORS, BATCHING)
 """Presets whose setups are made for the application, and are in no table."""
 UNINSTRUMENTED = "uninstrumented"
 QUEUES, BATCHES, DELAYS_S = (128, 512, 2048, 8192), (64, 512), (1, 5)

@@ -19,7 +19,7 @@ from bench.cli.compare import side
 from bench.cli.display import relative
 from bench.compare import gate_document
 from bench.compare.comparison import pairing
-from bench.compare.gate import Figure, Outcome, Threshold, judge
+from bench.compare.gate import Outcome, Quantity, Threshold, judge
 from bench.errors import MeasurementError, ResultsError, UsageError
 from bench.plan.machine import Machine
 from bench.report import markdown
@@ -60,7 +60,7 @@ def _threshold(text: str) -> Threshold:
     return Threshold(setup=match["setup"].strip(), limit=float(match["percent"]) / 100)
 
 
-def _count(text: str, figure: Figure = Figure.SPANS) -> Threshold:
+def _count(text: str, figure: Quantity = Quantity.SPANS) -> Threshold:
     match = _COUNT.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is not a threshold; write it as batch=22")
@@ -107,8 +107,8 @@ class GateOptions:
             UsageError: there is none, one is there twice, or the file cannot be read.
         """
         counts = {
-            Figure.SPANS: self.max_spans, Figure.BYTES: self.max_bytes,
-            Figure.EXPORTS: self.max_exports, Figure.INSTRUCTIONS: self.max_instructions,
+            Quantity.SPANS: self.max_spans, Quantity.BYTES: self.max_bytes,
+            Quantity.EXPORTS: self.max_exports, Quantity.INSTRUCTIONS: self.max_instructions,
         }  # fmt: skip
         given = [
             *map(_threshold, self.max_overhead),
@@ -133,7 +133,7 @@ def _read(path: Path) -> Iterator[Threshold]:
         for setup, limits in tables.items():
             if limits.overhead is not None:
                 yield _threshold(f"{setup}={limits.overhead}")
-            for figure in list(Figure)[1:]:
+            for figure in list(Quantity)[1:]:
                 limit = getattr(limits, figure)
                 if limit is not None:
                     yield Threshold(setup=setup, limit=limit, figure=figure)

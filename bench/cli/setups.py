@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 from rich.text import Text
 
-from bench.app.presets import MADE, PRESETS
+from bench.app.presets import DERIVED_PRESETS, PRESETS
 from bench.app.setups import TABLE, choose
 from bench.cli import display
 from bench.receiver.messages import SETUP_ATTRIBUTE
@@ -53,7 +53,7 @@ def setups(file: Path | None = None, /, options: AppOptions | None = None, *, en
         presets.add_column(head, overflow="fold")
     for name, names in (PRESETS | loaded.app.preset).items():
         presets.add_row(Text(name, "bold"), Text(", ".join(names)))
-    for name in MADE:
+    for name in DERIVED_PRESETS:
         presets.add_row(Text(name, "bold"), Text(MADE_FOR[name]))
     console.print(presets)
     return 0

@@ -69,16 +69,16 @@ def measure(study: Study, parts: Parts, options: Any) -> int:  # noqa: ANN401 - 
         for sentence in prepared.before(progress):
             display.tell(sentence, "yellow" if sentence.startswith("warning: ") else "")
     store = _store(study, prepared, options.out)
-    needs = store.folder / (prepared.needs or study.raw[0])
+    required = store.folder / (prepared.required or study.raw[0])
     failure: BenchError | KeyboardInterrupt | None = None
-    with _discarded_unless(needs, store, keep=prepared.resumes is not None):
+    with _discarded_unless(required, store, keep=prepared.resumes is not None):
         if not prepared.describes_machine and not (store.folder / MACHINE).exists():
             store.write(MACHINE, pretty(machine.describe(machine.split_cpus(pinned=prepared.pinned))))
         try:
             with display.progress(prepared.duration_s) as progress:
                 prepared.measure(store, progress)
         except (BenchError, KeyboardInterrupt) as error:
-            if not needs.exists():
+            if not required.exists():
                 raise
             failure = error
     if isinstance(failure, KeyboardInterrupt) and not prepared.reports_when_interrupted:
@@ -117,12 +117,12 @@ def _store(study: Study, prepared: Measurement, out: Path | None) -> Store:
 
 
 @contextlib.contextmanager
-def _discarded_unless(needs: Path, store: Store, *, keep: bool) -> Iterator[None]:
+def _discarded_unless(required: Path, store: Store, *, keep: bool) -> Iterator[None]:
     """Leave nothing of a measurement in which nothing was measured: its folder can be named again."""
     try:
         yield
     except BaseException:
-        if not keep and not needs.exists():
+        if not keep and not required.exists():
             with uninterrupted():
                 store.discard()
         raise

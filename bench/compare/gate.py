@@ -21,7 +21,7 @@ from bench.report import words
 
 
 class Outcome(StrEnum):
-    """Of a threshold."""
+    """What came of checking a threshold."""
 
     PASS = "pass"  # noqa: S105 - a word
     INCONCLUSIVE = "inconclusive"
@@ -33,7 +33,7 @@ BLIND = ("no-aa-check", "no-injected", "injected-weak", "accounting-blind")
 """Caveats of a run that might not have found an overhead; it passes nothing."""
 
 
-class Figure(StrEnum):
+class Quantity(StrEnum):
     """What a threshold is about; of a request, but for the first one."""
 
     OVERHEAD = "overhead"
@@ -55,7 +55,7 @@ class Threshold:
 
     setup: str
     limit: float
-    figure: Figure = Figure.OVERHEAD
+    figure: Quantity = Quantity.OVERHEAD
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +124,7 @@ def judge(  # noqa: PLR0913 - what a run is judged by
     forbidden, blind = lossy or _invalid(summary), _blind(summary)
     judgements = [
         _judge(setups[threshold.setup], threshold, forbidden, blind, strict=strict)
-        if threshold.figure is Figure.OVERHEAD
+        if threshold.figure is Quantity.OVERHEAD
         else _count(setups[threshold.setup], threshold, lossy, instructions or {})
         for threshold in thresholds
     ]
@@ -207,11 +207,11 @@ def _count(
     """What is counted, against its threshold."""
     accounting, requests = setup.accounting, setup.accounting.requests
     counts = {
-        Figure.SPANS: accounting.spans_received,
-        Figure.BYTES: accounting.bytes,
-        Figure.EXPORTS: accounting.exports,
+        Quantity.SPANS: accounting.spans_received,
+        Quantity.BYTES: accounting.bytes,
+        Quantity.EXPORTS: accounting.exports,
     }  # fmt: skip
-    if threshold.figure is Figure.INSTRUCTIONS:
+    if threshold.figure is Quantity.INSTRUCTIONS:
         value = instructions.get(setup.name)
     else:
         value = counts[threshold.figure] / requests if requests else None

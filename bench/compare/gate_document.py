@@ -1,14 +1,14 @@
 """A gate's outcome as people and CI read it."""
 
 from bench.analysis.proportions import Rate
-from bench.compare.gate import Figure, Gate, Judgement, Outcome
+from bench.compare.gate import Gate, Judgement, Outcome, Quantity
 from bench.plan.machine import Machine
 from bench.report import ci
-from bench.report.ci import Ending
+from bench.report.ci import CaseStatus
 from bench.report.document import Document, Text, document, section
 from bench.report.words import ABSENT, Table, percent
 
-COUNTED = frozenset(Figure) - {Figure.OVERHEAD}
+COUNTED = frozenset(Quantity) - {Quantity.OVERHEAD}
 MOST_NAMED = 3
 """Figures with one reason that a headline names; more are counted."""
 ABOUT = (
@@ -106,11 +106,11 @@ def false_alarms(rate: Rate | None, machine: Machine | None) -> str:
     )
 
 
-ENDINGS = {
-    Outcome.PASS: Ending.PASSED,
-    Outcome.INCONCLUSIVE: Ending.SKIPPED,
-    Outcome.FAIL: Ending.FAILED,
-    Outcome.INVALID: Ending.ERROR,
+STATUSES = {
+    Outcome.PASS: CaseStatus.PASSED,
+    Outcome.INCONCLUSIVE: CaseStatus.SKIPPED,
+    Outcome.FAIL: CaseStatus.FAILED,
+    Outcome.INVALID: CaseStatus.ERROR,
 }
 
 
@@ -124,6 +124,6 @@ def _case(judgement: Judgement) -> ci.Case:
     found = f"{_value(judgement, judgement.value, sign=True)}{ends}"
     return ci.Case(
         name=_what(judgement),
-        ending=ENDINGS[judgement.outcome],
+        status=STATUSES[judgement.outcome],
         text=f"{found}, threshold {_limit(judgement)}: {judgement.reason}",
     )

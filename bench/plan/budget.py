@@ -90,7 +90,7 @@ REPLICATE_S = 2.0
 SETTLE_S = 7.0
 """Without a flush path a run waits for the batch timer."""
 DRAIN_S = 0.15
-"""Of a phase, for each instance: time slices in which requests under way are finished."""
+"""Time at the end of a phase, per instance, in which requests under way are finished."""
 
 
 def phase(active_s: float, slice_s: float, instances: int) -> Phase:

@@ -76,7 +76,7 @@ UNSENT = frozenset({DROPPED, LOST})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Account:
-    """What the receiver got from one setup in one replicate.
+    """What the receiver received from one setup in one replicate.
 
     Attributes:
         spans: received spans by process, duplicates included.
@@ -143,7 +143,7 @@ class InstanceReading:
         ready_s: from the start of its processes until all answered; of a start alone.
         flush_failed: processes whose flush did not answer.
         memory: of a rest alone.
-        account: what the receiver got; of a step that closes accounts alone.
+        account: what was received; of a step that closes accounts alone.
         sampled: requests whose trace was sampled, as the application counts them; absent where
             it does not.
         discarded: spans by process that an exporter to nowhere has counted.
@@ -200,7 +200,7 @@ class StepReading:
         switches: its time slices as they went.
         blocks: the machine in each block; of a step without slices, over the whole step.
         instances: a reading for each, in the order of the setups.
-        stray: what the receiver got and could not assign to a setup; of a step that closes accounts.
+        stray: what was received and could not be assigned to a setup; of a step that closes accounts.
         lost_workers: load workers that died.
         drained: whether a collector had passed on everything.
         collector_memory: memory of a collector that the run started; of a rest alone.

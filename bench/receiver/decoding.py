@@ -48,7 +48,7 @@ PROTOBUF = "application/x-protobuf"
 MARKER = "bench.marker"
 """Setup of a span that only shows how far a collector has come; it is in no account."""
 MAX_MEMBERS = 100
-"""Of a compressed body: an exporter sends one."""
+"""Most gzip members in a body; an exporter sends one."""
 GZIP_WINDOW = 31
 """`wbits` for a gzip header and checksum."""
 

@@ -93,7 +93,7 @@ def _replicate(value: object) -> int | None:
 
 
 KEEP = "_sampling_priority_v1"
-"""Of a trace's first span in each process: 0 or less tells the agent to drop what has come all the same."""
+"""Set on a trace's first span in each process; 0 or less tells the agent to drop the trace it received."""
 
 
 def _datadog_04(content: bytes) -> Spans:

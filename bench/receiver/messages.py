@@ -15,15 +15,15 @@ QUIET_S = 0.25
 """A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
-"""Of an export request, as sent and again as unpacked; a Collector takes 20 MiB over http and 4 over grpc."""
+"""Size limit of an export request, packed and unpacked; a Collector takes 20 MiB (http) and 4 (grpc)."""
 MAX_OTHER_BYTES = 4 * 1024 * 1024
-"""Of another tracer's export request as unpacked: an empty list takes a byte on the wire, 64 in memory."""
+"""Size limit of another tracer's unpacked request: an empty list is a byte there, 64 in memory."""
 MAX_HEAD_BYTES = 64 * 1024
-"""Of a request's first line and headers."""
+"""Size limit of a request's first line and headers."""
 MAX_PARTS = 300_000
 """Resources, scopes and spans each in an export request: a span with ids and times takes 60 bytes."""
 MAX_KEPT_BYTES = 1024**3
-"""Of all bodies between two accounts: ten times what a run of thirty setups keeps."""
+"""Size limit of all bodies kept between two accounts: ten times what a run of thirty setups keeps."""
 
 KINDS = ("unspecified", "internal", "server", "client", "producer", "consumer")
 STATUSES = ("unset", "ok", "error")

@@ -10,7 +10,7 @@ from bench.report.words import change_percent, detectable, duration, half_width,
 ROUGH = 0.1
 """A noise floor above which a run is called rough: its setups cannot be ranked."""
 USUAL_RATIO = 0.1
-"""Of several sampling ratios, the answer names the one closest to this; the table has them all."""
+"""The answer names the sampling ratio closest to this; the table has all of them."""
 
 
 def answer(summary: Summary) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from bench.analysis.stats import Interval
 from bench.report.words import half_width, printable
 
 
-class Ending(StrEnum):
+class CaseStatus(StrEnum):
     """How a test case ended; the value is JUnit's element for it."""
 
     PASSED = "system-out"
@@ -27,12 +27,12 @@ class Case:
 
     Attributes:
         name: of it.
-        ending: how it ended.
+        status: how it ended.
         text: why.
     """
 
     name: str
-    ending: Ending
+    status: CaseStatus
     text: str
 
 
@@ -89,21 +89,21 @@ def benchmark(metrics: Sequence[Metric]) -> bytes:
 
 def junit(suite_name: str, class_name: str, cases: Sequence[Case]) -> bytes:
     """Test cases as JUnit's XML."""
-    count = {ending: sum(case.ending is ending for case in cases) for ending in Ending}
+    count = {status: sum(case.status is status for case in cases) for status in CaseStatus}
     suite = ET.Element(
         "testsuite",
         name=printable(suite_name),
         tests=str(len(cases)),
-        failures=str(count[Ending.FAILED]),
-        errors=str(count[Ending.ERROR]),
-        skipped=str(count[Ending.SKIPPED]),
+        failures=str(count[CaseStatus.FAILED]),
+        errors=str(count[CaseStatus.ERROR]),
+        skipped=str(count[CaseStatus.SKIPPED]),
     )
     for case in cases:
         element = ET.SubElement(suite, "testcase", classname=class_name, name=printable(case.name))
-        if case.ending is Ending.PASSED:
-            ET.SubElement(element, case.ending).text = printable(case.text)
+        if case.status is CaseStatus.PASSED:
+            ET.SubElement(element, case.status).text = printable(case.text)
         else:
-            ET.SubElement(element, case.ending, message=printable(case.text))
+            ET.SubElement(element, case.status, message=printable(case.text))
     suites = ET.Element("testsuites")
     suites.append(suite)
     ET.indent(suites)

@@ -17,9 +17,9 @@ INK, MUTED, LINE, BAND, PAPER = (f"var(--{name})" for name in ("ink", "muted", "
 RED = "var(--red)"
 SERIES = tuple(f"var(--series-{number})" for number in range(1, 9))
 WIDTH, NARROW = 430, 110
-"""Of a chart's plot in pixels, on a screen and on a phone."""
+"""Width of a chart's plot in pixels, on a screen and on a phone."""
 MARGIN = 0.04
-"""Of an axis, beyond the outermost interval."""
+"""Share of an axis left free beyond the outermost interval."""
 BREAK = 0.9
 """Where the break in a line stands, of the axis's length."""
 LABELS = 260

@@ -12,7 +12,7 @@ from bench.plan.records import METHOD, Kind, Learned, Phase, Plan
 
 MOST_SLICES = 2_000_000
 MOST_ARRIVALS = 20_000_000
-"""Of a phase: making its timetable again must end."""
+"""Most slices and arrivals of a phase, so that making its timetable again comes to an end."""
 
 
 def problems_of_plan(plan: Plan) -> Iterator[str]:

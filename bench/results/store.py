@@ -33,7 +33,7 @@ PLAN, LEARNED, READINGS, REQUESTS, ENDING, MACHINE = (
 TRACES = "traces.jsonl.gz"
 """The slowest traces of a run; no figure rests on them."""
 MAX_UNPACKED_BYTES = 2**31
-"""Of a gzipped file; a run of thirty setups leaves a hundredth of it."""
+"""Size limit of an unpacked file; a run of thirty setups leaves a hundredth of it."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
 COLUMNS = ("replicate", "step", *RequestRow.__struct_fields__)
 RUN_AGAIN = "it was changed, or written by another version; measure again with `tracing-overhead run`"

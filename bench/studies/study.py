@@ -6,7 +6,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from bench.report.ci import Case, Ending, Metric
+from bench.report.ci import Case, CaseStatus, Metric
 from bench.report.document import Document, Section
 from bench.report.run import machine_sections
 from bench.results.manifest import Discrepancy
@@ -33,7 +33,7 @@ class Measurement:
         pinned: whether CPUs are divided between what is measured and the harness.
         describes_machine: whether it writes machine.json itself.
         reports_when_interrupted: whether there is a report after Ctrl-C.
-        needs: raw file without which nothing was measured; empty: the study's first one.
+        required: raw file without which nothing was measured; empty: the study's first one.
         resumes: the results folder that it goes on with; None: a new one.
         full: whether the whole report is shown in the terminal, and not the answer alone.
         afterwards: what to say at the end; empty: nothing.
@@ -46,7 +46,7 @@ class Measurement:
     pinned: bool = False
     describes_machine: bool = False
     reports_when_interrupted: bool = False
-    needs: str = ""
+    required: str = ""
     resumes: Path | None = None
     full: bool = False
     afterwards: str = ""
@@ -118,4 +118,4 @@ def parts_of(study: Study) -> Parts:
 
 def case(name: str, text: str, *, valid: bool) -> Case:
     """A part of a result as a test case: an invalid one is an error."""
-    return Case(name=name, ending=Ending.PASSED if valid else Ending.ERROR, text=text)
+    return Case(name=name, status=CaseStatus.PASSED if valid else CaseStatus.ERROR, text=text)

@@ -16,7 +16,7 @@ LOOK_S = 0.05
 BACKLOG = 128
 
 
-class Way(StrEnum):
+class LinkState(StrEnum):
     """What becomes of a connection."""
 
     OPEN = "open"
@@ -38,7 +38,7 @@ class Proxy:
 
     def __init__(self, target: int) -> None:
         self._target = target
-        self._way = Way.OPEN
+        self._way = LinkState.OPEN
         self._listener = _bound(0)
         self._listener.listen(BACKLOG)
         self.port: int = self._listener.getsockname()[1]
@@ -52,15 +52,15 @@ class Proxy:
         """Its address."""
         return f"http://127.0.0.1:{self.port}"
 
-    def become(self, way: Way) -> None:
+    def become(self, way: LinkState) -> None:
         """Treat all connections so from now on, those that are there as well."""
         before, self._way = self._way, way
-        if way is Way.CUT:
+        if way is LinkState.CUT:
             self._close_listener()
             self._close_connections()
             # Bound and not listening: connections are refused, and no other program gets the port meanwhile.
             self._listener = _bound(self.port)
-        elif before is Way.CUT:
+        elif before is LinkState.CUT:
             self._listener.listen(BACKLOG)
             self._accepting = threading.Thread(target=self._accept, daemon=True)
             self._accepting.start()
@@ -118,12 +118,12 @@ class Proxy:
                         return
                     if side is server:
                         waiting += data
-                    elif self._way is not Way.MUTE:
+                    elif self._way is not LinkState.MUTE:
                         server.sendall(data)
-                if self._way is Way.OPEN:
+                if self._way is LinkState.OPEN:
                     client.sendall(waiting)
                     waiting.clear()
-                elif self._way is Way.DRIP and waiting and time.monotonic() >= next_drop_s:
+                elif self._way is LinkState.DRIP and waiting and time.monotonic() >= next_drop_s:
                     client.sendall(waiting[:1])
                     del waiting[:1]
                     next_drop_s = time.monotonic() + 1.0

@@ -1,6 +1,6 @@
 """A trace backend: started on loopback, given spans, and asked what it has.
 
-What it has is compared with what the receiver got; that it accepted something is no proof.
+Its spans are compared with those that the receiver received: an accepted export is no proof.
 """
 
 import json
@@ -22,7 +22,7 @@ from bench.traces.program import HOST, LOOK_S, STOP_LIMIT_S, start
 
 ASK_LIMIT_S = 10.0
 READ_LIMIT_S = 20.0
-"""A batch waits for 200 ms in the Collector, and a backend writes what it got when it has time."""
+"""A batch waits for 200 ms in the Collector, and a backend writes its batches when it has time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +106,7 @@ def begin(name: str, logs: Path) -> Backend:
     """A backend, listening.
 
     Raises:
-        UsageError: it was not got.
+        UsageError: it is not installed.
         ServiceError: it does not start.
     """
     return {"jaeger": _jaeger, "zipkin": _zipkin, "aspire": _aspire}[name](logs)

@@ -1,4 +1,4 @@
-"""What tools there are, in which version, and where they stand once they were got.
+"""The collectors and trace backends: their versions, and where they are installed.
 
 Exact versions: what was measured is known. A test holds `compose.yaml` against them.
 """
@@ -34,9 +34,9 @@ class Tool:
     Attributes:
         name: how it is called.
         what: one sentence.
-        version: that is got.
+        version: to install.
         program: its file, below its folder.
-        build: programs that getting it needs.
+        build: programs that the installation needs.
         parts: modules that it is built of.
         run: programs that running it needs.
         image: of a container that does the same, as `compose.yaml` has it; empty where there is none.
@@ -53,7 +53,7 @@ class Tool:
 
     @property
     def folder(self) -> Path:
-        """Where it stands once it was got."""
+        """Where it is installed."""
         return FOLDER / self.name
 
     @property
@@ -71,7 +71,7 @@ class Tool:
         return "".join(f"{line}\n" for line in (self.version, *self.parts))
 
     def is_here(self) -> bool:
-        """Whether it was got, in this version and of these parts."""
+        """Whether it is installed, in this version and with these parts."""
         stamp = self.folder / "version"
         return self.path.exists() and stamp.exists() and stamp.read_text("utf-8") == self.stamp
 
@@ -79,7 +79,7 @@ class Tool:
         """Its file.
 
         Raises:
-            UsageError: it was not got, or what it runs with is missing.
+            UsageError: it is not installed, or a program that runs it is missing.
         """
         lacking = [program for program in self.run if shutil.which(program) is None]
         if lacking:
@@ -99,7 +99,7 @@ class Tool:
 
     @property
     def container(self) -> str:
-        """What a person can do where it cannot be got."""
+        """What to do where it cannot be installed."""
         if not self.image:
             return "there is no container of it"
         return f"or run it in a container: `docker compose up {self.name}`"

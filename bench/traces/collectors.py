@@ -30,7 +30,7 @@ SAMPLING = "otelcol"
 DECISION_WAIT_S = 2
 """How long it waits for the spans of a trace."""
 REMEMBERED_TRACES = 200_000
-"""Of which it knows whether it keeps them: more than a replicate has."""
+"""How many sampling decisions it remembers: more than a replicate has traces."""
 RECEIVER_PORTS = (14318, 14317)
 """Where the receiver listens, http and grpc, for a collector elsewhere, which has OTLP's own ports."""
 
@@ -89,7 +89,7 @@ def begin(
         kept: share of the traces that it passes on, by setup; empty: all, and it does not sample.
 
     Raises:
-        UsageError: it was not got.
+        UsageError: it is not installed.
         ServiceError: it does not start, or the span did not arrive.
     """
     made = _begun(name, receiver, logs, cpus, kept)
@@ -137,7 +137,7 @@ def fan_out(receiver: Receiver, exporters: Mapping[str, object], logs: Path) -> 
         logs: where what it says is kept.
 
     Raises:
-        UsageError: otelcol was not got.
+        UsageError: otelcol is not installed.
         ServiceError: it does not start.
     """
     ports = free_ports(2)
@@ -243,7 +243,7 @@ def otelcol(
     """The OpenTelemetry Collector, listening on its ports for http and grpc.
 
     Raises:
-        UsageError: it was not got.
+        UsageError: it is not installed.
         ServiceError: it does not start.
     """
     file = logs / "otelcol.yaml"

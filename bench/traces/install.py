@@ -74,7 +74,7 @@ class _Workshop:
             log.write(printed)
         if started.returncode:
             raise ServiceError(
-                f"getting {self.tool.name} {self.tool.version} failed: {Path(command[0]).name} ended "
+                f"installing {self.tool.name} {self.tool.version} failed: {Path(command[0]).name} ended "
                 f"with code {started.returncode}: {self._last_output()}",
                 f"all of it is in {FOLDER.name}/{self.log.name}; {self.tool.container}",
             )
@@ -89,14 +89,14 @@ def get(tool: Tool, say: Say) -> None:
     """The tool stands in its folder.
 
     Raises:
-        UsageError: a program that getting it needs is missing.
-        ServiceError: getting it failed.
+        UsageError: a program that the installation needs is missing.
+        ServiceError: the installation failed.
         ResultsError: its folder cannot be written.
     """
     lacking = [program for program in tool.build if shutil.which(program) is None]
     if lacking:
         raise UsageError(
-            f"getting {tool.name} needs {', '.join(lacking)}, which is not here", tool.advice(lacking)
+            f"installing {tool.name} needs {', '.join(lacking)}, which is not here", tool.advice(lacking)
         )
     workshop = _Workshop(tool, say)
     try:
@@ -117,7 +117,7 @@ def _build(workshop: _Workshop, lock: IO[str]) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         raise UsageError(
-            f"{tool.name} is being got by another `backends` at the moment", "wait until that has ended"
+            f"another `backends` is installing {tool.name} at the moment", "wait until that has ended"
         ) from None
     try:
         _remove(workshop.folder)

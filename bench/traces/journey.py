@@ -15,7 +15,7 @@ PORT = ("server.port", "net.host.port", "net.peer.port")
 URL = ("url.full", "http.url")
 FAILED, BROKEN, TIMED_OUT = 400, 500, 504
 GAP_SHARE = 0.5
-"""Of a request: what a service does between its spans is less."""
+"""Share of a request above which a gap is reported; work between two spans takes less."""
 LATE = ("Timeout", "timed out", "did not answer within")
 
 

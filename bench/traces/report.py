@@ -14,7 +14,7 @@ BAR = 40
 NARROW = 24
 """Characters of the waterfall's bars, on a page and in a terminal."""
 NARROWEST = 0.004
-"""Of the chart's width: a span of microseconds is seen, too."""
+"""Smallest share of the chart's width that a span gets, so that short ones stay visible."""
 INDENT = "\N{NO-BREAK SPACE}" * 2
 ABOUT_CPU = (
     "Wall time is the longest span that a service has; CPU is what its process used from the request until "

@@ -15,7 +15,7 @@ from typing import Literal
 from cyclopts import Parameter
 
 from bench.errors import UsageError
-from bench.report.ci import Case, Ending, Metric
+from bench.report.ci import Case, CaseStatus, Metric
 from bench.results.manifest import Discrepancy
 from bench.results.store import Store, pretty, read_packed
 from bench.results.verify import RawRecords
@@ -141,13 +141,14 @@ def metrics(figures: Accuracy) -> list[Metric]:
     ]
 
 
-ENDINGS = {"yes": Ending.PASSED, "NO": Ending.FAILED, "not shown": Ending.SKIPPED}
+STATUSES = {"yes": CaseStatus.PASSED, "NO": CaseStatus.FAILED, "not shown": CaseStatus.SKIPPED}
 
 
 def cases(figures: Accuracy) -> list[Case]:
     """Everything that is asked of the harness."""
     return [
-        Case(name=target.what, ending=ENDINGS[target.shown], text=target.value) for target in targets(figures)
+        Case(name=target.what, status=STATUSES[target.shown], text=target.value)
+        for target in targets(figures)
     ]
 
 

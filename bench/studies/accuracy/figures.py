@@ -15,7 +15,7 @@ import numpy as np
 
 from bench.analysis.claims import Change, Severity
 from bench.analysis.contrasts import changes_against
-from bench.analysis.figures import QUANTILES, Figure, Findings
+from bench.analysis.figures import QUANTILES, Figure, RunAnalysis
 from bench.analysis.proportions import Rate, clustered, mean_of, rate, rms
 from bench.analysis.stats import has_tail
 from bench.analysis.summary import cost_of, summarise
@@ -59,12 +59,12 @@ FEW_TRIALS = 8
 def figures_of(trial: Trial) -> RunFigures:
     """The figures of a run per replicate, from its raw records."""
     raw = raw_of(trial)
-    findings = Findings(raw)
+    analysis = RunAnalysis(raw)
     figures = {
-        "light": findings.light_cpu,
-        "saturation": findings.saturation_cpu,
-        "throughput": findings.throughput,
-        **findings.latency,
+        "light": analysis.light_cpu,
+        "saturation": analysis.saturation_cpu,
+        "throughput": analysis.throughput,
+        **analysis.latency,
     }
     invalid = [caveat for caveat in summarise(raw).caveats if caveat.severity is Severity.INVALID]
     return RunFigures(
@@ -73,7 +73,7 @@ def figures_of(trial: Trial) -> RunFigures:
             name: {setup: tuple(values) for setup, values in figure.values.items()}
             for name, figure in figures.items()
         },
-        light_requests={name: findings.requests(name) for name in trial.plan.names},
+        light_requests={name: analysis.requests(name) for name in trial.plan.names},
         # In an order that no hash seed changes: a report made again is the same to the byte.
         invalid=tuple(sorted({caveat.reason or caveat.code for caveat in invalid})),
         alone=trial.alone,
@@ -235,7 +235,7 @@ def _alone(run: RunFigures, figure: FigureName, name: str, others: Sequence[str]
 
 
 def _agreements(runs: Sequence[_Run]) -> Iterator[Agreement]:
-    """Of every traced setup and figure, in time slices against alone."""
+    """Compare time slices with running alone, for every traced setup and figure."""
     figures: tuple[FigureName, ...] = ("light", "throughput", "p50", "p90")
     # Injected costs are known; their effect on the rest of a service is not.
     for name in (*TRACED, *DELAYS, name_of(SHARES[-1]), "inside-all"):

@@ -43,7 +43,7 @@ from bench.testbed.machine import Cpus
 
 REPLICATES = 60
 LEAD_S = 0.3
-"""Of a closed loop alone, until it has filled."""
+"""How long a closed loop that runs alone takes to fill."""
 SPARE = 2
 SEQUENTIAL_EVERY = 2
 """In every second trial of a panel: it takes as long as the slices."""

@@ -89,7 +89,7 @@ WORDS: Mapping[FigureName, str] = {
 
 
 def _bias_targets(known: Sequence[Known]) -> Iterator[Target]:
-    """Of each figure the injected cost nearest to its bound, or beyond it; apart and in services."""
+    """The injected cost nearest to its bound, or beyond it, for each figure; apart and in services."""
     for exact, figure in itertools.product((True, False), WEIGHED):
         costs = [
             one

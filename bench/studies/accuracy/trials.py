@@ -13,7 +13,7 @@ from bench.plan.records import Burn, Learned, Plan
 Beside: TypeAlias = Literal["", "busy", "random"]
 When: TypeAlias = Literal["before", "after", "waited"]
 SHARES = (0.0, 0.01, 0.02, 0.05, 0.10)
-"""Of what a request of the baseline costs: burnt after the answer, in one process."""
+"""Injected costs as shares of a baseline request's CPU: burnt after the answer, in one process."""
 APART = {"apart-2": 0.02, "apart-10": 0.10}
 """The same, burnt by a process of the instance for which no request waits. What is burnt in a service is
 known, and what that does to the work around it is not: caches cool meanwhile, and where a service is at

@@ -53,7 +53,7 @@ WORDS = {
 }
 
 
-class Where(StrEnum):
+class LostAt(StrEnum):
     """Where spans were lost."""
 
     REFUSED = "refused by the backend"
@@ -126,15 +126,15 @@ class FaultResult:
         return None if self.made is None else max(self.made - self.received, 0)
 
     @property
-    def where(self) -> Where | None:
+    def where(self) -> LostAt | None:
         """Where most of them were lost."""
         if not self.lost:
             return None
         if self.rejected * 2 >= self.lost:
-            return Where.REFUSED
+            return LostAt.REFUSED
         if self.fault is Fault.OVERFLOW:
-            return Where.QUEUE
-        return Where.KILLED if self.fault is Fault.KILL else Where.UNDELIVERED
+            return LostAt.QUEUE
+        return LostAt.KILLED if self.fault is Fault.KILL else LostAt.UNDELIVERED
 
 
 def clients(result: FaultResult, results: Sequence[FaultResult]) -> str:

@@ -27,7 +27,7 @@ from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
 from bench.testbed.orders import Steady, order_without_slices
 from bench.testbed.ports import free_ports
-from bench.testbed.proxy import Proxy, Way
+from bench.testbed.proxy import LinkState, Proxy
 from bench.testbed.testbed import Testbed
 
 SETUPS = (BASELINE, "batch", "batch-grpc", "simple", "simple-grpc")
@@ -46,7 +46,7 @@ QUIET_S, QUIET_LIMIT_S = 1.0, 20.0
 SMALL_QUEUE = {"OTEL_BSP_MAX_QUEUE_SIZE": "32", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": "32"}
 HEALTHY = Answering()
 USAGE_NUMBERS = struct.Struct("qqq")
-"""Of a usage file: spans that ended, the longest stall in ns, and when the loop last ran."""
+"""Numbers in a usage file: ended spans, longest stall in ns, time of the loop's last run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,7 +63,7 @@ class Imposed:
     """
 
     answering: Answering = HEALTHY
-    way: Way = Way.OPEN
+    way: LinkState = LinkState.OPEN
     env: tuple[tuple[str, str], ...] = ()
     signal: str = ""
     load_s: float = LOAD_S
@@ -72,14 +72,14 @@ class Imposed:
 
 IMPOSED = {
     Fault.NONE: Imposed(),
-    Fault.CUT: Imposed(way=Way.CUT),
-    Fault.MUTE: Imposed(way=Way.MUTE),
+    Fault.CUT: Imposed(way=LinkState.CUT),
+    Fault.MUTE: Imposed(way=LinkState.MUTE),
     Fault.UNAVAILABLE: Imposed(answering=Answering(status=503)),
     Fault.LATER: Imposed(answering=Answering(status=503, retry_after_s=30)),
     Fault.ERROR: Imposed(answering=Answering(status=500)),
     Fault.SLOW: Imposed(answering=Answering(delay_s=2.0)),
-    Fault.DRIP: Imposed(way=Way.DRIP),
-    Fault.GONE: Imposed(way=Way.CUT, load_s=GONE_S + BACK_S, back_s=GONE_S),
+    Fault.DRIP: Imposed(way=LinkState.DRIP),
+    Fault.GONE: Imposed(way=LinkState.CUT, load_s=GONE_S + BACK_S, back_s=GONE_S),
     Fault.OVERFLOW: Imposed(env=tuple(SMALL_QUEUE.items())),
     Fault.TERM: Imposed(signal="SIGTERM"),
     Fault.KILL: Imposed(signal="SIGKILL"),
@@ -145,7 +145,7 @@ class _Faulty:
         self.stall_s: float | None = None
         self.growth_bytes = self._spans_before = self._memory_before = 0
 
-    def become(self, way: Way) -> None:
+    def become(self, way: LinkState) -> None:
         """Change its way to the backend."""
         for proxy in self._proxies.values():
             proxy.become(way)
@@ -252,7 +252,7 @@ class _Series:
         if imposed.back_s:
             _sleep_until(order.start_ns / 1e9 + imposed.back_s)
             for faulty in instances:
-                faulty.become(Way.OPEN)
+                faulty.become(LinkState.OPEN)
         rows = self._testbed.load.rows()
         for number, faulty in enumerate(instances):
             faulty.after_load([row for row in rows if row.instance == number])

@@ -38,7 +38,7 @@ FEWEST, WARMEST = 8, 256
 FEW_REQUESTS, MANY_REQUESTS = 40, 140
 LIMIT_S = 300.0
 STACK_BYTES = 32 * 1024
-"""Of the environment and the arguments of what is counted. Other sizes moved counts by up to a hundredth."""
+"""Size of the counted program's environment and arguments. Other sizes moved counts by up to 1 %."""
 _TOTAL = re.compile(r"I\s+refs:\s+([\d,]+)")
 
 

@@ -76,7 +76,7 @@ def prepare(options: Options) -> Measurement | str:
         before=before,
         describes_machine=True,
         reports_when_interrupted=True,
-        needs=REQUESTS,
+        required=REQUESTS,
         full=options.full,
     )
 

@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Sequence
 
-from bench.app.presets import BATCHING, MADE, PRESETS, batching_setups, instrumentor_setups
+from bench.app.presets import BATCHING, DERIVED_PRESETS, PRESETS, batching_setups, instrumentor_setups
 from bench.app.records import AA, BASELINE, Setup
 from bench.app.setups import (
     ALWAYS,
@@ -125,14 +125,14 @@ def _setups(options: Options, loaded: LoadedApp, budget: Budget) -> tuple[Setup,
     if options.preset:
         if options.preset in presets:
             names = list(presets[options.preset])
-        elif options.preset in MADE:
+        elif options.preset in DERIVED_PRESETS:
             made = _made(options.preset, loaded)
             own = (*own, *made)
             names = [EVERYTHING]
         else:
             raise UsageError(
                 f"there is no preset named {options.preset!r}",
-                f"choose from {', '.join(sorted([*presets, *MADE]))}",
+                f"choose from {', '.join(sorted([*presets, *DERIVED_PRESETS]))}",
             )
     elif options.setups is not None:
         names = [name.strip() for name in options.setups.split(",") if name.strip()]

@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.receiver.messages import Signal
 from bench.report.document import Document, Section, document, section
 from bench.report.words import Table, plural
-from bench.studies.shutdown.figures import Loss, StackResult, Way, Where
+from bench.studies.shutdown.figures import Loss, LostAt, StackResult, Stop
 
 WORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log records"}
 PLACES = {
-    Where.FORK: "never exported, though the server went on",
-    Where.QUEUE: "not ended, or queued, when it was killed",
-    Where.SHUTDOWN: "not exported at the end",
+    LostAt.FORK: "never exported, though the server went on",
+    LostAt.QUEUE: "not ended, or queued, when it was killed",
+    LostAt.SHUTDOWN: "not exported at the end",
 }
 ABOUT = (
     "The same application under `opentelemetry-instrument`, the same requests, then at once the end: SIGTERM "
@@ -51,7 +51,7 @@ def report(results: Sequence[StackResult], *more: Section) -> Document:
 def _answer(results: Sequence[StackResult], keeping: Sequence[StackResult]) -> list[str]:
     tried = [result for result in results if result.keeps is not None]
     kept = ", ".join(dict.fromkeys(f"`{result.stack}`" for result in keeping if result.processor == "batch"))
-    losing = ", ".join(dict.fromkeys(f"`{result.stack}`" for result in results if result.lost_at(Way.TERM)))
+    losing = ", ".join(dict.fromkeys(f"`{result.stack}`" for result in results if result.lost_at(Stop.TERM)))
     sentences = [f"Of {plural(len(tried), 'stack')} {len(keeping)} lost nothing when they were stopped."]
     if kept:
         sentences.append(f"With the batch processor: {kept}.")
@@ -63,14 +63,16 @@ def _answer(results: Sequence[StackResult], keeping: Sequence[StackResult]) -> l
 def _lost_when_stopped(result: StackResult) -> dict[Signal, Loss]:
     """What is lost while it runs, or when a signal stops it."""
     lost: dict[Signal, Loss] = {}
-    for way in (Way.ALIVE, Way.TERM, Way.INT):
+    for way in (Stop.ALIVE, Stop.TERM, Stop.INT):
         lost |= result.lost_at(way)
     return lost
 
 
 def table(results: Sequence[StackResult]) -> Table:
     """One row per stack and processor."""
-    ways = [way for way in (Way.TERM, Way.INT, Way.KILL) if any(way in result.losses for result in results)]
+    ways = [
+        way for way in (Stop.TERM, Stop.INT, Stop.KILL) if any(way in result.losses for result in results)
+    ]
     return Table(
         heads=("stack", "processor", *ways, "time to stop, s", "verdict", "what to do"),
         keys=2,
@@ -81,14 +83,14 @@ def table(results: Sequence[StackResult]) -> Table:
                 result.processor,
                 *(_cell(result.losses.get(way)) for way in ways),
                 " / ".join(
-                    f"{result.stops_s[way]:.1f}" for way in (Way.TERM, Way.INT) if way in result.stops_s
+                    f"{result.stops_s[way]:.1f}" for way in (Stop.TERM, Stop.INT) if way in result.stops_s
                 ),
                 verdict(result),
                 _remedy(result),
             )
             for result in results
         ),
-        red=frozenset(number for number, result in enumerate(results) if result.lost_at(Way.TERM)),
+        red=frozenset(number for number, result in enumerate(results) if result.lost_at(Stop.TERM)),
     )
 
 
@@ -108,25 +110,25 @@ def _cell(losses: Mapping[Signal, Loss] | None) -> str:
 
 def verdict(result: StackResult) -> str:
     """What it loses, in words."""
-    unheard = [signal for signal, loss in result.losses.get(Way.ALIVE, {}).items() if not loss.received]
+    unheard = [signal for signal, loss in result.losses.get(Stop.ALIVE, {}).items() if not loss.received]
     if unheard:
         return f"exports no {_names(unheard)}, even while it runs"
-    ways: dict[str, list[Way]] = {}
-    for way in (Way.TERM, Way.INT):
+    ways: dict[str, list[Stop]] = {}
+    for way in (Stop.TERM, Stop.INT):
         if lost := result.lost_at(way):
             ways.setdefault(_names(lost), []).append(way)
     losses = [f"loses {names} at {' and '.join(at)}" for names, at in ways.items()]
-    untried = [way for way in (Way.TERM, Way.INT) if way not in result.losses]
+    untried = [way for way in (Stop.TERM, Stop.INT) if way not in result.losses]
     if untried:
         losses.append(f"{' and '.join(untried)} not tried")
     return "; ".join(losses) or "keeps everything"
 
 
 def _remedy(result: StackResult) -> str:
-    lost = [way for way in (Way.TERM, Way.INT) if result.lost_at(way)]
-    if result.lost_at(Way.ALIVE):
+    lost = [way for way in (Stop.TERM, Stop.INT) if result.lost_at(way)]
+    if result.lost_at(Stop.ALIVE):
         return "start the exporters after the fork"
-    if Way.TERM in lost:
+    if Stop.TERM in lost:
         return "another worker" if result.orderly else "end the providers in the lifespan"
     return "stop it by SIGTERM" if lost else ""
 
@@ -140,7 +142,7 @@ def _names(lost: Iterable[Signal]) -> str:
 
 def _advice(results: Sequence[StackResult]) -> list[str]:
     advice = []
-    if any(result.lost_at(Way.TERM) for result in results):
+    if any(result.lost_at(Stop.TERM) for result in results):
         advice.append(TERM_ADVICE)
     orderly = [result for result in results if result.orderly]
     if orderly and not any(_lost_when_stopped(result) for result in orderly):
@@ -148,7 +150,7 @@ def _advice(results: Sequence[StackResult]) -> list[str]:
     elif orderly:
         failing = ", ".join(dict.fromkeys(result.stack for result in orderly if _lost_when_stopped(result)))
         advice.append(f"{LIFESPAN} It is not enough for {failing}.")
-    if any(result.lost_at(Way.KILL) for result in results):
+    if any(result.lost_at(Stop.KILL) for result in results):
         advice.append(KILLED)
     return advice
 
@@ -163,7 +165,7 @@ def counts(results: Sequence[StackResult]) -> Table:
             (
                 result.stack,
                 result.processor,
-                "goes on" if way is Way.ALIVE else way,
+                "goes on" if way is Stop.ALIVE else way,
                 WORDS[signal],
                 str(loss.made),
                 str(loss.received),

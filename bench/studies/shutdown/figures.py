@@ -8,8 +8,8 @@ from enum import StrEnum
 from bench.receiver.messages import Signal
 
 
-class Way(StrEnum):
-    """How a server is ended."""
+class Stop(StrEnum):
+    """How a server is stopped; ALIVE: not at all."""
 
     ALIVE = "alive"
     TERM = "SIGTERM"
@@ -17,7 +17,7 @@ class Way(StrEnum):
     KILL = "SIGKILL"
 
 
-class Where(StrEnum):
+class LostAt(StrEnum):
     """Where something was lost."""
 
     FORK = "fork"
@@ -44,7 +44,7 @@ class Try:
     orderly: bool = False
     interface: str
     processor: str
-    way: Way
+    way: Stop
     requests: int
     received: dict[Signal, int]
     stop_s: float
@@ -62,7 +62,7 @@ class Loss:
 
     made: int
     received: int
-    where: Where | None
+    where: LostAt | None
 
     @property
     def lost(self) -> int:
@@ -85,19 +85,19 @@ class StackResult:
     stack: str
     orderly: bool
     processor: str
-    losses: dict[Way, dict[Signal, Loss]]
-    stops_s: dict[Way, float]
+    losses: dict[Stop, dict[Signal, Loss]]
+    stops_s: dict[Stop, float]
 
-    def lost_at(self, way: Way) -> dict[Signal, Loss]:
+    def lost_at(self, way: Stop) -> dict[Signal, Loss]:
         """What was lost in one way; nothing where that was not tried."""
         return {signal: loss for signal, loss in self.losses.get(way, {}).items() if loss.lost > 0}
 
     @property
     def keeps(self) -> bool | None:
         """True if nothing is lost when it is stopped by a signal; None unless both signals were tried."""
-        if any(self.lost_at(way) for way in (Way.ALIVE, Way.TERM, Way.INT)):
+        if any(self.lost_at(way) for way in (Stop.ALIVE, Stop.TERM, Stop.INT)):
             return False
-        return True if {Way.TERM, Way.INT} <= self.losses.keys() else None
+        return True if {Stop.TERM, Stop.INT} <= self.losses.keys() else None
 
 
 def stack_results(tries: Sequence[Try]) -> tuple[StackResult, ...]:
@@ -123,8 +123,8 @@ def _made(tries: Iterable[Try]) -> dict[tuple[str, Signal], float]:
 
 
 def _result(tries: Sequence[Try], made: Mapping[tuple[str, Signal], float]) -> StackResult:
-    losses: dict[Way, dict[Signal, Loss]] = {}
-    alive: dict[Signal, int] = next((one.received for one in tries if one.way is Way.ALIVE), {})
+    losses: dict[Stop, dict[Signal, Loss]] = {}
+    alive: dict[Signal, int] = next((one.received for one in tries if one.way is Stop.ALIVE), {})
     for one in tries:
         losses[one.way] = {}
         for signal in Signal:
@@ -139,12 +139,12 @@ def _result(tries: Sequence[Try], made: Mapping[tuple[str, Signal], float]) -> S
         orderly=tries[0].orderly,
         processor=tries[0].processor,
         losses=losses,
-        stops_s={one.way: one.stop_s for one in tries if one.way in {Way.TERM, Way.INT}},
+        stops_s={one.way: one.stop_s for one in tries if one.way in {Stop.TERM, Stop.INT}},
     )
 
 
-def _where(way: Way, *, is_fork: bool) -> Where:
+def _where(way: Stop, *, is_fork: bool) -> LostAt:
     """Lost in the fork if it does not arrive from a server that goes on either."""
     if is_fork:
-        return Where.FORK
-    return Where.QUEUE if way is Way.KILL else Where.SHUTDOWN
+        return LostAt.FORK
+    return LostAt.QUEUE if way is Stop.KILL else LostAt.SHUTDOWN

@@ -14,7 +14,7 @@ from bench.plan.readings import Account
 from bench.plan.records import Plan
 from bench.receiver.messages import CloseAccounts, Signal
 from bench.runner.run import Progress
-from bench.studies.shutdown.figures import Try, Way
+from bench.studies.shutdown.figures import Stop, Try
 from bench.testbed.environ import Place
 from bench.testbed.instance import LocalInstance
 from bench.testbed.options import Options
@@ -23,7 +23,7 @@ from bench.testbed.testbed import Testbed
 
 REQUESTS = 40
 PROCESSORS = ("batch", "simple")
-WAYS = tuple(Way)[1:]
+WAYS = tuple(Stop)[1:]
 """In which a server is ended; one that keeps running is counted beside them."""
 AT_ONCE = 4
 """Servers at a time: nothing here is timed, and most of it is waiting."""
@@ -89,15 +89,15 @@ def tries(
         )
 
 
-def _wanted(stacks: Sequence[Stack], chosen: Callable[[str], bool]) -> list[tuple[Stack, str, Way]]:
+def _wanted(stacks: Sequence[Stack], chosen: Callable[[str], bool]) -> list[tuple[Stack, str, Stop]]:
     """What is tried: the chosen ends of each stack, and with any of them one that keeps running."""
     return [
         (stack, processor, way)
         for stack in stacks
         for processor in PROCESSORS
-        for way in Way
+        for way in Stop
         # A loss in the fork shows only beside a server that keeps running.
-        if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Way.ALIVE else [way]))
+        if any(chosen(f"{stack.name} {processor} {end}") for end in (WAYS if way is Stop.ALIVE else [way]))
     ]
 
 
@@ -110,7 +110,7 @@ def _received(account: Account) -> dict[Signal, int]:
 
 
 def _attempt(  # noqa: PLR0913, PLR0917 - what makes a try
-    testbed: Testbed, stack: Stack, name: str, processor: str, way: Way, port: int
+    testbed: Testbed, stack: Stack, name: str, processor: str, way: Stop, port: int
 ) -> float:
     """Start a server, send its requests, end it; returns how long the end took."""
     app = _app(stack)
@@ -120,10 +120,10 @@ def _attempt(  # noqa: PLR0913, PLR0917 - what makes a try
     testbed.instances.append(instance)
     try:
         _ask(instance)
-        if way is Way.ALIVE:
+        if way is Stop.ALIVE:
             # The last export may never come, and nothing announces it.
             time.sleep(ALIVE_S)
-            return instance.end(Way.KILL, STOP_LIMIT_S)
+            return instance.end(Stop.KILL, STOP_LIMIT_S)
         return instance.end(way, STOP_LIMIT_S)
     finally:
         instance.stop()
@@ -142,9 +142,9 @@ def _ask(instance: LocalInstance) -> None:
                 ) from None
 
 
-def _plan(app: App, processor: str, name: str = "try", way: Way = Way.TERM) -> Plan:
+def _plan(app: App, processor: str, name: str = "try", way: Stop = Stop.TERM) -> Plan:
     env = {"OTEL_CONFIG_FILE": "{dir}/simple.yaml"} if processor == "simple" else {}
-    if way is Way.ALIVE:
+    if way is Stop.ALIVE:
         # It is a minute otherwise.
         env["OTEL_METRIC_EXPORT_INTERVAL"] = "3000"
     else:
