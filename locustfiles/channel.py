@@ -156,7 +156,7 @@ class Master:
         for worker, part in shares.items():
             told = msgspec.structs.replace(part, start_ns=part.start_ns + self._offset_ns(worker))
             self._runner.send_message("order", msgspec.to_builtins(told), worker)
-        deadline = order.start_ns / 1e9 + order.length_s + 3 * order.timeout_s + PATIENCE_S
+        deadline = order.start_ns / 1e9 + order.length_s + order.answers_s + PATIENCE_S
         while set(shares) & set(self._workers()) - set(self._rows) and time.monotonic() < deadline:
             self._wait_for_news()
         rows: list[RequestRow] = []

@@ -114,7 +114,7 @@ class PlannedLoad(FastHttpUser):
             # A raw greenlet: a Greenlet object's bookkeeping would be a tenth of a request's CPU.
             gevent.spawn_raw(arrive, number)
         if order.arrivals:
-            ended.wait(timeout=3 * order.timeout_s)
+            ended.wait(timeout=order.answers_s)
         clock.close()
         return rows
 
@@ -139,7 +139,7 @@ class PlannedLoad(FastHttpUser):
             for user in range(order.users)
             for instance in range(len(order.targets))
         ]
-        gevent.joinall(asking, timeout=order.length_s + 3 * order.timeout_s)
+        gevent.joinall(asking, timeout=order.length_s + order.answers_s)
         return rows
 
     @staticmethod

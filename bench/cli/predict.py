@@ -72,7 +72,7 @@ def predict(
     if points < FEW_POINTS:
         console.print(
             f"{points} setups fix this line, which makes the range wide: measure more, such as "
-            "--setups always-off,ratio-10,ratio-50,batch,batch-lean.",
+            "--setups always-off,ratio-10,ratio-50,batch.",
             style="yellow",
         )
     if not summary.valid:

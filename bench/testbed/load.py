@@ -36,6 +36,8 @@ DISTRIBUTED_LEAD_S = 0.4
 """The same where a master reads clocks and passes the order on."""
 LEAD_PER_ARRIVAL_S = 10e-6
 STOP_LIMIT_S = 5.0
+REPORT_LIMIT_S = 10.0
+"""How long the load may take to report its rows."""
 
 T = TypeVar("T")
 
@@ -84,6 +86,14 @@ class Order(msgspec.Struct, frozen=True):
     def length_s(self) -> float:
         """From the start to the last planned send."""
         return (self.arrivals[-1].offset_ns if self.arrivals else self.length_ns) / 1e9
+
+    @property
+    def answers_s(self) -> float:
+        """How long the load waits for answers after the last planned send.
+
+        A request may wait one timeout for a free slot and one for its answer; the third is a margin.
+        """
+        return 3 * self.timeout_s
 
 
 class Listening(msgspec.Struct):
@@ -247,7 +257,7 @@ class Load:
         Raises:
             ServiceError: the load process has ended.
         """
-        self._limit = time.monotonic() + order.length_s + 4 * order.timeout_s + 10
+        self._limit = time.monotonic() + order.length_s + order.answers_s + order.timeout_s + REPORT_LIMIT_S
         self._socket.settimeout(START_LIMIT_S)
         try:
             self._socket.sendall(msgspec.json.encode(order) + b"\n")

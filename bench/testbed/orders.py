@@ -97,7 +97,7 @@ def order_without_slices(
         plan: with the application's requests.
         load: that the order is for.
         targets: addresses of the instances by name.
-        timeout_s: the load waits three times as long for its last answer.
+        timeout_s: after which a request has failed.
         kind: which load.
     """
     arrivals: list[Arrival] = []
