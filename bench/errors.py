@@ -35,7 +35,7 @@ class ServiceError(BenchError):
 
 
 class MeasurementError(BenchError):
-    """The measurement failed its validity checks, or what was seen forbids one."""
+    """A measurement failed its validity checks, or the application cannot be measured."""
 
     exit_code = 4
 

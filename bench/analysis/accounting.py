@@ -1,6 +1,6 @@
-"""Where every span went: what the requests must have made against what the receiver received.
+"""Span accounting: the spans that requests must have produced, compared with those received.
 
-Always-on must be exact; a ratio must be what the application counted where it sampled, or lie in its
+Always-on must match exactly; a ratio must match the application's count of sampled traces or lie in its
 binomial range; a setup that exports nothing must have sent nothing. Every trace must be whole.
 """
 
@@ -31,7 +31,7 @@ class Traces(Record, frozen=True, kw_only=True):
         orphaned: spans that arrived without their parent.
         sampled: traces that the application counted where they were made; absent where it does not count.
         expected_low: fewest traces that must have arrived.
-        expected_high: most of them.
+        expected_high: most traces that can have arrived.
     """
 
     received: int = 0
@@ -239,7 +239,7 @@ def _expected_traces(
 
 
 def _sampled_range(traces: int, ratio: float, confidence: float) -> tuple[int, int]:
-    """Fewest and most of some traces that are sampled, if each one is with the same probability."""
+    """Bounds of the number of sampled traces if each is sampled with the same probability."""
     if ratio in {0.0, 1.0}:
         return round(traces * ratio), round(traces * ratio)
     return binomial_range(traces, ratio, confidence)
@@ -253,7 +253,7 @@ def _expected(traffic: Traffic, low: int, high: int) -> int:
 
 
 def _spans_each(shapes: Sequence[Shape]) -> int | None:
-    """Spans of a trace, where all shapes have as many."""
+    """Spans per trace if all shapes have the same number; None if they differ."""
     counts = {sum(shape.values()) for shape in shapes}
     return counts.pop() if len(counts) == 1 else None
 

@@ -1,6 +1,6 @@
 """An instance's active time: the time during which it has run.
 
-Arrivals are planned in it and latency is counted in it, from the switches as they really were: a
+Arrivals are planned and latency is measured in active time, from the recorded switches: a
 request under way when its instance is stopped goes on in the next time slice, and the pause does not count.
 """
 
@@ -16,7 +16,7 @@ Times = NDArray[np.int64]
 
 
 class ActiveClock:
-    """Tells active time.
+    """Converts times of a step to the active time of one instance.
 
     Attributes:
         active_s: active time of all its time slices that belong to blocks.

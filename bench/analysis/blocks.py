@@ -20,7 +20,7 @@ SPOILED_STEAL = 0.01
 ones. A single preemption of 40 ms is 8 % of what an instance uses in a block, and the CPU clocks of
 a virtual machine count much of it as the process's own."""
 MIN_COMPLETED = 15
-"""Requests that an instance has to complete in a block before the block alone says anything."""
+"""Fewest completed requests per instance for a block to be evaluated by itself."""
 
 
 def is_spoiled(block: MachineReading) -> bool:
@@ -96,7 +96,7 @@ class MeasuredPhase:
         cpu_s = sum(switch.cpu_ns + switch.leaked_ns for switch in switches) / 1e9
         active_s = sum(switch.stop_ns - switch.start_ns for switch in switches) / 1e9
         if self.rest:
-            # It was not paused: what it uses at rest during the time slices of others belongs to no request.
+            # It was not paused: its CPU at rest in the time slices of others belongs to no request.
             cpu_s -= self.rest[instance] * max(self.readings[at].blocks[block].duration_s - active_s, 0.0)
         return InstanceBlock(
             cpu_s,
@@ -166,7 +166,7 @@ class MeasuredPhase:
 
 
 def measured_phases(raw: Raw, kind: Kind) -> tuple[MeasuredPhase, ...]:
-    """The phases of a load, one per replicate in which it ended; of an interrupted run, those that did."""
+    """The phases of a load, one for each replicate that completed it, also in an interrupted run."""
     return tuple(_measured_phases(raw, kind))
 
 

@@ -25,7 +25,7 @@ AA_LIMIT = 0.03
 AA_T = 3.5
 INJECTED_CONFIDENCE = 0.99
 IDLE_LIMIT, OUTSIDE_LIMIT = 0.01, 0.10
-"""An instance in a closed loop that idles more than the first share waits for the load, if more than the
+"""A closed-loop instance that idles more than the first share is limited by the load if more than the
 second share of the users are not waiting for it."""
 LAG_LIMIT_S = 2e-3
 

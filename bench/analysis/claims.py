@@ -108,7 +108,7 @@ class Caveat(Record, frozen=True, kw_only=True):
         message: one sentence, with the value.
         advice: what to do about it.
         severity: whether the figure still counts.
-        setup: whose figure; absent: the whole run's.
+        setup: the setup that it concerns; absent if it concerns the whole run.
         load: the load whose figures it concerns, if only one.
         reason: why the figure is invalid, in a few words; of an invalid one alone.
     """

@@ -1,7 +1,7 @@
 """What a collector between application and receiver needed itself, apart from what tracing costs.
 
-CPU per span = (its CPU in a replicate's steps - what it burns at rest) / spans that came to it. It is
-one process for the whole run and an absolute figure: its interval is that of an hour.
+CPU per span = (its CPU in a replicate's steps - its CPU at rest) / spans received. The collector is
+one process for the whole run, and the figure is absolute: its interval covers this run only.
 """
 
 from collections.abc import Mapping, Sequence

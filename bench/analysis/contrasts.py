@@ -1,4 +1,4 @@
-"""Setups against another one than the baseline, paired inside replicates like all else."""
+"""Comparisons with setups other than the baseline, paired inside replicates."""
 
 from collections.abc import Mapping
 
@@ -13,14 +13,14 @@ from bench.plan.records import Plan
 
 
 def declared_pairs(plan: Plan) -> dict[str, str]:
-    """What each setup asks to be compared with besides the baseline; steps of a ladder are layers."""
+    """The `against` setup of each setup that has one in this run, without the layers of a ladder."""
     return {
         setup.name: setup.against for setup in plan.setups if setup.against in plan.names and not setup.layer
     }
 
 
 def contrasts(analysis: RunAnalysis) -> tuple[Contrast, ...]:
-    """Every setup that names another one, against that."""
+    """Compare every setup that has an `against` setup with that setup."""
     pairs = declared_pairs(analysis.plan)
     light, saturation = analysis.light_cpu, analysis.saturation_cpu
     p50, throughput = analysis.latency["p50"], analysis.throughput

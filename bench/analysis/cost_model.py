@@ -1,6 +1,6 @@
 """What a request costs by its spans: a line through setups that differ in little else.
 
-A line is no better than its points: what it predicts has the range of one more setup.
+The range of a prediction is the prediction interval of one more setup.
 """
 
 import math
@@ -78,7 +78,7 @@ def _is_point(setup: Setup) -> bool:
     """True if it exports in batches, and differs from `batch` in what `ALIKE` names alone."""
     return (
         setup.tracing == "batch"
-        # Other versions, other tracers, and what a collector has not passed on lie on no line with the rest.
+        # Setups with other versions, other tracers or a sampling collector do not lie on the same line.
         and not setup.has_packages
         and setup.collector_sampling == 1
         and set(setup.env) <= ALIKE

@@ -42,14 +42,14 @@ class Figure:
         """The instances that together are the baseline: itself, and the A/A setup where there is one.
 
         They are the same setup, so their mean is the baseline with half the variance. The A/A setup is
-        compared with the other half alone, so that its own difference does not correlate with those of the
+        compared with the baseline's instance only, so its difference does not correlate with those of the
         others.
         """
         return tuple(name for name in (BASELINE, AA) if name in self.values)
 
     @cached_property
     def estimates(self) -> dict[str, Estimate]:
-        """Every setup against the baseline; the A/A setup against the other half of the baseline."""
+        """Every setup against the baseline; the A/A setup against the baseline's own instance only."""
         names = [name for name in self.values if name != BASELINE]
         weights = {name: against(name, (BASELINE,) if name == AA else self.references) for name in names}
         return contrasts(self.logs, weights, len([name for name in names if name not in CHECKS]))
@@ -66,7 +66,7 @@ class Figure:
 
     @cached_property
     def bias(self) -> float:
-        """What identical setups differ by (log), where their interval excludes 0; claims widen by it."""
+        """Log ratio of identical setups if its interval excludes 0, else 0; claims are widened by it."""
         aa = self.estimates.get(AA)
         if aa is None:
             return 0.0
@@ -90,10 +90,10 @@ class Figure:
     def difference(self, name: str) -> tuple[float, float, float]:
         """The change in absolute terms, and the ends of its interval.
 
-        It is the product of a ratio and of the baseline's level, which is not exact: where the ratio's sign
-        is certain, their half-widths are joined as squares on the log scale, and the sign stays. Where it is
-        not, they are joined in seconds (Zou and Donner, 2008). The two err in opposite directions where
-        something costs more, so this is then too wide and not too narrow.
+        It is the product of a ratio and the baseline's level, which has an error too. If the ratio's sign
+        is certain, half-widths are added in quadrature on the log scale, which keeps the sign. If it is
+        not, the same is done in seconds (Zou and Donner, 2008). The two errors have opposite signs where
+        a setup costs more, so the interval is then too wide rather than too narrow.
         """
         estimate, base = self.estimates[name], self._base_of(name) or 0.0
         ratio, (low, high) = estimate.ratio, estimate.ratios(self.plan.confidence)
@@ -148,8 +148,8 @@ class RunAnalysis:
 
     def _throughput(self) -> Figure:
         measured = figure(self.plan, self.saturation, "per_s")
-        # Where the load was the limit, what an instance can do follows from what a request costs it, and
-        # from how many CPUs it can use: as many as the busiest one did.
+        # Where the load was the limit, throughput is derived from CPU per request and from the number of
+        # CPUs that an instance can use: as many as the busiest instance used.
         shares = [
             part.utilization(number) for part in self.saturation for number in range(len(self.plan.setups))
         ]
@@ -208,10 +208,10 @@ class RunAnalysis:
 
 
 def _quantile(values: np.ndarray, q: float) -> float | None:
-    """A quantile of one replicate; None where nothing, or a failure, stands there."""
+    """A quantile of one replicate; None if there are no requests or if it falls on a failed one."""
     if not len(values):
         return None
-    # Between two failures numpy takes infinity from infinity, which is no number, as it should be.
+    # Between two failures numpy subtracts infinity from infinity: NaN, which becomes None below.
     with np.errstate(invalid="ignore"):
         value = float(np.quantile(values, q))
     return value if math.isfinite(value) else None

@@ -54,10 +54,10 @@ def ladder(
 ) -> tuple[Layer, ...]:
     """The layers of a run; none with fewer than two rungs or two replicates.
 
-    The increments are z_k - z_j, in requests of the baseline, with z the ratios to it. Their
+    The increments are z_k - z_j in units of the baseline's cost; z is the ratio to the baseline. Their
     standard error comes from the logs that everything is estimated from (delta method): the
     contrast with weights z_k, -z_j, and -(z_k - z_j) spread over the baseline's instances. The baseline's
-    level has an error of its own, joined to that as squares.
+    level has an error of its own; the two are added in quadrature.
 
     Args:
         plan: of the run.

@@ -53,7 +53,7 @@ def clustered(groups: Sequence[Sequence[bool]]) -> Rate:
     if not variance:
         # All groups alike: their scatter is unknown.
         return _rate(count, of, float(of) if 0 < count < of else float(len(groups)))
-    # Few groups know their own variance badly.
+    # With few groups, their variance is poorly known.
     factor = (
         t_quantile(0.5 + CONFIDENCE / 2, of - 1) / t_quantile(0.5 + CONFIDENCE / 2, len(groups) - 1)
     ) ** 2

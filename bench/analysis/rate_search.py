@@ -1,7 +1,7 @@
 """The search for the highest arrival rate at which latency stays under a limit.
 
 A rate holds if not more than one request in a hundred took longer than the limit or failed, and the
-instance kept up: a short step above capacity ends before its queue has grown to the limit.
+instance kept up: in a short step above capacity, the queue does not reach the latency limit.
 """
 
 from collections.abc import Sequence
@@ -65,7 +65,7 @@ def holds(plan: Plan, reading: StepReading, rows: Sequence[RequestRow], instance
 
 
 def searches(plan: Plan, replicate: int, raw: Raw) -> tuple[RateSearch, ...]:
-    """A search for every instance, around what it could do in the replicate's full load."""
+    """One search per instance, around the rate that it reached in the replicate's closed loop."""
     loops = [
         reading
         for reading in raw.readings

@@ -191,7 +191,7 @@ class Checks(Record, frozen=True, kw_only=True):
 
 
 class FixedCost(Record, frozen=True, kw_only=True):
-    """Share of the cost of tracing every request that remains.
+    """Share of the cost of tracing every request that sampling or disabling cannot save.
 
     Attributes:
         off: with nothing sampled.
@@ -210,7 +210,7 @@ class AppName(Record, frozen=True, kw_only=True):
 
 
 class Contrast(Record, frozen=True, kw_only=True):
-    """A setup against another one than the baseline, paired inside replicates.
+    """A setup compared with a setup other than the baseline, paired inside replicates.
 
     Attributes:
         setup: whose figures.
@@ -221,9 +221,9 @@ class Contrast(Record, frozen=True, kw_only=True):
         throughput: requests per second at saturation.
         p50: median latency at the light rate.
         p50_added_s: the same in seconds.
-        spans: how many more a request leaves at the receiver.
-        logs: log records, likewise.
-        bytes: on the wire, likewise.
+        spans: additional spans per request at the receiver.
+        logs: additional log records per request.
+        bytes: additional bytes on the wire per request.
     """
 
     setup: str
@@ -294,7 +294,7 @@ class CostModel(Record, frozen=True, kw_only=True):
         per_span_s: CPU seconds that every exported span adds.
         residual_s: standard deviation around the line.
         points: setup, spans per request, added CPU seconds, of those that it was fitted to.
-        bytes_per_span: on the wire: over all of them, and the least and the most of one.
+        bytes_per_span: on the wire: over all setups together, and the smallest and largest of one setup.
     """
 
     fixed_s: float
@@ -320,7 +320,7 @@ class Summary(Record, frozen=True, kw_only=True):
         fixed_cost: what remains of the cost when less is sampled.
         setups: one each, in the plan's order.
         alternatives: each setup under test against tracing every request, from cheap to expensive.
-        contrasts: setups against another one than the baseline, as their setups ask for it.
+        contrasts: setups compared with the setup that their `against` names.
         load: how the load went.
         caveats: every measured reason to doubt a figure.
         cost_model: at light load; absent where too few setups differ in spans.

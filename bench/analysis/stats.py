@@ -19,17 +19,17 @@ Weights: TypeAlias = Mapping[str, float]
 """A contrast: how much each instance's value counts in it."""
 
 OWN_VARIANCE_FACTOR = 2.5
-"""A contrast whose variance exceeds this many medians is judged by its own. With 1.5 a setup that scatters
-three times as much would be covered in 92 % instead of 88, and the power of all others would be less than
-what the minimal detectable effect promises: four replicates give a factor of 3 by luck."""
+"""A contrast whose variance exceeds this many medians uses its own variance. With 1.5, the interval of a
+setup with three times the scatter would cover 92 % instead of 88 %, but all others would have less power
+than the minimal detectable effect states: with four replicates, a factor of 3 occurs by chance."""
 PRIOR_DF = 1
-"""What the pooled variance is worth beside such a contrast's own, in degrees of freedom. With none,
-a variance that is large by luck gets the quantile of a single degree of freedom where there are two
+"""Weight of the pooled variance beside such a contrast's own, in degrees of freedom. With 0,
+a variance that is large by chance would get the quantile of a single degree of freedom with two
 replicates."""
 POWER = 0.80
-"""The minimal detectable effect is what such a share of runs would find."""
+"""Share of runs that would find an effect of the minimal detectable size."""
 MIN_TAIL_OF_PART = 5
-"""The quantile of a few samples is too small: of 200 with two slow ones in a hundred, p99 by a fifth."""
+"""Fewest samples beyond a quantile, per part: p99 of 200 with 2 % slow ones is a fifth too small."""
 MIN_TAIL_SAMPLES = 20
 """A quantile q is shown only where n (1 - q) reaches this."""
 
@@ -170,7 +170,7 @@ def correlations(weights: Sequence[Weights]) -> Array:
 
 
 def _shared(contrast_values: Sequence[Array]) -> float:
-    """The mean correlation of contrasts over replicates, as it was found; 0 where none is.
+    """The observed mean correlation of contrasts over replicates; 0 if unknown or negative.
 
     A replicate may be more expensive for all that is traced, which their shared instances do not explain.
     The variance of a mean of S values of one variance is that variance times (1 + (S - 1) rho) / S.
@@ -339,6 +339,6 @@ def quantile(values: Sequence[float] | Array, q: float) -> float | None:
 
 
 def has_tail(samples: int, q: float, parts: int = 1) -> bool:
-    """True if at least 20 values lie beyond a quantile, and five in each part of which it is the mean."""
+    """True if at least 20 values lie beyond a quantile, and five per part if it is averaged over parts."""
     # 2,000 * (1 - 0.99) is 20.000000000000018, and 200 * (1 - 0.9) is 19.999999999999996.
     return round(samples * min(q, 1 - q), 6) >= max(MIN_TAIL_SAMPLES, MIN_TAIL_OF_PART * parts)

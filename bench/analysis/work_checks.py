@@ -64,7 +64,7 @@ def late(raw: Raw) -> Iterator[Caveat]:
 
 
 def at_rest(raw: Raw) -> Iterator[Caveat]:
-    """Whether the application works without requests: that CPU counts as theirs."""
+    """Whether the application uses CPU without requests; such CPU is counted as part of requests."""
     length_s = sum(reading.duration_s for reading in raw.readings if reading.kind is Kind.REST)
     share = _cpu_ns(raw, Kind.REST).get(BASELINE, 0) / 1e9 / length_s if length_s else 0.0
     if share > REST_LIMIT:

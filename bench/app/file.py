@@ -133,7 +133,7 @@ def parse_app(text: str, name: str) -> App:
             if setup not in known:
                 renamed = RENAMED.get(setup)
                 hint = f"rename it to {renamed!r}" if renamed else ""
-                raise source.error("$.preset", preset, f"names {setup!r}, and there is no such setup", hint)
+                raise source.error("$.preset", preset, f"names {setup!r}, which is not a known setup", hint)
     return app
 
 
@@ -184,7 +184,7 @@ def _decode(text: str, source: _Source, kind: type[T]) -> T:
 
 
 def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> UsageError:
-    """A message of msgspec's with line, key and the nearest right key."""
+    """Convert a msgspec message to an error with line, key and the nearest valid key."""
     match = _WHERE.match(message)
     problem, path = (match["what"], match["path"] or "$") if match else (message, "$")
     unknown, missing = _UNKNOWN.search(problem), _MISSING.search(problem)
@@ -192,7 +192,7 @@ def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> Usa
         fields = _fields(path, kind)
         if kind is SetupsFile and unknown["key"] in _fields("$", App):
             hint = "name an app file as the argument of the command, without --setups-file"
-            return source.error(path, unknown["key"], "is no key of a setups file", hint)
+            return source.error(path, unknown["key"], "is not a key of a setups file", hint)
         close = difflib.get_close_matches(unknown["key"], fields, 1, 0.5)
         renamed = RENAMED.get(unknown["key"])
         if renamed in fields:

@@ -28,7 +28,7 @@ FRAMEWORKS: dict[Language, tuple[str, ...]] = {
     "python": ("django", "fastapi", "flask", "starlette", "falcon", "tornado", "pyramid", "aiohttp"),
     "node": ("@nestjs/core", "fastify", "koa", "@hapi/hapi", "restify", "express"),
 }
-"""By language, those that use another one first: FastAPI is Starlette, and so are both."""
+"""By language; a framework comes before the one it is built on (FastAPI before Starlette)."""
 PROGRAMS: dict[Language, tuple[str, ...]] = {
     "python": ("python", "python3", "gunicorn", "uvicorn", "hypercorn", "granian", "daphne", "flask",
                "fastapi", "django-admin", "waitress-serve", "uwsgi"),
@@ -38,7 +38,7 @@ NODE_AGENT = "@opentelemetry/auto-instrumentations-node"
 NODE_PACKAGES = ("@opentelemetry/api@1.9.1", f"{NODE_AGENT}@0.81.2")
 """The last ones that run on Node.js 20, too."""
 ESM_LOADER = "--experimental-loader={npm}/@opentelemetry/instrumentation/hook.mjs"
-"""Without it `--require` hooks no ES modules."""
+"""Loader for ES modules, which `--require` alone does not instrument."""
 _WRAPPED = re.compile(r"(npm|yarn|pnpm)( run)? start")
 _SHELL = re.compile(r"[&|;<>$`]")
 _PORT_VARIABLE = re.compile(r"\$\{PORT(?::-\d+)?\}|\$PORT\b")
@@ -109,7 +109,7 @@ def _text(value: object) -> str:
 
 
 def _parsed(parse: Any, text: str) -> dict[str, Any]:  # noqa: ANN401 - a parser
-    """What a file of a platform holds; nothing where it is broken: it is not ours to judge."""
+    """The content of a platform's file; empty if the file is invalid, without an error."""
     try:
         content = parse(text) if text.strip() else {}
     except (ValueError, yaml.YAMLError):
@@ -164,7 +164,7 @@ def _has_agent(package: Mapping[str, Any]) -> bool:
 
 
 def _node_options(package: Mapping[str, Any]) -> str:
-    """What hooks the agent into a service of Node.js; loader and agent have to be of one installation."""
+    """NODE_OPTIONS that load the agent; loader and agent must come from the same installation."""
     if package.get("type") != "module":
         return f"--require {NODE_AGENT}/register"
     if _has_agent(package):

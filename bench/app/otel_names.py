@@ -1,4 +1,4 @@
-"""Names of OTEL_* variables: OpenTelemetry's packages tell those that they read."""
+"""Names of OTEL_* variables; OpenTelemetry's packages declare the ones that they read."""
 
 import difflib
 from functools import cache
@@ -13,7 +13,7 @@ OTHERS = (
     "OTEL_PYTHON_LOGGER_PROVIDER",
     "OTEL_PYTHON_LOGGING_AUTO_INSTRUMENTATION_ENABLED",
 )
-"""Variables of instrumentations and of Node.js, which no package here tells."""
+"""Variables of instrumentations and of Node.js that no package here declares."""
 ENDINGS = ("_EXCLUDED_URLS", "_CREDENTIAL_PROVIDER", "_RETRYABLE_ERROR_CODES")
 """Endings of variables that each framework or exporter has under its own name."""
 

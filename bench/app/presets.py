@@ -40,7 +40,7 @@ def instrumentor_setups(names: Sequence[str], disabled: str = "") -> tuple[Setup
         for name in names
     ]  # fmt: skip
     none = setup(UNINSTRUMENTED, names, "The SDK with its batch processor, and no instrumentation.", "")
-    # Of one instrumentation all of this is the same twice.
+    # With a single instrumentation, the other setups would be duplicates.
     return (*left_out, none, *alone) if len(names) > 1 else tuple(left_out)
 
 

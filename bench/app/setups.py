@@ -164,7 +164,7 @@ def exports_logs(setup: Setup) -> bool:
 
 
 def is_partly_instrumented(setup: Setup) -> bool:
-    """True if the setup switches instrumentations off: what a request leaves then has to be seen."""
+    """True if the setup disables instrumentations; its spans per request then have to be learned."""
     return DISABLED_INSTRUMENTATIONS in setup.env
 
 
@@ -185,6 +185,6 @@ def declared_spans(app: App, setup: Setup) -> dict[str, int] | None:
     counts = {process: count for process, count in spans.items() if isinstance(count, int)}
     if counts:
         return counts
-    # Without a word of its own a setup has the first one of the file.
+    # A setup without a `spans` word uses the first entry of the file.
     first = next((count for count in spans.values() if isinstance(count, dict)), None)
     return first if not setup.spans else None

@@ -10,13 +10,13 @@ from bench.plan.records import Phase, Plan
 from bench.plan.schedule import LEAD_ROUNDS, PROBE_ROUNDS
 
 LIGHT_SLICE_S = 0.05
-"""The shorter, the more rounds, which average out more machine noise: a third of the variance
-of 200 ms. Latencies do not differ from those of longer slices (results/design)."""
+"""Shorter slices give more rounds, which average out more machine noise: a third of the variance
+with slices of 200 ms. Latencies do not differ from those of longer slices (results/design)."""
 MAX_PAUSE_S = 2.0
 """About the longest time for which an instance is stopped: an application's own timeouts go on in wall
 time meanwhile, and so do servers that close idle connections."""
 WARM_UP_SLICE_S, MAX_WARM_UP_SLICE_S = 0.05, 0.5
-"""Where longer time slices are asked for, so are those of the warm-up: the clocks of instances elsewhere are
+"""Limits of a warm-up slice where the user chose longer slices: the clocks of instances elsewhere are
 read over HTTP, which takes as long as a short time slice."""
 SATURATION_SLICE_S = 0.03
 """Time slices of 5 ms cool the caches, above 200 ms noise grows (results/design)."""

@@ -96,7 +96,7 @@ class Account:
         refused: export requests beyond the receiver's limits; in the account of no setup alone.
         rejected: spans that came only in requests which the receiver had been told to refuse.
         late: spans of an earlier replicate's processes.
-        at_start: spans of traces that a start leaves; in no other number but exports and bytes.
+        at_start: spans of traces from a start; otherwise counted only in exports and bytes.
         shapes: the shapes of all traces, where they are being learned.
         start_shapes: likewise, of those that the start left.
     """
@@ -198,7 +198,7 @@ class StepReading:
         duration_s: how long it took.
         planned_blocks: how many blocks its time slices were planned in.
         switches: its time slices as they went.
-        blocks: the machine in each block; of a step without slices, over the whole step.
+        blocks: machine readings by block; a step without slices has one for the whole step.
         instances: a reading for each, in the order of the setups.
         stray: what was received and could not be assigned to a setup; of a step that closes accounts.
         lost_workers: load workers that died.

@@ -16,7 +16,7 @@ from bench.app.setups import INJECTED_CPU_US
 SCHEMA = 3
 """The format of a results folder; raised when old readers would misread it."""
 METHOD = 4
-"""How figures come about; raised with every change after which old and new ones must not be compared."""
+"""Version of the method; raised when old and new figures must not be compared."""
 
 # Bounds of what a record can hold, checked when it is read, so that no computation checks again.
 Count: TypeAlias = Annotated[int, Meta(ge=0, le=10**9)]
@@ -36,8 +36,8 @@ class Footprint:
     """What one sampled request leaves at the receiver, counted before anything was measured.
 
     Attributes:
-        traces: None: unknown, because it differs from request to request.
-        spans: None: as many as the shapes of its traces say.
+        traces: number of traces; None if it differs from request to request.
+        spans: number of spans; None if the shapes of its traces determine it.
         logs: log records by logger, of loggers that write as many for every request.
     """
 
@@ -52,8 +52,8 @@ class Burn:
 
     Attributes:
         processes: that share it evenly; empty: the one of the app file.
-        when: in a request, or `apart`, by another process of its instance, for which no request waits; with
-            `waited` the application waits for as long, as `before`, and burns nothing.
+        when: in a request, or `apart`: in another process of the instance, for which no request waits; with
+            `waited` the application sleeps for that time, as with `before`, and uses no CPU.
     """
 
     processes: tuple[str, ...] = ()
@@ -124,7 +124,7 @@ class Plan:
         share: light rate as a share of the baseline's capacity.
         rate_per_s: light rate where the user chose one; 0: from the capacity.
         rate_shares: light rate of a setup as a share of the baseline's, where the plan chooses another one.
-        latency_limit_s: what 99 in 100 requests have to stay under in the search.
+        latency_limit_s: limit for the 99th percentile in the search for the highest rate.
         cpus: CPUs that the run may use.
         services_cpus: those of the application; empty: not pinned.
         other_cpus: those of load, receiver and harness; empty: not pinned.
@@ -213,7 +213,7 @@ NOTHING_LEARNED = Learned()
 
 
 class Slice(Struct, frozen=True, array_like=True):
-    """When an instance is to run, from the step's start.
+    """A planned time slice of an instance; times from the step's start.
 
     Attributes:
         instance: its number.

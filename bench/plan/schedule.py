@@ -1,8 +1,8 @@
 """A plan's timetable: its steps in order, every time slice and every planned arrival.
 
 Instances run in interleaved time slices: one runs, all others are stopped. A round gives every instance one
-time slice, in a freshly shuffled order, so that no setup is ever first and whatever the machine does meets
-all alike. Arrivals are planned in active time, which passes only in its slices.
+time slice, in a freshly shuffled order, so that no setup is always first and disturbances affect
+all alike. Arrivals are planned in active time, which passes only in an instance's own slices.
 """
 
 import math
@@ -36,7 +36,7 @@ def _rng(plan: Plan, stream: str, *where: int) -> np.random.Generator:
 def schedule(plan: Plan, replicate: int) -> Iterator[tuple[Kind, int]]:
     """The steps of a replicate in order: what for, and how many blocks of slices.
 
-    Which rates light load has is known after the first replicate's capacity step, so a step is made
+    The rates of light load are known only after the first replicate's capacity step, so a step is made
     by `step_of` when it begins.
     """
     if not plan.targets:
@@ -140,9 +140,9 @@ def _open(plan: Plan, replicate: int, number: int, slices: Sequence[Slice], rate
     """Planned arrivals of all instances, in order of time.
 
     Stratified jitter: one arrival in every slot of 1/rate of active time, at a uniform place in it.
-    As irregular as visitors are, without the long gaps and crowds of a Poisson process, which
-    would cost precision. Instances of one rate get the same arrivals in their active time: what a
-    cluster of them does to latency then cancels out of every comparison.
+    Irregular like real traffic, but without the long gaps and bursts of a Poisson process, which
+    would cost precision. Instances with the same rate get the same arrivals in active time: the effect of a
+    cluster of arrivals on latency then cancels out in every comparison.
     """
     arrivals: list[tuple[int, int, int]] = []
     for instance, rate in enumerate(rates):

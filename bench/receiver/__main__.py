@@ -53,7 +53,7 @@ def questions(receiver: Receiver) -> dict[str, Question]:
 
 
 async def _drain(bodies: Bodies, url: str) -> bool:
-    """True if everything that a collector had has arrived: a marker sent after it has."""
+    """True if a marker sent through the collector arrives, and so everything sent before it."""
     content, trace = marker()
     loop = asyncio.get_running_loop()
     deadline = loop.time() + DRAIN_LIMIT_S
@@ -101,7 +101,7 @@ async def _forward(bodies: Bodies, to: Forwarding) -> Forwarded:
 def _refusal(answer: httpx.Response, to: Forwarding) -> str:
     """Why a receiver did not take an export request; empty if it did."""
     if not answer.is_success:
-        # First the keys, then the length: half a key is one, too.
+        # Keys are removed before truncation: even half a key is a secret.
         text = _without_keys(answer.text.strip(), to)[:200] if answer.text.isprintable() else ""
         return f"{answer.status_code} {text}".strip()
     content_type = answer.headers.get("content-type", "")

@@ -13,7 +13,7 @@ from bench.plan.records import Shape
 
 _PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
 MAX_SHAPES = 64
-"""Shapes told at most where they are learned; more of them are no shape."""
+"""Limit of the shapes reported while learning; traces with more shapes have no fixed shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def account(
         shapes: of a sampled request's trace: those that may come.
         start_shapes: of traces that a start leaves, by process, kind and name; they are no request's.
         replicate: whose processes are running; a span that names another one is late.
-        learn: whether the account is to hold the shapes of all traces.
+        learn: whether the account should contain the shapes of all traces.
     """
     spans = tuple(spans)
     traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)

@@ -22,7 +22,7 @@ from bench.receiver.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Format
 
 @dataclass(slots=True)
 class Kept:
-    """What was received since the last account, or before it.
+    """Bodies received between two accounts.
 
     Attributes:
         bodies: by signal, as they came.

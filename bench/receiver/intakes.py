@@ -30,14 +30,14 @@ ANSWERS = {
     "/": {"version": "8.17.0"},
     "/info": {"version": "7.60.0", "endpoints": list(DATADOG_VERSIONS), "client_drop_p0s": False},
 }
-"""What Elastic's and Datadog's servers say of themselves: their agents behave by it."""
+"""Self-descriptions of Elastic's and Datadog's servers, to which their agents adapt."""
 
 
 UNREADABLE = (
     msgspec.MsgspecError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError,
     RecursionError,
 )  # fmt: skip
-"""What a body that is not what it says can raise here."""
+"""Exceptions that a malformed body can raise here."""
 
 
 def format_of(method: str, path: str) -> Format | None:
@@ -192,7 +192,7 @@ def _elastic(content: bytes) -> Spans:
 
 def _sentry(content: bytes) -> Spans:
     """An envelope: a line of JSON, then items, each a header and what it holds (Sentry's envelope format)."""
-    # By places, and not by what is left: to cut a body again and again takes the square of its length.
+    # By positions: slicing off the rest after every item would take quadratic time.
     at = _end_of_line(content, 0)
     while at < len(content):
         end = _end_of_line(content, at)

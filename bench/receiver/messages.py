@@ -7,12 +7,12 @@ from typing import TypeAlias
 from bench.plan.records import Shape
 
 STRAY = ""
-"""The account of whatever names no setup of the run."""
+"""Name of the account for everything that names no setup of the run."""
 SETUP_ATTRIBUTE = "bench.setup"
 REPLICATE_ATTRIBUTE = "bench.replicate"
 DRAIN_LIMIT_S = 10.0
 QUIET_S = 0.25
-"""A collector from which nothing came for so long has nothing more: it keeps a batch for 200 ms."""
+"""A collector that sends nothing for this long is considered empty: it keeps a batch for 200 ms."""
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 """Size limit of an export request, packed and unpacked; a Collector takes 20 MiB (http) and 4 (grpc)."""

@@ -1,6 +1,6 @@
 """OTLP's JSON, as spans are printed and as trace backends answer: protobuf's own mapping.
 
-It differs from protobuf's in one thing: ids are in hexadecimal, and not in base64. Enumerations are
+It differs from protobuf's mapping in one thing: ids are hexadecimal instead of base64. Enumerations are
 numbers. What a backend adds to it is ignored.
 """
 

@@ -2,9 +2,9 @@
 
 The questions have a socket of their own.
 
-While a run measures, a body is only kept: what a setup exports must not cost it a slow answer, and decoding
-on the same machine would cost the run CPU. A sender of too much gets an error and is counted: the limits
-are in `messages`. To see what an application makes of a backend that fails, the answers can be told to
+While a run measures, a body is only stored: a setup must not wait for a slow answer, and decoding
+on the same machine would cost the run CPU. Requests beyond the limits in `messages` get an error and are
+counted. To show how an application handles a failing backend, the receiver can be configured to
 fail.
 """
 
@@ -43,7 +43,7 @@ CODES = {
     429: grpc.StatusCode.RESOURCE_EXHAUSTED, 500: grpc.StatusCode.INTERNAL,
     502: grpc.StatusCode.UNAVAILABLE, 503: grpc.StatusCode.UNAVAILABLE, 504: grpc.StatusCode.UNAVAILABLE,
 }  # fmt: skip
-"""What a backend that fails says over grpc where it would answer so over http."""
+"""The grpc status of a failing backend, by the HTTP status that it would return."""
 JSON = b"application/json"
 RETRY_KEY = "google.rpc.retryinfo-bin"
 """Where OpenTelemetry's exporter looks for when to try again."""

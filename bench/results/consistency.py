@@ -26,7 +26,7 @@ def problems_of_plan(plan: Plan) -> Iterator[str]:
     if not 1 <= plan.method <= METHOD:
         yield f"has the method {plan.method}"
     if plan.targets and set(plan.targets) != set(names):
-        yield "needs one of targets for every setup"
+        yield "needs a target for every setup"
     yield from _problems_of_phases(plan)
 
 
@@ -46,7 +46,7 @@ def problems_of_learned(plan: Plan, learned: Learned) -> Iterator[str]:
     names = set(plan.names)
     for key, by_setup in (("rates", learned.rates), ("capacities", learned.capacities)):
         if by_setup and (set(by_setup) != names or not all(by_setup.values())):
-            yield f"needs one of {key} above 0 for every setup"
+            yield f"needs {key} above 0 for every setup"
     longest_s = max(plan.warm_up.active_s, plan.light.active_s, plan.saturation.active_s)
     if longest_s * max(learned.rates.values(), default=0.0) * len(names) > MOST_ARRIVALS:
         yield "has rates with too many arrivals"

@@ -1,7 +1,7 @@
 """What a run's results folder holds: its figures, and its raw records as they were measured.
 
-Figures are made from raw records each time. Where the raw records have been removed to save space, they are
-those of `summary.json`, which says so when it is verified.
+Figures are made from raw records each time. If the raw records were removed to save space, figures come
+from `summary.json`, and `verify` reports that the raw records are missing.
 """
 
 from collections.abc import Iterator

@@ -64,7 +64,7 @@ def seal(folder: Path, raw: Iterable[str], derived: Iterable[str]) -> None:
 
 
 def unseal(folder: Path, names: Iterable[str], hint: str) -> None:
-    """Take the seal off raw files that more will be appended to.
+    """Unseal raw files to which more records will be appended.
 
     Raises:
         ResultsError: one of them is not what was written; `hint` says what to do.
@@ -86,7 +86,7 @@ def read(folder: Path) -> Manifest | None:
 
 
 def changed(folder: Path, manifest: Manifest) -> Iterator[Discrepancy]:
-    """Every file that is not what it was, raw ones first."""
+    """Every file that has changed since it was sealed, raw files first."""
     for name, sealed in (*manifest.raw.items(), *manifest.derived.items()):
         path, is_raw = folder / name, name in manifest.raw
         if ".." in Path(name).parts or Path(name).is_absolute():

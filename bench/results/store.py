@@ -61,7 +61,7 @@ class SlowestTrace:
 
     @property
     def duration_s(self) -> float:
-        """How long its root took; of one whose root is lost, its longest span."""
+        """Duration of its root span, or of its longest span if the root is lost."""
         roots = [span for span in self.spans if not span.parent_id]
         return max(span.duration_s for span in roots or self.spans)
 
@@ -112,7 +112,7 @@ class Store:
         return cls(folder)
 
     def discard(self) -> None:
-        """Leave nothing of a measurement in which nothing was measured: its folder can be named again."""
+        """Remove a folder in which nothing was measured, so that its name can be used again."""
         for path in self.folder.iterdir():
             if path.is_file():
                 path.unlink()
@@ -295,7 +295,7 @@ def read_packed(path: Path, kind: type[T]) -> tuple[T, ...]:
 
 
 def _unpacked_lines(path: Path, *, complete: bool = False) -> Iterator[bytes]:
-    """A gzipped file's lines, never more than `MAX_UNPACKED_BYTES` of them, nor a longer one.
+    """The lines of a gzipped file of at most `MAX_UNPACKED_BYTES` unpacked bytes.
 
     Args:
         path: of the file; without it there are none.

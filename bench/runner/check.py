@@ -18,17 +18,17 @@ REST_S = 1.0
 SAFE = {"GET", "HEAD", "OPTIONS"}
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 OF_THE_SERVER = {f"@opentelemetry/instrumentation-{name}" for name in ("http", "net", "dns", "fs", "undici")}
-"""What traces a service of Node.js without its framework."""
+"""Scopes of a Node.js service whose framework is not instrumented."""
 WRAPPERS = ("npm", "npx", "yarn", "pnpm")
 IDLE_LIMIT = 0.01
 """Share of a CPU above which an application at rest is mentioned."""
 ARRIVAL_S, ARRIVAL_LIMIT_S = 1.0, 10.0
-"""What an instance exports while it stops has arrived when nothing more arrives for this long."""
+"""Quiet time after which the exports of a stopped instance are complete, and the longest wait."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """Something that was tried.
+    """The result of one check.
 
     Attributes:
         text: what was observed, in a sentence.

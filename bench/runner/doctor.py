@@ -1,6 +1,6 @@
 """What to expect of a machine: a short trial with two identical instances, and what follows for each budget.
 
-The trial is a real run in small, and not a loop of arithmetic: what varies here varies in a run.
+The trial is a short real run, not a loop of arithmetic, so it has the same variation as a run.
 """
 
 import math
@@ -20,8 +20,8 @@ from bench.testbed.machine import Cpus
 TRIAL_S = 25
 """About how long a trial takes, start included."""
 PROCESS_SD = 0.004
-"""What identical instances of one replicate differ by although they get the same requests: memory layout
-and whatever else a process keeps for its life. The trial is too short to see it."""
+"""Standard deviation between identical instances of one replicate with the same requests: memory layout
+and other properties that a process keeps until it ends. The trial is too short to measure it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,8 +95,8 @@ TYPICAL = DoctorTrial(cpu_per_request_s=0.006, rate_per_s=60.0, request_sd=0.14)
 def expected_mde(plan_: Plan, trial: DoctorTrial) -> float | None:
     """The smallest overhead that 80 % of runs of a plan would find here; None if nothing is under test.
 
-    A contrast's variance: 3/2 (one instance against the mean of two) of what processes differ by and
-    requests scatter, over replicates.
+    A contrast's variance is 3/2 (one instance against the mean of two) of the variance of processes plus
+    that of requests, divided by the number of replicates.
     """
     names = plan_.names
     tested = [name for name in names if name not in CHECKS and name != BASELINE]

@@ -86,7 +86,7 @@ def learn(testbed: Testbed, plan: Plan, readings: Sequence[InstanceReading]) -> 
 
 
 def _with_starts(testbed: Testbed, plan: Plan, learned: Learned) -> Learned:
-    """What is known, with the shapes of the traces that starts have left; they belong to no request."""
+    """The learned data, extended by the shapes of traces from starts, which belong to no request."""
     testbed.settle(plan)
     accounts = testbed.accounts(learned, 0, learn=True)
     for instance in testbed.instances:
@@ -99,8 +99,8 @@ def _with_starts(testbed: Testbed, plan: Plan, learned: Learned) -> Learned:
 def learned_from(plan: Plan, readings: Sequence[InstanceReading]) -> Learned:
     """The shapes of all setups, and the setups whose traces differ from request to request.
 
-    Shapes are those that the app file declares, else those that were seen. As many kinds of
-    request may have as many shapes; traces with more of them vary by themselves.
+    Shapes are those that the app file declares, else those that were seen. Each kind of
+    request may have one shape per trace; with more shapes, traces differ from request to request.
     """
     accounts = {instance.setup: instance.account for instance in readings if instance.account}
     seen_by_setup = {setup: account.shapes for setup, account in accounts.items()}
@@ -133,8 +133,8 @@ def _footprint(plan: Plan, setup: Setup, account: Account, requests: int) -> Foo
     logs = {logger: count // requests for logger, count in account.logs.items() if not count % requests}
     if not is_partly_instrumented(setup):
         return Footprint(traces=1, logs=logs)
-    # Perhaps nothing carries a trace from one process to the next. With several kinds of request it is
-    # unknown which one left how much.
+    # Trace context may not be propagated between processes. With several kinds of request it is
+    # unknown how many traces and spans each kind leaves.
     traces, spans = account.whole + account.damaged, sum(account.spans.values())
     if len(plan.app.request) > 1 or traces % requests or spans % requests:
         return Footprint(logs=logs)
