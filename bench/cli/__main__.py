@@ -13,10 +13,10 @@ INTERNAL_EXIT_CODE = 70
 
 
 class Output:
-    """An output without a reader: a closed pipe does not end a command.
+    """An output stream that ignores a closed pipe, so that the command still ends normally.
 
     Attributes:
-        error: why nothing is written any more; None while it is.
+        error: error of the first write that failed; None without one.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -24,16 +24,16 @@ class Output:
         self.error: OSError | None = None
 
     def write(self, text: str) -> int:
-        """Write, as long as somebody reads."""
+        """Write text, unless an earlier write failed."""
         return self._try(lambda: self._stream.write(text)) or len(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write lines, as long as somebody reads."""
+        """Write lines, unless an earlier write failed."""
         for line in lines:
             self.write(line)
 
     def flush(self) -> None:
-        """Flush, as long as somebody reads."""
+        """Flush, unless an earlier write failed."""
         self._try(self._stream.flush)
 
     def _try(self, act: Callable[[], int | None]) -> int | None:
@@ -42,7 +42,7 @@ class Output:
                 return act()
             except OSError as error:
                 self.error = error
-                # What is in the buffer still, and is written at exit, goes nowhere, too.
+                # Python flushes the rest of the buffer at exit: send it to /dev/null.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
         return None
 
@@ -51,8 +51,8 @@ class Output:
 
 
 def run() -> int:
-    """Run a command; Ctrl-C while it is still being imported is Ctrl-C, too."""
-    # Half an import cannot be told from a broken one: until all is there, Ctrl-C ends the process at once.
+    """Run a command; Ctrl-C during its imports ends the process, too."""
+    # An interrupted import looks like a broken one: until imports end, Ctrl-C ends the process at once.
     signal.signal(signal.SIGINT, _leave)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:

@@ -21,7 +21,7 @@ from bench.report.document import Document
 from bench.report.words import printable
 
 PIPE_WIDTH = 160
-"""Columns of a table that goes neither to a terminal nor to a width that COLUMNS names."""
+"""Width in characters if the output is not a terminal and COLUMNS is not set."""
 
 
 def console() -> Console:

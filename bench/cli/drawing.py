@@ -1,7 +1,7 @@
 """Draws charts in a process of its own: `python -m bench.cli.drawing` reads specs and prints SVG.
 
 The chart engine is a JavaScript engine that ends its process where memory is short. A chart that cannot be
-drawn must not cost the figures.
+drawn must not prevent the report.
 """
 
 import subprocess
@@ -17,12 +17,12 @@ LIMIT_S = 60.0
 
 
 def drawn(specs: Sequence[Mapping[str, object]]) -> Draw:
-    """Charts, drawn; what could not be is None."""
+    """Draw charts; the returned function gives a spec's SVG, or None if it could not be drawn."""
     pictures: dict[bytes, str | None] = {}
     left = list(dict.fromkeys(map(msgspec.json.encode, specs)))
     while left:
         made = _draw(left)
-        # The one after the last was the one too many.
+        # The chart after the last one drawn made the process abort: it stays undrawn.
         pictures |= dict(zip(left, [*made, None], strict=False))
         left = left[len(made) + 1 :]
     return lambda spec: pictures.get(msgspec.json.encode(spec))

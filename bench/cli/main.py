@@ -37,7 +37,7 @@ HABITS = {
     **dict.fromkeys(("--rps", "--qps", "-q", "-R", "--throughput"), HOW_MUCH),
     **dict.fromkeys(("--host", "-H", "--url"), "name instances that run elsewhere with --target SETUP=URL"),
 }
-"""What users of other load generators type first, and the option that it is here."""
+"""Options of other load generators, each with a hint that names the option to use here."""
 RENAMED = {
     **dict.fromkeys(
         ("--app", "--file", "-f", "--config"), "name the app file alone: `tracing-overhead {command} FILE`"
@@ -57,7 +57,7 @@ def _load(command: Command) -> Callable[..., Any]:
 
 
 def _unloaded() -> None:
-    """A command that is listed, and not called."""
+    """Stand in for a listed command that is not called, so that its module need not be imported."""
 
 
 def _app(words: Sequence[str]) -> App:
@@ -102,7 +102,7 @@ def _usage_error(error: CycloptsError, command: str) -> UsageError:
 
 
 def _what_is_wrong(error: CycloptsError) -> str:
-    """One sentence; a value that a validator refused is not repeated, because it may be a key."""
+    """The error in one sentence, without the rejected value, which may be an API key."""
     match error:
         case ValidationError(argument=argument, exception_message=reason) if argument:
             return f"Invalid value for {argument.name}: {reason}"
@@ -120,7 +120,7 @@ def _what_is_wrong(error: CycloptsError) -> str:
 
 
 def _shown(default: object) -> str | None:
-    """A default worth showing: not that a switch is off or a list is empty."""
+    """The default as help text; None for a switch that is off or an empty list."""
     return str(default) if default else None
 
 
@@ -151,7 +151,7 @@ def concluded(code: int, error: OSError | None) -> int:
 
     Args:
         code: of the command.
-        error: why standard output took no more; None if it did.
+        error: why writing to standard output failed; None if it did not fail.
     """
     sys.stdout.flush()
     if error is None or isinstance(error, BrokenPipeError):

@@ -108,7 +108,7 @@ def _figures(path: Path, study: Study, parts: Parts) -> Any:  # noqa: ANN401 - a
     """Figures from the raw log, or as they are stored where it has been removed.
 
     Raises:
-        ResultsError: a file cannot be read, or holds what cannot have been measured.
+        ResultsError: a file cannot be read, or no measurement can have written its content.
     """
     if not (path / study.raw[0]).exists():
         return read_record(path / study.derived, parts.record)
@@ -139,7 +139,7 @@ def publish(folder: Folder) -> None:
     files |= folder.parts.extras(folder.path, folder.figures)
     for name, content in files.items():
         store.write(name, content)
-    # What cannot fail for want of memory first: a chart that cannot be drawn costs the chart.
+    # Write the Markdown first, which needs little memory: if drawing fails, only a chart is lost.
     files["report.md"] = markdown.render(whole).encode()
     store.write("report.md", files["report.md"])
     draw = drawing.drawn(list(html.specs(whole)))
@@ -153,7 +153,7 @@ def publish(folder: Folder) -> None:
 
 
 def show(folder: Folder, *, full: bool = True) -> None:
-    """The answer of a run in the terminal; the whole report of anything else, or if it is asked for."""
+    """Show the answer of a run in the terminal; with `full`, or for another study, the whole report."""
     if folder.study is RUN and not full:
         terminal.show_run(
             folder.figures.summary,
@@ -164,7 +164,7 @@ def show(folder: Folder, *, full: bool = True) -> None:
     elif folder.study is RUN:
         display.show(folder.document())
     else:
-        # What was measured on belongs to the page; a terminal shows the figures.
+        # Only the page describes the machine; the terminal shows the figures.
         display.show(folder.parts.document(folder.figures))
     for discrepancy in folder.discrepancies:
         display.console().print(
@@ -256,7 +256,7 @@ def _section(whole: Document, title: str) -> Section:
 
 
 def verified(path: Path) -> Verification:
-    """Whether what a folder says follows from what was measured, whatever its study."""
+    """Verify that the figures of a folder, of any study, follow from its raw records."""
     files = {file.name for file in path.iterdir()} if path.is_dir() else set[str]()
     study = study_of(files)
     if COMPARISON not in files and (study is None or study is RUN or is_run(path)):

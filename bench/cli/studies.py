@@ -118,7 +118,7 @@ def _store(study: Study, prepared: Measurement, out: Path | None) -> Store:
 
 @contextlib.contextmanager
 def _discarded_unless(required: Path, store: Store, *, keep: bool) -> Iterator[None]:
-    """Leave nothing of a measurement in which nothing was measured: its folder can be named again."""
+    """Delete the results folder if nothing was measured, so that its name can be used again."""
     try:
         yield
     except BaseException:

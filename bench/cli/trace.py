@@ -114,7 +114,7 @@ class TraceOptions(AppOptions):
 
     @property
     def chosen(self) -> Scenario | None:
-        """The scenario, where it is the built-in example that is asked."""
+        """The scenario; None for an app file without --scenario."""
         return SCENARIOS[self.scenario or "ok"] if self.scenario or self.app is None else None
 
 
@@ -243,7 +243,7 @@ def _kept(options: TraceOptions) -> Told:
     if len(options.source) > 2:
         raise UsageError("--from takes a folder and one trace", "leave out the others")
     if replace(options, source=(), html=None, format="text") != TraceOptions():
-        raise UsageError("--from shows a trace that was kept", "leave out what is about a new request")
+        raise UsageError("--from shows a trace that was kept", "leave out the options for a new request")
     folder = Path(options.source[0])
     if not folder.is_dir():
         raise ResultsError(

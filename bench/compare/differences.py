@@ -1,6 +1,6 @@
 """What is not the same in two results.
 
-Everything that differs is listed. What makes a request another piece of work forbids a comparison; what moves
+Everything that differs is listed. A difference in the work of a request forbids a comparison; one that moves
 percentages (CPU model, arrival rate, number of instances) is marked.
 """
 
@@ -33,9 +33,9 @@ WORK = {
     "request": "the application's requests",
     "tracing": "how the application is traced",
 }
-"""Parts of an application that make a request another piece of work."""
+"""Parts of an application that determine the work of a request."""
 TRACED_BY, PACKED_BY = ("tracing", "spans", "env", "collector_sampling"), ("python", "pip", "npm")
-"""What makes a setup another setup, and what makes it the same one with other packages."""
+"""Fields that say how a setup is traced, and fields that say with which packages."""
 DECISIVE = {"method", "pinned", "elsewhere", "app"}
 """Differences after which a request is not the same work."""
 WATCHED = ("opentelemetry", "locust", "starlette", "uvicorn", "uvloop", "httpx", "protobuf", "grpcio")

@@ -30,11 +30,11 @@ class Outcome(StrEnum):
 
 
 BLIND = ("no-aa-check", "no-injected", "injected-weak", "accounting-blind")
-"""Caveats of a run that might not have found an overhead; it passes nothing."""
+"""Caveats of a run that might have missed an overhead; such a run passes no overhead threshold."""
 
 
 class Quantity(StrEnum):
-    """What a threshold is about; of a request, but for the first one."""
+    """The figure that a threshold limits; all but the first are counts per request."""
 
     OVERHEAD = "overhead"
     SPANS = "spans"
@@ -115,7 +115,7 @@ def judge(  # noqa: PLR0913 - what a run is judged by
         summary: of the run; it has to have every threshold's setup.
         thresholds: one or more.
         strict: whether an upper end over the threshold fails, too.
-        discrepancy: why its folder does not say what was measured; None if it does.
+        discrepancy: a discrepancy between the folder and its raw records; None without one.
         instructions: CPU instructions of a request, by setup, where they were counted.
         against: the run against an earlier result; every figure in both is judged.
     """
@@ -160,7 +160,7 @@ def _compared(change: FigureChange, forbidden: str | None) -> Judgement:
 
 
 def _lossy(summary: Summary) -> str | None:
-    """Why not even what is counted may pass; None if it may."""
+    """The reason why even counts cannot pass; None if they can."""
     if not summary.complete:
         return "the run was not carried out to its end"
     lossy = [setup.name for setup in summary.setups if setup.accounting.complete is False]
@@ -168,7 +168,7 @@ def _lossy(summary: Summary) -> str | None:
 
 
 def _invalid(summary: Summary) -> str | None:
-    """Why nothing that is timed may pass; None if it may."""
+    """The reason why no timed figure can pass; None if they can."""
     reasons = [caveat.message for caveat in summary.caveats if caveat.severity is Severity.INVALID]
     if summary.valid:
         return None

@@ -1,6 +1,6 @@
 """Results over time: a history per setup, among those that can be compared.
 
-Only what was measured alike is in one history: same application, same machine, same method. A change is
+A history holds comparable results only: same application, same machine, same method. A change is
 marked where the intervals support one, all results of all histories considered at once.
 """
 
@@ -187,8 +187,8 @@ def _changes(
 ) -> dict[int, tuple[float, float, float]]:
     """The results that differ from the level since the last change, by more than their intervals.
 
-    Against a level and not against the neighbour, so that a slow drift is found, too. Claims hold for
-    all results of all histories at once; what identical setups differ by widens them.
+    A result is compared with a level, not with its neighbour, to find a slow drift, too. Claims hold for
+    all results of all histories at once; the difference between identical setups widens their intervals.
     """
     changes: dict[int, tuple[float, float, float]] = {}
     since: list[Estimate] = []

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """A question, as far as it can be told without loading what answers it.
+    """The description of a study, readable without importing the study's code.
 
     Attributes:
         name: the command, the nox session, and the default name of its results folders.

@@ -1,4 +1,4 @@
-"""What is typed on the command line, as typed values: converters, validators, options of every study.
+"""Converters and validators for the command line, and options that every study has.
 
 Cyclopts reads names, types and help texts from the dataclasses.
 """
@@ -69,7 +69,7 @@ def share(text: str) -> float:
 
 
 def number(low: float, high: float) -> Callable[[object, object], None]:
-    """A validator of numbers in a range; text that is no number never gets here."""
+    """A validator of numbers in a range; Cyclopts has already rejected other text."""
 
     def validate(_kind: object, value: object) -> None:
         if isinstance(value, int | float) and not low <= value <= high:

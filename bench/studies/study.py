@@ -17,7 +17,7 @@ from bench.studies import Study
 
 
 def nothing_to_say(_progress: Progress) -> Iterable[str]:
-    """For a measurement that begins at once."""
+    """Return no sentences, for a measurement that begins at once."""
     return ()
 
 

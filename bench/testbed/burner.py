@@ -1,7 +1,7 @@
 """Burns CPU on demand: `python -S burner.py [JOIN LEAVE]`; a line says how many nanoseconds, and is answered.
 
 The injected cost of a run. It burns inside the instance's group, so that it proves clocks, attribution and
-statistics, and is no member of it meanwhile: to pause and wake one more process in every time slice has
+statistics, and leaves the group in between: pausing and waking one more process in every time slice has
 an unknown cost. JOIN and LEAVE are the files through which it comes and goes.
 """
 

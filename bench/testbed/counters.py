@@ -1,4 +1,4 @@
-"""What an application counts itself: requests that it sampled, spans that an exporter to nowhere got."""
+"""Counts kept by the application itself: sampled requests, and spans that its exporter discarded."""
 
 from bench.app.setups import discards, sampling_ratio
 from bench.testbed.instance import Instance

@@ -8,7 +8,7 @@ import sys
 import time
 
 WORK_S, REST_S = 0.02, 0.02
-"""Means of what `random` does, each of a length of its own: half of a CPU."""
+"""Mean lengths of work and rest for `random`, which draws each length anew: half of a CPU."""
 
 
 def work(seconds: float) -> None:

@@ -60,9 +60,9 @@ class Launch:
         run: identifies the run's processes.
         timers: factor of the batch processor's delay.
         burn_us: CPU that it is to burn per request beyond the application's own.
-        burn: where and when the application does that; None where it is not to burn anything.
-        has_usage_files: whether processes that can note their spans and the stalls of their event loop in a
-            file are to do that.
+        burn: where and when the application burns it; None if it burns nothing.
+        has_usage_files: whether processes that can write their spans and event-loop stalls to a file
+            should do so.
     """
 
     app: App
@@ -176,7 +176,7 @@ class Launch:
         return self.burn.processes or own
 
     def _exporting(self) -> dict[str, str]:
-        """Where spans go, told to processes that are not to trace, too: one that does all the same is seen.
+        """Where spans go; untraced processes get these variables, too, so that unexpected spans are seen.
 
         Every setup without tracing has the baseline's name: its environment is the baseline's.
         """

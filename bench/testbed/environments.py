@@ -38,7 +38,7 @@ def environment(wanted: Environment, folder: Path, whose: str = "[environment]")
     Args:
         wanted: from its app file.
         folder: of the app file.
-        whose: it is, for messages.
+        whose: its owner, for messages.
 
     Raises:
         UsageError: something cannot be installed.
@@ -163,7 +163,7 @@ def instrumentors(place: Place, app: App) -> tuple[str, ...]:
 
 
 def _make(wanted: Environment, root: Path, whose: str) -> None:
-    """Install into a folder beside, and move it into place when it is whole."""
+    """Install into the final folder, because scripts name it; remove the folder if that fails."""
     root.parent.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(root, ignore_errors=True)
     # Scripts of a virtual environment name its folder, so it is made where it stays.

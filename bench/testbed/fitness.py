@@ -17,7 +17,7 @@ from bench.testbed.pausing import control_group_root
 QUIET_FOREIGN, QUIET_STEAL = 0.10, 0.02
 """Shares of a core that others may use, and the host take away, on a quiet machine."""
 QUIET_LOOKS = 3
-"""Seconds in a row."""
+"""Number of consecutive quiet seconds to wait for."""
 QUIET_LIMIT_S = 600.0
 
 

@@ -340,7 +340,7 @@ class LocalInstance:
             return
         self._is_stopped = True
         self._group.resume()
-        # What it does to end is not measured, and need not wait for one CPU.
+        # Its shutdown is not measured, so it may use all CPUs.
         pin(self._group.pids(), tuple(range(os.cpu_count() or 1)))
         limit_s = STOP_LIMIT_S
         for process in self._launch.app.process:

@@ -10,7 +10,7 @@ INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[None]:
-    """A second Ctrl-C does not keep processes from being stopped; only the main thread gets signals."""
+    """Ignore another Ctrl-C while processes are stopped; only the main thread gets signals."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -48,7 +48,7 @@ def clean_up(run: str, folder: str, group: str = "") -> None:
 
 
 if __name__ == "__main__":
-    # A group's signals are not for the keeper: it ends with the harness, and after it.
+    # Ignore signals to the process group: the keeper ends after the harness.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()

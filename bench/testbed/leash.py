@@ -13,7 +13,7 @@ PR_SET_PDEATHSIG = 1
 
 
 def main(harness: str, program: str, *arguments: str) -> None:
-    """Never returns: the program has taken this process over, its id with it.
+    """Replace this process with the program, which keeps the process id; never returns.
 
     Args:
         harness: id of the process that started us; it may have ended by now.

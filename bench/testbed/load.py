@@ -65,7 +65,7 @@ class Order(msgspec.Struct, frozen=True):
         users: closed loop: users of every target.
         sequence: closed loop: numbers of the kinds that a user asks, again and again.
         windows: closed loop: by target, when its users may ask; empty: always.
-        length_ns: closed loop: for so long.
+        length_ns: closed loop: its length.
         in_flight: requests under way at most, at each target.
         timeout_s: after which a request has failed.
     """

@@ -71,8 +71,8 @@ def order_of(plan: Plan, step: Step, start_ns: int, instances: Sequence[Instance
 def windows_of(plan: Plan, step: Step) -> list[list[tuple[int, int]]]:
     """When the users of a closed loop may ask, for every instance, ns from the start; empty: at any time.
 
-    An instance that cannot be stopped is asked in its time slices alone; one that has none in a step is not
-    asked: it would not answer.
+    An instance that cannot be paused gets requests only in its time slices; one without any in a step gets
+    none: it would not answer.
     """
     number_of = range(len(plan.setups))
     with_slices = {time_slice.instance for time_slice in step.slices}
@@ -102,7 +102,7 @@ def order_without_slices(
     """
     arrivals: list[Arrival] = []
     if isinstance(kind, Steady):
-        # One to a slot, at random within it, and the same for everybody.
+        # One arrival per slot, at a random time within it, and the same for all instances.
         count = round(kind.seconds * kind.rate_per_s)
         chance = random.Random(kind.seed)
         offsets_ns = [round((slot + chance.random()) / kind.rate_per_s * 1e9) for slot in range(count)]

@@ -48,7 +48,7 @@ class Group(Protocol):
 
     @property
     def join_and_leave_files(self) -> tuple[str, ...]:
-        """The files through which a process joins and leaves; none where a member stays one."""
+        """The files through which a process joins and leaves; empty if members cannot leave."""
 
 
 def cpu_clock_ns(pid: int) -> int:
@@ -97,7 +97,7 @@ class ControlGroup:
 
     @property
     def join_and_leave_files(self) -> tuple[str, ...]:
-        # It leaves for the group of the harness, below whose folder for the run this one is.
+        # It leaves for the harness's group, the parent of the run's group, which is the parent of this one.
         return tuple(str(folder / "cgroup.procs") for folder in (self._path, self._path.parent.parent))
 
     def kill(self) -> None:

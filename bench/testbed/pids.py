@@ -36,7 +36,7 @@ def memory_of(pids: Iterable[int]) -> Memory:
 def dirty_bytes_of(pid: int) -> int:
     """Memory that a process has written to and does not share.
 
-    What it has read of a library's file is not in it: that becomes its own, or no longer, as other programs
+    Pages read from a library's file are not included: they become private or shared as other programs
     begin and end.
 
     Raises:

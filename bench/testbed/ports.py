@@ -7,7 +7,7 @@ import socket
 from bench.errors import ServiceError
 
 UNSAMPLED = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00"}
-"""Sent while an instance is waited for: a sampler that asks its parent leaves no span of it."""
+"""Headers of readiness requests, which a parent-based sampler then does not sample."""
 FIRST_PORT, LAST_PORT = 18000, 31999
 """Below the ports that the kernel gives to outgoing connections."""
 
@@ -51,7 +51,7 @@ READY_BELOW = 500
 
 
 def answer_of(port: int, ready: str) -> int:
-    """The status that a process answers its ready path with, 200 for an accepted connection; 0 is none."""
+    """The status of a process's ready path; 200 for an accepted connection, 0 without an answer."""
     if ready == "tcp":
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1.0).close()

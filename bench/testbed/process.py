@@ -167,7 +167,7 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
     A proxy would get the application's exports. Of Python's own variables one is a trap: with
     PYTHONDONTWRITEBYTECODE (common in containers) every process compiles all that it imports, and
-    a replicate starts three times slower. PATH has no programs of the harness's: those of the application
+    a replicate starts three times slower. PATH omits the harness's own programs: those of the application
     are meant.
     """
     ours = ("OTEL_", "BENCH_", "LOCUST_", "PYTHON")
@@ -222,7 +222,7 @@ def run_to_end(
 
 
 def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
-    """The last line that a short command prints; that it is not known, and why, if it fails."""
+    """The last line that a short command prints; `not known` and the reason if it fails."""
     try:
         done = subprocess.run(
             command, cwd=folder, env=dict(environ), capture_output=True, timeout=30, check=False

@@ -1,6 +1,6 @@
-"""A way to a backend that can be cut, blocked and slowed down: bytes of TCP, whatever they mean.
+"""A TCP proxy in front of a backend, which can be cut, blocked and slowed down.
 
-A backend that answers wrongly is the receiver's own affair (`Answering`); what happens below HTTP happens
+The receiver itself simulates wrong answers (`Answering`); faults below HTTP are simulated
 here.
 """
 
@@ -24,9 +24,9 @@ class LinkState(StrEnum):
     CUT = "cut"
     """Nothing listens, and connections that were there are closed."""
     MUTE = "mute"
-    """Connections are taken, bytes too, and nothing comes back."""
+    """Connections and their bytes are accepted, but nothing comes back."""
     DRIP = "drip"
-    """What comes back does so a byte a second."""
+    """Answers pass at one byte a second."""
 
 
 class Proxy:
@@ -53,7 +53,7 @@ class Proxy:
         return f"http://127.0.0.1:{self.port}"
 
     def become(self, way: LinkState) -> None:
-        """Treat all connections so from now on, those that are there as well."""
+        """Set the state of all connections, including existing ones."""
         before, self._way = self._way, way
         if way is LinkState.CUT:
             self._close_listener()

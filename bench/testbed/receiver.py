@@ -84,7 +84,7 @@ class Receiver:
         return True
 
     def answer(self, how: Answering) -> None:
-        """From now on answer export requests so."""
+        """Answer export requests this way from now on."""
         self._ask("answer", msgspec.json.encode(how))
 
     def peek(self) -> dict[str, Seen]:

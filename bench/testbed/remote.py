@@ -59,7 +59,7 @@ class RemoteInstance:
             )
 
     def _find(self, url: str, name: str) -> None:
-        """Note a process's address, and those of whom it asks, as they are reached from here."""
+        """Record the addresses of a process and of its upstreams, as they are reached from here."""
         if name in self._urls:
             return
         self._urls[name] = url

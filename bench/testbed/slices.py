@@ -34,7 +34,7 @@ class SliceRunner:
         return [now - first for now, first in zip(self._clock_ns, self._first_ns, strict=True)]
 
     def run(self, slices: Sequence[Slice], tell: Callable[[int], None]) -> None:
-        """Everybody's slices, as planned."""
+        """Run the time slices of all instances as planned."""
         for instance in self._instances:
             instance.pause()
         _sleep_until(self._start_ns - 2_000_000)

@@ -162,7 +162,7 @@ class Testbed:
         Args:
             plan: of the run.
             learned: what its first replicate measured so far.
-            step: what to do; learning is the runner's.
+            step: what to do; the runner itself performs LEARN steps.
             tell: called with a block's number before it.
 
         Returns:
@@ -170,7 +170,7 @@ class Testbed:
 
         Raises:
             ServiceError: a process of the run failed.
-            MeasurementError: what was seen forbids to measure.
+            MeasurementError: a measurement would not be valid.
         """
         rows: tuple[RequestRow, ...] = ()
         match step.kind:
@@ -341,7 +341,7 @@ class Testbed:
     def _flush(self) -> list[tuple[str, ...]]:
         """Have all instances export; returns the processes of each that did not."""
         if not self.receiver.is_running():
-            # Every flush would wait for exporters that retry; what is lost is lost.
+            # Every flush would wait for exporters that retry, and the spans are lost anyway.
             return [("every process",)] * len(self.instances)
         return [instance.flush() for instance in self.instances]
 
@@ -391,6 +391,6 @@ class Testbed:
         self.instances.stop()
 
     def close(self) -> None:
-        """Leave no process of the run, and give the harness all its CPUs again; a second Ctrl-C waits."""
+        """Stop all processes of the run and give the harness its CPUs back; ignores a second Ctrl-C."""
         with uninterrupted():
             self._parts.close()

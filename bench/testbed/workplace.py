@@ -21,7 +21,7 @@ class Workplace:
         logs: the folder.
         cpus: who may use which.
         receiver: the OTLP receiver.
-        parts: what is closed with it, last things first.
+        parts: closed with it, in reverse order.
     """
 
     run: str

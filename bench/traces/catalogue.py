@@ -67,7 +67,7 @@ class Tool:
 
     @property
     def stamp(self) -> str:
-        """What tells it from another build of itself."""
+        """The text that identifies a build: version and parts."""
         return "".join(f"{line}\n" for line in (self.version, *self.parts))
 
     def is_here(self) -> bool:

@@ -115,7 +115,7 @@ def _begun(
 ) -> Collector:
     if is_elsewhere(name):
         http, _, grpc = name.partition(",")
-        # Without an address of its own, a setup that exports over grpc finds none, which is said.
+        # A setup that exports over grpc needs a second address; `check_protocols` reports a missing one.
         return Collector(name, "", {"http/protobuf": http} | ({"grpc": grpc} if grpc else {}))
     ports = free_ports(2)
     target = receiver.endpoints["http/protobuf"]
@@ -163,7 +163,7 @@ def tail_sampling(kept: Mapping[str, float]) -> dict[str, object]:
     return {
         "decision_wait": f"{DECISION_WAIT_S}s",
         "num_traces": REMEMBERED_TRACES,
-        # Spans of a trace come in several exports; what comes later has the decision of what came first.
+        # Spans of a trace come in several exports; later ones get the decision on the first.
         "decision_cache": dict.fromkeys(("sampled_cache_size", "non_sampled_cache_size"), REMEMBERED_TRACES),
         "policies": [
             of("everything", whole),
@@ -270,7 +270,7 @@ def _rotel(ports: Sequence[int], target: str, logs: Path) -> Child:
 
 
 def check_protocols(name: str, protocols: Mapping[str, str]) -> None:
-    """Nothing, if a collector can take what every setup exports.
+    """Check that a collector can take what every setup exports.
 
     Args:
         name: of the collector.

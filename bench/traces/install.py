@@ -1,7 +1,7 @@
 """Gets the tools from the registries that they are published in: Go modules, Maven, npm, PyPI.
 
 A tool is built in a folder of its own beside the one that it will have, and moved there once
-it is whole: what was interrupted is not there.
+it is complete: an interrupted build is never found there.
 Registries and caches are those that a person's go, mvn, npm and pip are set up for.
 """
 
@@ -132,7 +132,7 @@ def _build(workshop: _Workshop, lock: IO[str]) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """No such folder; Go's sources come read-only."""
+    """Remove a folder if it exists; Go's sources are read-only."""
     for path in folder.rglob("*"):
         if path.is_dir() and not path.is_symlink():
             path.chmod(0o755)

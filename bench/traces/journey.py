@@ -51,9 +51,9 @@ def traces(spans: Iterable[TraceSpan]) -> dict[str, tuple[TraceSpan, ...]]:
 
 
 def tree(spans: Iterable[TraceSpan]) -> Counter[tuple[str, ...]]:
-    """What makes a tree the same one: service, ids, the parent, the name (in small letters) and the kind.
+    """The identity of a tree: service, ids, parent, name (in lower case) and kind of each span.
 
-    Counted: a span that is there twice is another tree.
+    Spans are counted: a tree in which a span occurs twice is a different tree.
     """
     return Counter(
         (
@@ -159,7 +159,7 @@ def _below(span: TraceSpan, spans: Sequence[TraceSpan]) -> float:
 
 
 def _peer(call: TraceSpan, spans: Sequence[TraceSpan]) -> str:
-    """Who was called: whose span is below the call, or who is known to listen there."""
+    """The called service: the one with a span below the call, or the one that listens on its port."""
     below = next((other.service for other in spans if other.parent_id == call.span_id), None)
     if below and below != call.service:
         return below

@@ -176,7 +176,7 @@ def chart(ordered: Sequence[Row]) -> Chart | None:
     nothing = "\N{ZERO WIDTH SPACE}"
     drawn: vega.Rows = [
         {
-            # Two spans of one name are two rows: what makes them differ has no width. A label that
+            # Spans with the same name need different labels: zero-width spaces differ. A label that
             # begins with spaces would lose them.
             "span": f"{nothing}{INDENT * row.depth}{row.span.name}{nothing * at}",
             "service": row.span.service,

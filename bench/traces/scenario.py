@@ -1,4 +1,4 @@
-"""One request, told by its spans: the application is started, it is sent, and everything is collected.
+"""Traces one request: starts the application, sends the request, and collects its spans.
 
 A request that is not shown goes first: opening connections is no part of the scenario. CPU is read
 from the request until the spans that had ended by the answer were exported.
@@ -167,7 +167,7 @@ def tell(testbed: Testbed, plan: Plan, first: Request) -> Journey:
 
 
 def _cpu_ns(instance: LocalInstance) -> dict[str, int]:
-    """CPU time by process, where each tells it; of the whole application where they do not."""
+    """CPU time by process if processes report it; otherwise of the whole application."""
     clocks = {name: usage.cpu_ns for name, usage in instance.usage().items() if usage.cpu_ns is not None}
     return clocks or {"the application": instance.cpu_ns()}
 
@@ -188,7 +188,7 @@ def _send(client: httpx.Client, instance: LocalInstance, request: Request) -> in
 
 
 def _collected(testbed: Testbed, plan: Plan, began_ns: int) -> tuple[TraceSpan, ...]:
-    """All spans since then: until every call between services has its other side, or time is up."""
+    """Collect the spans since `began_ns` until every call has its server span, or time is up."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         testbed.settle(plan)

@@ -1,7 +1,7 @@
 """How accurate the harness's own figures are: injected costs, measured repeatedly.
 
-A run of the series is judged by the very statistics of `tracing-overhead run`; only what is known
-beforehand is compared with it. The unit is the run, not the interval: an error of one run is in all of its
+A run of the series is analysed with the statistics of `tracing-overhead run`, and its figures are
+compared with the known costs. The unit is the run, not the interval: an error of one run is in all of its
 figures. Every rate and every mean has its own interval, over runs.
 """
 
@@ -53,7 +53,7 @@ from bench.studies.accuracy.trials import (
 )
 
 FEW_TRIALS = 8
-"""Fewer have no interval of a ratio of errors: two that happen to agree would make it a point."""
+"""Fewer trials give no interval for a ratio of errors: two that happen to agree would make it 0 wide."""
 
 
 def figures_of(trial: Trial) -> RunFigures:
@@ -224,7 +224,7 @@ def _false_verdicts(runs: Sequence[_Run]) -> Rate:
 def _alone(run: RunFigures, figure: FigureName, name: str, others: Sequence[str]) -> float | None:
     """The log ratio of instances to their references, each measured alone; mean over replicates.
 
-    What is injected apart is injected between time slices, and so not at all there.
+    A cost burnt apart is burnt between time slices, so there is none when an instance runs alone.
     """
     ratios = [
         math.log(levels[name]) - float(np.mean([math.log(levels[other]) for other in others]))
@@ -344,7 +344,7 @@ def _sought(runs: Sequence[_Run]) -> Rate:
 
 
 def _all_better(runs: Sequence[_Run], weighings: Sequence[Weighing]) -> Iterator[Better]:
-    """By length of the runs: requests vary alike in both designs, the machine disturbs only one of them."""
+    """Yield one comparison per run length: request noise is equal in both designs, machine noise is not."""
     figures: tuple[FigureName, ...] = ("light", "throughput", "p50")
     for active_s in sorted({_active_s(run.plan) for run in runs if run.figures.alone}):
         of_length = [weighing for weighing in weighings if _active_s(runs[weighing.trial].plan) == active_s]
@@ -355,7 +355,7 @@ def _all_better(runs: Sequence[_Run], weighings: Sequence[Weighing]) -> Iterator
 
 
 def _better(weighings: Sequence[Weighing], figure: FigureName, active_s: float) -> Better | None:
-    """How much larger the error of one after the other is, of identical setups, about which all is known.
+    """Compare the errors of both designs for identical setups, whose true change is 0.
 
     Its interval is Student's t around the mean of a jackknife's pseudo-values over whole trials, of the log
     of the ratio. A percentile bootstrap covered 87 to 92 % with 8 to 20 trials of normal errors, this 94.

@@ -46,7 +46,7 @@ LEAD_S = 0.3
 """How long a closed loop that runs alone takes to fill."""
 SPARE = 2
 SEQUENTIAL_EVERY = 2
-"""In every second trial of a panel: it takes as long as the slices."""
+"""Every second trial of a panel also runs instances one by one, which takes as long as the slices."""
 SEQUENTIAL_STEP = 1000
 """Steps of one after the other are numbered from here."""
 TRIAL_S = 160.0

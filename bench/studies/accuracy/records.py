@@ -126,7 +126,7 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Better:
-    """How much larger the error of one after the other is, in one figure of runs of one length.
+    """The errors of time slices and of one after the other, in one figure of runs of one length.
 
     Attributes:
         figure: which.
@@ -134,8 +134,8 @@ class Better:
         trials: with both.
         error: in time slices, root of the mean squared error of a log ratio.
         alone: one after the other.
-        times: how much larger that is.
-        low: of the interval of that; absent with few trials.
+        times: the ratio of `alone` to `error`.
+        low: lower end of the interval of `times`; None with few trials.
         high: upper end.
     """
 

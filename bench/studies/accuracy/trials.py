@@ -18,7 +18,7 @@ APART = {"apart-2": 0.02, "apart-10": 0.10}
 """The same, burnt by a process of the instance for which no request waits. What is burnt in a service is
 known, and what that does to the work around it is not: caches cool meanwhile, and where a service is at
 saturation its
-requests are in each other's way. Only here the truth is known to the microsecond."""
+requests wait for each other. Only here the true cost is known to the microsecond."""
 PATCHED, SAME = "patched", "weight-0"
 """They have the hook and inject nothing. The hook itself costs CPU, so a cost injected in a service is
 the difference between two setups with the hook."""
@@ -32,8 +32,8 @@ DELAYS: dict[str, tuple[int, When, float]] = {
     "delay-burnt": (1, "before", 0.4),
     "delay-waited": (1, "waited", 0.4),
 }
-"""Likewise, to delay every answer: by CPU that is burnt, and by a timer, which goes on while an instance is
-stopped. What that does to a percentile follows from how long requests wait for each other, and is not known;
+"""Setups that delay every answer: by burning CPU, or by a timer, which runs on while an instance is
+stopped. The effect on a percentile depends on how long requests wait for each other and is not known;
 so it is compared with what the same instances show alone."""
 TRACED = ("always-off", "batch")
 """Unknown costs, in time slices and alone: does the design itself change what it measures?"""
@@ -162,7 +162,7 @@ def burns(app: App) -> dict[str, Burn]:
 
 
 def compared_with(name: str) -> str:
-    """The setup that can burn like this one and burns nothing; empty where the baseline is compared with."""
+    """The reference: a setup with the same hook that burns nothing; empty if it is the baseline."""
     if name in INSIDE or name in DELAYS:
         return PATCHED
     return SAME if name != SAME and name in map(name_of, SHARES) else ""
@@ -221,7 +221,7 @@ def rate_shares() -> dict[str, float]:
     """Light rates at which every injected cost leaves utilisation as in the baseline.
 
     At the baseline's rate a cost would keep the CPU awake for longer, and whatever runs on a CPU that is
-    awake is cheaper: what is known would not be what is there to be found.
+    awake is cheaper: the measured cost would differ from the injected one.
     """
     return {
         name: round(1 / (1 + share), 4) for name, share in shares().items() if share and name not in APART
@@ -229,7 +229,7 @@ def rate_shares() -> dict[str, float]:
 
 
 def raw_of(trial: Trial) -> Raw:
-    """A trial as the run that it was, its setups compared as they are now: older trials, too."""
+    """The raw records of a trial; its setups get today's references, also in older trials."""
     rows = {(replicate, number): rows for replicate, number, rows in trial.rows}
     compared = tuple(
         msgspec.structs.replace(setup, against=compared_with(setup.name)) for setup in trial.plan.setups

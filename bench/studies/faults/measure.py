@@ -227,7 +227,7 @@ class _Series:
         imposed, receiver = IMPOSED[fault], self._testbed.receiver
         for faulty in instances:
             _warm_up(faulty.instance, self._plan.app)
-        # Spans from before the fault arrive before it, and are not counted.
+        # Export the spans from before the fault now, so that they are not counted.
         list(self._pool.map(lambda faulty: faulty.instance.flush(), instances))
         receiver.wait_until_quiet(QUIET_S if self._plan.app.tracing.flush else BATCH_S, QUIET_LIMIT_S)
         receiver.close_accounts(CloseAccounts(replicate=0))
@@ -295,7 +295,7 @@ class _Series:
         if faulty.setup.tracing == "none":
             made = 0
         elif counted is None:
-            # Without usage files: what a healthy backend got of a request, unless requests failed.
+            # Without usage files: the spans per request at a healthy backend, if no request failed.
             each = self._per_request.get(faulty.setup.name)
             made = None if each is None or len(good) < len(rows) else each * len(good)
         return FaultResult(

@@ -15,7 +15,7 @@ from bench.studies.micro.timed import Subject, require, timed
 URL_VARIABLE, BODY_VARIABLE = "BENCH_NEIGHBOUR", "BENCH_NEIGHBOUR_BODY"
 SAMPLES = 100
 PUT_OFF = 50
-"""How often an operation's work is put off before it is done at once, as a batch is exported."""
+"""Number of operations whose deferred work is then done together, like the export of a batch."""
 
 
 def neighbour() -> Callable[[], None] | None:
@@ -36,9 +36,9 @@ def neighbour() -> Callable[[], None] | None:
 
 
 def cold_s(subject: Subject, disturb: Callable[[], None], samples: int = SAMPLES) -> float:
-    """CPU seconds of doing it once after `disturb`: the mean, less what the clock itself costs there.
+    """The mean CPU seconds of one operation after `disturb`, minus the cost of reading the clock.
 
-    What the operation puts off is done, and paid for, as soon as it has come together. Where it waits for an
+    Deferred work is done, and counted, as soon as enough of it has accumulated. Where it waits for an
     answer, others use the CPU once more: a request over loopback gives the CPU to its service.
     """
     clock = timed(lambda _loops: None)

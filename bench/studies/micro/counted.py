@@ -11,7 +11,7 @@ from bench.studies.micro.timed import build
 def main() -> None:
     """Does it."""
     name, loops = sys.argv[1:]
-    # When a collection falls depends on every allocation since the start: a step in the count.
+    # The time of a collection depends on all earlier allocations, and would add a step to the count.
     gc.disable()
     # Trace and span ids: how many digits they have is work, too.
     random.seed(0)

@@ -54,7 +54,7 @@ Count: TypeAlias = tuple[str, float | ServiceError]
 def of_operations(operations: Sequence[Operation], run: str, shown: Progress) -> Iterator[Count]:
     """Instructions of doing each operation once, as they are counted.
 
-    Two are counted at a time: counting is slow, and does not care who else uses the CPU.
+    One count runs per CPU: counting is slow, and other load does not change the number of instructions.
 
     Args:
         operations: which.
@@ -93,12 +93,12 @@ def of_operation(name: str, run: str) -> float:
         return _count([*arguments, str(loops)], {**_callers(), RUN_VARIABLE: run})
 
     def least(loops: int) -> int:
-        # What disturbs only adds: a thread that waits for the interpreter asks for it every 5 ms.
+        # Disturbances only add instructions: a thread that waits for the GIL requests it every 5 ms.
         return min(count(loops) for _ in range(2))
 
-    # The same loops each time, whatever the machine does: what is paid once, and the adaptive
-    # interpreter's second thoughts, are shared out among all loops, and would be among others. One guess
-    # that was disturbed would choose others, and move the count by up to a thousandth.
+    # Use the same number of loops each time: one-time costs, and respecialisation by the adaptive
+    # interpreter, are spread over all loops, and another number would change their share. A guess
+    # that was disturbed would choose another number, and move the count by up to a thousandth.
     cost = guess(least)
     few = min(max(_power(WARM / cost), FEWEST), WARMEST)
     many = few + max(_power(ENOUGH / cost), FEWEST)

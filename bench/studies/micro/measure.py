@@ -78,8 +78,8 @@ class MicroBench:
 
         Args:
             place: where.
-            neighbour: an application on the same CPU, whose requests come before what is timed with cold
-                caches; without one nothing is.
+            neighbour: an application on the same CPU, whose requests come before an operation to cool the
+                caches; None: nothing is timed with cold caches.
 
         Raises:
             ServiceError: something does not start.

@@ -28,7 +28,7 @@ UNITS: dict[str, Unit] = {
     "sqlite": "statements",
     "span": "spans",
 }
-"""What a request does as often as an operation of this group is paid for."""
+"""The unit of a request whose number says how often an operation of this group is done."""
 BATCHES: dict[str, tuple[str, str, int]] = {
     "encode": ("encode/1", "encode/64", 64),
     "serialise": ("serialise/1", "serialise/64", 64),
@@ -38,7 +38,7 @@ BATCHES: dict[str, tuple[str, str, int]] = {
 }
 """Operations on a batch: timed with one span and with many, from which the price of any batch follows."""
 SCOPES: dict[str, Unit] = {"starlette": "requests", "httpx": "calls", "sqlite3": "statements"}
-"""What an instrumentation makes exactly one span of, by the last word of its scope."""
+"""The unit for which an instrumentation makes exactly one span, by the last word of its scope."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,7 +88,7 @@ def predicted(counts: Mapping[str, float], prices: Mapping[str, Price]) -> Predi
 
 
 def steps(plan: Plan, traffic: Mapping[str, Traffic]) -> dict[str, dict[str, float]]:
-    """How often each layer pays for each operation in a request, by the setup with the layer.
+    """How often a request does each operation because of a layer, by the setup with the layer.
 
     Nothing unless the ladder names its operations and some step of it exports spans.
     """
@@ -113,7 +113,7 @@ def steps(plan: Plan, traffic: Mapping[str, Traffic]) -> dict[str, dict[str, flo
 
 
 def _units(traffic: Traffic) -> dict[Unit, float]:
-    """How much of everything a request does, counted where each makes exactly one span."""
+    """How many of each unit a request has, counted by instrumentations that make one span for each."""
     counts: Counter[Unit] = Counter()
     for scope, spans in traffic.account.scopes.items():
         unit = SCOPES.get(scope.rpartition(".")[2])
@@ -129,8 +129,8 @@ def _sends(traffic: Traffic | None) -> bool:
 def _sent(rung: Setup, rungs: Sequence[Setup], traffic: Mapping[str, Traffic]) -> tuple[float, float]:
     """Export requests and spans of a request of a step.
 
-    Of the first step that sends as many spans, so that a difference of two steps holds no accidents of
-    timing; for a step that sends none, of the first one that does.
+    Taken from the first step that sends as many spans, so that a difference of two steps is free of
+    timing noise; for a step that sends none, from the first step that does.
     """
     sent = [_per_request(traffic[other.name]) for other in rungs if _sends(traffic.get(other.name))]
     own = traffic.get(rung.name)

@@ -203,7 +203,7 @@ def start_as_current(sampler: str) -> Subject:
 def _on_span(do: Callable[[Span], object], holds: Callable[[ReadableSpan], bool]) -> Subject:
     """Something that is done to a sampled span, on a new one every hundred times.
 
-    A span keeps 128 events: on one span for ever most of them would only push others out.
+    A span keeps 128 events: on a single span, most events would only push older ones out.
     """
     chosen_tracer = tracer("on")
     spans: list[Span] = []

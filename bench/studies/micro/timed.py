@@ -21,14 +21,14 @@ def nothing() -> None:
 
 
 class Wait:
-    """Where an operation waits for an answer, and something else has the CPU.
+    """The time in which an operation waits for an answer and other work uses the CPU.
 
     Attributes:
-        meanwhile: has it; absent: nothing has.
+        meanwhile: the other work; None: none.
     """
 
     def __init__(self) -> None:
-        """Nothing has it yet."""
+        """Start without other work."""
         self.meanwhile: Callable[[], None] | None = None
         self._spent_s = 0.0
 
@@ -40,7 +40,7 @@ class Wait:
             self._spent_s += time.process_time() - started
 
     def spent_s(self) -> float:
-        """CPU seconds of this process, since this was asked last, that were not the operation's."""
+        """CPU seconds that other work has used in this process since the last call."""
         spent_s, self._spent_s = self._spent_s, 0.0
         return spent_s
 
@@ -53,7 +53,7 @@ class Subject:
         time: does it a number of times; returns the CPU seconds that this took.
         check: called with the number of times that it was done in all; raises `Untrue` if the
             operation is not what its name says.
-        put_off: does it once and leaves what it puts off; the CPU seconds. None: it puts off nothing.
+        put_off: does it once without its deferred work; returns CPU seconds. None: nothing is deferred.
         drain: does what was put off; the CPU seconds.
         wait: where it waits for an answer.
         close: lets go of threads, sockets and whatever would keep the process.
@@ -106,7 +106,7 @@ def repeated(do: Callable[[], object], check: Callable[[], None]) -> Subject:
 
 
 def require(*, true: bool, otherwise: str) -> None:
-    """Nothing, if it is true.
+    """Raise `Untrue` unless a condition is true.
 
     Raises:
         Untrue: with the sentence.

@@ -166,7 +166,7 @@ def call(variant: str, *, asynchronous: bool) -> Subject:
 
 
 def _extensions(wait: Wait, *, asynchronous: bool = False) -> dict[str, Any] | None:
-    """What makes httpx tell when it begins to wait for an answer, while something is to have the CPU then."""
+    """Extensions with which httpx calls `wait` before it waits for an answer; None without other work."""
     if wait.meanwhile is None:
         return None
 

@@ -34,7 +34,7 @@ class Try:
         orderly: whether the application ends its providers in its lifespan.
         interface: wsgi or asgi: applications of one interface make the same.
         processor: batch or simple.
-        way: how it was ended; alive: not before everything had had time to be exported.
+        way: how it was ended; alive: only after there was time to export everything.
         requests: that it answered.
         received: at the receiver, by signal: spans, requests that its metrics count, log records.
         stop_s: how long it took to end.
@@ -144,7 +144,7 @@ def _result(tries: Sequence[Try], made: Mapping[tuple[str, Signal], float]) -> S
 
 
 def _where(way: Stop, *, is_fork: bool) -> LostAt:
-    """Lost in the fork if it does not arrive from a server that goes on either."""
+    """Where it was lost: in the fork if it does not arrive from a server that keeps running either."""
     if is_fork:
         return LostAt.FORK
     return LostAt.QUEUE if way is Stop.KILL else LostAt.SHUTDOWN

@@ -1,7 +1,7 @@
 """Emits spans as the specification asks: `... SCENARIO PROCESSOR PROTOCOL ENDPOINT SETUP RATE LENGTH`.
 
-It prints a line when it is ready, begins when it reads one, prints what it created, flushes, prints
-another line, and ends when its input does, so that it can be read meanwhile.
+It prints a line when it is ready, begins when it reads one, flushes, prints a line with its counts,
+and waits for another line or the end of its input, so that its memory can be read meanwhile.
 """
 
 import json

@@ -24,7 +24,7 @@ REPLICATES = 10
 SERVICE = "emitter000"
 """How the emitter calls itself: ten characters, as the specification asks; the receiver counts by it."""
 HELD = 0.99
-"""A rate is held if so much of it was created in time."""
+"""A rate is held if at least this share of its spans was created in time."""
 
 
 class Scenario(StrEnum):
