@@ -140,7 +140,13 @@ def test_a_delay_is_the_same_in_slices_and_alone(found: Accuracy, name: str) -> 
 
 def test_a_report_has_every_section(found: Accuracy) -> None:
     text = markdown.render(document.report(found))
-    for words in ("Known costs, recovered", "Identical setups", "Against one after the other", "inside-two"):
+    for words in (
+        "Scorecard",
+        "Injected costs, recovered",
+        "Identical setups",
+        "Against one after the other",
+        "inside-two",
+    ):
         assert words in text
     # Simulated instances answer the same number of requests alone: one after the other has no error there.
     assert [row.figure for row in found.better] == ["light", "p50"]

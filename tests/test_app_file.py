@@ -79,12 +79,12 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
     [
         (("command =", "comand ="), "line 5: `comand` is not known here", "write `command`"),
         (("path = ", "pat = "), "polls.toml, line 8: `pat` is not known here", "write `path`"),
-        (('name = "web"\n', ""), "polls.toml, line 3: `name` is missing", "docs/FORMAT.md"),
+        (('name = "web"\n', ""), "polls.toml, line 3: `name` is missing", "docs/REFERENCE.md"),
         (("{port}", "8000"), "polls.toml, line 5: `command` names no {port}", "write {port}"),
         (("{port}", "{port} {prot}"), "{prot} in", "{port}"),
         (("{port}", "{port:db}"), "{port:db} in", "the processes are web"),
-        (("[200, 304]", "[200, 9]"), "polls.toml, line 9: `expect` is wrong", "docs/FORMAT.md"),
-        (('name = "polls"', 'name = "My Shop"'), "`name` is wrong", "docs/FORMAT.md"),
+        (("[200, 304]", "[200, 9]"), "polls.toml, line 9: `expect` is wrong", "docs/REFERENCE.md"),
+        (('name = "polls"', 'name = "My Shop"'), "`name` is wrong", "docs/REFERENCE.md"),
         (
             ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "BENCH_TRACING"),
             "line 14: `BENCH_TRACING` is a variable of the harness",
@@ -105,7 +105,7 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
             "`mine` names 'none-again'",
             "rename it to 'none-aa'",
         ),
-        (("small-batches", "batch"), "line 12: `name` 'batch' is taken", "docs/FORMAT.md"),
+        (("small-batches", "batch"), "line 12: `name` 'batch' is taken", "docs/REFERENCE.md"),
         (
             ("expect = [200, 304]", 'headers = { traceparent = "00" }'),
             "`traceparent` would decide what is sampled",

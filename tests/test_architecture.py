@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -174,6 +176,18 @@ def test_only_a_worker_imports_what_is_timed() -> None:
     for path in everything("bench", "locustfiles"):
         of_them = [imported for _, imported, _ in imports(path) if imported.startswith(timed)]
         assert not of_them or name(path) in {*TIMED, "bench/studies/micro/worker.py"}, name(path)
+
+
+@pytest.mark.parametrize(
+    "program", ["bench.studies.micro.worker", "bench.studies.micro.counted", "bench.studies.spec.emitter"]
+)
+def test_what_is_timed_loads_nothing_of_what_judges_it(program: str) -> None:
+    """NumPy's threads alone moved counts of instructions by millions."""
+    code = f"import sys, {program}; print(*{{name.split('.')[0] for name in sys.modules}}, *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert program in loaded
+    assert not loaded & {"numpy", "scipy", "httpx", "bench.analysis", "bench.report", "bench.testbed"}
 
 
 def test_only_locustfiles_import_locust() -> None:

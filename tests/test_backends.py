@@ -26,7 +26,7 @@ from bench.plan.records import Kind
 from bench.receiver import otlp_json as otlp
 from bench.receiver.messages import KINDS, STATUSES, SpanEvent, TraceSpan
 from bench.report import markdown
-from bench.report.run import machine_sections, report
+from bench.report.run import report
 from bench.results.store import Store
 from bench.testbed.meter import MachineClocks, between
 from bench.testbed.process import leashed
@@ -316,9 +316,7 @@ def test_its_cost_per_span_is_found_without_what_it_burns_at_rest(idle: float) -
 
 
 def test_what_it_needed_is_in_the_report_and_how_to_repeat_the_run() -> None:
-    shown = markdown.render(
-        report(summarise(through(0.01)), *machine_sections(Machine(collector="otelcol 0.161.0")))
-    )
+    shown = markdown.render(report(summarise(through(0.01)), Machine(collector="otelcol 0.161.0")))
     assert "otelcol 0.161.0" in shown
     assert "## The collector between application and receiver" in shown
     assert "20.0" in shown

@@ -93,7 +93,7 @@ def test_whatever_is_damaged_a_folder_is_read_or_refused_in_a_sentence(
         with within(LIMIT_S):
             verify(folder)
             with contextlib.suppress(BenchError):
-                markdown.render(run.report(read_run(folder).summary))
+                markdown.render(run.report(read_run(folder).summary, None))
         shutil.rmtree(folder)
 
 
@@ -200,7 +200,7 @@ def test_a_terminal_never_gets_an_escape_sequence() -> None:
     (setup,) = (setup for setup in parse_app(text, "x").setup if setup.name == "mine")
     setups = (*plan.setups[:-1], msgspec.structs.replace(setup, name=plan.setups[-1].name))
     raw = make.raw(replace(plan, setups=setups))
-    assert "\x1b" not in markdown.render(run.report(run_result(raw).summary))
+    assert "\x1b" not in markdown.render(run.report(run_result(raw).summary, None))
 
 
 def test_whatever_is_no_app_file_ends_in_a_sentence(fuzz: int) -> None:

@@ -71,8 +71,8 @@ def test_the_example_workflow_is_one() -> None:
     assert ended.returncode == 0, ended.stdout
 
 
-def test_the_counts_of_the_testing_page_are_those_of_the_tests() -> None:
-    text = (ROOT / "docs" / "TESTING.md").read_text("utf-8")
+def test_the_counts_of_the_contributing_page_are_those_of_the_tests() -> None:
+    text = (ROOT / "docs" / "CONTRIBUTING.md").read_text("utf-8")
     counts = (FOLDERS, OTHERS, OTHERS, FILES, BODIES, BODIES, REQUESTS)
     row = next(line for line in text.splitlines() if "tests/test_damage.py" in line)
     cell = row.split("|")[3]

@@ -165,6 +165,13 @@ def test_a_cell_is_put_into_words(changes: dict[str, object], words: str) -> Non
     assert verdict(found, [PLAIN, HEALTHY, found]) == words
 
 
+def test_with_a_healthy_backend_a_setup_is_compared_with_the_untraced_one() -> None:
+    slow = replace(HEALTHY, setup="simple", latencies_s=(0.1,) * 60)
+    words = "half of them wait 100 ms or more instead of 10 ms without tracing; no span lost"
+    assert verdict(slow, [PLAIN, HEALTHY, slow]) == words
+    assert verdict(PLAIN, [PLAIN, HEALTHY, slow]) == NO_EFFECT
+
+
 def test_what_happens_without_tracing_as_well_is_no_effect_of_it() -> None:
     slow = replace(PLAIN, fault=Fault.ERROR, latencies_s=(0.1,) * 60)
     found = cell(Fault.ERROR, latencies_s=(0.2,) * 60)

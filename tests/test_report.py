@@ -1,5 +1,6 @@
-"""What people read: the answer in five lines, tables that fit a terminal, Markdown and a page."""
+"""What people read: the answer, tables that fit a terminal, Markdown and a page."""
 
+import io
 import re
 
 import pytest
@@ -36,49 +37,87 @@ def lossy() -> Summary:
 def printed(summary: Summary, width: int, *, full: bool = False) -> str:
     console = Console(width=width, record=True, force_terminal=False)
     if full:
-        terminal.show(run.report(summary), console)
+        terminal.show(run.report(summary, None), console)
     else:
         terminal.show_run(summary, console)
     return console.export_text()
 
 
 def test_the_first_lines_are_the_answer(summary: Summary) -> None:
-    lines = answer(summary)
-    assert len(lines) == 5
+    machine = Machine(
+        python="3.11.7", python_implementation="CPython", packages={"opentelemetry-sdk": "1.45.1"}
+    )
+    headline, others, clients, checks, advice, measured = answer(summary, machine)
     assert re.fullmatch(
-        r"Tracing every request \(batch\) costs shop \+(59|6\d)\.\d \+- \d\.\d % CPU: 6\.\d ms per order\. "
-        r"At full load: \+(59|6\d)\.\d % CPU per order, −3\d\.\d % throughput\.",
-        lines[0],
-    ), lines[0]
+        r"Tracing every request \(batch\) adds 6\.\d ms CPU per order, \+(59|6\d)\.\d % \(± \d\.\d\), at "
+        r"(29|30) orders/s \(30 % of the untraced maximum\)\. At full load: −3\d\.\d % throughput, "
+        r"\+(59|6\d)\.\d % CPU per order\.",
+        headline,
+    ), headline
     assert re.fullmatch(
-        r"One in 10 sampled: \+\d+\.\d %\.  0 sampled: \+\d+\.\d %\.  "
-        r"Never `simple`: \+\d+\.\d %\.",
-        lines[1],
-    ), lines[1]
-    assert re.fullmatch(
-        r"Fixed cost: 5\d % of that remains with nothing sampled, 1\d % with OTEL_SDK_DISABLED\.", lines[2]
-    ), lines[2]
-    assert re.match(r"Latency at (29|30) orders/s \(batch\): p50 \+", lines[3])
-    assert lines[4].startswith("Checks: ")
+        r"1 in 10 sampled adds \+\d+\.\d % \(\d\d % less than batch\), 0 sampled \+\d+\.\d %, "
+        r"OTEL_SDK_DISABLED \+\d+\.\d %\.",
+        others,
+    ), others
+    assert re.match(r"Latency at (29|30)/s, none → batch: p50 [\d.]+ → [\d.]+ ms\. 0 of", clients), clients
+    assert re.search(r"\. 0 of [\d,]+ spans lost\.$", clients), clients
+    assert re.match(r"Checks: the same setup twice differs by [+−]?\d\.\d % CPU \(noise \d\.\d %\); ", checks)
+    assert "injected into every request was measured as" in checks
+    assert re.match(r"What to do: never `simple` \(\+\d+\.\d %\)\. Uninstall instrumentation", advice), advice
+    assert advice.endswith("Then sample.")
+    assert measured.startswith(
+        "Measured: CPython 3.11, opentelemetry 1.45.1, 3 spans per order over 1 process"
+    )
+    assert "OTLP/http to a local receiver (not counted)" in measured
+    assert measured.endswith("Results do not transfer to other hardware.")
 
 
 def test_setups_of_the_checks_are_no_part_of_the_answer(summary: Summary) -> None:
-    *costs, checks = answer(summary)
-    assert not {"none-aa", "injected"} & set(re.split(r"[^\w-]", " ".join(costs)))
-    assert "none-aa" not in checks
+    lines = answer(summary)
+    assert not {"none-aa", "injected"} & set(re.split(r"[^\w-]", " ".join(lines[:3])))
+    assert not any("none-aa" in line for line in lines)
 
 
-def test_a_run_that_is_not_valid_says_so_first_and_once(lossy: Summary) -> None:
+def test_a_run_that_is_not_valid_says_so_first_and_proposes_nothing(lossy: Summary) -> None:
     lines = answer(lossy)
     assert lines[0].startswith("NOT VALID: the span accounting of batch is incomplete")
-    assert len(lines) == 2
+    assert [line.partition(":")[0] for line in lines[1:]] == ["Checks", "Measured"]
+    assert run.glance(lossy).red
+    assert not run.glance(lossy).figures
+
+
+def test_figures_at_a_glance_are_those_of_the_answer(summary: Summary) -> None:
+    tiles = run.glance(summary)
+    assert tiles.state == "passed"
+    figures = dict(tiles.figures)
+    headline = answer(summary)[0]
+    assert figures["CPU (batch)"].partition(" %")[0] in headline
+    assert figures["Throughput at full load"] in headline
+
+
+def test_a_terminal_of_ascii_gets_ascii(summary: Summary) -> None:
+    file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    terminal.show_run(summary, Console(file=file, width=100))
+    file.flush()
+    text = file.buffer.getvalue().decode("ascii")
+    assert "% (+- " in text
+    assert "checks ---" in text
+    assert " -> " in text
+
+
+def test_heads_of_groups_stand_above_their_columns(summary: Summary) -> None:
+    titles, heads, *rows = [line for line, _ in terminal.grouped(tables.answer_table(summary), 100)]
+    assert titles.index("light load") < heads.index("p50 ms") < titles.index("full load") < len(heads)
+    overloaded = next(row for row in rows if "overloaded" in row)
+    assert overloaded.index("overloaded") + len("overloaded") == heads.rindex(" ms") + len(" ms")
+    assert [row.split()[0] for row in rows][-3] == "checks"
 
 
 @pytest.mark.parametrize("width", [80, 100, 120])
 def test_the_table_fits_a_terminal(summary: Summary, width: int) -> None:
     text = printed(summary, width)
     assert max(map(len, text.splitlines())) <= width
-    rows = [line for line in text.splitlines() if line.strip().startswith(ALL)]
+    rows = [line for line in text.splitlines() if line.startswith(ALL)]
     assert len(rows) == len(ALL)
 
 
@@ -100,21 +139,23 @@ def test_no_cost_is_claimed_that_was_not_detected() -> None:
     costs = {**make.COSTS, "batch": 0.010, "always-off": 0.010}
     quiet = summarise(make.raw(make.plan(make.NAMES), SimulatedPerformer(costs=costs, noise=0.01)))
     lines = answer(quiet)
-    assert "no cost was detected for shop" in lines[0]
-    assert "costs shop" not in lines[0]
-    assert not any("Fixed cost" in line for line in lines)
+    assert "no cost was detected at" in lines[0]
+    assert "adds" not in lines[0]
+    assert not any(line.startswith("What to do") for line in lines)
 
 
 def test_decisions_have_a_price_and_what_they_save(summary: Summary) -> None:
     table = decision_table(summary)
     assert table
-    rows = {row[1].split()[0]: row for row in table.rows}
-    assert rows["ratio-10"][0] == "sampler"
+    rows = {row[0]: row for row in table.rows}
+    assert rows["ratio-10"][1] == "sampler"
     assert rows["ratio-10"][2].startswith("−")
     assert "one trace in 10 is kept" in rows["ratio-10"][-1]
-    assert rows["simple"][0] == "processor"
+    assert rows["simple"][1] == "processor"
     assert rows["simple"][2].startswith("+")
     assert "none" not in rows
+    assert next(iter(rows)) == "disabled", "what saves most stands first"
+    assert list(rows)[-1] == "simple"
 
 
 def test_every_choice_is_named_for_what_it_decides() -> None:
@@ -135,7 +176,7 @@ def test_every_choice_is_named_for_what_it_decides() -> None:
         )
     )
     assert table
-    rows = {row[1].split()[0]: (row[0], row[-1]) for row in table.rows}
+    rows = {row[0]: (row[1], row[-1]) for row in table.rows}
     assert not {"plain", "rung"} & rows.keys()
     assert {name: rows[name][0] for name in ("newer", "small", "tail")} == {
         "newer": "packages", "small": "batching", "tail": "sampler",
@@ -152,7 +193,7 @@ def test_a_heading_with_nothing_to_say_is_left_out() -> None:
 def test_an_incomplete_accounting_is_not_folded(summary: Summary, lossy: Summary) -> None:
     for measured, folded in ((summary, True), (lossy, False)):
         accounting = next(
-            part for part in run.report(measured).sections if part.title.startswith("Span accounting")
+            part for part in run.report(measured, None).sections if part.title.startswith("Span accounting")
         )
         assert accounting.folded is folded
 
@@ -176,7 +217,7 @@ def test_everything_is_there_if_asked_for(summary: Summary) -> None:
 
 
 def test_markdown_and_page_hold_the_same(summary: Summary) -> None:
-    document = run.report(summary, *run.machine_sections(Machine(cpu="Some CPU", packages={"locust": "2"})))
+    document = run.report(summary, Machine(cpu="Some CPU", packages={"locust": "2"}))
     text, page = markdown.render(document), html.render(document)
     for part in ("Some CPU", "always-off", "Latency at light load", "Throughput", "How to repeat it"):
         assert part in text
@@ -186,7 +227,7 @@ def test_markdown_and_page_hold_the_same(summary: Summary) -> None:
 
 
 def test_a_page_of_an_invalid_run_is_red(lossy: Summary) -> None:
-    page = html.render(run.report(lossy))
+    page = html.render(run.report(lossy, None))
     assert "NOT VALID" in page
     assert "INCOMPLETE" in page
 
@@ -212,7 +253,7 @@ def test_names_and_sentences_are_text() -> None:
     evil = Setup(name="evil", description="<b>&[red]\x1b[31m", env={"OTEL_TRACES_SAMPLER": "always_off"})
     bench = SimulatedPerformer(costs={**make.COSTS, "evil": 0.012})
     found = summarise(make.raw(make.plan((*make.NAMES, "evil"), own=[evil]), bench))
-    page = html.render(run.report(found))
+    page = html.render(run.report(found, None))
     assert "<b>" not in page
     printed(found, 100, full=True)
 
@@ -247,5 +288,5 @@ def test_numbers_read_well() -> None:
     assert percent(0.335) == "+33.5"
     assert percent(None) == "-"
     assert interval(-0.1, 0.2) == "[−10.0, +20.0]"
-    assert duration(0.0003, sign=True) == "+300 us"
+    assert duration(0.0003, sign=True) == "+300 µs"
     assert duration(0.0123) == "12.3 ms"

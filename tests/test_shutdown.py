@@ -7,8 +7,9 @@ import pytest
 from bench.app.file import parse_stacks
 from bench.receiver.messages import Signal
 from bench.report import markdown
-from bench.studies.shutdown import STACKS, document
+from bench.studies.shutdown import document
 from bench.studies.shutdown.figures import LostAt, StackResult, Stop, Try, stack_results
+from bench.studies.shutdown.parts import STACKS
 
 ALL = {Signal.TRACES: 120, Signal.METRICS: 40, Signal.LOGS: 40}
 NOTHING = dict.fromkeys(Signal, 0)

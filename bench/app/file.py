@@ -71,7 +71,7 @@ class _Source:
         """The error about a key of the table at `path` (as msgspec writes it, `$.process[0]`)."""
         line = self._line(path, key)
         return UsageError(
-            f"{self.name}, line {line}: `{key}` {problem}", hint or "docs/FORMAT.md explains every key"
+            f"{self.name}, line {line}: `{key}` {problem}", hint or "docs/REFERENCE.md explains every key"
         )
 
     def _line(self, path: str, key: str) -> int:
@@ -180,7 +180,9 @@ def _decode(text: str, source: _Source, kind: type[T]) -> T:
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         if isinstance(error, msgspec.ValidationError):
             raise _explained(str(error), source, kind) from None
-        raise UsageError(f"{source.name} is not TOML: {error}", "docs/FORMAT.md shows an app file") from None
+        raise UsageError(
+            f"{source.name} is not TOML: {error}", "docs/REFERENCE.md shows an app file"
+        ) from None
 
 
 def _explained(message: str, source: _Source, kind: type[msgspec.Struct]) -> UsageError:

@@ -249,7 +249,7 @@ _ENVIRONMENT = Environment(trim_blocks=True, lstrip_blocks=True, undefined=Stric
 _ENVIRONMENT.filters["toml"] = json.dumps
 _ENVIRONMENT.filters["pairs"] = lambda env: ", ".join(f"{key} = {json.dumps(env[key])}" for key in env)
 _TEMPLATE = _ENVIRONMENT.from_string("""\
-# What tracing costs {{ name }}: `tracing-overhead run FILE`. docs/FORMAT.md explains every key.
+# What tracing costs {{ name }}: `tracing-overhead run FILE`. docs/REFERENCE.md explains every key.
 name = {{ name | toml }}
 {% if guess.npm %}
 

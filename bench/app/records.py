@@ -1,6 +1,6 @@
 """Applications and setups: the records that app files and setup files are decoded into.
 
-`docs/FORMAT.md` explains the keys; `services/app.schema.json` is generated from these classes.
+`docs/REFERENCE.md` explains the keys; `services/app.schema.json` is generated from these classes.
 """
 
 from typing import Annotated, Any, Literal, TypeAlias

@@ -48,7 +48,7 @@ def _one_in(share: str) -> Environ:
 TABLE = (
     _setup(BASELINE, {}, "No tracing (the baseline).", "none"),
     _setup(AA, {}, "The baseline once more (the A/A setup): its difference is the noise floor.", "none"),
-    _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} us of CPU per request: each run must find it.",
+    _setup(INJECTED, {}, f"The baseline plus {INJECTED_CPU_US} µs of CPU per request: each run must find it.",
            "none"),
     _setup("api-only", {}, "Instrumented, but no SDK: what a library pays without tracing.", "api"),
     _setup("disabled", {"OTEL_SDK_DISABLED": "true"},

@@ -13,7 +13,7 @@ from bench.compare.differences import RunSide
 from bench.errors import MeasurementError, UsageError
 from bench.results.folder import sound_run
 from bench.results.store import read_machine
-from bench.studies.run import predictor
+from bench.studies.run.parts import predictor
 
 CHANGED = 1
 

@@ -29,7 +29,7 @@ from bench.results.verify import verify
 from bench.studies.accuracy.records import Accuracy
 from bench.studies.micro import files as micro_files
 from bench.studies.options import checked
-from bench.studies.run import predictor
+from bench.studies.run.parts import predictor
 
 ACCURACY = Path("results") / "accuracy"
 FAILED = 1

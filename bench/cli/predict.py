@@ -15,14 +15,14 @@ from bench.errors import ResultsError
 from bench.report.run import cost_model_lines
 from bench.results.folder import sound_run
 from bench.studies.options import number, read_as, share
-from bench.studies.run import predictor
+from bench.studies.run.parts import predictor
 from bench.testbed.process import ROOT
 
 REFERENCE = Path("results") / "reference"
 """From the current folder, or beside the harness where that is a clone."""
 FEW_POINTS = 4
 MANY = 1.1
-"""Spans beyond those of the run's own requests by more than this factor."""
+"""Factor by which spans may exceed those of the run's requests without a caveat."""
 
 
 def predict(
@@ -71,12 +71,12 @@ def predict(
     points = min(len(model.points) for model in known.values())
     if points < FEW_POINTS:
         console.print(
-            f"{points} setups fix this line, which makes the range wide: measure more, such as "
+            f"The model rests on {points} setups only, which makes the range wide: measure more, such as "
             "--setups always-off,ratio-10,ratio-50,batch.",
             style="yellow",
         )
     if not summary.valid:
-        console.print("The run is NOT VALID: so is this.", style="bold red")
+        console.print("The run is NOT VALID, so the prediction is not valid either.", style="bold red")
     return 0
 
 
@@ -90,8 +90,8 @@ def _caveats(models: Mapping[str, CostModel], spans: float, ratio: float) -> Ite
         )
     if ratio < 1 and spans > MANY * max(measured):
         yield (
-            f"A span that is not sampled costs as well; that is priced as in requests of {max(measured):.3g} "
-            "spans, which is too little here."
+            f"Unsampled spans cost CPU, too; the model has that cost for requests of {max(measured):.3g} "
+            "spans only, so the prediction is too low."
         )
 
 
@@ -108,7 +108,7 @@ def _table(models: Mapping[str, CostModel], rps: float, spans: float, ratio: flo
     sizes = next(iter(models.values())).bytes_per_span
     rows = (
         ("CPU, cores", [[cost_s * rps for cost_s in ends] for ends in costs_s]),
-        ("CPU per request, us", [[cost_s * 1e6 for cost_s in ends] for ends in costs_s]),
+        ("CPU per request, µs", [[cost_s * 1e6 for cost_s in ends] for ends in costs_s]),
         ("spans per second, on average", [[exported * rps] * 3] * len(models)),
         ("bytes per second, on average", [[size * exported * rps for size in sizes]] * len(models)),
     )

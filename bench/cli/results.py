@@ -159,6 +159,7 @@ def show(folder: Folder, *, full: bool = True) -> None:
             folder.figures.summary,
             display.console(),
             spelled_here,
+            machine=folder.figures.machine,
             full=f"`tracing-overhead report {relative(folder.path)} --full` shows more",
         )
     elif folder.study is RUN:
@@ -234,7 +235,8 @@ def report(
         show(read_folder, full=full or read_folder.study is not RUN)
         show_place(folder)
     elif format == "text" and read_folder.study is RUN and not full:
-        terminal.show_run(read_folder.figures.summary, display.console(), spelled_here)
+        figures = read_folder.figures
+        terminal.show_run(figures.summary, display.console(), spelled_here, machine=figures.machine)
     else:
         print_as(format, read_folder.document(), read_folder.figures, read_folder.parts)
     if format is not None:
@@ -282,7 +284,7 @@ def verified(path: Path) -> Verification:
 
 
 def _predictor(path: Path) -> Any:  # noqa: ANN401 - a function, or none
-    from bench.studies.run import predictor
+    from bench.studies.run.parts import predictor
 
     return predictor(path)
 

@@ -40,8 +40,8 @@ def table(costs: Sequence[AppCost]) -> Table:
     rows = [(row.cost or Cost(), row) for row in sorted(costs, key=_added_s)]
     return Table(
         heads=(
-            "application", "CPU us", "spans", "added us", "95 % interval", "CPU %", "+-",
-            "full-load CPU %", "throughput %", "nothing sampled %", "us per span", "accounting",
+            "application", "CPU µs", "spans", "added µs", "95 % interval", "CPU %", "±",
+            "full-load CPU %", "throughput %", "nothing sampled %", "µs per span", "accounting",
         ),
         left=(0, 11),
         rows=tuple(

@@ -111,7 +111,7 @@ def throughput(summary: Summary) -> Chart | None:
 
 
 def waterfall(layers: tuple[Layer, ...]) -> Chart:
-    """The ladder's steps, each from where the one before has led."""
+    """The steps of the ladder as a waterfall: each bar starts where the previous one ends."""
     rows: vega.Rows = []
     unit = words.unit_of(layer.cpu_s for layer in layers)
     foot = 0.0

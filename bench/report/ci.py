@@ -63,7 +63,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
                 name=name,
                 unit="% of the baseline",
                 value=round(change.ratio * 100, 2),
-                range=f"+- {half_width(change)}",
+                range=f"± {half_width(change)}",
                 extra=extra,
             )
         ]
@@ -78,7 +78,7 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             name=name,
             unit=unit,
             value=round(interval.value * scale, 4),
-            range="" if half is None else f"+- {half:.3g}",
+            range="" if half is None else f"± {half:.3g}",
         )
 
 

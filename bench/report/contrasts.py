@@ -1,7 +1,7 @@
 """Setups against another one than the baseline, and the grid of the batch processor."""
 
 from bench.analysis.records import SetupSummary, Summary
-from bench.report.tables import cost_unit
+from bench.report.tables import at_rate, cost_unit
 from bench.report.words import (
     ABSENT,
     Table,
@@ -18,6 +18,8 @@ from bench.report.words import (
 
 BATCHING = ("OTEL_BSP_MAX_QUEUE_SIZE", "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "OTEL_BSP_SCHEDULE_DELAY")
 """The batch processor's variables."""
+MOST_LOSSY = 3
+"""Combinations that a sentence names."""
 ABOUT = (
     "Each setup against the one beside it, paired inside replicates; spans, log records and bytes are what a "
     "request leaves more of at the receiver."
@@ -76,16 +78,15 @@ def batching_table(summary: Summary) -> Table:
     unit = cost_unit(summary)
     rows = []
     for setup, variables in batching(summary):
-        cost, accounting = setup.cost, setup.accounting
-        lost = accounting.lost / accounting.spans_expected if accounting.spans_expected else 0.0
+        cost = setup.cost
         rows.append(
             (
                 *variables,
                 unit.figure(cost.added_s if cost else None, sign=True),
-                f"{change_percent(setup.overhead)} +- {half_width(setup.overhead)}" if cost else ABSENT,
+                f"{change_percent(setup.overhead)} ± {half_width(setup.overhead)}" if cost else ABSENT,
                 megabytes(setup.rest.pss_bytes if setup.rest else None),
-                count(accounting.lost),
-                percent(lost, sign=False, decimals=2),
+                count(setup.accounting.lost),
+                percent(_lost_share(setup), sign=False, decimals=2),
             )
         )
     return Table(
@@ -110,15 +111,22 @@ def batching(summary: Summary) -> list[tuple[SetupSummary, tuple[str, ...]]]:
 
 
 def batching_line(summary: Summary) -> str:
-    """The smallest queue that lost nothing, in a sentence."""
-    grid = [(int(queue), int(batch), setup.accounting.lost) for setup, (queue, batch, _) in batching(summary)]
-    lossy = max((queue for queue, _, lost in grid if lost), default=0)
-    # A queue smaller than one that lost spans was lucky.
-    safe = min((queue for queue, *_ in grid if queue > lossy), default=None)
-    rate = summary.light_rate_per_s
-    loads = f"at {rate:.0f} {summary.app.request}s/s and at full load"
-    if safe is None:
-        return f"Every queue of up to {lossy:,} spans lost some {loads}: choose a larger one."
-    sizes = sorted({batch for queue, batch, lost in grid if queue == lossy and lost})
-    others = f"; one of {lossy:,} lost some in batches of {' and '.join(map(str, sizes))}" if lossy else ""
-    return f"The smallest queue that lost nothing {loads}: {safe:,} spans{others}."
+    """Which combinations lost spans, in a sentence."""
+    rows = batching(summary)
+    lossy = [(setup, values) for setup, values in rows if setup.accounting.lost]
+    loads = f"at {at_rate(summary)} and at full load"
+    if not lossy:
+        return f"None of the {len(rows)} combinations lost spans {loads}."
+    which = [
+        f"a queue of {int(queue):,} with batches of {int(batch):,} and a delay of {int(delay) / 1000:g} s "
+        f"({percent(_lost_share(setup), sign=False, decimals=2)} %)"
+        for setup, (queue, batch, delay) in sorted(lossy, key=lambda row: -_lost_share(row[0]))[:MOST_LOSSY]
+    ]
+    more = f", and {len(lossy) - len(which)} more" if len(lossy) > len(which) else ""
+    return f"{len(lossy)} of {len(rows)} combinations lost spans {loads}: {'; '.join(which)}{more}."
+
+
+def _lost_share(setup: SetupSummary) -> float:
+    """Share of the expected spans that were lost."""
+    accounting = setup.accounting
+    return accounting.lost / accounting.spans_expected if accounting.spans_expected else 0.0

@@ -1,4 +1,4 @@
-"""What to do: one row per decision, with what it saves and what it takes away."""
+"""What to do: one row per alternative, from the largest saving to the largest cost."""
 
 from bench.analysis.claims import Change
 from bench.analysis.records import SetupSummary, Summary
@@ -15,51 +15,49 @@ from bench.report.contrasts import BATCHING
 from bench.report.words import ABSENT, Table, change_interval, change_percent, spread, unit_of
 
 COMPRESSION = "OTEL_EXPORTER_OTLP_COMPRESSION"
-DECISIONS = (
-    "sampler", "processor", "batching", "protocol", "compression", "signals", "instrumentations", "packages",
-    "other",
-)  # fmt: skip
-"""What is decided, in the order of a report."""
 
 
 def decision_table(summary: Summary) -> Table | None:
-    """Every alternative to tracing every request, by the decision that it is about; None without any."""
+    """Every alternative to tracing every request, the largest saving first; None without any."""
     setups = {setup.name: setup for setup in summary.plan.setups}
     full = everything(summary.plan.setups)
     reference = summary.setup(full.name) if full else None
     if full is None or reference is None or not summary.valid or reference.invalid:
         return None
-    rows = []
     pairs = [
         (pair, result)
         for pair in summary.alternatives
-        if (result := summary.setup(pair.setup)) and _is_choice(setups[pair.setup], result)
+        if (result := summary.setup(pair.setup))
+        and _is_choice(setups[pair.setup], result)
+        and not result.invalid
     ]
-    unit = unit_of([_change_s(result, reference) for _, result in pairs])
-    for pair, result in pairs:
-        if not result.invalid:
-            decision, price = _decision(setups[pair.setup], full, result, reference)
-            rows.append(
-                (
-                    decision,
-                    f"{pair.setup} instead of {pair.against}",
-                    unit.figure(_change_s(result, reference), sign=True),
-                    _change(pair.light) if pair.light else ABSENT,
-                    price,
-                )
-            )
-    if not rows:
+    if not pairs:
         return None
+    unit = unit_of([_change_s(result, reference) for _, result in pairs])
+    rows = []
+    for pair, result in sorted(pairs, key=lambda pair: _change_s(pair[1], reference) or 0.0):
+        decision, price = _decision(setups[pair.setup], full, result, reference)
+        rows.append(
+            (
+                pair.setup,
+                decision,
+                unit.figure(_change_s(result, reference), sign=True),
+                _change(pair.light) if pair.light else ABSENT,
+                price,
+            )
+        )
     return Table(
-        heads=("decision", "choice", f"CPU change {unit.name}", "CPU change %, 95 % interval", "its price"),
+        heads=(
+            f"instead of {full.name}", "decision", f"CPU change {unit.name}", "CPU change %, 95 % interval",
+            "what it costs in information or otherwise",
+        ),
         left=(0, 1, 4),
-        keys=2,
-        rows=tuple(sorted(rows, key=lambda row: DECISIONS.index(row[0]))),
-    )
+        rows=tuple(rows),
+    )  # fmt: skip
 
 
 def _is_choice(setup: Setup, result: SetupSummary) -> bool:
-    """False of another baseline, and of the rungs of a ladder that send nothing: they explain a cost."""
+    """False for untraced setups, and for steps of a ladder that send nothing and only explain a cost."""
     return setup.tracing != "none" and not (setup.layer and not result.accounting.bytes)
 
 
@@ -76,7 +74,7 @@ def _change(change: Change) -> str:
 
 
 def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupSummary) -> tuple[str, str]:
-    """What a setup decides otherwise than tracing every request does, and what that takes away or needs."""
+    """The decision in which a setup differs from tracing every request, and its price."""
     alike = setup.tracing == full.tracing
     differs = {
         "packages": (setup.python, setup.pip, setup.npm) != (full.python, full.pip, full.npm),

@@ -1,6 +1,6 @@
 """A report as its parts, whatever becomes of it: Markdown, a page.
 
-Who writes a report's content knows nothing of its form, and the other way round. A chart stands before
+The code for the content does not know the format, and vice versa. A chart stands before
 the table of its figures; where charts cannot be shown, nothing is lost. Text may hold `code`, *emphasis*,
 **strong** and [links](target), as in Markdown, and no more.
 """
@@ -24,6 +24,21 @@ class Text:
 
     text: str
     red: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tiles:
+    """Figures that a page shows large, at a glance; the text after them says the same.
+
+    Attributes:
+        state: whether the figures count, in a word or two.
+        red: whether they do not.
+        figures: each with what it is.
+    """
+
+    state: str
+    red: bool
+    figures: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,7 +79,7 @@ class Caveats:
         return bool(self.caveats)
 
 
-Part: TypeAlias = Text | Table | Chart | Items | Caveats
+Part: TypeAlias = Text | Tiles | Table | Chart | Items | Caveats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +115,7 @@ class Document:
 
 
 def section(title: str, *parts: Part | str | None, level: int = 2, folded: bool = False) -> Section:
-    """A section of what there is: a string is a paragraph; what is empty or absent is left out."""
+    """Make a section: a string becomes a paragraph, and empty or absent parts are left out."""
     return Section(title=title, parts=tuple(_parts(parts)), level=level, folded=folded)
 
 

@@ -34,7 +34,7 @@ DARK = {
     "--series-5": "#a79bff", "--series-6": "#d8c34a", "--series-7": "#4fc3d9", "--series-8": "#c9a48d",
 }  # fmt: skip
 _LABELLED = re.compile(r'<(path|line|text) aria-label="([^"]*)"([^>]*?)/>')
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|us|ms|MB|s)(?:\b|$|[^\w]))")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|µs|ms|MB|s)(?:\b|$|[^\w]))")
 _CLIP = re.compile(r"(?<=[#\"])clip\d+")
 _COLOUR = re.compile(r"var\((--[a-z0-9-]+)\)")
 # Text inside of a page: no HTML, no images, no automatic links.
@@ -73,7 +73,7 @@ def _figure(spec: Mapping[str, object], draw: Draw) -> Markup:
 def svg(spec: Mapping[str, object]) -> str:
     """A chart as SVG whose colours are names; a mark shows its figures when pointed at."""
     drawn: str = vl_convert.vegalite_to_svg(dict(spec))
-    # All charts of a page share its names; what one cuts off must not be cut off another.
+    # All charts of a page share its ids: make clip ids unique, so that no chart is clipped by another's.
     drawn = _CLIP.sub(rf"\g<0>-{zlib.crc32(msgspec.json.encode(spec)):08x}", drawn)
     return _LABELLED.sub(r'<\1 aria-label="\2"\3><title>\2</title></\1>', drawn)
 

@@ -4,7 +4,7 @@ from tabulate import tabulate
 
 from bench.analysis.claims import Caveat, Severity
 from bench.report import words
-from bench.report.document import Caveats, Chart, Document, Items, Part, Section, Text
+from bench.report.document import Caveats, Chart, Document, Items, Part, Section, Text, Tiles
 
 RED = "🔴"
 
@@ -31,11 +31,13 @@ def _part(part: Part) -> str:
         case Text():
             return f"{RED} **{_plain(part.text)}**" if part.red else _plain(part.text)
         case words.Table():
-            return table(part)
+            return "\n\n".join(filter(None, (table(part), _plain(part.note))))
         case Items():
             return "\n".join(f"- {_plain(item)}" for item in part.items)
         case Caveats():
             return "\n".join(map(_caveat, part.caveats)) or "None."
+        case Tiles():
+            return ""
         case Chart():
             return f"![{part.title}]({part.image})" if part.image else ""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bench.analysis.claims import Severity
 from bench.analysis.layers import Layer
 from bench.analysis.records import CostModel, Summary
 from bench.app.records import Setup
@@ -10,9 +11,9 @@ from bench.app.setups import TABLE
 from bench.plan.machine import Machine
 from bench.plan.records import Plan
 from bench.report import charts, contrasts, tables
-from bench.report.answer import answer
+from bench.report.answer import answer, headline_figures
 from bench.report.decisions import decision_table
-from bench.report.document import Caveats, Document, Items, Section, Text, document, section
+from bench.report.document import Caveats, Document, Items, Section, Text, Tiles, document, section
 from bench.report.words import duration, percent, plural
 
 HOW_TO_READ = (
@@ -34,8 +35,8 @@ ABOUT_DECISIONS = (
 )
 BIAS = (
     (
-        "*Percentages* depend on what the rest of a request costs: a service that does more has smaller "
-        "ones. Microseconds travel better, and belong to this CPU and these versions."
+        "*Neither percentages nor microseconds transfer*: a service that does more per request has smaller "
+        "percentages, and another CPU or other versions change both."
     ),
     (
         "*Smaller than elsewhere*: the receiver answers at once, on loopback. Over a network, or with a busy "
@@ -66,7 +67,7 @@ ABOUT_PACKAGES = (
     "versions are in brackets. All of it is in their figures, whether or not it has to do with tracing."
 )
 FIGURES = "The same in figures"
-"""What a page shows of a table below the chart of it."""
+"""Label of the collapsed table below a chart with the same figures."""
 ABOUT_COLLECTOR = (
     "What a collector between application and receiver needed itself; it is in no figure above. CPU per span "
     "is without what it burns at rest. It is one process for the whole run: its interval says nothing about "
@@ -74,34 +75,34 @@ ABOUT_COLLECTOR = (
 )
 
 
-def report(summary: Summary, *more: Section) -> Document:
+def report(summary: Summary, machine: Machine | None, *more: Section) -> Document:
     """The whole report.
 
     Args:
-        summary: what the run found.
-        more: further sections, which stand before the setups: microbenchmarks, and the machine.
+        summary: what the run measured.
+        machine: where; None where that is unknown.
+        more: further sections, which stand before the machine, such as microbenchmarks.
     """
-    lines = answer(summary)
-    decisions = decision_table(summary)
+    lines = answer(summary, machine)
     incomplete = any(setup.accounting.complete is False for setup in summary.setups)
     return document(
         f"What tracing costs: {summary.app.name}",
-        [Text(text=lines[0], red=not summary.valid), *lines[1:], extent(summary)],
+        [glance(summary), Text(text=lines[0], red=not summary.valid), *lines[1:]],
         section("What it costs", charts.overhead(summary), tables.answer_table(summary)),
-        section("Caveats", Caveats(caveats=summary.caveats)),
+        _what_to_do(summary),
         *_contrasts(summary),
-        section("What should I do?", decisions, ABOUT_DECISIONS if decisions else None),
+        *_layers(summary),
+        section("Caveats", Caveats(caveats=summary.caveats)),
         *_latency(summary),
         section(
             "Throughput",
             charts.throughput(summary),
             replace(tables.throughput_table(summary), folded=FIGURES),
+            folded=True,
         )
         if summary.plan.saturation.blocks
         else section("Throughput"),
-        *_layers(summary),
-        section("Start, rest and memory", tables.rest_table(summary)),
-        section("Where these figures would differ", Items(items=BIAS)),
+        section("Start, rest and memory", tables.rest_table(summary), folded=True),
         *_cpu(summary),
         section(
             "Span accounting",
@@ -112,22 +113,36 @@ def report(summary: Summary, *more: Section) -> Document:
         ),
         section(
             "The collector between application and receiver",
-            tables.collector_table(summary.collector),
-            ABOUT_COLLECTOR,
-        )
-        if summary.collector
-        else section(""),
+            tables.collector_table(summary.collector) if summary.collector else None,
+            ABOUT_COLLECTOR if summary.collector else None,
+            folded=True,
+        ),
+        section("Where these figures would differ", Items(items=BIAS), folded=True),
         section(
             "How it was measured",
             HOW_MEASURED,
+            extent(summary),
             load_line(summary),
             tables.workers_table(summary) if summary.load.workers else None,
             folded=True,
         ),
         *more,
+        *machine_sections(machine),
         section("Setups", Items(items=tuple(map(_setup, summary.plan.setups))), folded=True),
         section("How to repeat it", how_to_repeat(summary.plan, summary.light_rate_per_s), folded=True),
     )
+
+
+def glance(summary: Summary) -> Tiles:
+    """Whether the figures count, and the most important ones."""
+    invalid = sum(caveat.severity is Severity.INVALID for caveat in summary.caveats)
+    state = "passed" if summary.valid else f"{invalid} failed" if invalid else "too few replicates"
+    return Tiles(state=state, red=not summary.valid, figures=headline_figures(summary))
+
+
+def _what_to_do(summary: Summary) -> Section:
+    decisions = decision_table(summary)
+    return section("What to do", decisions, ABOUT_DECISIONS if decisions else None)
 
 
 def extent(summary: Summary) -> str:
@@ -149,7 +164,7 @@ def _cpu(summary: Summary) -> list[Section]:
                 f"CPU per {unit} under light load",
                 tables.cpu_table(summary, "light"),
                 HOW_TO_READ,
-                _overloaded(summary),
+                tables.overloaded(summary) or None,
                 folded=True,
             )
         )
@@ -163,18 +178,6 @@ def _cpu(summary: Summary) -> list[Section]:
             )
         )
     return sections
-
-
-def _overloaded(summary: Summary) -> str | None:
-    """Which setups have their light figures at a rate of their own."""
-    rates = [
-        f"{setup.name} at {setup.latency.rate_per_s:.1f}/s"
-        for setup in summary.setups
-        if setup.latency and setup.latency.overloaded and setup.latency.rate_per_s
-    ]
-    if not rates:
-        return None
-    return f"Cannot hold the light rate, and measured at half of their own capacity: {', '.join(rates)}."
 
 
 def _latency(summary: Summary) -> list[Section]:
@@ -194,6 +197,7 @@ def _latency(summary: Summary) -> list[Section]:
             f"At {rate:.1f} {summary.app.request}s/s of active time ({chosen}), from the planned send (no "
             "coordinated omission). A setup that cannot hold that rate is overloaded: its latency is "
             "unbounded and therefore not reported.",
+            folded=True,
         )
     ]
 
@@ -232,7 +236,7 @@ def _layers(summary: Summary) -> list[Section]:
 
 
 def layer_line(layers: Sequence[Layer]) -> str | None:
-    """What all layers add, beside what is predicted of them; None where nothing is."""
+    """What all layers add, compared with the prediction; None without a prediction."""
     predicted = [layer.predicted_s for layer in layers if layer.predicted_s is not None]
     if len(predicted) < len(layers) or sum(predicted) <= 0:
         return None
@@ -300,7 +304,7 @@ def machine_sections(machine: Machine | None) -> list[Section]:
 
 
 def _differing_packages(machine: Machine) -> tuple[str, ...]:
-    """By environment: its setups, and what is in no other place or in another version."""
+    """By environment: its setups, and the packages that the common one lacks or has in another version."""
     common = machine.app_packages or machine.packages
     items: dict[str, list[str]] = {}
     for name, packages in machine.setup_packages.items():

@@ -9,6 +9,7 @@ from bench.plan.machine import Machine
 from bench.report.words import (
     ABSENT,
     MICROSECONDS,
+    Columns,
     Table,
     Unit,
     change_interval,
@@ -24,6 +25,9 @@ from bench.report.words import (
 )
 
 QUANTILES = ("p50", "p90", "p99")
+WHOLE = 10.0
+"""Rates from here on are shown without decimals."""
+PLUS_MINUS = "± is half of a 95 % interval, in percentage points."
 
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
@@ -46,33 +50,85 @@ def cost_unit(summary: Summary) -> Unit:
 
 
 def answer_table(summary: Summary) -> Table:
-    """One row per setup that fits 80 columns: what it costs, and what clients notice."""
+    """One row per setup: what it costs, and what clients notice; it fits 80 columns."""
     setups = ordered(summary)
-    unit = cost_unit(summary)
-    added = {setup.name: setup.latency.added_s if setup.latency else {} for setup in setups}
-    # A short run has too few requests for the 99th percentile.
-    tail = "p99" if any("p99" in known for known in added.values()) else "p90"
+    unit, tail = cost_unit(summary), tail_of(summary)
+    has_light, has_saturation = bool(summary.plan.light.blocks), bool(summary.plan.saturation.blocks)
+    both = has_light and has_saturation
     rows = []
     for setup in setups:
         cost, throughput = setup.cost, setup.throughput
-        p50_s, tail_s = added[setup.name].get("p50"), added[setup.name].get(tail)
-        overloaded = setup.latency is not None and setup.latency.overloaded
-        rows.append(
-            (
-                setup.name,
-                unit.figure(cost.added_s if cost else None, sign=True),
-                change_percent(setup.overhead),
-                half_width(setup.overhead),
-                change_percent(throughput.change if throughput else None),
-                "overloaded" if overloaded else milliseconds(p50_s, sign=True, decimals=1),
-                ABSENT if overloaded else milliseconds(tail_s, sign=True, decimals=1),
-            )
-        )
+        row = [
+            setup.name,
+            unit.figure(cost.cpu_per_request_s if cost else None),
+            unit.figure(cost.added_s if cost else None, sign=True),
+            change_percent(setup.overhead),
+            half_width(setup.overhead),
+        ]
+        if has_light:
+            row += _latencies(setup.latency, tail)
+        if both:
+            row.append(change_percent(setup.saturation.change if setup.saturation else None))
+        if has_saturation:
+            row.append(change_percent(throughput.change if throughput else None))
+        rows.append(tuple(row))
+    heads = (f"CPU {unit.name}", "added", "%", "±")
+    latencies = ("p50 ms", f"{tail} ms") if has_light else ()
+    full = (*(["CPU %"] if both else []), *(["throughput %"] if has_saturation else []))
+    main = f"at {at_rate(summary)} (light load)" if has_light else "full load"
     return Table(
-        heads=("setup", f"added {unit.name}", "CPU %", "+-", "throughput %", "p50 ms", f"{tail} ms"),
+        heads=(
+            "setup", f"CPU {unit.name}", f"added {unit.name}", "added %", "±", *latencies,
+            *(f"full-load {head}" for head in full),
+        ),
         rows=tuple(rows),
         red=_red(setups),
-    )
+        groups=(
+            Columns(title="", heads=("setup",)),
+            Columns(title=main, heads=(*heads, *latencies, *(full if not both else ()))),
+            *([Columns(title="full load", heads=full)] if both else []),
+        ),
+        divider=next(((at, "checks") for at, setup in enumerate(setups) if setup.name in CHECKS), None),
+        note=" ".join(filter(None, (PLUS_MINUS, overloaded(summary)))),
+    )  # fmt: skip
+
+
+def _latencies(latency: Latency | None, tail: str) -> list[str]:
+    """Two cells; of an overloaded setup, one word that reaches into both."""
+    if latency is None:
+        return [ABSENT, ABSENT]
+    if latency.overloaded:
+        return ["overloaded", ""]
+    return [milliseconds(level_s(latency, name), decimals=1) for name in ("p50", tail)]
+
+
+def overloaded(summary: Summary) -> str:
+    """Which setups have their light figures at a rate of their own; empty if none has."""
+    rates = [
+        f"{setup.name} at {setup.latency.rate_per_s:.1f}/s"
+        for setup in summary.setups
+        if setup.latency and setup.latency.overloaded and setup.latency.rate_per_s
+    ]
+    if not rates:
+        return ""
+    return f"Overloaded at this rate, and measured at half of their own capacity: {', '.join(rates)}."
+
+
+def tail_of(summary: Summary) -> str:
+    """The high percentile that stands beside the median: a short run has too few requests for the 99th."""
+    known = any("p99" in setup.latency.added_s for setup in summary.setups if setup.latency)
+    return "p99" if known else "p90"
+
+
+def rate_of(summary: Summary) -> str:
+    """Planned arrivals per second at light load."""
+    rate = summary.light_rate_per_s
+    return signed(rate, 0 if rate >= WHOLE else 1, sign=False)
+
+
+def at_rate(summary: Summary) -> str:
+    """The same with its unit, such as `93 requests/s`."""
+    return f"{rate_of(summary)} {summary.app.request}s/s"
 
 
 def cpu_table(summary: Summary, load: LoadName) -> Table:
@@ -179,7 +235,14 @@ def rest_table(summary: Summary) -> Table:
             )
         )
     return Table(
-        heads=("setup", "at rest: CPU us per s", "PSS MB", "USS MB", "start: s", "start: CPU s"),
+        heads=(
+            "setup",
+            f"at rest: CPU {MICROSECONDS.name} per s",
+            "PSS MB",
+            "USS MB",
+            "start: s",
+            "start: CPU s",
+        ),
         rows=tuple(rows),
     )
 
@@ -253,7 +316,7 @@ def collector_table(collector: CollectorSummary) -> Table:
     low, high = (ABSENT if end is None else f"{end * 1e6:.1f}" for end in ends)
     cost = ABSENT if collector.cpu_per_span_s is None else f"{collector.cpu_per_span_s * 1e6:.1f}"
     return Table(
-        heads=("collector", "spans", "CPU us per span", "95 % interval", "PSS MB"),
+        heads=("collector", "spans", f"CPU {MICROSECONDS.name} per span", "95 % interval", "PSS MB"),
         rows=(
             (
                 collector.name,

@@ -13,40 +13,52 @@ from rich.text import Text
 
 from bench.analysis.claims import Caveat, Severity
 from bench.analysis.records import Summary
+from bench.plan.machine import Machine
 from bench.report.answer import answer
 from bench.report.document import Caveats, Document, Items, Part
 from bench.report.document import Text as Text_
 from bench.report.tables import answer_table
-from bench.report.words import Table, caveat_line, plural, printable
+from bench.report.words import ASCII, Table, caveat_line, plural, printable
 
-BETWEEN = 3
-"""Characters between two columns."""
+BETWEEN, WITHIN_GROUP = 3, 2
+"""Characters between two columns, and between those of a table with groups."""
+WIDEST_TEXT = 100
+"""Longer lines of text are hard to read."""
 NARROWEST = 16
 """Characters that a column of text may shrink to, if its words are no longer; figures never shrink."""
 
 GLUE = "\N{NO-BREAK SPACE}"
 _EMPHASIS = re.compile(r"\*([A-Z][^*]*)\*")
-_UNIT = re.compile(r" (?=(?:%|us|ms|MB|s)(?: |$))")
+_UNIT = re.compile(r" (?=(?:%|µs|ms|MB|s)(?:\W|$))|(?<=±) ")
+"""A blank at which a line must not end."""
 
 Spelling = Callable[[str], str]
 """How commands within a text are typed where it is read."""
 
 
-def show_run(summary: Summary, console: Console, spelled: Spelling = str, *, full: str = "") -> None:
-    """The answer in five lines, one table, and what speaks against them.
+def show_run(
+    summary: Summary,
+    console: Console,
+    spelled: Spelling = str,
+    *,
+    machine: Machine | None = None,
+    full: str = "",
+) -> None:
+    """The answer, one table, and what speaks against them.
 
     Args:
-        summary: what the run found.
+        summary: what the run measured.
         console: where it is shown.
         spelled: how commands are typed here.
+        machine: where it was measured; None where that is unknown.
         full: what shows the rest, such as a command.
     """
     screen = _Screen(console, spelled)
-    first, *others = answer(summary)
+    first, *others = answer(summary, machine)
     console.print()
-    screen.say(first, "bold" if summary.valid else "bold red")
+    screen.say(first, "bold" if summary.valid else "bold red", hanging=True)
     for line in others:
-        screen.say(line)
+        screen.say(line, hanging=True)
     screen.table(answer_table(summary))
     hidden = [caveat for caveat in summary.caveats if caveat.severity is not Severity.INVALID]
     # The first reason why nothing counts is the first line already.
@@ -79,8 +91,27 @@ class _Screen:
     console: Console
     spelled: Spelling
 
-    def say(self, text: str, style: str = "") -> None:
-        self.console.print(Text(_EMPHASIS.sub(r"\1", printable(self.spelled(text))), style))
+    @property
+    def is_ascii(self) -> bool:
+        return not self.console.encoding.startswith("utf")
+
+    def fitting(self, text: str) -> str:
+        """Text of characters that the terminal has."""
+        return printable(text).translate(ASCII) if self.is_ascii else printable(text)
+
+    def say(self, text: str, style: str = "", *, hanging: bool = False) -> None:
+        """A paragraph; one that hangs has its second and further lines indented."""
+        text = _EMPHASIS.sub(r"\1", self.spelled(text))
+        for line in text.split("\n"):
+            wrapped = wrap(
+                _UNIT.sub(GLUE, line),
+                min(self.console.width, WIDEST_TEXT),
+                subsequent_indent="  " if hanging else "",
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for part in wrapped or [""]:
+                self.console.print(Text(self.fitting(part.replace(GLUE, " ")), style), soft_wrap=True)
 
     def part(self, part: Part) -> None:
         match part:
@@ -104,8 +135,73 @@ class _Screen:
 
     def table(self, table: Table) -> None:
         """A table that is wider than the terminal is printed in parts, each with its key columns."""
-        for columns in parts(table, self.console.width):
-            self.console.print(_rich(table, columns))
+        lines = list(grouped(table, self.console.width)) if table.groups else []
+        if lines and max(cell_len(line) for line, _ in lines) <= self.console.width:
+            self.console.print()
+            for line, style in lines:
+                self.console.print(Text(self.fitting(line), style), soft_wrap=True)
+            self.console.print()
+        else:
+            for columns in parts(table, self.console.width):
+                self.console.print(_rich(table, columns, self.fitting))
+        if table.note:
+            self.say(table.note, "dim")
+
+
+def grouped(table: Table, width: int) -> Iterator[tuple[str, str]]:
+    """The lines of a table with groups of columns, each with its style.
+
+    A cell that is followed by an empty one reaches into that.
+
+    Args:
+        table: with groups.
+        width: characters of a line; heads are wrapped where the table would be wider.
+    """
+    gaps = [
+        WITHIN_GROUP if at or not group.title else BETWEEN
+        for group in table.groups
+        for at in range(len(group.heads))
+    ]
+    gaps[0] = 0
+    heads = table.shown
+    widths = [max(cell_len(head), _narrow(table, column, "")) for column, head in enumerate(heads)]
+    if sum(widths) + sum(gaps) > width:
+        widths = [_narrow(table, column, head) for column, head in enumerate(heads)]
+    titles, first = "", 0
+    for group in table.groups:
+        end = first + len(group.heads)
+        room = sum(widths[first:end]) + sum(gaps[first + 1 : end])
+        titles += " " * gaps[first] + group.title.center(room)
+        first = end
+    yield titles.rstrip(), "bold"
+    columns = [wrap(head, room, break_long_words=False) for head, room in zip(heads, widths, strict=True)]
+    height = max(map(len, columns))
+    for line in zip(*([" "] * (height - len(lines)) + lines for lines in columns), strict=True):
+        yield _line(table, line, widths, gaps), "bold"
+    for number, row in enumerate(table.rows):
+        if table.divider and table.divider[0] == number:
+            word = f"{table.divider[1]} "
+            yield word.ljust(sum(widths) + sum(gaps), "─"), "dim"
+        yield _line(table, row, widths, gaps), "red" if number in table.red else ""
+
+
+def _narrow(table: Table, column: int, head: str) -> int:
+    """Characters of a column whose head may take a line for each of its words."""
+    cells = (row[column] for row in table.rows if row[column + 1 : column + 2] != ("",))
+    return max(map(cell_len, [*head.split(), *cells]), default=0)
+
+
+def _line(table: Table, cells: Sequence[str], widths: Sequence[int], gaps: Sequence[int]) -> str:
+    line, column = "", 0
+    while column < len(cells):
+        cell, room, gap = cells[column], widths[column], gaps[column]
+        if tuple(cells[column + 1 : column + 2]) == ("",):
+            column += 1
+            room += gaps[column] + widths[column]
+        padding = " " * (room - cell_len(cell))
+        line += " " * gap + (padding + cell if table.right[column] else cell + padding)
+        column += 1
+    return line.rstrip()
 
 
 def parts(table: Table, width: int) -> Iterator[tuple[int, ...]]:
@@ -154,18 +250,18 @@ def _wraps(table: Table, column: int) -> bool:
     return column >= table.keys and not table.right[column] and column != table.drawn
 
 
-def _rich(table: Table, columns: Sequence[int]) -> RichTable:
+def _rich(table: Table, columns: Sequence[int], fitting: Spelling) -> RichTable:
     rich = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for column in columns:
         rich.add_column(
-            Text(_head(table, column)),
+            Text(fitting(_head(table, column))),
             justify="right" if table.right[column] else "left",
             overflow="fold" if _wraps(table, column) else "ellipsis",
             no_wrap=not _wraps(table, column),
         )
     for number, row in enumerate(table.rows):
         rich.add_row(
-            *(Text(printable(row[column])) for column in columns),
+            *(Text(fitting(row[column])) for column in columns),
             style="red" if number in table.red else None,
         )
     return rich

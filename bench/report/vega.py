@@ -1,6 +1,6 @@
-"""What charts have in common, in Vega-Lite's language: every mark says its figures.
+"""Building blocks of Vega-Lite charts; every mark has its figures as a description.
 
-Zero is on every axis of a cost; what does not fit is cut at the edge, and says so.
+Every cost axis includes zero; a mark that does not fit is cut at the edge and shows a break.
 An interval is drawn wherever there is one.
 A colour is a name (`var(--...)`), so that the same chart is read in the dark and on paper.
 """
@@ -28,7 +28,7 @@ ON_A_PHONE: Mapping[tuple[str, object], object] = {
     ("width", WIDTH): NARROW, ("labelLimit", LABELS): 100, ("labelPadding", LABELS): 100,
     ("tickCount", 6): 3, ("columns", 0): 2, ("left", 30): 10, ("right", 24): 22,
 }  # fmt: skip
-"""What is drawn otherwise there."""
+"""Values of a spec, and their replacements on a phone."""
 ROW = 26
 FAR = 4.0
 """A figure above this multiple of the median is cut off, or all others would overlap."""
@@ -85,7 +85,7 @@ def themed(spec: Spec) -> Spec:
 
 
 def _described(spec: Spec) -> Spec:
-    """A spec whose marks have their tooltip as description, and none where they have no tooltip.
+    """Give each mark its tooltip as description; hide marks without a tooltip from screen readers.
 
     Vega would describe a mark by every number behind it, to the last digit.
     """

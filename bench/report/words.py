@@ -1,6 +1,6 @@
 """Numbers as people read them, and the table that they stand in.
 
-One rule for units: a cost below a millisecond is shown in us, any other in ms. A column and an axis have one
+One rule for units: a cost below a millisecond is shown in µs, any other in ms. A column and an axis have one
 unit, that of the largest figure in it.
 """
 
@@ -13,8 +13,21 @@ from bench.analysis.claims import Caveat, Change, Verdict, VerdictKind
 ABSENT = "-"
 _DIRECTIONS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 MEASURABLE = 10.0
-"""A larger minimum detectable effect says no more than that nothing can be told."""
+"""The largest minimum detectable effect that is printed; above it, nothing can be concluded."""
 MINUS = "−"  # noqa: RUF001 - a minus sign, as wide as a plus
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Adjacent columns of a table under one title.
+
+    Attributes:
+        title: above them; empty without one.
+        heads: one per column, short because of the title.
+    """
+
+    title: str
+    heads: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,13 +35,16 @@ class Table:
     """A table.
 
     Attributes:
-        heads: one per column.
+        heads: one per column, each clear by itself.
         rows: cells as text.
         keys: how many columns tell a row from the others.
         left: numbers of the columns that are aligned to the left; figures are to the right.
         red: numbers of the rows that are invalid.
         drawn: number of a column that draws what a chart shows as well; None without one.
         folded: what a page shows instead until a reader asks for the table; None if it is always shown.
+        groups: of adjacent columns, from the left; where a reader sees them, they replace the heads.
+        divider: number of the row before which a line stands, and its word; None without one.
+        note: a sentence below it; empty without one.
     """
 
     heads: tuple[str, ...]
@@ -38,6 +54,14 @@ class Table:
     red: frozenset[int] = frozenset()
     drawn: int | None = None
     folded: str | None = None
+    groups: tuple["Columns", ...] = ()
+    divider: tuple[int, str] | None = None
+    note: str = ""
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The heads where groups are shown above them."""
+        return tuple(head for group in self.groups for head in group.heads) or self.heads
 
     @property
     def right(self) -> tuple[bool, ...]:
@@ -46,8 +70,10 @@ class Table:
 
 
 def signed(value: float, decimals: int, *, sign: bool = True) -> str:
-    """A number with its sign, and a minus as wide as the plus."""
+    """A number with its sign, and a minus as wide as the plus; zero has no sign."""
     text = f"{value:+,.{decimals}f}" if sign else f"{value:,.{decimals}f}"
+    if not text.strip("+-0.,"):
+        return text.lstrip("+-")
     return text.replace("-", MINUS)
 
 
@@ -64,7 +90,7 @@ def milliseconds(seconds: float | None, *, sign: bool = False, decimals: int = 2
 def duration(seconds: float, *, sign: bool = False) -> str:
     """A cost with its unit: microseconds below a millisecond, milliseconds from there on."""
     if abs(seconds) < 1e-3:
-        return f"{MICROSECONDS.figure(seconds, sign=sign)} us"
+        return f"{MICROSECONDS.figure(seconds, sign=sign)} {MICROSECONDS.name}"
     return f"{milliseconds(seconds, sign=sign, decimals=1)} ms"
 
 
@@ -73,7 +99,7 @@ class Unit:
     """The unit of a column or of an axis.
 
     Attributes:
-        name: us or ms.
+        name: µs or ms.
         scale: units per second.
         decimals: of a figure.
     """
@@ -93,7 +119,7 @@ class Unit:
         return f"[{self.figure(low, sign=True)}, {self.figure(high, sign=True)}]"
 
 
-MICROSECONDS = Unit(name="us", scale=1e6, decimals=0)
+MICROSECONDS = Unit(name="µs", scale=1e6, decimals=0)
 MILLISECONDS = Unit(name="ms", scale=1e3, decimals=2)
 
 
@@ -140,7 +166,7 @@ def half_width(change: Change | None) -> str:
 
 
 def detectable(mde: float | None) -> str:
-    """A minimum detectable effect in percent; of one beyond all measure, only that it is."""
+    """A minimum detectable effect in percent; `over 1,000` above `MEASURABLE`."""
     return "over 1,000" if mde is not None and mde > MEASURABLE else percent(mde, sign=False)
 
 
@@ -165,6 +191,10 @@ def verdict(claim: Verdict, what: str = "overhead") -> str:
             return f"invalid ({claim.reason})"
 
 
+ASCII = str.maketrans({"µ": "u", "±": "+-", MINUS: "-", "→": "->", "─": "-", "…": "..."})
+"""What a terminal shows that knows no more than ASCII."""
+
+
 def printable(text: str) -> str:
     """Text without control characters, which could move a terminal's cursor or reverse the reading order.
 
@@ -178,9 +208,9 @@ def _is_control(character: str) -> bool:
     return unicodedata.category(character) == "Cc" or character in _DIRECTIONS
 
 
-def plural(number: int, word: str) -> str:
-    """A count with its word."""
-    return f"{number:,} {word}" if number == 1 else f"{number:,} {word}s"
+def plural(number: int, word: str, several: str = "") -> str:
+    """A count with its word, and that with an s, or with `several`, where there is not one."""
+    return f"{number:,} {word}" if number == 1 else f"{number:,} {several or f'{word}s'}"
 
 
 def caveat_line(caveat: Caveat) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 from bench.analysis.records import Summary
 from bench.analysis.summary import Predict, summarise
 from bench.errors import ResultsError, UsageError
+from bench.plan.machine import Machine
 from bench.plan.readings import Raw
 from bench.plan.records import SCHEMA, Kind
 from bench.plan.schedule import schedule
@@ -24,6 +25,7 @@ from bench.results.store import (
     WRITTEN_BY_ANOTHER,
     decode,
     read_bytes,
+    read_machine,
     read_raw,
     read_record,
 )
@@ -38,11 +40,13 @@ class RunResult:
     Attributes:
         raw: its records; None where they have been removed.
         summary: everything that was measured.
+        machine: where it was measured; None where that is unknown.
         discrepancies: raw files that are not what was measured, or figures that are not what was written.
     """
 
     raw: Raw | None
     summary: Summary
+    machine: Machine | None = None
     discrepancies: tuple[Discrepancy, ...] = ()
 
     @property
@@ -94,13 +98,14 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
         return RunResult(
             raw=None,
             summary=read_summary(folder),
+            machine=read_machine(folder),
             discrepancies=tuple(discrepancy for discrepancy in changed if discrepancy.file in files),
         )
     raw = read_raw(folder)
     changed = manifest.changed(folder, known) if known else missing_steps(raw)
     discrepancies = tuple(discrepancy for discrepancy in changed if discrepancy.is_raw)
     try:
-        return replace(run_result(raw, predict), discrepancies=discrepancies)
+        return replace(run_result(raw, predict), machine=read_machine(folder), discrepancies=discrepancies)
     except (ArithmeticError, LookupError, ValueError) as error:
         # Changed records can hold anything.
         where = discrepancies[0].file if discrepancies else "a raw file"

@@ -1,5 +1,8 @@
 """Questions that the harness answers by measuring; each one is a folder here and a line in `STUDIES`.
 
+The code of a study is in its `parts` module, not in `__init__`: programs that are timed live in the same
+folder, and must not load it.
+
 The command line, the nox sessions, manifests, `report`, `verify` and the CI formats are derived from the
 list. Only the standard library is imported here, so that the list can be read without installing anything.
 """

@@ -112,7 +112,7 @@ class Parts:
 
 def parts_of(study: Study) -> Parts:
     """What answers a study's question; loaded when it is needed."""
-    parts: Parts = import_module(f"bench.studies.{study.name}").PARTS
+    parts: Parts = import_module(f"bench.studies.{study.name}.parts").PARTS
     return parts
 
 

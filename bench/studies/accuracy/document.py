@@ -1,4 +1,4 @@
-"""The harness's data sheet as people read it: what is asked of it, and what it has shown."""
+"""The scorecard: how accurate the harness is, target by target."""
 
 from bench.analysis.stats import Interval
 from bench.report import vega
@@ -18,7 +18,7 @@ ABOUT = (
     "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Setups "
     "that burn in services get a light rate at which utilisation is that of the baseline, because work"
     " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
-    "`found in` counts verdicts against the baseline, which hold for all setups of a run at once."
+    "`detected in` counts verdicts against the baseline, which hold for all setups of a run at once."
 )
 ABOUT_SAME = (
     "the A/A setup against the baseline, and a weight of nothing against both. A high percentile needs more "
@@ -36,16 +36,17 @@ ABOUT_AGREEMENT = (
 
 
 def report(accuracy: Accuracy, *more: Section) -> Document:
-    """The harness's data sheet.
+    """The scorecard, and the figures behind it.
 
     Args:
-        accuracy: what the measurement found.
-        more: what else a report ends with.
+        accuracy: what was measured.
+        more: further sections, at the end.
     """
     return document(
-        "What this harness can be believed",
-        [target_table(accuracy), extent(accuracy)],
-        section("Known costs, recovered", chart(accuracy), known_table(accuracy), ABOUT),
+        "Scorecard: how accurate the harness is",
+        [],
+        section("Scorecard", target_table(accuracy), extent(accuracy)),
+        section("Injected costs, recovered", chart(accuracy), known_table(accuracy), ABOUT),
         section("Identical setups", same_table(accuracy), ABOUT_SAME),
         section("Against one after the other", better_table(accuracy), ABOUT_BETTER)
         if accuracy.better
@@ -87,10 +88,10 @@ PANEL_WORDS = {
 
 
 def target_table(accuracy: Accuracy) -> Table:
-    """What is asked of the harness, and what it has shown."""
+    """Each target, and whether it was met."""
     asked = targets(accuracy)
     return Table(
-        heads=("asked", "shown", "found"),
+        heads=("target", "met", "measured"),
         left=(0, 1, 2),
         rows=tuple((target.what, target.shown, target.value) for target in asked),
         red=frozenset(at for at, target in enumerate(asked) if target.shown == "NO"),
@@ -101,8 +102,8 @@ def known_table(accuracy: Accuracy) -> Table:
     """Each injected cost in each figure: true against measured."""
     return Table(
         heads=(
-            "setup", "where", "figure", "true %", "found %", "bias", "95 % interval", "error % (rms)",
-            "covered in", "found in",
+            "setup", "where", "figure", "injected %", "measured %", "bias", "95 % interval", "error % (rms)",
+            "covered in", "detected in",
         ),
         left=(0, 1, 2),
         keys=3,
@@ -139,7 +140,7 @@ def where(setup: str) -> str:
 def _bias(known: Known) -> tuple[str, str]:
     if known.figure == "throughput":
         return _ends(known.bias, 100.0, "%")
-    return _ends(known.bias, MICROSECONDS.scale, "us")
+    return _ends(known.bias, MICROSECONDS.scale, MICROSECONDS.name)
 
 
 def _ends(mean: Interval, scale: float, unit: str) -> tuple[str, str]:
@@ -236,10 +237,10 @@ def chart(accuracy: Accuracy) -> Chart:
         ]
     ends = [-0.5, max([*vega.column(rows, "true"), 10.0]) + 0.5]
     x = {
-        "field": "true", "type": "quantitative", "title": "added, % of a request",
+        "field": "true", "type": "quantitative", "title": "injected, % of a request",
         "scale": {"domain": ends, "nice": False},
     }  # fmt: skip
-    y = {"field": "found", "type": "quantitative", "title": "found, %"}
+    y = {"field": "found", "type": "quantitative", "title": "measured, %"}
     points = {
         "data": {"values": rows},
         "mark": {"type": "point", "filled": True, "size": 45, "opacity": 0.75},
@@ -256,7 +257,7 @@ def chart(accuracy: Accuracy) -> Chart:
     }
     spec: vega.Spec = {"width": 560, "height": 340, "layer": [line, points]}
     return Chart(
-        title="What this harness finds of a cost that is known",
+        title="Injected costs, and what was measured of them",
         spec=vega.themed(spec),
         image="accuracy.svg",
     )

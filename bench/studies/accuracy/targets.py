@@ -1,4 +1,4 @@
-"""What is asked of the harness, and whether the intervals show that it is reached."""
+"""The targets of accuracy, and whether the intervals show that they are met."""
 
 import itertools
 import math
@@ -42,7 +42,7 @@ def _few(false: Rate) -> Shown:
 
 
 def targets(accuracy: Accuracy) -> tuple[Target, ...]:
-    """The harness against what is asked of it."""
+    """Compare the harness with its targets."""
     false, covered, in_services = accuracy.false_verdicts, accuracy.coverage, accuracy.coverage_in_services
     return (
         Target(
@@ -100,10 +100,10 @@ def _bias_targets(known: Sequence[Known]) -> Iterator[Target]:
             continue
         place = "burnt apart" if exact else "burnt in services"
         worst = max(costs, key=lambda one: _farthest(one.bias) / one.bound)
-        scale, unit = (1e6, "us") if figure != "throughput" else (100.0, "%")
+        scale, unit = (1e6, "µs") if figure != "throughput" else (100.0, "%")
         bound = worst.bound * scale
         yield Target(
-            what=f"{WORDS[figure]}: an injected cost, {place}, is off by at most 3 % of itself and 10 us",
+            what=f"{WORDS[figure]}: an injected cost, {place}, is off by at most 3 % of itself and 10 µs",
             value=f"{worst.setup}: {worst.bias.value * scale:+.1f} {unit} "
             f"{ends_of(worst.bias, scale)}, bound {bound:.1f}",
             shown=shown(worst.bias.low, worst.bias.high, -worst.bound, worst.bound),

@@ -140,11 +140,16 @@ class FaultResult:
 def clients(result: FaultResult, results: Sequence[FaultResult]) -> str:
     """What clients notice, compared with the same setup and a healthy backend.
 
+    With a healthy backend, a setup is compared with the untraced one.
+
     Args:
         result: whose.
         results: of the whole measurement.
     """
     healthy, plain = _of(results, Fault.NONE, result.setup), _of(results, result.fault, BASELINE)
+    without = ""
+    if result.fault is Fault.NONE and result.setup != BASELINE:
+        healthy, without = plain, " without tracing"
     sentences = []
     if result.failed > (healthy.failed if healthy else 0):
         alike = ALIKE if plain and plain is not result and result.failed <= plain.failed * 1.1 + 1 else ""
@@ -158,7 +163,7 @@ def clients(result: FaultResult, results: Sequence[FaultResult]) -> str:
         and median > usual * slower * FELT_TIMES
         and median - usual > FELT_S
     ):
-        sentences.append(f"half of them wait {_s(median)} or more instead of {_s(usual)}")
+        sentences.append(f"half of them wait {_s(median)} or more instead of {_s(usual)}{without}")
     elif longest is not None and usual_longest is not None and longest - usual_longest * slower > LATE_S:
         sentences.append(f"some wait up to {_s(longest)}")
     return "; ".join(sentences) or NO_EFFECT

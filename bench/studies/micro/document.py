@@ -59,8 +59,8 @@ def timing_table(summary: MicroSummary) -> Table:
     cold = any(timing.cold_s for timing in summary.timings)
     return Table(
         heads=(
-            "operation", "what it is", "CPU us", "95 % interval",
-            *(("cold us", "95 % interval") if cold else ()),
+            "operation", "what it is", "CPU µs", "95 % interval",
+            *(("cold µs", "95 % interval") if cold else ()),
             "x reference",
             *(("instructions",) if counted else ()),
         ),

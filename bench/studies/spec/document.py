@@ -70,7 +70,7 @@ def cpu_table(report: SpecReport) -> Table:
     return Table(
         heads=(
             "processor", "rate held", "created/s", "delivered/s", "delivered of created",
-            "average CPU %", "95 % interval", "peak CPU %", "CPU us per span",
+            "average CPU %", "95 % interval", "peak CPU %", "CPU µs per span",
         ),
         left=(0, 1),
         rows=tuple(
@@ -113,7 +113,7 @@ def verdicts(report: SpecReport) -> tuple[str, ...]:
 
 
 IDLE = 0.5
-"""A process that had so little of a CPU was not what kept the rate from being held."""
+"""Peak share of a CPU below which the process itself did not limit the rate."""
 
 
 def _verdict(row: AtRate, rate_per_s: float) -> str:

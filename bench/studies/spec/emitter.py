@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SimpleSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from bench.studies.spec.figures import SERVICE
+from bench.studies.spec import SERVICE
 
 TICK_S = 0.01
 """Between two bursts of a paced emitter: a hundred wake-ups a second cost less than two spans each."""

@@ -21,8 +21,6 @@ RATE_PER_S = 10_000.0
 ITERATION_S = 15.0
 THROUGHPUT_S = 5.0
 REPLICATES = 10
-SERVICE = "emitter000"
-"""How the emitter calls itself: ten characters, as the specification asks; the receiver counts by it."""
 HELD = 0.99
 """A rate is held if at least this share of its spans was created in time."""
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from bench.plan.readings import Account
 from bench.receiver.messages import CloseAccounts
 from bench.runner.run import Progress
-from bench.studies.spec.figures import SERVICE, Iteration, Scenario
+from bench.studies.spec import SERVICE
+from bench.studies.spec.figures import Iteration, Scenario
 from bench.testbed.meter import cpu_times
 from bench.testbed.pausing import cpu_clock_ns
 from bench.testbed.pids import memory_of, pin
