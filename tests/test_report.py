@@ -66,7 +66,7 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
     assert re.match(r"What to do: never `simple` \(\+\d+\.\d %\)\. Uninstall instrumentation", advice), advice
     assert advice.endswith("Then sample.")
     assert measured.startswith(
-        "Measured: CPython 3.11, opentelemetry 1.45.1, 3 spans per order over 1 process"
+        "Measured: CPython 3.11, opentelemetry 1.45.1, 3 spans per order over 2 processes"
     )
     assert "OTLP/http to a local receiver (not counted)" in measured
     assert measured.endswith("Results do not transfer to other hardware.")

@@ -231,7 +231,7 @@ def _layers(summary: Summary) -> list[Section]:
             )
         )
     if summary.cost_model:
-        sections.append(section("Cost by spans", *cost_model_lines(summary)))
+        sections.append(section("Cost by spans", *cost_model_lines(summary), folded=True))
     return sections
 
 
