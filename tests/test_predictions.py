@@ -43,6 +43,12 @@ def test_every_layer_of_the_checkout_is_predicted() -> None:
     assert set(found) == {setup.name for setup in plan.setups if setup.layer}
 
 
+def test_operations_are_added_in_an_order_that_no_hash_seed_decides() -> None:
+    plan = ladder()
+    for counts in steps(plan, traffic(plan)).values():
+        assert list(counts) == sorted(counts)
+
+
 def test_an_instrumentation_is_paid_for_as_often_as_a_request_makes_its_span() -> None:
     plan = ladder()
     first = steps(plan, traffic(plan))["layer-api"]

@@ -56,8 +56,8 @@ def late(raw: Raw) -> Iterator[Caveat]:
                 code="late",
                 setup=setup.name,
                 severity=Severity.INVALID if share > LATE_INVALID else Severity.CAVEAT,
-                message=f"after the load, {setup.name} used another {percent(share)} of its CPU under load "
-                "to export its last spans; no figure includes that",
+                message=f"after the load, {setup.name} used another {percent(share)} of its CPU under load, "
+                "such as for the export of its last spans; no figure includes that",
                 advice="give the application a `flush` path, or measure for longer",
                 reason="its exports came after the load",
             )

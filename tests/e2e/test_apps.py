@@ -23,7 +23,7 @@ SPANS = {
 """Spans of one request."""
 IN_NODE = {"json-server", "mockoon", "checkout-node"}
 LONGER = {"json-server": ("--light", "2s", "--saturation", "1s")}
-"""What has no flush path exports after the load; of a smoke run's load, its many spans may take over a tenth."""
+"""Without a flush path spans are exported after the load: over a tenth of its CPU, if the load is very short."""
 APPLICATIONS = [pytest.param(name, marks=NODE if name in IN_NODE else ()) for name in SPANS]
 
 

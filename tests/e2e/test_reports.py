@@ -105,7 +105,7 @@ def test_a_cross_language_scenario_is_reported_as_its_dashboard_reads_it(tmp_pat
     folder = tmp_path / "s001"
     done = bench("s001", "--budget", "quick", "-o", str(folder))
     assert done.returncode == 0, done.stderr
-    (point,) = json.loads(done.stdout)
+    (point,) = json.loads(bench("report", str(folder), "--format", "github-action-benchmark").stdout)
     assert point["unit"] == "ns/op"
     assert 20 < point["value"] < 5000
     assert "opentelemetry-api=" in point["extra"]

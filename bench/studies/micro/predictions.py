@@ -104,7 +104,7 @@ def steps(plan: Plan, traffic: Mapping[str, Traffic]) -> dict[str, dict[str, flo
     return {
         rung.name: {
             name: count
-            for name in costs[rung.name].keys() | costs[rung.against].keys()
+            for name in sorted(costs[rung.name].keys() | costs[rung.against].keys())
             if (count := costs[rung.name].get(name, 0.0) - costs[rung.against].get(name, 0.0))
         }
         for rung in rungs
