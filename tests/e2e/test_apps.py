@@ -23,7 +23,7 @@ SPANS = {
 """Spans of one request."""
 IN_NODE = {"json-server", "mockoon", "checkout-node"}
 LONGER = {"json-server": ("--light", "2s", "--saturation", "1s")}
-"""Without a flush path spans are exported after the load: over a tenth of its CPU, if the load is very short."""
+"""Without a flush path, spans are exported after the load: over a tenth of a very short load's CPU."""
 APPLICATIONS = [pytest.param(name, marks=NODE if name in IN_NODE else ()) for name in SPANS]
 
 
