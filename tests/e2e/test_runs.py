@@ -72,7 +72,7 @@ def test_a_killed_service_is_named_and_what_was_measured_is_kept(start: Callable
     run.wait_for_step("light")
     run.child("services", "payment-service").kill()
     assert run.end() == 3, run.text()
-    assert "payment-service of" in run.text()
+    assert "payment-service (setup " in run.text()
     assert (run.out / "report.html").exists()
     assert run.survivors() == []
 

@@ -31,7 +31,8 @@ def trace(*arguments: str) -> str:
     ],
 )
 def test_a_scenario_ends_in_its_diagnosis(scenario: str, sentence: str) -> None:
-    assert sentence in trace("--scenario", scenario)
+    # Where the lines end depends on how long it took.
+    assert sentence in " ".join(trace("--scenario", scenario).split())
 
 
 @pytest.mark.parametrize("mode", ["auto", "lean", "manual", "native"])
