@@ -2,10 +2,13 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
+from msgspec import structs
 from rich.console import Console
 
+from bench.analysis.claims import Caveat
 from bench.analysis.records import Summary
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
@@ -13,7 +16,8 @@ from bench.compare import table as applications
 from bench.compare.comparison import app_cost
 from bench.plan.machine import Machine
 from bench.report import charts, html, markdown, run, tables, terminal, vega
-from bench.report.answer import answer
+from bench.report.advice import what_to_do
+from bench.report.answer import answer, measured
 from bench.report.decisions import decision_table
 from bench.report.document import Caveats, document, section
 from bench.report.histograms import render
@@ -44,10 +48,8 @@ def printed(summary: Summary, width: int, *, full: bool = False) -> str:
 
 
 def test_the_first_lines_are_the_answer(summary: Summary) -> None:
-    machine = Machine(
-        python="3.11.7", python_implementation="CPython", packages={"opentelemetry-sdk": "1.45.1"}
-    )
-    headline, others, clients, checks, advice, measured = answer(summary, machine)
+    machine = Machine(app_python="CPython 3.12.1", app_packages={"opentelemetry-sdk": "1.44.0"})
+    headline, others, clients, checks, advice, about = answer(summary, machine)
     assert re.fullmatch(
         r"Tracing every request \(batch\) adds 6\.\d ms CPU per order, \+(59|6\d)\.\d % \(± \d\.\d\), at "
         r"(29|30) orders/s \(30 % of the untraced maximum\)\. At full load: −3\d\.\d % throughput, "
@@ -65,11 +67,44 @@ def test_the_first_lines_are_the_answer(summary: Summary) -> None:
     assert "injected into every request was measured as" in checks
     assert re.match(r"What to do: never `simple` \(\+\d+\.\d %\)\. Uninstall instrumentation", advice), advice
     assert advice.endswith("Then sample.")
-    assert measured.startswith(
-        "Measured: CPython 3.11, opentelemetry 1.45.1, 3 spans per order over 2 processes"
+    assert about.startswith(
+        "Measured: CPython 3.12, opentelemetry 1.44.0, 3 spans per order over 2 processes"
     )
-    assert "OTLP/http to a local receiver (not counted)" in measured
-    assert measured.endswith("Results do not transfer to other hardware.")
+    assert "OTLP/http to a local receiver (not counted)" in about
+    assert about.endswith("Results do not transfer to other hardware.")
+
+
+def test_what_the_harness_runs_on_is_not_said_of_an_application_that_does_not(summary: Summary) -> None:
+    ours = Machine(python="3.11.7", python_implementation="CPython", packages={"opentelemetry-sdk": "1.45.1"})
+    assert measured(summary, ours).startswith("Measured: 3 spans per order")
+    assert measured(summary, replace(ours, versions={"web": "Node.js v20"})).startswith(
+        "Measured: web Node.js v20, 3 spans per order"
+    )
+    older = replace(ours, setup_packages={"batch": {"opentelemetry-sdk": "1.20.0"}})
+    assert "opentelemetry 1.20.0" in measured(summary, older)
+
+
+def test_an_alternative_with_fewer_spans_is_no_cheaper_way_to_the_same_traces() -> None:
+    own = (Setup(name="fewer"), Setup(name="same"))
+    costs = COSTS | {"fewer": 0.012, "same": 0.014}
+    names = (*make.NAMES, *(setup.name for setup in own))
+    found = summarise(make.raw(make.plan(names, own=own), SimulatedPerformer(costs=costs, noise=0.002)))
+    assert "use `fewer` (" in what_to_do(found)
+    sparse = tuple(
+        structs.replace(setup, accounting=structs.replace(setup.accounting, spans_received=10))
+        if setup.name == "fewer"
+        else setup
+        for setup in found.setups
+    )
+    assert "use `same` (" in what_to_do(structs.replace(found, setups=sparse))
+
+
+def test_few_caveats_are_shown_and_many_are_counted(summary: Summary) -> None:
+    one = Caveat(code="x", message="it is so", advice="do that")
+    assert "caveat: it is so - do that." in printed(structs.replace(summary, caveats=(one,)), 100)
+    many = printed(structs.replace(summary, caveats=(one,) * 3), 100)
+    assert "3 caveats" in many
+    assert "it is so" not in many
 
 
 def test_setups_of_the_checks_are_no_part_of_the_answer(summary: Summary) -> None:
@@ -191,9 +226,9 @@ def test_a_heading_with_nothing_to_say_is_left_out() -> None:
 
 
 def test_an_incomplete_accounting_is_not_folded(summary: Summary, lossy: Summary) -> None:
-    for measured, folded in ((summary, True), (lossy, False)):
+    for shown, folded in ((summary, True), (lossy, False)):
         accounting = next(
-            part for part in run.report(measured, None).sections if part.title.startswith("Span accounting")
+            part for part in run.report(shown, None).sections if part.title.startswith("Span accounting")
         )
         assert accounting.folded is folded
 

@@ -6,9 +6,11 @@ Everything follows from the raw records. A value that is not known is absent.
 import msgspec
 
 from bench.analysis.accounting import Accounting
-from bench.analysis.claims import Caveat, Change, Record, Verdict
+from bench.analysis.claims import Caveat, Change, Record, Verdict, VerdictKind
 from bench.analysis.collector_cost import CollectorSummary
 from bench.analysis.layers import Layer
+from bench.app.records import CHECKS, Setup
+from bench.app.setups import everything
 from bench.plan.records import Learned, Plan
 
 
@@ -132,6 +134,16 @@ class SetupSummary(Record, frozen=True, kw_only=True):
     def cost(self) -> Cost | None:
         """The figure that the verdict rests on."""
         return self.light or self.saturation
+
+    @property
+    def spans_per_request(self) -> float:
+        """Spans that were received, per request of all loads; to one decimal."""
+        return round(self.accounting.spans_received / max(self.accounting.requests, 1), 1)
+
+    @property
+    def is_overhead(self) -> bool:
+        """Whether it differs from the baseline, as far as may be claimed."""
+        return self.verdict.kind is VerdictKind.DIFFERENT
 
     @property
     def overhead(self) -> Change | None:
@@ -352,6 +364,26 @@ class Summary(Record, frozen=True, kw_only=True):
     def setup(self, name: str) -> SetupSummary | None:
         """The setup of a name; None where the run has none."""
         return next((setup for setup in self.setups if setup.name == name), None)
+
+    def declared(self, name: str) -> Setup:
+        """How the setup of a name is traced."""
+        return next(setup for setup in self.plan.setups if setup.name == name)
+
+    @property
+    def tested(self) -> list[SetupSummary]:
+        """Setups under test that have a figure which counts, from cheap to expensive."""
+        figures = [
+            (change.ratio, setup)
+            for setup in self.setups
+            if (change := setup.overhead) and setup.name not in CHECKS and not setup.invalid
+        ]
+        return [setup for _, setup in sorted(figures, key=lambda figure: figure[0])]
+
+    @property
+    def full(self) -> SetupSummary | None:
+        """The setup that traces every request, if it has a figure which counts."""
+        full = everything(self.plan.setups)
+        return next((setup for setup in self.tested if full and setup.name == full.name), None)
 
     @property
     def light_rate_per_s(self) -> float:

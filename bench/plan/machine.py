@@ -27,6 +27,7 @@ class Machine:
         python_implementation: CPython, for example.
         pausing: how instances are stopped between their slices.
         packages: version of every installed package of the harness.
+        app_python: implementation and version of the application's own Python; empty without one.
         app_packages: of the application's own environment.
         setup_packages: of the environments of setups with packages of their own.
         versions: what the processes' `version` commands said.
@@ -53,6 +54,7 @@ class Machine:
     python_implementation: str = ""
     pausing: str = ""
     packages: dict[str, str] = field(default_factory=dict)
+    app_python: str = ""
     app_packages: dict[str, str] = field(default_factory=dict)
     setup_packages: dict[str, dict[str, str]] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

@@ -1,11 +1,13 @@
-"""The answer: what tracing costs, whether to believe it, and what to do."""
+"""The answer: what tracing costs, whether to believe it, what to do, and what was measured."""
 
-from bench.analysis.claims import Severity, VerdictKind
+from collections.abc import Iterator
+
+from bench.analysis.claims import Severity
 from bench.analysis.records import Recovery, SetupSummary, Summary
-from bench.app.presets import INSTRUMENTORS
-from bench.app.records import BASELINE, CHECKS, Setup
+from bench.app.records import BASELINE, Setup
 from bench.app.setups import discards, everything, is_disabled, protocol, sampling_ratio
 from bench.plan.machine import Machine
+from bench.report.advice import less_than_full, what_to_do
 from bench.report.contrasts import batching, batching_line, compared
 from bench.report.tables import at_rate, level_s, rate_of, tail_of
 from bench.report.words import (
@@ -24,11 +26,7 @@ ROUGH = 0.1
 """A noise floor above which a run is called rough: its setups cannot be ranked."""
 USUAL_RATIO = 0.1
 """The answer names the sampling ratio closest to this; the table has all of them."""
-WORTHWHILE = 0.1
-"""Smallest share of the cost of tracing every request for which the answer proposes anything."""
-SDK = ("opentelemetry-sdk", "@opentelemetry/sdk-node", "@opentelemetry/auto-instrumentations-node")
-"""Packages whose version stands for OpenTelemetry's, the first one found."""
-PYTHON_AGENT = "opentelemetry-instrument"
+SDK = "opentelemetry-sdk"
 DOES_NOT_TRANSFER = "Results do not transfer to other hardware."
 
 
@@ -52,26 +50,10 @@ def answer(summary: Summary, machine: Machine | None = None) -> tuple[str, ...]:
     return tuple(line for line in lines if line)
 
 
-def tested(summary: Summary) -> list[SetupSummary]:
-    """Setups under test that have a figure, from cheap to expensive."""
-    figures = [
-        (change.ratio, setup)
-        for setup in summary.setups
-        if (change := setup.overhead) and setup.name not in CHECKS and not setup.invalid
-    ]
-    return [setup for _, setup in sorted(figures, key=lambda figure: figure[0])]
-
-
-def _full(summary: Summary) -> SetupSummary | None:
-    """The setup that traces every request, if it has a figure."""
-    full = everything(summary.plan.setups)
-    return next((setup for setup in tested(summary) if full and setup.name == full.name), None)
-
-
 def _headline(summary: Summary) -> str:
     if not summary.valid:
         return _invalid(summary)
-    results, full = tested(summary), _full(summary)
+    results, full = summary.tested, summary.full
     setup = full or (results[-1] if results else None)
     cost = setup.cost if setup else None
     if setup is None or cost is None or cost.added_s is None or cost.change is None:
@@ -79,7 +61,7 @@ def _headline(summary: Summary) -> str:
     what = f"{'Tracing every request' if full else 'The most expensive setup'} ({setup.name})"
     change = f"{change_percent(cost.change)} % (± {half_width(cost.change)})"
     load = _load(summary) if setup.light else "at full load"
-    if not _is_overhead(setup):
+    if not setup.is_overhead:
         return (
             f"{what}: no cost was detected {load}, CPU {change}; a run like this detects about "
             f"{detectable(cost.mde)} %."
@@ -95,12 +77,12 @@ def _headline(summary: Summary) -> str:
 
 def headline_figures(summary: Summary) -> tuple[tuple[str, str], ...]:
     """The figures of the answer that a page shows large, each with its name; none of an invalid run."""
-    full = _full(summary)
+    full = summary.full
     if not summary.valid or full is None or full.cost is None or full.cost.change is None:
         return ()
     change = f"{change_percent(full.cost.change)} % ± {half_width(full.cost.change)}"
-    figures = [(f"CPU ({full.name})", change if _is_overhead(full) else "none detected")]
-    if full.cost.added_s is not None and _is_overhead(full):
+    figures = [(f"CPU ({full.name})", change if full.is_overhead else "none detected")]
+    if full.cost.added_s is not None and full.is_overhead:
         figures.append((f"CPU per {summary.app.request}", duration(full.cost.added_s, sign=True)))
     tail = tail_of(summary)
     if full.latency and tail in full.latency.added_s and full.latency.changes[tail].is_significant:
@@ -136,60 +118,44 @@ def _others(summary: Summary) -> str:
         return ""
     if summary.plan.preset and summary.contrasts:
         return batching_line(summary) if batching(summary) else compared(summary)
-    setups = {setup.name: setup for setup in summary.plan.setups}
-    results, full = tested(summary), _full(summary)
-    batches = [result for result in results if setups[result.name].tracing == "batch"]
-    ratios = {result.name: sampling_ratio(setups[result.name]) for result in batches}
-    whole = [result for result in batches if ratios[result.name] == 1]
-    sampled = [result for result in batches if 0 < ratios[result.name] < 1]
-    off = [result for result in batches if _is_unsampled(setups[result.name])]
-    disabled = [result for result in results if is_disabled(setups[result.name])]
-    costs = []
-    if full and len(whole) > 1 and whole[0] is not full:
-        costs.append((whole[0].name, whole[0]))
+    parts: list[str] = []
+    for words, setup in _alternatives(summary):
+        cost = _overhead(summary, setup)
+        parts.append(f"{words} adds {cost}" if not parts and setup.is_overhead else f"{words} {cost}")
+    return f"{', '.join(parts)}." if parts else ""
+
+
+def _alternatives(summary: Summary) -> Iterator[tuple[str, SetupSummary]]:
+    """What a reader would choose from, each in words and with its setup."""
+    declared = [(result, summary.declared(result.name)) for result in summary.tested]
+    ratios = [(result, sampling_ratio(setup)) for result, setup in declared if setup.tracing == "batch"]
+    whole = [result for result, ratio in ratios if ratio == 1]
+    full = summary.full
+    if full and whole and whole[0].name != full.name:
+        fewer = whole[0].spans_per_request < full.spans_per_request
+        spans = f" ({whole[0].spans_per_request:g} of {full.spans_per_request:g} spans)" if fewer else ""
+        yield f"{whole[0].name}{spans}", whole[0]
+    sampled = [(result, ratio) for result, ratio in ratios if 0 < ratio < 1]
     if sampled:
-        usual = min(sampled, key=lambda result: abs(ratios[result.name] - USUAL_RATIO))
-        costs.append((f"1 in {1 / ratios[usual.name]:.0f} sampled", usual))
-    costs += [("0 sampled", result) for result in off[:1]]
-    costs += [("OTEL_SDK_DISABLED", result) for result in disabled[:1]]
-    parts = [f"{words} {_overhead(result, summary)}" for words, result in costs]
-    return f"{', '.join(parts)}.".replace(" +", " adds +", 1) if parts else ""
+        usual, ratio = min(sampled, key=lambda pair: abs(pair[1] - USUAL_RATIO))
+        yield f"1 in {1 / ratio:.0f} sampled", usual
+    for words, fits in (("0 sampled", _is_unsampled), ("OTEL_SDK_DISABLED", is_disabled)):
+        cheapest = next((result for result, setup in declared if fits(setup)), None)
+        if cheapest:
+            yield words, cheapest
 
 
 def _is_unsampled(setup: Setup) -> bool:
-    return sampling_ratio(setup) == 0 and not discards(setup) and not is_disabled(setup)
+    samples = sampling_ratio(setup) or discards(setup) or is_disabled(setup)
+    return setup.tracing == "batch" and not samples
 
 
-def _overhead(setup: SetupSummary, summary: Summary) -> str:
+def _overhead(summary: Summary, setup: SetupSummary) -> str:
     """A setup's cost, and of one that samples, how much less that is than tracing every request."""
-    if not _is_overhead(setup):
+    if not setup.is_overhead:
         return "no cost detected"
-    ratio = next(sampling_ratio(one) for one in summary.plan.setups if one.name == setup.name)
-    share = saved_share(summary, setup) if 0 < ratio < 1 else None
-    full = _full(summary)
-    less = f" ({percent(share, sign=False, decimals=0)} % less than {full.name})" if share and full else ""
-    return f"{change_percent(setup.overhead)} %{less}"
-
-
-def saved_share(summary: Summary, setup: SetupSummary) -> float | None:
-    """How much of the CPU of tracing every request a setup saves; None where no saving is certain."""
-    full = _full(summary)
-    pair = next((pair for pair in summary.alternatives if pair.setup == setup.name), None)
-    if full is None or full.cost is None or not full.cost.added_s or setup.cost is None:
-        return None
-    change = pair and (pair.light or pair.saturation)
-    if not change or not change.is_significant or change.ratio > 0 or setup.cost.added_s is None:
-        return None
-    return 1 - setup.cost.added_s / full.cost.added_s
-
-
-def _is_overhead(setup: SetupSummary) -> bool:
-    return setup.verdict.kind is VerdictKind.DIFFERENT
-
-
-def _is_more_expensive(setup: SetupSummary, other: SetupSummary) -> bool:
-    """True if the whole interval lies above that of the other one."""
-    return bool(setup.overhead and other.overhead and setup.overhead.low > other.overhead.high)
+    samples = 0 < sampling_ratio(summary.declared(setup.name)) < 1
+    return f"{change_percent(setup.overhead)} %{less_than_full(summary, setup) if samples else ''}"
 
 
 def _clients(summary: Summary) -> str:
@@ -201,7 +167,7 @@ def _clients(summary: Summary) -> str:
 
 
 def _latency(summary: Summary) -> str:
-    full, baseline = _full(summary), summary.setup(summary.baseline)
+    full, baseline = summary.full, summary.setup(summary.baseline)
     if full is None or full.latency is None or baseline is None or baseline.latency is None:
         return ""
     rate = f"{rate_of(summary)}/s"
@@ -266,90 +232,16 @@ def _recovered(recovery: Recovery) -> str:
     return f"{MICROSECONDS.figure(recovery.measured_s)} [{low}, {high}]"
 
 
-def what_to_do(summary: Summary) -> str:
-    """What this run says about lowering the cost; empty where it says nothing."""
-    full = _full(summary)
-    if not summary.valid or full is None or full.cost is None or not _is_overhead(full):
-        return ""
-    setups = {setup.name: setup for setup in summary.plan.setups}
-    results = tested(summary)
-    advice = []
-    simple = next((result for result in results if setups[result.name].tracing == "simple"), None)
-    if simple and _is_more_expensive(simple, full):
-        advice.append(f"never `{simple.name}` ({change_percent(simple.overhead)} %)")
-    advice += _same_traces_for_less(summary, full)
-    advice += _uninstall(summary, full)
-    sampled = [result for result in results if 0 < sampling_ratio(setups[result.name]) < 1]
-    if any((saved_share(summary, result) or 0.0) > WORTHWHILE for result in sampled):
-        advice.append("then sample" if advice else "sample")
-    if not advice:
-        return ""
-    return f"What to do: {'. '.join([advice[0], *(_capitalised(one) for one in advice[1:])])}."
-
-
-def _uninstall(summary: Summary, full: SetupSummary) -> list[str]:
-    """What stays although the SDK is disabled, where that is worthwhile: only uninstalling saves it."""
-    setups = {setup.name: setup for setup in summary.plan.setups}
-    disabled = next((result for result in tested(summary) if is_disabled(setups[result.name])), None)
-    if disabled is None or not _is_overhead(disabled) or disabled.cost is None or full.cost is None:
-        return []
-    stays_s, added_s = disabled.cost.added_s or 0.0, full.cost.added_s or 0.0
-    if stays_s <= WORTHWHILE * added_s:
-        return []
-    unit = unit_of([added_s])
-    which = f"; `--preset {INSTRUMENTORS}` says which" if _knows_instrumentations(summary) else ""
-    stays = f"{unit.figure(stays_s)} of the {unit.figure(added_s)} {unit.name} stays when the SDK is disabled"
-    return [f"uninstall instrumentation that you do not need ({stays}{which})"]
-
-
-def _same_traces_for_less(summary: Summary, full: SetupSummary) -> list[str]:
-    """The cheapest alternative that samples every request as well, if it saves enough."""
-    setups = {setup.name: setup for setup in summary.plan.setups}
-    savings = [
-        (share, result)
-        for result in tested(summary)
-        if result.name != full.name
-        and setups[result.name].tracing == full_tracing(summary, full)
-        and sampling_ratio(setups[result.name]) == 1
-        and not setups[result.name].layer
-        and (share := saved_share(summary, result)) is not None
-        and share > WORTHWHILE
-    ]
-    if not savings:
-        return []
-    share, result = max(savings, key=lambda saving: saving[0])
-    return [f"use `{result.name}` ({percent(share, sign=False, decimals=0)} % less than {full.name})"]
-
-
-def full_tracing(summary: Summary, full: SetupSummary) -> str:
-    """How the setup that traces every request does so."""
-    return next(setup.tracing for setup in summary.plan.setups if setup.name == full.name)
-
-
-def _knows_instrumentations(summary: Summary) -> bool:
-    """True if the application's instrumentations are known by name, or can be asked for."""
-    tracing = summary.plan.app.tracing
-    return bool(tracing.instrumentors) or PYTHON_AGENT in tracing.launcher
-
-
-def _capitalised(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
 def measured(summary: Summary, machine: Machine | None) -> str:
     """What was measured, and on what: a line that goes wherever the answer goes."""
-    plan, parts = summary.plan, []
+    plan, parts = summary.plan, list[str]()
     if machine is not None:
-        parts.append(_runtime(machine))
-        packages = machine.app_packages or machine.packages
-        sdk = next((packages[name] for name in SDK if name in packages), None)
-        parts += [f"opentelemetry {sdk}"] if sdk else []
-    full = _full(summary)
-    if full and full.accounting.requests:
-        spans = full.accounting.spans_received / full.accounting.requests
+        parts += _software(summary, machine)
+    full = summary.full
+    if full and full.spans_per_request:
         where = f"over {plural(len(plan.app.process), 'process', 'processes')}"
         where += " elsewhere" if plan.targets else f" on {plural(plan.service_cpus, 'CPU')}"
-        parts.append(f"{spans:.3g} spans per {summary.app.request} {where}")
+        parts.append(f"{full.spans_per_request:.3g} spans per {summary.app.request} {where}")
     setup = everything(plan.setups)
     if setup is not None:
         to = f"to {plan.collector} and on to" if plan.collector else "to"
@@ -359,8 +251,20 @@ def measured(summary: Summary, machine: Machine | None) -> str:
     return f"Measured: {', '.join(parts)}. {DOES_NOT_TRANSFER}"
 
 
-def _runtime(machine: Machine) -> str:
-    """What the application ran on."""
-    if machine.versions:
-        return ", ".join(dict.fromkeys(machine.versions.values()))
-    return f"{machine.python_implementation} {'.'.join(machine.python.split('.')[:2])}"
+def _software(summary: Summary, machine: Machine) -> Iterator[str]:
+    """What the setup that traces every request ran on, as far as that is known.
+
+    What the harness itself runs on is said only of an application that runs on it, too.
+    """
+    yield from (f"{name} {version}" for name, version in machine.versions.items())
+    python, packages = machine.app_python, machine.app_packages
+    if any("{python}" in str(process.command) for process in summary.plan.app.process):
+        python, packages = f"{machine.python_implementation} {machine.python}", machine.packages
+    full = everything(summary.plan.setups)
+    if full and full.name in machine.setup_packages:
+        packages = machine.setup_packages[full.name]
+        python = f"Python {full.python}" if full.python else python
+    if python:
+        yield ".".join(python.split(".")[:2])
+    if SDK in packages:
+        yield f"opentelemetry {packages[SDK]}"

@@ -85,9 +85,9 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
         "compression": alike and setup.env.get(COMPRESSION) != full.env.get(COMPRESSION),
         "signals": (exports_metrics(setup), exports_logs(setup))
         != (exports_metrics(full), exports_logs(full)),
-        "instrumentations": alike and _spans(result) != _spans(reference),
+        "instrumentations": alike and result.spans_per_request != reference.spans_per_request,
     }
-    spans = f"spans per request: {_spans(result):g} instead of {_spans(reference):g}"
+    spans = f"spans per request: {result.spans_per_request:g} instead of {reference.spans_per_request:g}"
     prices = {
         "batching": f"{result.accounting.lost:,} spans lost" if result.accounting.lost else "no span lost",
         "sampler": _sampled(setup),
@@ -95,7 +95,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
         "protocol": f"{protocol(setup)} has to be reachable, and its package installed",
         "compression": f"{_bytes(result)} bytes per request on the wire instead of {_bytes(reference)}",
         "instrumentations": spans,
-        "packages": setup.description if _spans(result) == _spans(reference) else spans,
+        "packages": setup.description if result.spans_per_request == reference.spans_per_request else spans,
     }
     # A setup with other packages, or other batches, may sample otherwise, too.
     decision = next((name for name, does in differs.items() if does), "other")
@@ -118,7 +118,3 @@ def _sampled(setup: Setup) -> str:
 
 def _bytes(setup: SetupSummary) -> str:
     return f"{setup.accounting.bytes / max(setup.accounting.requests, 1):,.0f}"
-
-
-def _spans(setup: SetupSummary) -> float:
-    return round(setup.accounting.spans_received / max(setup.accounting.requests, 1), 1)

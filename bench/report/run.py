@@ -55,8 +55,6 @@ BIAS = (
 INCOMPLETE = Text(
     text="The span accounting is incomplete: setups in red lost spans, and look cheaper.", red=True
 )
-BURNT_APART = 4
-"""The method since which the injected cost burns in a process of its own."""
 BURNT_INSIDE = (
     "The injected cost of this run burns its CPU inside the application, and what that does to the work "
     "around it comes on top, most of all at full load. Later runs burn it in a process for which no "
@@ -173,11 +171,19 @@ def _cpu(summary: Summary) -> list[Section]:
             section(
                 f"CPU per {unit} at full load",
                 tables.cpu_table(summary, "saturation"),
-                BURNT_INSIDE if summary.plan.app.injected and summary.plan.method < BURNT_APART else None,
+                BURNT_INSIDE
+                if summary.plan.app.injected and summary.plan.method < tables.BURNT_APART
+                else None,
                 folded=True,
             )
         )
     return sections
+
+
+def _burnt_inside(summary: Summary) -> str | None:
+    """What is said of runs whose injected cost burnt inside the application."""
+    plan = summary.plan
+    return BURNT_INSIDE if plan.app.injected and plan.method < tables.BURNT_APART else None
 
 
 def _latency(summary: Summary) -> list[Section]:

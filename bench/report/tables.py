@@ -4,7 +4,7 @@ from bench.analysis.claims import LoadName
 from bench.analysis.collector_cost import CollectorSummary
 from bench.analysis.layers import Layer
 from bench.analysis.records import Latency, SetupSummary, Summary
-from bench.app.records import CHECKS
+from bench.app.records import CHECKS, INJECTED
 from bench.plan.machine import Machine
 from bench.report.words import (
     ABSENT,
@@ -27,7 +27,13 @@ from bench.report.words import (
 QUANTILES = ("p50", "p90", "p99")
 WHOLE = 10.0
 """Rates from here on are shown without decimals."""
-PLUS_MINUS = "± is half of a 95 % interval, in percentage points."
+ABOUT_INTERVALS = "Intervals are 95 %; ± is half of one, in percentage points."
+BURNT_APART = 4
+"""The method since which the injected cost burns in a process of its own."""
+ABOUT_INJECTED = (
+    "`injected` burns its CPU beside the application: no request waits for it, so latency and throughput "
+    "stay."
+)
 
 
 def ordered(summary: Summary) -> tuple[SetupSummary, ...]:
@@ -89,7 +95,9 @@ def answer_table(summary: Summary) -> Table:
             *([Columns(title="full load", heads=full)] if both else []),
         ),
         divider=next(((at, "checks") for at, setup in enumerate(setups) if setup.name in CHECKS), None),
-        note=" ".join(filter(None, (PLUS_MINUS, overloaded(summary)))),
+        note=" ".join(
+            filter(None, (ABOUT_INTERVALS, overloaded(summary), _about_injected(summary)))
+        ),
     )  # fmt: skip
 
 
@@ -100,6 +108,12 @@ def _latencies(latency: Latency | None, tail: str) -> list[str]:
     if latency.overloaded:
         return ["overloaded", ""]
     return [milliseconds(level_s(latency, name), decimals=1) for name in ("p50", tail)]
+
+
+def _about_injected(summary: Summary) -> str:
+    """Why the injected cost shows in CPU alone; empty where there is none, or it burnt inside."""
+    is_apart = summary.plan.method >= BURNT_APART and INJECTED not in summary.plan.burns
+    return ABOUT_INJECTED if is_apart and summary.setup(INJECTED) else ""
 
 
 def overloaded(summary: Summary) -> str:
@@ -360,6 +374,7 @@ def machine_table(machine: Machine) -> Table:
         "governor": machine.governor or "unknown",
         "system": f"{machine.system} {machine.kernel}, {machine.architecture}, {machine.libc}",
         "Python": f"{machine.python_implementation} {machine.python}",
+        **({"Python of the application": machine.app_python} if machine.app_python else {}),
         "instances paused by": machine.pausing or ABSENT,
         **machine.versions,
         **({"collector": machine.collector} if machine.collector else {}),

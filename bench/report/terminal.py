@@ -24,6 +24,8 @@ BETWEEN, WITHIN_GROUP = 3, 2
 """Characters between two columns, and between those of a table with groups."""
 WIDEST_TEXT = 100
 """Longer lines of text are hard to read."""
+MOST_CAVEATS = 2
+"""More of them are only counted; the whole report has them all."""
 NARROWEST = 16
 """Characters that a column of text may shrink to, if its words are no longer; figures never shrink."""
 
@@ -63,7 +65,9 @@ def show_run(
     hidden = [caveat for caveat in summary.caveats if caveat.severity is not Severity.INVALID]
     # The first reason why nothing counts is the first line already.
     screen.caveats([caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID][1:])
-    if hidden:
+    if len(hidden) <= MOST_CAVEATS:
+        screen.caveats(hidden)
+    else:
         screen.say(f"{plural(len(hidden), 'caveat')}{f': {full}' if full else ''}.", "yellow")
 
 

@@ -104,21 +104,35 @@ def cache() -> Path:
     return Path(os.environ.get(CACHE_VARIABLE) or default)
 
 
-def packages(place: Place, app: App) -> dict[str, str]:
-    """Versions of what is installed in an application's own Python; empty for the harness's."""
+class Installed(msgspec.Struct, frozen=True):
+    """An application's own Python.
+
+    Attributes:
+        python: its implementation and version, such as `CPython 3.12.1`; empty where it has none of its own.
+        packages: what is installed in it, with versions.
+    """
+
+    python: str = ""
+    packages: dict[str, str] = {}
+
+
+def installed(place: Place, app: App) -> Installed:
+    """An application's own Python; nothing where it uses the harness's, or none at all."""
     python = place.python
     if python == sys.executable:
         python = _beside(app) or python
     if python == sys.executable:
-        return {}
+        return Installed()
     code = (
-        "import importlib.metadata as m, json;"
-        "print(json.dumps({d.metadata['Name'].lower(): d.version for d in m.distributions()}))"
+        "import importlib.metadata as m, json, platform as p;"
+        "packages = {d.metadata['Name'].lower(): d.version for d in m.distributions()};"
+        "python = p.python_implementation() + ' ' + p.python_version();"
+        "print(json.dumps({'python': python, 'packages': dict(sorted(packages.items()))}))"
     )
     done = subprocess.run([python, "-c", code], capture_output=True, timeout=60, check=False)
     if done.returncode:
-        return {}
-    return dict(sorted(msgspec.json.decode(done.stdout, type=dict[str, str]).items()))
+        return Installed()
+    return msgspec.json.decode(done.stdout, type=Installed)
 
 
 def _beside(app: App) -> str | None:

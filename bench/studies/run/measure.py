@@ -156,12 +156,14 @@ def machine_of(plan: Plan, loaded: LoadedApp, testbed: Testbed) -> Machine:
     launches = {
         setup.name: testbed.launch(plan, setup, 0, range(len(plan.app.process))) for setup in plan.setups
     }
+    own = environments.installed(loaded.place, plan.app)
     return replace(
         machine.describe(cpus),
         pausing=testbed.pausing,
-        app_packages=environments.packages(loaded.place, plan.app),
+        app_python=own.python,
+        app_packages=own.packages,
         setup_packages={
-            setup.name: environments.packages(launches[setup.name].place, plan.app)
+            setup.name: environments.installed(launches[setup.name].place, plan.app).packages
             for setup in plan.setups
             if setup.has_packages
         },
