@@ -84,9 +84,17 @@ def _uninstall(summary: Summary, full: SetupSummary) -> Iterator[str]:
     if stays_s <= WORTHWHILE * added_s:
         return
     unit = unit_of([added_s])
-    which = f"; `--preset {INSTRUMENTORS}` says which" if _knows_instrumentations(summary) else ""
+    which = (
+        f"; `run{_app_file(summary)} --preset {INSTRUMENTORS}` says which"
+        if _knows_instrumentations(summary)
+        else ""
+    )
     stays = f"{unit.figure(stays_s)} of the {unit.figure(added_s)} {unit.name} stays when the SDK is disabled"
     yield f"uninstall instrumentation that you do not need ({stays}{which})"
+
+
+def _app_file(summary: Summary) -> str:
+    return f" {summary.plan.app_file}" if summary.plan.app_file else ""
 
 
 def _knows_instrumentations(summary: Summary) -> bool:

@@ -67,12 +67,24 @@ def _headline(summary: Summary) -> str:
             f"{detectable(cost.mde)} %."
         )
     line = f"{what} adds {duration(cost.added_s)} CPU per {summary.app.request}, {change}, {load}."
-    saturation = []
+    saturation = list[str]()
     if setup.throughput and setup.throughput.change:
         saturation.append(f"{change_percent(setup.throughput.change)} % throughput")
     if setup.light and setup.saturation and setup.saturation.change:
         saturation.append(f"{change_percent(setup.saturation.change)} % CPU per {summary.app.request}")
-    return f"{line} At full load: {', '.join(saturation)}." if saturation else line
+    return (
+        f"{line} At full load{_untraced_at_full_load(summary)}: {', '.join(saturation)}."
+        if saturation
+        else line
+    )
+
+
+def _untraced_at_full_load(summary: Summary) -> str:
+    """What the changes at full load are of: it differs from that at light load."""
+    baseline = summary.setup(summary.baseline)
+    cost = baseline.saturation if baseline and baseline.light else None
+    untraced_s = cost.cpu_per_request_s if cost else None
+    return "" if untraced_s is None else f" ({duration(untraced_s)} untraced)"
 
 
 def headline_figures(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -213,8 +225,8 @@ def _checks(summary: Summary) -> str:
     checks, noise_floor = summary.checks, summary.checks.noise_floor
     same = (checks.aa.light or checks.aa.saturation) if checks.aa else None
     if same is not None and noise_floor is not None:
-        noise = percent(noise_floor, sign=False)
-        parts.append(f"the same setup twice differs by {change_percent(same)} % CPU (noise {noise} %)")
+        noise = f"± {half_width(same)}; noise: below {percent(noise_floor, sign=False)} %"
+        parts.append(f"the same setup twice differs by {change_percent(same)} % CPU ({noise})")
     if checks.injected and checks.injected.recovery:
         first, second = checks.injected.recovery, checks.injected.saturation
         both = f", at full load {_recovered(second)}" if second and second is not first else ""
