@@ -151,7 +151,7 @@ def test_a_report_has_every_section(found: Accuracy) -> None:
     # Simulated instances answer the same number of requests alone: one after the other has no error there.
     assert [row.figure for row in found.better] == ["light", "p50"]
     assert len(targets(found)) == 11
-    assert "1 of two minutes on the clock (3 setups, 3 replicates, " in text
+    assert "1 of two minutes (3 setups, 3 replicates, " in text
     assert document.where("apart-2") == "apart"
     assert [document.where(name) for name in INSIDE] == [
         "before the calls, 1 process",
@@ -175,8 +175,8 @@ def test_a_run_that_is_invalid_counts_and_says_why(series: measure.Series) -> No
     assert lossy.spoiled == 1
     assert lossy.coverage.of
     assert (
-        "1 of them invalid by a check (its span accounting is incomplete: 1), and counted here all the same"
-        in document.extent(lossy)
+        "1 of them failed a validity check (its span accounting is incomplete: 1); they are counted here like "
+        "the others." in document.extent(lossy)
     )
 
 

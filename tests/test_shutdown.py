@@ -59,7 +59,7 @@ def test_the_verdict_is_in_words() -> None:
         document.report(stack_results([tried(Stop.TERM, NOTHING), tried(Stop.INT, ALL), *orderly]))
     )
     assert "Of 2 stacks 1 lost nothing when they were stopped." in text
-    assert "end the providers in the lifespan" in text
+    assert "shut down the providers in the lifespan" in text
 
 
 def test_the_committed_stacks_have_what_is_needed() -> None:

@@ -11,10 +11,9 @@ from bench.report.document import Chart, Document, Section, Text, document, sect
 from bench.report.words import Table, change_interval, change_percent, percent, verdict
 
 ABOUT = (
-    "A change is (1 + after) / (1 + before) - 1, each side against its own baseline; the machines' speeds "
-    "cancel, but a percentage still depends on CPU and Python. The two "
-    "results share nothing, so the squares of their standard errors add up; verdicts hold for all setups "
-    "at once."
+    "A change is (1 + after) / (1 + before) - 1, with each side relative to its own baseline. That cancels "
+    "the speed of the machines, but a percentage still depends on CPU and Python. The two results are "
+    "independent, so the squares of their standard errors add up; verdicts hold for all setups at once."
 )
 
 
@@ -60,7 +59,7 @@ def _sections(pairing: Pairing, *, alone: bool) -> list[Section]:
     missing = f"In one of them only: {', '.join(pairing.missing)}." if pairing.missing else None
     return [
         section(
-            f"What is not the same{to}",
+            f"Differences of the runs{to}",
             difference_table(pairing.differences)
             if pairing.differences
             else "Nothing: machine, packages and plan are the same.",

@@ -12,11 +12,10 @@ COUNTED = frozenset(Quantity) - {Quantity.OVERHEAD}
 MOST_NAMED = 3
 """Figures with one reason that a headline names; more are counted."""
 ABOUT = (
-    "An overhead fails when its whole interval is over the threshold{strict}; a figure that is "
-    "compared with an "
-    "earlier result fails when it surely got worse. The intervals hold for all "
-    "setups of the run at once. What is counted has no interval. What is invalid, lossy or cut short never "
-    "passes."
+    "An overhead fails if its whole interval is over the threshold{strict}. A figure that is compared with "
+    "an earlier result fails if the whole interval of its change is on the worse side of zero. Intervals "
+    "hold for all setups of the run at once; counts have none. A run that is invalid, loses spans or was "
+    "interrupted never passes."
 )
 
 
@@ -27,7 +26,7 @@ def report(gate: Gate, sure: str) -> Document:
         gate: with its outcome.
         sure: how often the harness raises a false alarm.
     """
-    strict = ", and here also when its upper end is (strict)" if gate.strict else ""
+    strict = ", and here also if only the upper end is (strict)" if gate.strict else ""
     return document(
         f"Tracing overhead: {gate.outcome.upper()}",
         [Text(text=headline(gate), red=gate.outcome in {Outcome.FAIL, Outcome.INVALID})],
@@ -98,7 +97,7 @@ def _ends(judgement: Judgement) -> str:
 def false_alarms(rate: Rate | None, machine: Machine | None) -> str:
     """How often this harness reports an overhead where there is none, as measured."""
     if rate is None:
-        return "How often it raises a false alarm is unknown: `tracing-overhead accuracy` measures it."
+        return "The rate of false alarms on this machine is unknown: `tracing-overhead accuracy` measures it."
     where = f", measured on {machine.started[:10]} ({machine.cpu})" if machine else ""
     return (
         f"False alarms: {rate.count} of {rate.of} single comparisons of identical setups "

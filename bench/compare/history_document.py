@@ -8,10 +8,10 @@ from bench.report.words import ABSENT, Table, change_interval, change_percent, p
 SHOWN = 60
 """Rows of a trend's table; changes are always shown."""
 ABOUT = (
-    "A change is marked where a result differs from the level since the last change by more than both "
-    "intervals allow, all results of all setups considered at once (95 %): the more results, the larger a "
-    "change has to be. Invalid results are shown and never compared. Only overheads are compared, never "
-    "absolutes."
+    "A change is marked where a result differs significantly from the level since the last change, with a "
+    "correction for the number of results and setups (95 % for all of them): the more results, the larger a "
+    "change has to be. Invalid results are shown but not compared. Overheads are compared, absolute figures "
+    "are not."
 )
 
 
@@ -22,7 +22,7 @@ def report(history: History) -> Document:
     return document(
         "Tracing overhead over time",
         [
-            f"{plural(total, 'run')}, {plural(len(history.groups), 'group')} of what can be compared. {ABOUT}"
+            f"{plural(total, 'run')}, {plural(len(history.groups), 'group')} of comparable runs. {ABOUT}"
             if total
             else "No runs."
         ],
@@ -64,7 +64,7 @@ def _changes(group: Group) -> str:
         for point in trend.points
         if point.change
     ]
-    return f"Changes that the intervals support: {'; '.join(changes) or 'none'}."
+    return f"Significant changes: {'; '.join(changes) or 'none'}."
 
 
 def table(trend: SetupHistory) -> Table:

@@ -18,16 +18,16 @@ from bench.report.words import (
 )
 
 ABOUT = (
-    "Each row is a run of its own: an application against its own untraced baseline, every request sampled, "
-    "batch processor, OTLP over http. Microseconds are those of this machine; percentages depend on what the "
-    "rest of a request costs, so a cheap request has a large one. Where nothing else is said, load is light; "
-    "CPU and throughput at full load belong together. Per span is the slope through the setups "
-    "of a run that export in batches: what one more span adds, without what being instrumented costs at all."
+    "Each row is a run of its own: an application relative to its own untraced baseline, every request "
+    "sampled, batch processor, OTLP over HTTP. Microseconds are those of this machine; percentages depend on "
+    "what the rest of a request costs, so a cheap request has a high one. Load is light unless the heading "
+    "says otherwise. µs per span is the slope over the setups of a run that export in batches: the cost of "
+    "one more span, without the fixed cost of instrumentation."
 )
 
 ABOUT_FRAMEWORKS = (
-    "The same application with the same work in each request; what differs is the framework and its "
-    "instrumentation. More spans are more work: an ASGI instrumentation has spans of receive and send, too."
+    "The same application does the same work in each request; the framework and its instrumentation differ. "
+    "More spans cost more: ASGI instrumentations also create receive and send spans."
 )
 
 

@@ -9,29 +9,30 @@ from bench.studies.accuracy.targets import WORDS, ends_of, ends_of_times, in_wor
 from bench.studies.accuracy.trials import APART, INSIDE
 
 ABOUT = (
-    "A run is a whole run in small, with the statistics that a run is judged by. *Weights* are burnt after"
-    " the answer, in one process; *inside* means before or after the outgoing calls of one, two or all "
-    "processes. Each of them is compared with a setup that can burn there and burns nothing, `weight-0` "
-    "or `patched`; `weight-0` itself with the baseline. *Apart* means in a process of the instance for "
-    "which no request waits. Only there the truth is known to the microsecond: what is burnt in a service "
-    "cools caches for the work around it and, at saturation, makes requests wait for each "
-    "other. What a cost does to throughput is known as well: the CPUs over what a request costs. Setups "
-    "that burn in services get a light rate at which utilisation is that of the baseline, because work"
-    " is cheaper on a CPU that is awake anyway. `Covered in` counts runs whose interval holds the truth, "
-    "`detected in` counts verdicts against the baseline, which hold for all setups of a run at once."
+    "Each run is a complete run with few setups, evaluated like any other. *Weights* are burnt after the "
+    "response, in one process; *inside* means before or after the outgoing calls of one, two or all "
+    "processes. Each is compared with a setup that has the same code and burns nothing, `weight-0` or "
+    "`patched`; `weight-0` is compared with the baseline. *Apart* means in a process of the instance for "
+    "which no request waits. Only there is the truth known exactly: CPU burnt in a service cools caches for "
+    "the code around it and, at full load, makes requests wait for each other. The effect on throughput is "
+    "known, too: the number of CPUs divided by the CPU per request. Setups that burn in services get a light "
+    "rate with the utilisation of the baseline, because work is cheaper on a CPU that is already awake. "
+    "*Covered in* counts runs whose interval contains the truth; *detected in* counts verdicts against the "
+    "baseline, which hold for all setups of a run at once."
 )
 ABOUT_SAME = (
-    "the A/A setup against the baseline, and a weight of nothing against both. A high percentile needs more "
-    "requests than a run of a minute has."
+    "The A/A setup against the baseline, and `weight-0` against both. A high percentile needs more requests "
+    "than a run of a minute has."
 )
 ABOUT_BETTER = (
-    "Errors of identical setups. One after the other: in every replicate, right after the slices, the same "
-    "instances, each alone for as long as its time slices took. Processes, requests and seconds are the same."
+    "Errors of identical setups. *One after the other*: in every replicate, right after the time slices, the "
+    "same instances run alone, each for as long as its time slices took. Processes, requests and seconds are "
+    "the same."
 )
 ABOUT_AGREEMENT = (
-    "The cost of tracing is not known beforehand; here the same instances measure it in time slices and "
-    "alone. Likewise what a delay of every answer does to percentiles. A timer of the batch processor "
-    "goes on while an instance is stopped; scaled, it waits as many times longer as there are instances."
+    "The true cost of tracing is not known; here it is measured with the same instances in time slices and "
+    "alone, and so is the effect of delayed responses on percentiles. The timer of the batch processor keeps "
+    "running while an instance is paused; *scaled* timers are multiplied by the number of instances."
 )
 
 
@@ -75,15 +76,15 @@ def extent(accuracy: Accuracy) -> str:
     why = ", ".join(f"{words}: {count}" for words, count in accuracy.spoiled_by.items())
     return (
         f"{plural(accuracy.trials, 'run')}, fresh processes in every replicate: {panels}. "
-        f"{accuracy.spoiled} of them invalid by a check{f' ({why})' if why else ''}, and counted here all "
-        f"the same.{BESIDE[accuracy.beside]}"
+        f"{accuracy.spoiled} of them failed a validity check{f' ({why})' if why else ''}; they are counted "
+        f"here like the others.{BESIDE[accuracy.beside]}"
     )
 
 
 PANEL_WORDS = {
-    "weights": "of costs after the answer",
-    "inside": "of costs inside of requests",
-    "two-minutes": "of two minutes on the clock",
+    "weights": "with costs after the response",
+    "inside": "with costs inside requests",
+    "two-minutes": "of two minutes",
 }
 
 
@@ -132,7 +133,7 @@ def where(setup: str) -> str:
     if setup in APART:
         return "apart"
     if setup not in INSIDE:
-        return "after the answer"
+        return "after the response"
     count, when, _ = INSIDE[setup]
     return f"{when} the calls, {INSIDE_OF[count]}"
 
@@ -204,7 +205,7 @@ def agreement_table(accuracy: Accuracy) -> Table:
             (
                 agreement.setup,
                 WORDS[agreement.figure],
-                "scaled" if agreement.scaled else "as they are",
+                "scaled" if agreement.scaled else "not scaled",
                 str(agreement.trials),
                 percent(agreement.in_slices),
                 percent(agreement.alone),

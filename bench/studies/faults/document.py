@@ -16,26 +16,26 @@ from bench.studies.faults.figures import (
 )
 
 ABOUT = (
-    "Requests are sent at planned times (open model), {count} to each "
-    "setup and more where the backend comes back, and time out after 8 s. All setups of a fault run side "
-    "by side on the same CPUs; where all of them are slower, the untraced one (`none`) shows by how much. "
-    "Latencies count from the planned send; the 99th percentile of so few requests is nearly the longest of "
-    "them. A stall is the longest time for which an event loop did not answer a timer of 1 ms, the untraced "
-    "one's as well. Spans are counted where they end and where they arrive, from before the fault on. Then "
-    "the whole application gets SIGTERM, the fault still there, and is killed if it has not ended after 35 s."
+    "Requests are sent at planned times (open model) and time out after 8 s: {count} to each setup, and more "
+    "where the backend comes back. All setups of a fault run at the same time on the same CPUs; the untraced "
+    "one (`none`) shows what that alone costs. Latencies count from the planned send; with so few requests "
+    "the 99th percentile is nearly the maximum. A stall is the longest time for which an event loop did not "
+    "run a timer of 1 ms. Spans are counted where they end and where they arrive, from before the fault "
+    "begins. Then, with the fault still present, the application gets SIGTERM, and SIGKILL if it has not "
+    "stopped after 35 s."
 )
 ADVICE = {
-    Fault.CUT: "A Collector on the same machine is there when the backend is not.",
-    Fault.MUTE: "Only a time limit ends it: OTEL_EXPORTER_OTLP_TIMEOUT, 10 s by default.",
-    Fault.UNAVAILABLE: "The exporter tries again until its time limit; a shutdown waits for the attempt.",
-    Fault.LATER: "It does not wait that long; spans refused this way are lost at once.",
-    Fault.ERROR: "Never tried again: spans refused this way are lost at once.",
+    Fault.CUT: "A Collector on the same machine accepts spans while the backend is down.",
+    Fault.MUTE: "An export ends at OTEL_EXPORTER_OTLP_TIMEOUT, 10 s by default.",
+    Fault.UNAVAILABLE: "The exporter retries until its time limit; a shutdown waits for the attempt.",
+    Fault.LATER: "The exporter does not wait that long; spans refused this way are lost at once.",
+    Fault.ERROR: "The exporter does not retry: spans refused this way are lost at once.",
     Fault.SLOW: "`simple` makes every span wait for the backend; `batch` does not.",
-    Fault.DRIP: "Over http no time limit ends an answer that drips: it counts the time between two bytes.",
-    Fault.GONE: "What is exported meanwhile is lost; the queue holds what comes after.",
-    Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE has to hold what comes within OTEL_BSP_SCHEDULE_DELAY.",
-    Fault.TERM: "Spans arrive if the application shuts its provider down when it is stopped.",
-    Fault.KILL: "Whatever is queued is lost with the process; shorten OTEL_BSP_SCHEDULE_DELAY.",
+    Fault.DRIP: "Over HTTP the time limit is one between two bytes, and such a response never reaches it.",
+    Fault.GONE: "What is exported meanwhile is lost; the queue holds the spans that end later.",
+    Fault.OVERFLOW: "OTEL_BSP_MAX_QUEUE_SIZE must hold all spans that end within OTEL_BSP_SCHEDULE_DELAY.",
+    Fault.TERM: "Spans arrive if the application shuts down its tracer provider when it is stopped.",
+    Fault.KILL: "Queued spans are lost with the process; shorten OTEL_BSP_SCHEDULE_DELAY.",
 }
 OF_THE_BACKEND = frozenset(Fault) - {Fault.NONE, Fault.OVERFLOW, Fault.TERM, Fault.KILL}
 

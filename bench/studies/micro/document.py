@@ -6,14 +6,14 @@ from bench.report.words import ABSENT, Table, count, plural, significant
 from bench.studies.micro.figures import MicroSummary, Timing
 
 HOW = (
-    "CPU time of a process that does nothing else, over and over: the price of an operation with warm "
-    "caches. Cold: once after an untraced request of the built-in application has used the same CPU, as it "
-    "is in a service, and another one where the operation waits for an answer; predictions are made of "
-    "that. Each operation is timed once a replicate by a fresh process, in a freshly shuffled order; the "
-    "intervals (95 %) are over replicates. Every value is divided by what plain Python (the reference) cost "
-    "just before and after it, and multiplied by what that cost in the whole run: the machine's speed, "
-    "which doubles and halves within seconds, is taken out. `micro.json` is pyperf's own format: `python -m "
-    "pyperf stats micro.json`."
+    "*CPU µs* is the CPU time of an operation that a process repeats in a loop, with warm caches. *Cold* is "
+    "that of a single operation after an untraced request of the built-in application has used the same "
+    "CPU, as in a service, and after another one where the operation waits for a response; predictions use "
+    "cold figures. In each replicate a fresh process times each operation once, in a shuffled order; the "
+    "95 % intervals are over replicates. Each value is divided by the cost of plain Python code (the "
+    "reference) just before and after it, and multiplied by the cost of that code in the whole run, which "
+    "removes changes of the machine's speed. `micro.json` has pyperf's format: `python -m pyperf stats "
+    "micro.json`."
 )
 REQUEST = "CPU instructions of a request of the built-in application, all services in one process"
 
@@ -47,7 +47,9 @@ def sections(summary: MicroSummary | None) -> list[Section]:
 def headline(summary: MicroSummary) -> str:
     """What a microbenchmark did, in one sentence."""
     proof = (
-        "every operation proved what it is" if summary.valid else "NOT every operation could prove what it is"
+        "every operation passed its self-check"
+        if summary.valid
+        else "NOT every operation passed its self-check"
     )
     counts = plural(len(summary.timings), "operation"), plural(summary.run.replicates, "replicate")
     return f"{' in '.join(counts)}; {proof}."

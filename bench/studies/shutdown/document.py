@@ -9,28 +9,28 @@ from bench.studies.shutdown.figures import Loss, LostAt, StackResult, Stop
 
 WORDS = {Signal.TRACES: "spans", Signal.METRICS: "metrics", Signal.LOGS: "log records"}
 PLACES = {
-    LostAt.FORK: "never exported, though the server went on",
+    LostAt.FORK: "never exported, although the server kept running",
     LostAt.QUEUE: "not ended, or queued, when it was killed",
     LostAt.SHUTDOWN: "not exported at the end",
 }
 ABOUT = (
-    "The same application under `opentelemetry-instrument`, the same requests, then at once the end: SIGTERM "
-    "and SIGINT to the process that was started (as `docker stop` and `kill -INT` send them; Ctrl-C in a "
-    "terminal reaches all), SIGKILL to all of them. Made: what arrives where nothing is lost. Received: what "
-    "the receiver counted. `batch` is what the agent does by itself, with delays so long that no timer fires "
-    "between request and end; `simple` comes from a file that OTEL_CONFIG_FILE names. Everything goes over "
-    "http. Each result is one try of each way."
+    "Each server runs the same application under `opentelemetry-instrument`, answers the same requests and "
+    "is stopped at once: SIGTERM and SIGINT go to the process that was started, as `docker stop` and `kill "
+    "-INT` send them (Ctrl-C in a terminal reaches all processes); SIGKILL goes to all. Made: what arrives "
+    "where nothing is lost. Received: what the receiver counted. `batch` is the agent's default, with delays so "
+    "long that no timer fires between the requests and the signal; `simple` comes from a file named by "
+    "OTEL_CONFIG_FILE. Exports go over HTTP. Each signal is tried once."
 )
 TERM_ADVICE = (
-    "Containers, systemd and process managers stop a server by SIGTERM: what is lost there is lost at every "
+    "Containers, systemd and process managers stop a server by SIGTERM: what is lost then is lost at every "
     "deployment."
 )
 LIFESPAN = (
-    "End the providers in the application's lifespan (`provider.shutdown()` for traces, metrics and logs): "
-    "the rows with *lifespan* do that, and nothing else differs."
+    "Shut down the providers in the application's lifespan (`provider.shutdown()` for traces, metrics and "
+    "logs). The rows with *lifespan* do that; nothing else differs."
 )
 KILLED = (
-    "Whatever is still queued when a process is killed is lost: give it time to stop (Kubernetes: "
+    "Spans that are queued when a process is killed are lost: give it time to stop (Kubernetes: "
     "`terminationGracePeriodSeconds`), and shorten OTEL_BSP_SCHEDULE_DELAY where that is not enough."
 )
 
@@ -56,7 +56,7 @@ def _answer(results: Sequence[StackResult], keeping: Sequence[StackResult]) -> l
     if kept:
         sentences.append(f"With the batch processor: {kept}.")
     if losing:
-        sentences.append(f"SIGTERM costs something with {losing}.")
+        sentences.append(f"Something is lost at SIGTERM with {losing}.")
     return sentences
 
 
@@ -129,7 +129,7 @@ def _remedy(result: StackResult) -> str:
     if result.lost_at(Stop.ALIVE):
         return "start the exporters after the fork"
     if Stop.TERM in lost:
-        return "another worker" if result.orderly else "end the providers in the lifespan"
+        return "another worker" if result.orderly else "shut down the providers in the lifespan"
     return "stop it by SIGTERM" if lost else ""
 
 
@@ -165,7 +165,7 @@ def counts(results: Sequence[StackResult]) -> Table:
             (
                 result.stack,
                 result.processor,
-                "goes on" if way is Stop.ALIVE else way,
+                "keeps running" if way is Stop.ALIVE else way,
                 WORDS[signal],
                 str(loss.made),
                 str(loss.received),

@@ -8,11 +8,10 @@ from bench.studies.soak.figures import Growth, Soak
 KIB = 1024
 ABOUT = (
     "One instance at half of its capacity (open model), every request traced, batch processor. Every ten "
-    "seconds, without requests in flight, memory (what a process has written to and does not share), "
-    "threads, open files and temporary files are read. The first fifth of the time is not looked at. A "
-    "slope is that of a line through the medians of eight phases, with an interval that holds for all "
-    "processes at once (95 %); threads and open files are the fewest in the first quarter of that time and "
-    "in the last."
+    "seconds, with no requests in flight, memory (what a process has written and does not share), threads, "
+    "open files and temporary files are read. The first fifth of the time is ignored. A slope is that of a "
+    "line through the medians of eight phases; its 95 % interval holds for all processes at once. Threads "
+    "and open files are the minimum in the first and in the last quarter of that time."
 )
 
 

@@ -7,9 +7,9 @@ from bench.studies.spec.figures import AtRate, SpecReport
 
 ABOUT = (
     "Spans have no parent; the service has a name and a version of ten characters and an instance id; "
-    "every span is sampled; processors have their default settings. The receiver is a process of its own "
-    "that answers at once and keeps the bytes; it counts after an iteration, and a span counts when it is "
-    "there."
+    "every span is sampled; processors have their default settings. The receiver is a separate process that "
+    "responds at once and keeps the bytes; it counts the spans after each iteration. A span is delivered "
+    "when the receiver has it."
 )
 ITEMS = {
     "throughput": "Throughput: spans created and exported, ten attributes of 20 + 20 characters, one core",
@@ -123,7 +123,7 @@ def _verdict(row: AtRate, rate_per_s: float) -> str:
         return (
             f"{count(round(rate_per_s))} spans/s were not held with the {row.processor} processor, which "
             f"had {row.cpu.value * 100:.0f} % of a CPU and lost nothing: the machine or a short iteration "
-            f"is the reason; {count(round(row.achieved_per_s.value))}/s were created."
+            f"is the cause; {count(round(row.achieved_per_s.value))}/s were created."
         )
     return (
         f"{count(round(rate_per_s))} spans/s cannot be held here with the {row.processor} processor: "
