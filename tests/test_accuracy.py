@@ -175,8 +175,8 @@ def test_a_run_that_is_invalid_counts_and_says_why(series: measure.Series) -> No
     assert lossy.spoiled == 1
     assert lossy.coverage.of
     assert (
-        "1 of them failed a validity check (its span accounting is incomplete: 1); they are counted here like "
-        "the others." in document.extent(lossy)
+        "1 of them failed a validity check (its span accounting is incomplete: 1); they are counted here "
+        "like the others." in document.extent(lossy)
     )
 
 

@@ -17,8 +17,8 @@ ABOUT = (
     "Each server runs the same application under `opentelemetry-instrument`, answers the same requests and "
     "is stopped at once: SIGTERM and SIGINT go to the process that was started, as `docker stop` and `kill "
     "-INT` send them (Ctrl-C in a terminal reaches all processes); SIGKILL goes to all. Made: what arrives "
-    "where nothing is lost. Received: what the receiver counted. `batch` is the agent's default, with delays so "
-    "long that no timer fires between the requests and the signal; `simple` comes from a file named by "
+    "where nothing is lost. Received: what the receiver counted. `batch` is the agent's default, with delays "
+    "so long that no timer fires between the requests and the signal; `simple` comes from a file named by "
     "OTEL_CONFIG_FILE. Exports go over HTTP. Each signal is tried once."
 )
 TERM_ADVICE = (
