@@ -1,6 +1,7 @@
 """Presets: lists of setups, in the table or made for an application."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -62,6 +63,15 @@ def test_a_plan_of_a_preset_remembers_it_and_has_what_its_setups_are_compared_wi
     plan = run_plan(Options(preset=preset), load(None))
     assert plan.preset == preset
     assert {setup.against for setup in plan.setups} <= {"", *plan.names}
+
+
+def test_a_plan_names_its_app_file_as_it_was_typed_and_no_folder_of_a_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    typed = Path("services/glances.toml")
+    assert run_plan(Options(app=typed), load(typed)).app_file == "services/glances.toml"
+    assert run_plan(Options(app=typed.absolute()), load(typed)).app_file == "glances.toml"
 
 
 def test_sampling_in_a_collector_needs_one_that_can() -> None:

@@ -72,7 +72,7 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
         budget=budget.name,
         seed=secrets.randbelow(2**32) if options.seed is None else options.seed,
         app=loaded.app,
-        app_file=options.app.name if options.app else APP_FILE if options.command else "",
+        app_file=_app_file(options),
         setups=setups,
         replicates=options.replicates or budget.replicates,
         warm_up=warm_up,
@@ -91,6 +91,13 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
         collector=options.collector,
         scale_timers=options.scale_timers,
     )
+
+
+def _app_file(options: Options) -> str:
+    """The app file as it was typed; of an absolute path the name alone, so that no folder of a user is stored."""
+    if options.app is None:
+        return APP_FILE if options.command else ""
+    return options.app.name if options.app.is_absolute() else str(options.app)
 
 
 def _check_collector(options: Options, setups: Sequence[Setup]) -> None:
