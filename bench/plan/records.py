@@ -111,7 +111,8 @@ class Plan:
         budget: row of the budget table that it came from.
         seed: source of all randomness.
         app: what is measured.
-        app_file: its file as it was typed, without an absolute folder; empty for the built-in example; None where an earlier version measured.
+        app_file: its file as it was typed, without an absolute folder; empty for the built-in example; None
+            where an earlier version measured.
         setups: what is compared, the baseline first.
         replicates: how often all processes are started afresh.
         warm_up: closed loop at the beginning of a replicate; not measured.

@@ -94,7 +94,7 @@ def run_plan(options: Options, loaded: LoadedApp) -> Plan:
 
 
 def _app_file(options: Options) -> str:
-    """The app file as it was typed; of an absolute path the name alone, so that no folder of a user is stored."""
+    """The app file as it was typed; the name alone of an absolute path, whose folders are the user's own."""
     if options.app is None:
         return APP_FILE if options.command else ""
     return options.app.name if options.app.is_absolute() else str(options.app)
