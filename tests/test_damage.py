@@ -164,6 +164,19 @@ def test_links_are_replaced_and_never_followed(
     assert outside.read_text("ascii") == "mine"
 
 
+def test_figures_survive_the_removal_of_the_records_that_they_were_made_from(
+    sound: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(sound, folder)
+    (folder / "readings.jsonl").unlink()
+    figures = (folder / "summary.json").read_bytes()
+    with pytest.raises(ResultsError, match="is missing, from which figures are made"):
+        results.publish(results.read(folder))
+    assert (folder / "summary.json").read_bytes() == figures
+    assert verify(folder).discrepancies
+
+
 def test_a_disk_that_fills_up_costs_no_file_that_was_there(sound: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(sound, folder)

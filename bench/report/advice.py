@@ -85,11 +85,13 @@ def _uninstall(summary: Summary, full: SetupSummary) -> Iterator[str]:
         return
     unit = unit_of([added_s])
     which = (
-        f"; `run{_app_file(summary)} --preset {INSTRUMENTORS}` says which"
+        f"; `run{_app_file(summary)} --preset {INSTRUMENTORS}` measures each"
         if _knows_instrumentations(summary)
         else ""
     )
-    stays = f"{unit.figure(stays_s)} of the {unit.figure(added_s)} {unit.name} stays when the SDK is disabled"
+    stays = (
+        f"even with the SDK disabled, {unit.figure(stays_s)} of the {unit.figure(added_s)} {unit.name} stays"
+    )
     yield f"uninstall instrumentation that you do not need ({stays}{which})"
 
 

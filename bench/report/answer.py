@@ -84,7 +84,7 @@ def _untraced_at_full_load(summary: Summary) -> str:
     baseline = summary.setup(summary.baseline)
     cost = baseline.saturation if baseline and baseline.light else None
     untraced_s = cost.cpu_per_request_s if cost else None
-    return "" if untraced_s is None else f" ({duration(untraced_s)} untraced)"
+    return "" if untraced_s is None else f" ({duration(untraced_s)} CPU untraced)"
 
 
 def headline_figures(summary: Summary) -> tuple[tuple[str, str], ...]:
@@ -225,13 +225,13 @@ def _checks(summary: Summary) -> str:
     checks, noise_floor = summary.checks, summary.checks.noise_floor
     same = (checks.aa.light or checks.aa.saturation) if checks.aa else None
     if same is not None and noise_floor is not None:
-        noise = f"± {half_width(same)}; noise: below {percent(noise_floor, sign=False)} %"
+        noise = f"± {half_width(same)}: below {percent(noise_floor, sign=False)} % is noise"
         parts.append(f"the same setup twice differs by {change_percent(same)} % CPU ({noise})")
     if checks.injected and checks.injected.recovery:
         first, second = checks.injected.recovery, checks.injected.saturation
         both = f", at full load {_recovered(second)}" if second and second is not first else ""
-        cost = f"{MICROSECONDS.figure(first.expected_s)} {MICROSECONDS.name}"
-        parts.append(f"{cost} of CPU injected into every request was measured as {_recovered(first)}{both}")
+        cost = f"{MICROSECONDS.figure(first.expected_s)} {MICROSECONDS.name} of CPU injected per request"
+        parts.append(f"{cost}, beside the application, was measured as {_recovered(first)}{both}")
     incomplete = _incomplete(summary)
     if incomplete:
         parts.append(f"the span accounting of {', '.join(incomplete)} is incomplete")
@@ -251,7 +251,7 @@ def measured(summary: Summary, machine: Machine | None) -> str:
         parts += _software(summary, machine)
     full = summary.full
     if full and full.spans_per_request:
-        where = f"over {plural(len(plan.app.process), 'process', 'processes')}"
+        where = f"over {plural(sum(process.traced for process in plan.app.process), 'service')}"
         where += " elsewhere" if plan.targets else f" on {plural(plan.service_cpus, 'CPU')}"
         parts.append(f"{full.spans_per_request:.3g} spans per {summary.app.request} {where}")
     setup = everything(plan.setups)

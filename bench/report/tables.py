@@ -27,7 +27,10 @@ from bench.report.words import (
 QUANTILES = ("p50", "p90", "p99")
 WHOLE = 10.0
 """Rates from here on are shown without decimals."""
-ABOUT_INTERVALS = "Intervals are 95 %; ± is half of one, in percentage points."
+ABOUT_INTERVALS = (
+    "Brackets are 95 % intervals; ± is half of one, in percentage points. "
+    "The report has the intervals of all columns."
+)
 BURNT_APART = 4
 """The method since which the injected cost burns in a process of its own."""
 ABOUT_INJECTED = (

@@ -92,6 +92,12 @@ def read_run(folder: Path, predict: Predict | None = None) -> RunResult:
     """
     require_run(folder)
     known = manifest.read(folder)
+    if known is not None and READINGS in known.raw and not (folder / READINGS).exists():
+        # Without it, a run looks like one that was killed at its start; its stored figures must survive.
+        raise ResultsError(
+            f"{folder / READINGS} is missing, from which figures are made",
+            f"restore it; the figures as they were stand in {folder / SUMMARY} and report.md",
+        )
     if not has_raw(folder):
         changed = manifest.changed(folder, known) if known else iter(())
         files = {PLAN, SUMMARY}
