@@ -348,3 +348,8 @@ def test_the_application_does_not_see_the_programs_of_the_harness(monkeypatch: p
     monkeypatch.setattr(sys, "prefix", "/home/me/.cache/uv/archive-v0/x")
     of_uvx = "/home/me/.cache/uv/archive-v0/x/bin:/usr/bin"
     assert plain_environ({"PATH": of_uvx})["PATH"] == "/usr/bin"
+    # A uvx that is pyenv's puts pyenv's Python before the environment that is active.
+    of_pyenv = "/home/me/.cache/uv/archive-v0/x/bin:/home/me/.pyenv/bin:/home/me/shop/.venv/bin:/usr/bin"
+    active = {"PATH": of_pyenv, "VIRTUAL_ENV": "/home/me/shop/.venv"}
+    assert plain_environ(active)["PATH"] == "/home/me/shop/.venv/bin:/home/me/.pyenv/bin:/usr/bin"
+    assert plain_environ(active | {"VIRTUAL_ENV": "/elsewhere"})["PATH"].startswith("/home/me/.pyenv/bin:")

@@ -165,7 +165,7 @@ def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:
     for caveat in _graded(
         "errors", failed / max(requests, 1), 0.0, 1e-3,
         f"{failed} of {requests} requests of {setup} failed or timed out",
-        "look at the status column of requests.csv.gz; lower --rate if it is 0",
+        "look at their status in requests.csv.gz; if it is 0, no answer came in time: lower --rate",
         "requests failed",
     ):  # fmt: skip
         yield msgspec.structs.replace(caveat, setup=setup)

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, field
 
+UNKNOWN = "not known"
+"""What stands for the version of a process whose `version` command failed; the reason follows in brackets."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Machine:

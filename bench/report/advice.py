@@ -85,7 +85,7 @@ def _uninstall(summary: Summary, full: SetupSummary) -> Iterator[str]:
         return
     unit = unit_of([added_s])
     which = (
-        f"; `run{_app_file(summary)} --preset {INSTRUMENTORS}` measures each"
+        f"; `tracing-overhead run{_app_file(summary)} --preset {INSTRUMENTORS}` measures each"
         if _knows_instrumentations(summary)
         else ""
     )

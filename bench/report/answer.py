@@ -6,7 +6,7 @@ from bench.analysis.claims import Severity
 from bench.analysis.records import Recovery, SetupSummary, Summary
 from bench.app.records import BASELINE, Setup
 from bench.app.setups import discards, everything, is_disabled, protocol, sampling_ratio
-from bench.plan.machine import Machine
+from bench.plan.machine import UNKNOWN, Machine
 from bench.report.advice import less_than_full, what_to_do
 from bench.report.contrasts import batching, batching_line, compared
 from bench.report.tables import at_rate, level_s, rate_of, tail_of
@@ -106,10 +106,10 @@ def headline_figures(summary: Summary) -> tuple[tuple[str, str], ...]:
 
 def _load(summary: Summary) -> str:
     """At which rate, and what that is a share of."""
-    capacity = summary.learned.capacities.get(BASELINE)
+    baseline = summary.setup(summary.baseline)
+    measured_per_s = baseline.throughput.per_s if baseline and baseline.throughput else None
+    capacity = measured_per_s or summary.learned.capacities.get(BASELINE)
     share = summary.light_rate_per_s / capacity if capacity else None
-    if not summary.plan.rate_per_s:
-        share = summary.plan.share
     of = "" if share is None else f" ({percent(share, sign=False, decimals=0)} % of the untraced maximum)"
     return f"at {at_rate(summary)}{of}"
 
@@ -194,18 +194,31 @@ def _latency(summary: Summary) -> str:
         unit = unit_of([before, after])
         levels = f"{name} {signed(before * unit.scale, 1, sign=False)} → "
         levels += f"{signed(after * unit.scale, 1, sign=False)} {unit.name}"
-        changes.append(levels if change.is_significant else f"{levels} (no change detected)")
+        ends = (
+            signed(after * unit.scale * (1 + end) / (1 + change.ratio), 1, sign=False)
+            for end in (change.low, change.high)
+        )
+        changes.append(
+            f"{levels} [{', '.join(ends)}]" if change.is_significant else f"{levels} (no change detected)"
+        )
     words = f"{summary.baseline} → {full.name}"
     return f"Latency at {rate}, {words}: {', '.join(changes)}." if changes else ""
 
 
 def _lost(summary: Summary) -> str:
     """How many of the expected spans were lost."""
-    expected = sum(setup.accounting.spans_expected or 0 for setup in summary.setups)
-    lost = sum(setup.accounting.lost for setup in summary.setups)
-    if not expected or _incomplete(summary):
+    accounts = [setup.accounting for setup in summary.setups]
+    lost = sum(account.lost for account in accounts)
+    if not sum(account.spans_received for account in accounts) or _incomplete(summary):
         return ""
     where = ", in setups that may lose some" if lost else ""
+    if any(account.spans_received and account.spans_expected is None for account in accounts):
+        # Traces of different size: each was whole, and as many came as were expected.
+        if any(account.complete is None for account in accounts if account.spans_received):
+            return ""
+        whole = sum(account.traces.whole for account in accounts)
+        return f"{lost:,} spans lost{where}: {whole:,} traces arrived whole."
+    expected = sum(account.spans_expected or 0 for account in accounts)
     return f"{lost:,} of {expected:,} spans lost{where}."
 
 
@@ -268,7 +281,9 @@ def _software(summary: Summary, machine: Machine) -> Iterator[str]:
 
     What the harness itself runs on is said only of an application that runs on it, too.
     """
-    yield from (f"{name} {version}" for name, version in machine.versions.items())
+    for name, version in machine.versions.items():
+        if not version.startswith(UNKNOWN):
+            yield f"{name} {version}"
     python, packages = machine.app_python, machine.app_packages
     if any("{python}" in str(process.command) for process in summary.plan.app.process):
         python, packages = f"{machine.python_implementation} {machine.python}", machine.packages

@@ -79,6 +79,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
     differs = {
         "packages": (setup.python, setup.pip, setup.npm) != (full.python, full.pip, full.npm),
         "batching": alike and _batching(setup) != _batching(full),
+        "SDK": is_disabled(setup),
         "sampler": alike and sampling_ratio(setup) < 1,
         "processor": setup.tracing == "simple",
         "protocol": alike and protocol(setup) != protocol(full),
@@ -90,6 +91,7 @@ def _decision(setup: Setup, full: Setup, result: SetupSummary, reference: SetupS
     spans = f"spans per request: {result.spans_per_request:g} instead of {reference.spans_per_request:g}"
     prices = {
         "batching": f"{result.accounting.lost:,} spans lost" if result.accounting.lost else "no span lost",
+        "SDK": "no trace is kept",
         "sampler": _sampled(setup),
         "processor": "requests wait for every export; a process that is killed loses no span",
         "protocol": f"{protocol(setup)} has to be reachable, and its package installed",
@@ -108,8 +110,6 @@ def _batching(setup: Setup) -> dict[str, str]:
 
 def _sampled(setup: Setup) -> str:
     """What is left of the traces."""
-    if is_disabled(setup):
-        return "no trace is kept; the SDK is switched off"
     if setup.collector_sampling < 1:
         return f"a collector keeps one trace in {1 / setup.collector_sampling:,.0f}, and may choose which"
     ratio = sampling_ratio(setup)

@@ -30,8 +30,9 @@ HOW_MEASURED = (
     "included. The unit of replication is the replicate: fresh processes, a new hash seed."
 )
 ABOUT_DECISIONS = (
-    "Each choice against tracing everything, paired inside replicates, in CPU per request under light "
-    "load. Sampling in a collector (tail sampling) costs the application what tracing everything costs."
+    "Each choice compared with tracing everything, paired inside replicates, in CPU per request under light "
+    "load; percentages are of the whole request, tracing included. Sampling in a collector (tail sampling) "
+    "costs the application what tracing everything costs."
 )
 BIAS = (
     (

@@ -25,7 +25,7 @@ BETWEEN, WITHIN_GROUP = 3, 2
 WIDEST_TEXT = 100
 """Longer lines of text are hard to read."""
 MOST_CAVEATS = 2
-"""More of them are only counted; the whole report has them all."""
+"""The others are only counted; the whole report has them all."""
 NARROWEST = 16
 """Characters that a column of text may shrink to, if its words are no longer; figures never shrink."""
 
@@ -65,10 +65,10 @@ def show_run(
     hidden = [caveat for caveat in summary.caveats if caveat.severity is not Severity.INVALID]
     # The first reason why nothing counts is the first line already.
     screen.caveats([caveat for caveat in summary.caveats if caveat.severity is Severity.INVALID][1:])
-    if len(hidden) <= MOST_CAVEATS:
-        screen.caveats(hidden)
-    else:
-        screen.say(f"{plural(len(hidden), 'caveat')}{f': {full}' if full else ''}.", "yellow")
+    screen.caveats(hidden[:MOST_CAVEATS])
+    if len(hidden) > MOST_CAVEATS:
+        more = plural(len(hidden) - MOST_CAVEATS, "more caveat")
+        screen.say(f"{more}{f': {full}' if full else ''}.", "yellow")
 
 
 def show(document: Document, console: Console, spelled: Spelling = str) -> None:

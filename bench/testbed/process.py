@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bench.errors import ServiceError
+from bench.plan.machine import UNKNOWN
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """Where `services` and `locustfiles` are."""
@@ -180,12 +181,19 @@ def plain_environ(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
 
 
 def path_of_the_caller(environ: Mapping[str, str] = os.environ) -> str:
-    """PATH without what uvx or nox has put in front of it: the harness's own Python, Flask and agent."""
+    """PATH without what uvx or nox has put in front of it: the harness's own Python, Flask and agent.
+
+    An active virtual environment leads it again: a uvx that pyenv starts puts pyenv's own Python before it.
+    """
     path = environ.get("PATH", os.defpath)
     if not is_ephemeral(environ):
         return path
-    own = str(Path(sys.prefix) / "bin")
-    return os.pathsep.join(folder for folder in path.split(os.pathsep) if folder.rstrip("/") != own)
+    folders = [
+        folder for folder in path.split(os.pathsep) if folder.rstrip("/") != str(Path(sys.prefix) / "bin")
+    ]
+    active = str(Path(environ.get("VIRTUAL_ENV", sys.prefix)) / "bin")
+    leading = [folder for folder in folders if folder.rstrip("/") == active]
+    return os.pathsep.join([*leading, *(folder for folder in folders if folder not in leading)])
 
 
 def is_ephemeral(environ: Mapping[str, str] = os.environ) -> bool:
@@ -222,15 +230,15 @@ def run_to_end(
 
 
 def last_line_of(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> str:
-    """The last line that a short command prints; `not known` and the reason if it fails."""
+    """The last line that a short command prints; `UNKNOWN` and the reason if it fails."""
     try:
         done = subprocess.run(
             command, cwd=folder, env=dict(environ), capture_output=True, timeout=30, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return f"not known ({error})"
+        return f"{UNKNOWN} ({error})"
     lines = (done.stdout or done.stderr).decode("utf-8", "replace").strip().splitlines()
     last = lines[-1][:200] if lines else ""
     if done.returncode:
-        return f"not known ({last or f'code {done.returncode}'})"
-    return last or "not known"
+        return f"{UNKNOWN} ({last or f'code {done.returncode}'})"
+    return last or UNKNOWN

@@ -124,7 +124,8 @@ def warnings_about(plan: Plan, left_out: Sequence[str]) -> Iterator[str]:
 def minutes(plan: Plan) -> str:
     """How long a run takes, without and with all the blocks that it may repeat."""
     least, most = duration_s(plan), duration_s(plan, repeated=plan.spare)
-    return f"about {_clock(least)}, at most {_clock(most)}" if plan.spare else f"about {_clock(least)}"
+    more = f" ({_clock(most)} with repeated blocks)" if plan.spare else ""
+    return f"about {_clock(least)}{more}"
 
 
 def _clock(seconds: float) -> str:
