@@ -22,8 +22,8 @@ from bench.plan.readings import (
     Switch,
 )
 from bench.plan.records import Closed, Kind, Learned, Open, Phase, Plan, Step
-from bench.receiver.accounting import Span
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace, TraceSpan
+from bench.receiver.spans import Span
 from bench.runner.run import Log, Run, carry_out
 
 APP = App(
@@ -106,8 +106,8 @@ class SimulatedPerformer:
     def stop_instances(self) -> None:
         self.log.append("stop")
 
-    def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
-        return {"batch": (span("root"), span("child", parent="root"))}
+    def kept(self) -> Sequence[KeptTrace]:
+        return [KeptTrace(setup="batch", spans=(span("root"), span("child", parent="root")))]
 
     def learn(self, plan: Plan, step: Step) -> StepReading:
         self.log.append(f"{step.kind} {step.replicate}")

@@ -24,7 +24,7 @@ from bench.plan.machine import Machine
 from bench.plan.readings import Memory, Raw
 from bench.plan.records import Kind
 from bench.receiver import otlp_json as otlp
-from bench.receiver.messages import KINDS, STATUSES, SpanEvent, TraceSpan
+from bench.receiver.messages import KINDS, STATUSES, KeptTrace, SpanEvent, TraceSpan
 from bench.report import markdown
 from bench.report.run import report
 from bench.results.store import Store
@@ -417,10 +417,11 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
     Store(tmp_path).write_plan(make.plan())
     for replicate, trace, length_ms in ((0, "aa11", 10), (1, "bb22", 90)):
         spans = (make.span(trace=trace, length_ms=length_ms), make.span("child", parent="root", trace=trace))
-        Store(tmp_path).append_slowest(replicate, {"batch": spans})
+        Store(tmp_path).append_traces(replicate, [KeptTrace(setup="batch", spans=spans)])
     assert cli.main(["trace", "--from", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert printed.index("bb22") < printed.index("aa11")
+    assert "Damaged traces" not in printed
     assert "in replicate 1" in printed
     page = tmp_path / "page.html"
     assert cli.main(["trace", "--from", str(tmp_path), "aa", "--html", str(page)]) == 0
@@ -430,6 +431,13 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
     assert cli.main(["trace", "--from", str(tmp_path), "aa11", "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)["resourceSpans"][0]["scopeSpans"][0]["spans"]
     assert [span["name"] for span in found] == ["root", "child"]
+    mixed = KeptTrace(setup="batch", spans=(make.span(trace="cc33", length_ms=5),), damage="mixed")
+    Store(tmp_path).append_traces(1, [mixed])
+    assert cli.main(["trace", "--from", str(tmp_path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("bb22") < printed.index("Damaged traces") < printed.index("cc33")
+    assert cli.main(["trace", "--from", str(tmp_path), "cc33"]) == 0
+    assert "in replicate 1, mixed." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -448,7 +456,7 @@ def test_the_slowest_trace_is_shown_unless_another_is_named(
 def test_what_trace_is_asked_wrongly_it_says(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
 ) -> None:
-    Store(tmp_path).append_slowest(0, {"batch": (make.span(trace="aa11"),)})
+    Store(tmp_path).append_traces(0, [KeptTrace(setup="batch", spans=(make.span(trace="aa11"),))])
     (tmp_path / "empty").mkdir()
     places = {"{kept}": str(tmp_path), "{empty}": str(tmp_path / "empty")}
     assert cli.main(["trace", *(places.get(each, each) for each in arguments)]) == code

@@ -22,11 +22,11 @@ from bench.errors import BenchError, ResultsError
 from bench.receiver import otlp_json
 from bench.receiver.bodies import Bodies
 from bench.receiver.decoding import Body
-from bench.receiver.messages import CloseAccounts, Signal
+from bench.receiver.messages import CloseAccounts, KeptTrace, Signal
 from bench.report import markdown, run, words
 from bench.results import manifest
 from bench.results.folder import read_run, run_result
-from bench.results.store import SlowestTrace, Store, read_packed, read_raw
+from bench.results.store import Store, read_packed, read_raw
 from bench.results.verify import verify
 from bench.studies import RUN
 from bench.testbed import leftovers
@@ -123,7 +123,7 @@ def test_traces_that_were_kept_are_read_or_refused(tmp_path: Path, fuzz: int) ->
         path = tmp_path / "traces.jsonl.gz"
         path.write_bytes(damaged_file(path.name, content, random.Random(seed)))
         with within(LIMIT_S), contextlib.suppress(BenchError):
-            for trace in read_packed(path, SlowestTrace):
+            for trace in read_packed(path, KeptTrace):
                 assert trace.trace_id
                 assert trace.duration_s is not None
 
@@ -240,7 +240,7 @@ def test_whatever_is_sent_to_the_receiver_is_counted(fuzz: int) -> None:
             receiver.peek()
             receiver.spans()
             accounts = receiver.close(CloseAccounts(replicate=0, learn=True))
-            receiver.slowest()
+            receiver.kept()
             msgspec.json.encode(accounts)
         assert accounts, seed
 

@@ -17,10 +17,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from bench.plan.readings import Account
-from bench.receiver.accounting import Span
 from bench.receiver.bodies import Bodies
 from bench.receiver.decoding import Body, decode, marker, rejected_spans
 from bench.receiver.messages import CloseAccounts, Signal, TraceSpan
+from bench.receiver.spans import Span
 from tests.make import SHAPE, trace_of
 
 SETUPS = ("batch", "lean", "simple")
@@ -138,15 +138,28 @@ def test_the_slowest_trace_of_a_setup_comes_with_all_its_spans() -> None:
     # Its calls may take longer than a request: one that nobody waits for.
     receiver.keep(Signal.TRACES, Body(body("lean", trace_of(5)[1:], length_ns=50)))
     receiver.keep(Signal.TRACES, Body(body("", trace_of(4), length_ns=99)))
-    assert receiver.slowest() == {}, "before any account there is none"
+    assert receiver.kept() == [], "before any account there is none"
     receiver.close(CloseAccounts(replicate=0))
-    found = receiver.slowest()
+    found = {kept.setup: kept.spans for kept in receiver.kept() if not kept.damage}
     assert set(found) == {"batch", "lean"}
     assert {told.trace_id for told in found["batch"]} == {(1).to_bytes(16).hex()}
     assert {told.trace_id for told in found["lean"]} == {(3).to_bytes(16).hex()}
     assert len(found["batch"]) == len(found["lean"]) == len(trace_of(1))
     receiver.close(CloseAccounts(replicate=0))
-    assert receiver.slowest() == {}
+    assert receiver.kept() == []
+
+
+def test_one_trace_of_each_damage_is_kept() -> None:
+    receiver = Bodies()
+    for number in range(3):
+        receiver.keep(Signal.TRACES, Body(body("batch", trace_of(number))))
+    for number in (3, 4):
+        receiver.keep(Signal.TRACES, Body(body("batch", trace_of(number)[:-1])))
+    found = receiver.close(CloseAccounts(replicate=0, shapes={"batch": (SHAPE,)}))["batch"]
+    assert found.examples == {"short": (3).to_bytes(16).hex()}
+    (kept,) = [trace for trace in receiver.kept() if trace.damage]
+    assert (kept.setup, kept.damage, kept.trace_id) == ("batch", "short", found.examples["short"])
+    assert len(kept.spans) == len(trace_of(3)) - 1
 
 
 def test_spans_of_another_replicates_processes_are_late() -> None:

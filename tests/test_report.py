@@ -196,7 +196,7 @@ def test_nothing_wraps_in_mid_cell(summary: Summary, width: int) -> None:
     """A table that is wider than the terminal goes on below, with its first column again."""
     text = printed(summary, width, full=True)
     assert max(map(len, text.splitlines())) <= width
-    for figure in ("MDE %", "orphaned", "throughput %", "requests"):
+    for figure in ("MDE %", "damage", "throughput %", "requests"):
         assert figure in text
     assert "…" not in text
     for table in (tables.cpu_table(summary, "light"), tables.accounting_table(summary)):

@@ -21,10 +21,10 @@ from bench.errors import ResultsError, UsageError
 from bench.plan.readings import Raw
 from bench.plan.records import NOTHING_LEARNED, SCHEMA, Kind, Step
 from bench.plan.schedule import step_of
+from bench.receiver.messages import KeptTrace as Trace
 from bench.results import manifest
 from bench.results.folder import read_run, run_result, sound_run
 from bench.results.redact import REDACTED, redacted
-from bench.results.store import SlowestTrace as Trace
 from bench.results.store import Store, pretty, read_packed, read_raw
 from bench.results.verify import RawRecords, verify
 from bench.runner.run import carry_out

@@ -1,13 +1,13 @@
 """The runner: the order of execution, spare blocks, and every way in which a run can end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from bench.errors import MeasurementError, ResultsError, ServiceError
 from bench.plan.readings import RequestRow, StepReading
 from bench.plan.records import Kind, Learned, Plan, Step
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace
 from bench.runner import doctor
 from bench.runner.run import Log, carry_out
 from bench.testbed.machine import Cpus
@@ -32,8 +32,8 @@ class MemoryLog(Log):
     def append(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         self.events.append(f"{reading.kind} {len(rows) > 0}")
 
-    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:  # noqa: ARG002
-        self.events.append(f"slowest {replicate}")
+    def append_traces(self, replicate: int, traces: Sequence[KeptTrace]) -> None:  # noqa: ARG002
+        self.events.append(f"traces {replicate}")
 
 
 def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
@@ -46,7 +46,7 @@ def test_steps_are_performed_in_order_and_logged_each_before_the_next() -> None:
     assert log.events == [
         "plan test", "start False", "learn False", "learned", "warm-up True", "capacity True", "learned",
         "flush False", "rest False", "light True", "flush False", "empty-flush False", "saturation True",
-        "flush False", "empty-flush False", "settle False", "slowest 0",
+        "flush False", "empty-flush False", "settle False", "traces 0",
     ]  # fmt: skip
 
 

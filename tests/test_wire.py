@@ -70,7 +70,7 @@ def accounts(receiver: Receiver) -> dict[str, Account]:
 
 
 def test_who_sends_spans_cannot_ask_the_harness_questions(receiver: Receiver) -> None:
-    paths = ("account", "answer", "count", "drain", "forward", "peek", "slowest", "spans")
+    paths = ("account", "answer", "count", "drain", "forward", "peek", "kept", "spans")
     assert {post(receiver, f"/{path}", b"{}").status_code for path in paths} == {404}
 
 

@@ -16,19 +16,31 @@ from bench.app.setups import discards, exports_logs, exports_metrics, sampling_r
 from bench.plan.readings import Account, InstanceReading, Raw
 from bench.plan.records import Footprint, Kind, Learned, Shape
 from bench.receiver.accounting import total
+from bench.receiver.damage import Damage
 
 RANGE_CONFIDENCE = 0.999
 """How sure the range of a sampled count is: one healthy run in a thousand falls out of it."""
 
+DAMAGES = tuple(word for word in Damage if word is not Damage.JOINED)
+"""What may be wrong with a damaged trace; one that is only joined is none."""
+
 
 class Traces(Record, frozen=True, kw_only=True):
-    """The traces that arrived.
+    """The traces that arrived: received = whole + damaged + joined + background.
+
+    A damaged trace is in one or more of orphaned, mixed, split, short and excess.
 
     Attributes:
         received: all of them.
         whole: of a known shape, in one tree.
-        damaged: all others.
-        orphaned: spans that arrived without their parent.
+        damaged: not those of their requests.
+        orphaned: a span's parent arrived in no trace.
+        mixed: spans of several concurrent requests.
+        split: its request has spans in another trace, too.
+        short: it lacks spans that arrived nowhere.
+        excess: it has spans that its request should not have.
+        joined: several whole requests, one after another.
+        background: without any span of a request.
         sampled: traces that the application counted where they were made; absent where it does not count.
         expected_low: fewest traces that must have arrived.
         expected_high: most traces that can have arrived.
@@ -38,6 +50,12 @@ class Traces(Record, frozen=True, kw_only=True):
     whole: int = 0
     damaged: int = 0
     orphaned: int = 0
+    mixed: int = 0
+    split: int = 0
+    short: int = 0
+    excess: int = 0
+    joined: int = 0
+    background: int = 0
     sampled: int | None = None
     expected_low: int = 0
     expected_high: int = 0
@@ -46,12 +64,17 @@ class Traces(Record, frozen=True, kw_only=True):
 class Accounting(Record, frozen=True, kw_only=True):
     """What became of every span of a setup.
 
+    expected + excess + late + background = received - duplicated + lost. Where a share is sampled, expected
+    and lost are lower bounds.
+
     Attributes:
         complete: whether everything is explained; absent where traces vary from request to request.
         requests: completed ones, under every load.
         spans_expected: that the requests must have made; absent where it cannot be known.
         spans_received: at the receiver, duplicates included.
         lost: expected and not received.
+        excess: received, and more than the requests must have made.
+        background: spans of traces that no request began.
         duplicated: received more than once.
         at_start: spans of traces that a start leaves; in no other number.
         late: spans of an earlier replicate's processes.
@@ -70,6 +93,8 @@ class Accounting(Record, frozen=True, kw_only=True):
     spans_expected: int | None = None
     spans_received: int = 0
     lost: int = 0
+    excess: int = 0
+    background: int = 0
     duplicated: int = 0
     at_start: int = 0
     late: int = 0
@@ -178,25 +203,26 @@ def balance(
     account = traffic.account
     footprint = learned.footprints.get(setup.name, Footprint(traces=1))
     low, high = _expected_traces(traffic, setup, footprint, confidence)
-    traces = account.whole + account.damaged
+    traces = account.whole + account.damaged + account.joined + account.background
+    begun = _begun(account, footprint)
     varies = setup.name in learned.varies or footprint.traces is None
     spans_each = _spans_each(learned.shapes.get(setup.name, ()))
-    expected = None if spans_each is None else _expected(traffic, low, high) * spans_each
+    expected = None if spans_each is None else _expected(begun, low, high) * spans_each
     if footprint.spans is not None or discards(setup):
         by_request = footprint.spans if footprint.spans is not None else spans_each
         expected = None if by_request is None else traffic.completed * by_request
     received = traffic.discarded if discards(setup) else traffic.spans
-    lost = 0
-    if not varies and account.damaged > traffic.failed * (footprint.traces or 1):
-        lost += account.missing
+    lost = excess = 0
+    excused = traffic.failed * (footprint.traces or 1)
+    if not varies and account.damaged > excused:
+        lost, excess = account.missing, account.excess
     if expected is not None and (discards(setup) or footprint.spans is not None):
-        lost = max(expected - received, 0)
+        lost, excess = max(expected - received, 0), max(received - expected, 0)
     elif spans_each is not None:
-        lost += max(low - traces, 0) * spans_each
+        lost += max(low - begun, 0) * spans_each
+        excess += max(begun - high - excused, 0) * spans_each
     problems = (
-        *_problems(
-            setup, traffic, (low, high), lost, traffic.failed * (footprint.traces or 1), varies=varies
-        ),
+        *_problems(setup, traffic, (low, high), lost, excused, varies=varies),
         *_other_signals(setup, traffic, footprint.logs),
     )
     return Accounting(
@@ -205,6 +231,8 @@ def balance(
         spans_expected=expected,
         spans_received=received,
         lost=lost,
+        excess=excess,
+        background=account.background_spans,
         duplicated=account.duplicated,
         at_start=account.at_start,
         late=account.late,
@@ -212,7 +240,9 @@ def balance(
             received=traces,
             whole=account.whole,
             damaged=account.damaged,
-            orphaned=account.orphaned,
+            **{word: account.damages.get(word, 0) for word in DAMAGES},
+            joined=account.joined,
+            background=account.background,
             sampled=traffic.sampled,
             expected_low=low,
             expected_high=high,
@@ -232,7 +262,7 @@ def _expected_traces(
 ) -> tuple[int, int]:
     """Fewest and most traces that must have arrived."""
     if footprint.traces is None:
-        return 0, traffic.account.whole + traffic.account.damaged
+        return 0, _begun(traffic.account, footprint)
     if traffic.sampled is not None:
         return _sampled_range(traffic.sampled, setup.collector_sampling, confidence)
     return _sampled_range(traffic.completed * footprint.traces, sampling_ratio(setup), confidence)
@@ -245,11 +275,16 @@ def _sampled_range(traces: int, ratio: float, confidence: float) -> tuple[int, i
     return binomial_range(traces, ratio, confidence)
 
 
-def _expected(traffic: Traffic, low: int, high: int) -> int:
+def _begun(account: Account, footprint: Footprint) -> int:
+    """How many requests' traces arrived: a trace that mixes two requests counts twice, a part of one not."""
+    if account.requests is None or footprint.traces != 1:
+        return account.whole + account.damaged
+    return account.requests
+
+
+def _expected(begun: int, low: int, high: int) -> int:
     """Traces whose spans must have arrived."""
-    if low == high:
-        return low
-    return max(low, traffic.account.whole + traffic.account.damaged)
+    return low if low == high else max(low, begun)
 
 
 def _spans_each(shapes: Sequence[Shape]) -> int | None:
@@ -261,29 +296,59 @@ def _spans_each(shapes: Sequence[Shape]) -> int | None:
 def _problems(  # noqa: PLR0913 - both sides of the accounting
     setup: Setup, traffic: Traffic, range_: tuple[int, int], lost: int, excused: int, *, varies: bool
 ) -> Iterable[str]:
-    """A sentence for each unexplained count; up to `excused` traces may be those of failed requests."""
+    """A sentence for each unexplained count, the gravest first; failed requests excuse `excused` traces."""
     account = traffic.account
-    (low, high), traces = range_, account.whole + account.damaged
-    expected = f"{low} were expected" if low == high else f"{low} to {high} were expected"
+    (low, high), traces = range_, account.whole + account.damaged + account.joined
+    begun = traces if account.requests is None else account.requests
+    expected = f"{low:,} were expected" if low == high else f"{low:,} to {high:,} were expected"
     if account.undecodable:
-        yield f"{account.undecodable} export bodies could not be decoded"
-    if account.late:
-        yield f"{account.late} spans came from processes of an earlier replicate"
-    if account.duplicated:
-        yield f"{account.duplicated} spans arrived more than once"
-    if account.orphaned and varies:
-        yield f"{account.orphaned} spans arrived without their parent"
+        yield f"{account.undecodable:,} export bodies could not be decoded"
+    if lost and not discards(setup):
+        yield f"{_bounded(lost, low, high)} spans were lost{_where(account, traces, begun, low)}"
     if account.damaged > excused and not varies:
-        yield (
-            f"{account.damaged} of {traces} traces are not whole ({account.missing} spans missing, "
-            f"{account.orphaned} without their parent)"
-        )
-    if traces < low:
-        yield f"{traces} traces arrived where {expected} ({lost} spans lost)"
-    if traces > high + excused:
-        yield f"{traces} traces arrived where {expected}"
+        yield from _damages(account, traces, expected, all_arrived=not lost)
+    if begun > high + excused:
+        yield f"traces of {begun:,} requests arrived where {expected}"
+    if begun < low and not lost:
+        yield f"traces of {begun:,} requests arrived where {expected}"
+    if account.orphaned and varies:
+        yield f"{account.orphaned:,} spans arrived without their parent"
+    if account.late:
+        yield f"{account.late:,} spans came from processes of an earlier replicate"
+    if account.duplicated:
+        yield f"{account.duplicated:,} spans arrived more than once"
     if discards(setup) and lost:
-        yield f"the discarding exporters counted {traffic.discarded} spans, {lost} too few"
+        yield f"the discarding exporters counted {traffic.discarded:,} spans, {lost:,} too few"
+
+
+def _bounded(lost: int, low: int, high: int) -> str:
+    return f"{lost:,}" if low == high else f"at least {lost:,}"
+
+
+def _where(account: Account, traces: int, begun: int, low: int) -> str:
+    """In which traces spans were lost."""
+    short = account.damages.get(Damage.SHORT, 0)
+    parts = [f"{short:,} of {traces:,} traces lack spans"] if short else []
+    parts += [f"{low - begun:,} of {low:,} traces did not arrive"] if begun < low else []
+    return f": {' and '.join(parts)}" if parts else ""
+
+
+def _damages(account: Account, traces: int, expected: str, *, all_arrived: bool) -> Iterable[str]:
+    """What is wrong with damaged traces other than that spans are missing."""
+    spans = sum(account.spans.values()) - account.duplicated
+    arrived = f"all {spans:,} spans arrived, in {traces:,} traces where {expected}; " if all_arrived else ""
+    nested = f": {account.nested:,} requests begin below a span of another one" if account.nested else ""
+    sentences = {
+        Damage.MIXED: f"{arrived}{{}} mix spans of concurrent requests{nested}",
+        Damage.SPLIT: f"{arrived}{{}} are parts of split requests",
+        Damage.ORPHANED: f"{{}} have spans without their parent ({account.orphaned:,} spans)",
+        Damage.EXCESS: f"{{}} have more spans than their requests must leave ({account.excess:,} spans)",
+    }
+    for word, sentence in sentences.items():
+        if count := account.damages.get(word, 0):
+            yield sentence.format(f"{count:,} of {traces:,} traces")
+    if not account.damages and account.damaged:
+        yield f"{account.damaged:,} of {traces:,} traces are not whole ({account.missing:,} spans missing)"
 
 
 def _other_signals(setup: Setup, traffic: Traffic, logs: Mapping[str, int]) -> Iterable[str]:

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
-from bench.analysis.accounting import Accounting
+from bench.analysis.accounting import DAMAGES, Accounting
 from bench.analysis.blocks import MeasuredPhase
 from bench.analysis.claims import Caveat, Severity
 from bench.analysis.records import LoadSummary
@@ -185,7 +185,7 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
         yield _invalid(
             "accounting",
             f"the span accounting of {name} is incomplete: {account.problems[0]}",
-            "a setup that loses spans looks cheap; find the loss before reading its figure",
+            _advice(account),
             "its span accounting is incomplete",
             name,
         )
@@ -197,6 +197,23 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
             advice="send requests that do the same work each time",
             setup=name,
         )
+    if account.traces.joined and not account.problems:
+        yield Caveat(
+            code="joined",
+            message=f"{account.traces.joined:,} of {account.traces.received:,} traces of {name} hold several "
+            "requests, one after another",
+            advice="the context outlives its request, as that of a connection does; costs are right, read "
+            "such traces with care",
+            setup=name,
+        )
+    if account.background and not account.problems:
+        yield Caveat(
+            code="background",
+            message=f"{account.traces.background:,} of {account.traces.received:,} traces of {name} were "
+            f"begun by no request ({account.background:,} spans)",
+            advice="background work is traced, too; its spans are in no figure for a request",
+            setup=name,
+        )
     if account.traces.expected_high > 0 == account.traces.expected_low:
         yield Caveat(
             code="accounting-blind",
@@ -205,6 +222,26 @@ def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
             advice="measure for longer, or with a larger ratio",
             setup=name,
         )
+
+
+ACCOUNTING_ADVICE = {
+    "lost": "the CPU of lost spans is missing from its figure: look for a full queue or a failing exporter "
+    "in the logs of its processes",
+    "mixed": "context leaks between concurrent requests; these traces cannot be trusted",
+    "split": "context is lost inside a request: look for a client, thread or task that is not instrumented",
+    "orphaned": "a span names a parent that was never exported: look for a process that exports elsewhere",
+    "duplicated": "an exporter sends again what has arrived: look for timeouts in the logs of its processes",
+    "excess": "it samples or creates more than its configuration says: look at its sampler, and for work "
+    "after the answer",
+    "": "its figure is not that of the setup: find the cause before you use it",
+}
+"""What to do about an incomplete account, the gravest first."""
+
+
+def _advice(account: Accounting) -> str:
+    counts: dict[str, int] = {word: getattr(account.traces, word) for word in DAMAGES}
+    counts |= {word: getattr(account, word) for word in ("lost", "duplicated", "excess")}
+    return next(advice for word, advice in ACCOUNTING_ADVICE.items() if counts.get(word) or not word)
 
 
 def flushes(raw: Raw) -> Iterator[Caveat]:

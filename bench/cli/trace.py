@@ -21,9 +21,9 @@ from bench.cli.display import relative
 from bench.errors import ResultsError, ServiceError, UsageError
 from bench.plan.records import Plan
 from bench.receiver import otlp_json
-from bench.receiver.messages import Forwarding
+from bench.receiver.messages import Forwarding, KeptTrace
 from bench.report import html
-from bench.results.store import TRACES, SlowestTrace, read_packed
+from bench.results.store import TRACES, read_packed
 from bench.studies.options import AppOptions, checked, read_as
 from bench.testbed import leftovers, machine
 from bench.testbed.app_files import LoadedApp, load
@@ -91,7 +91,7 @@ class TraceOptions(AppOptions):
         processor: Of the built-in example: simple exports every span as it ends.
         without_propagation: No context is passed on: as many traces as services.
         source: DIR [TRACE_ID]: no new request, but a trace that a run has kept, the slowest one unless
-            you name another.
+            you name another, such as a damaged one.
         html: Write the waterfall as a page, too.
         format: json: print the spans as OTLP JSON, and nothing else.
         backend: Show the same request in a real trace backend, too, until Ctrl-C.
@@ -249,11 +249,11 @@ def _kept(options: TraceOptions) -> Told:
         raise ResultsError(
             f"there is no folder {folder}", "name a folder that `tracing-overhead run` has left"
         )
-    kept = read_packed(folder / TRACES, SlowestTrace)
+    kept = read_packed(folder / TRACES, KeptTrace)
     if not kept:
         raise ResultsError(
             f"{folder} has kept no traces",
-            "a run keeps the slowest one of every setup and replicate; name its folder",
+            "a run keeps the slowest one of every setup and replicate, and damaged ones; name its folder",
         )
     named = [
         kept_trace
@@ -267,10 +267,11 @@ def _kept(options: TraceOptions) -> Told:
         )
     chosen = _slowest(named)
     if len(options.source) == 1 and options.format != "json":
-        display.show(trace_report.slowest(kept, relative(folder)))
+        display.show(trace_report.kept_traces(kept, relative(folder)))
     return Told(
         title=f"A request of {chosen.setup}",
-        sentence=f"A request of {chosen.setup} in replicate {chosen.replicate}. {STOPPED}",
+        sentence=f"A request of {chosen.setup} in replicate {chosen.replicate}"
+        f"{f', {chosen.damage}' if chosen.damage else ''}. {STOPPED}",
         spans=chosen.spans,
         cpu_s={},
         how=f"`tracing-overhead trace --from {relative(folder)} {chosen.trace_id}`.",
@@ -278,7 +279,7 @@ def _kept(options: TraceOptions) -> Told:
     )
 
 
-def _slowest(kept: Sequence[SlowestTrace]) -> SlowestTrace:
+def _slowest(kept: Sequence[KeptTrace]) -> KeptTrace:
     return max(kept, key=lambda kept_trace: kept_trace.duration_s)
 
 

@@ -81,10 +81,18 @@ class Account:
     Attributes:
         spans: received spans by process, duplicates included.
         duplicated: spans whose id had come before.
-        orphaned: spans whose parent never came.
+        orphaned: spans whose parent never arrived.
         whole: traces of a known shape, in one tree.
-        damaged: all other traces.
-        missing: spans that the damaged traces lack.
+        damaged: traces that are not those of their requests: orphaned, mixed, split, short or with excess.
+        joined: traces that hold several requests, one after another, and nothing else is wrong.
+        background: traces without any span of a request.
+        background_spans: their spans.
+        damages: damaged traces by what is wrong with them; one may count several times.
+        examples: a trace of each damage, in hexadecimal.
+        nested: spans with which a request begins, below a span of another request.
+        requests: how many requests begin in all these traces; absent where an earlier version counted.
+        missing: spans that the requests of damaged traces lack, and that arrived in no other trace.
+        excess: spans that none of the requests of damaged traces should have.
         exports: export requests.
         bytes: body bytes as they came over the wire.
         undecodable: bodies that were not OTLP.
@@ -106,7 +114,15 @@ class Account:
     orphaned: Count = 0
     whole: Count = 0
     damaged: Count = 0
+    joined: Count = 0
+    background: Count = 0
+    background_spans: Count = 0
+    damages: dict[str, Count] = field(default_factory=dict)
+    examples: dict[str, str] = field(default_factory=dict)
+    nested: Count = 0
+    requests: Count | None = None
     missing: Count = 0
+    excess: Count = 0
     exports: Count = 0
     bytes: Bytes = 0
     undecodable: Count = 0

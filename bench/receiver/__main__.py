@@ -47,7 +47,7 @@ def questions(receiver: Receiver) -> dict[str, Question]:
         "/drain": lambda body: _drain(bodies, body.decode()),
         "/forward": lambda body: _forward(bodies, msgspec.json.decode(body, type=Forwarding)),
         "/peek": lambda _: bodies.peek(),
-        "/slowest": lambda _: bodies.slowest(),
+        "/kept": lambda _: bodies.kept(),
         "/spans": lambda _: bodies.spans(),
     }
 

@@ -3,44 +3,17 @@
 Nothing is believed but what arrived: an SDK's return values say True when everything was dropped.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from operator import attrgetter
 
 from bench.plan.readings import Account
 from bench.plan.records import Shape
+from bench.receiver.damage import judge
+from bench.receiver.spans import Span, counted, full_name, shape_of
 
-_PORT = re.compile(r"(127\.0\.0\.1|localhost):\d+")
 MAX_SHAPES = 64
 """Limit of the shapes reported while learning; traces with more shapes have no fixed shape."""
-
-
-@dataclass(frozen=True, slots=True)
-class Span:
-    """What an account needs of a received span; ids as bytes, `parent` empty for a root."""
-
-    service: str
-    trace: bytes
-    span: bytes
-    parent: bytes
-    scope: str = ""
-    kind: str = ""
-    name: str = ""
-    replicate: int | None = None
-
-
-def shape_of(spans: Iterable[Span], *, detailed: bool) -> Shape:
-    """How many spans a trace has by process; detailed: by process, kind and name."""
-    return _counted(
-        f"{span.service}\t{span.kind}\t{_without_port(span.name)}" if detailed else span.service
-        for span in spans
-    )
-
-
-def _without_port(name: str) -> str:
-    """A span's name without the port of a process, which is another one in every instance."""
-    return _PORT.sub(r"\1", name) if ":" in name else name
 
 
 def account(
@@ -60,63 +33,61 @@ def account(
         replicate: whose processes are running; a span that names another one is late.
         learn: whether the account should contain the shapes of all traces.
     """
-    spans = tuple(spans)
     traces: defaultdict[bytes, dict[bytes, Span]] = defaultdict(dict)
+    received: list[Span] = []
+    late: set[bytes] = set()
     for span in spans:
+        received.append(span)
         traces[span.trace].setdefault(span.span, span)
-    starts = [trace for trace, members in traces.items() if _is_start(members, start_shapes)]
+        if replicate is not None and span.replicate not in {None, replicate}:
+            late.add(span.trace)
+    starts = {trace for trace, members in traces.items() if _is_start(members, start_shapes)}
     at_start = sum(len(traces.pop(trace)) for trace in starts)
-    spans = tuple(span for span in spans if span.trace in traces)
-    late = sum(
-        replicate is not None and span.replicate is not None and span.replicate != replicate for span in spans
-    )
+    received = [span for span in received if span.trace not in starts]
+    unique = sum(map(len, traces.values()))
+    late_spans = sum(len(traces.pop(trace)) for trace in late - starts)
     detailed = any("\t" in key for shape in shapes for key in shape) or learn
-    orphaned = whole = missing = 0
+    whole, damaged = dict[bytes, dict[bytes, Span]](), dict[bytes, dict[bytes, Span]]()
     seen: dict[str, Shape] = {}
-    for trace in traces.values():
-        lost_parents, is_tree = _tree(trace)
-        shape = shape_of(trace.values(), detailed=detailed)
-        orphaned += lost_parents
-        if is_tree and shape in shapes:
-            whole += 1
-        elif not learn:
-            missing += _missing(shape, shapes)
+    for trace, members in traces.items():
+        is_tree = _is_tree(members)
+        shape = shape_of(members.values(), detailed=detailed)
+        (whole if is_tree and shape in shapes else damaged)[trace] = members
         if learn and is_tree and len(seen) <= MAX_SHAPES:
             seen[str(shape)] = shape
+    key = full_name if detailed else attrgetter("service")
+    judged = judge(damaged, whole.values(), shapes, key)
     return Account(
-        spans=_counted(span.service for span in spans),
-        duplicated=len(spans) - sum(map(len, traces.values())),
-        orphaned=orphaned,
-        whole=whole,
-        damaged=len(traces) - whole,
-        missing=missing,
-        scopes=_counted(span.scope for span in spans),
-        late=late,
+        spans=counted(span.service for span in received),
+        duplicated=len(received) - unique,
+        orphaned=judged.orphans,
+        whole=len(whole),
+        damaged=len(damaged) if learn else len(judged.labels),
+        missing=0 if learn else judged.lost,
+        excess=0 if learn else judged.excess,
+        joined=0 if learn else judged.joined,
+        background=0 if learn else judged.background,
+        background_spans=0 if learn else judged.background_spans,
+        requests=len(whole) + judged.requests,
+        damages=judged.counts(),
+        examples=judged.examples(),
+        nested=judged.nested,
+        scopes=counted(span.scope for span in received),
+        late=late_spans,
         at_start=at_start,
         shapes=tuple(seen.values()),
     )
 
 
-def _tree(trace: Mapping[bytes, Span]) -> tuple[int, bool]:
-    """How many spans of a trace lack their parent, and whether all hang below one root."""
-    lost_parents = sum(bool(span.parent) and span.parent not in trace for span in trace.values())
+def _is_tree(trace: Mapping[bytes, Span]) -> bool:
+    """True if all spans of a trace hang below one root."""
     roots = sum(not span.parent for span in trace.values())
-    return lost_parents, lost_parents == 0 and roots == 1
+    return roots == 1 and all(not span.parent or span.parent in trace for span in trace.values())
 
 
 def _is_start(trace: Mapping[bytes, Span], shapes: Sequence[Shape]) -> bool:
     """True if a trace is one of those that a start leaves."""
-    return bool(shapes) and _tree(trace)[1] and shape_of(trace.values(), detailed=True) in shapes
-
-
-def _counted(words: Iterable[str]) -> dict[str, int]:
-    return dict(sorted(Counter(words).items()))
-
-
-def _missing(shape: Shape, shapes: Sequence[Shape]) -> int:
-    """Spans that a trace lacks of the known shape that is nearest to it."""
-    lacking = [sum(max(count - shape.get(key, 0), 0) for key, count in known.items()) for known in shapes]
-    return min(lacking, default=0)
+    return bool(shapes) and _is_tree(trace) and shape_of(trace.values(), detailed=True) in shapes
 
 
 def total(accounts: Iterable[Account]) -> Account:
@@ -129,6 +100,14 @@ def total(accounts: Iterable[Account]) -> Account:
         whole=sum(account.whole for account in accounts),
         damaged=sum(account.damaged for account in accounts),
         missing=sum(account.missing for account in accounts),
+        excess=sum(account.excess for account in accounts),
+        joined=sum(account.joined for account in accounts),
+        background=sum(account.background for account in accounts),
+        background_spans=sum(account.background_spans for account in accounts),
+        requests=_known_sum(account.requests for account in accounts),
+        damages=_sum(account.damages for account in accounts),
+        nested=sum(account.nested for account in accounts),
+        examples={word: trace for account in reversed(accounts) for word, trace in account.examples.items()},
         exports=sum(account.exports for account in accounts),
         bytes=sum(account.bytes for account in accounts),
         undecodable=sum(account.undecodable for account in accounts),
@@ -148,3 +127,9 @@ def _sum(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     for count in counts:
         added.update(count)
     return dict(sorted(added.items()))
+
+
+def _known_sum(counts: Iterable[int | None]) -> int | None:
+    """A sum; None if one count is unknown, or there is none."""
+    known = list(counts)
+    return None if None in known or not known else sum(count or 0 for count in known)

@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from bench.plan.readings import Account
-from bench.receiver.accounting import Span, account
+from bench.receiver.accounting import account
 from bench.receiver.decoding import (
     MARKER,
     Body,
@@ -17,7 +17,17 @@ from bench.receiver.decoding import (
     request_of,
     trace_spans,
 )
-from bench.receiver.messages import MAX_KEPT_BYTES, STRAY, CloseAccounts, Format, Seen, Signal, TraceSpan
+from bench.receiver.messages import (
+    MAX_KEPT_BYTES,
+    STRAY,
+    CloseAccounts,
+    Format,
+    KeptTrace,
+    Seen,
+    Signal,
+    TraceSpan,
+)
+from bench.receiver.spans import Span
 
 
 @dataclass(slots=True)
@@ -49,6 +59,7 @@ class Bodies:
         self._kept = Kept()
         self._closed = Kept()
         self._seen: dict[str, Seen] = {}
+        self._examples: dict[str, dict[str, str]] = {}
         self._peeked = 0
         self._arrived = asyncio.Event()
         self._count = 0
@@ -104,20 +115,30 @@ class Bodies:
         """The export requests of OTLP with spans since the last account."""
         return tuple(body for body in self._kept.traces if body.format is Format.OTLP)
 
-    def slowest(self) -> dict[str, list[TraceSpan]]:
-        """The trace with the longest root span of every setup in the last account."""
+    def kept(self) -> list[KeptTrace]:
+        """Of every setup in the last account, the trace with the longest root span and one of each damage."""
         slowest: dict[str, tuple[int, bytes]] = {}
         for body in self._closed.traces:
             for resource_spans in request_of(body).resource_spans:
                 setup, root = attributes_of(resource_spans.resource)[0], longest_root(resource_spans)
                 if root is not None and root > slowest.get(setup, (0, b"")):
                     slowest[setup] = root
-        setups = {trace.hex(): setup for setup, (_, trace) in slowest.items() if setup != STRAY}
-        traces: dict[str, list[TraceSpan]] = {}
+        wanted = {(setup, ""): trace.hex() for setup, (_, trace) in slowest.items() if setup != STRAY}
+        wanted |= {
+            (setup, damage): trace
+            for setup, examples in self._examples.items()
+            for damage, trace in examples.items()
+            if setup != STRAY
+        }
+        spans: dict[str, list[TraceSpan]] = {trace: [] for trace in wanted.values()}
         for body in self._closed.traces:
-            for span in trace_spans(body, setups):
-                traces.setdefault(setups[span.trace_id], []).append(span)
-        return traces
+            for span in trace_spans(body, spans):
+                spans[span.trace_id].append(span)
+        return [
+            KeptTrace(setup=setup, spans=tuple(spans[trace]), damage=damage)
+            for (setup, damage), trace in sorted(wanted.items())
+            if spans[trace]
+        ]
 
     def close(self, request: CloseAccounts) -> dict[str, Account]:
         """The accounts by setup of everything received; the next ones begin anew."""
@@ -144,6 +165,7 @@ class Bodies:
             )
             for setup in sorted({*exports, *by_setup, *rejected} - {MARKER})
         }
+        self._examples = {setup: found.examples for setup, found in accounts.items()}
         stray = undecodable + failed
         if stray or self._closed.refused:
             accounts[STRAY] = replace(

@@ -27,7 +27,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
 from bench.receiver import intakes
-from bench.receiver.accounting import Span
 from bench.receiver.messages import (
     KINDS,
     MAX_BODY_BYTES,
@@ -41,6 +40,7 @@ from bench.receiver.messages import (
     TraceSpan,
     Value,
 )
+from bench.receiver.spans import Span
 
 M = TypeVar("M", bound=Message)
 SERVICE_ATTRIBUTE = "service.name"
@@ -176,6 +176,8 @@ def decode(body: Body) -> list[Part]:
                 _word(KINDS, span.kind),
                 span.name,
                 replicate,
+                span.start_time_unix_nano,
+                span.end_time_unix_nano,
             )
             for scope_spans in resource_spans.scope_spans
             for span in scope_spans.spans

@@ -6,12 +6,12 @@ OTLP nothing here trusts a body: what cannot be read belongs to no setup and is 
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, TypeAlias
 
 import msgspec
 
-from bench.receiver.accounting import Span
 from bench.receiver.messages import (
     MAX_OTHER_BYTES,
     MAX_PARTS,
@@ -20,6 +20,7 @@ from bench.receiver.messages import (
     STRAY,
     Format,
 )
+from bench.receiver.spans import Span
 
 Spans: TypeAlias = Iterator[tuple[str, Span | None]]
 """Spans with their setup; None stands for what it sent besides."""
@@ -85,6 +86,18 @@ def _number(value: object) -> bytes:
     return int(value).to_bytes(8, "big") if isinstance(value, int) and value else b""
 
 
+def _nanoseconds(value: object, unit_ns: int) -> int:
+    """A time or a length in nanoseconds; 0 where it is not known.
+
+    Args:
+        value: a number, or a time in ISO 8601.
+        unit_ns: what the number counts.
+    """
+    if isinstance(value, str):
+        return round(datetime.fromisoformat(value).timestamp() * 10**9)
+    return round(value * unit_ns) if isinstance(value, int | float) else 0
+
+
 def _replicate(value: object) -> int | None:
     return int(value) if isinstance(value, str) and value.isdigit() else None
 
@@ -110,7 +123,7 @@ def _datadog_05(content: bytes) -> Spans:
 
 
 def _spelled(words: list[str], span: list[Any]) -> dict[str, Any]:
-    service, name, resource, trace_id, span_id, parent_id, _start, _duration, _error, meta, metrics, _type = (
+    service, name, resource, trace_id, span_id, parent_id, start, duration, _error, meta, metrics, _type = (
         span
     )
     return {
@@ -120,6 +133,8 @@ def _spelled(words: list[str], span: list[Any]) -> dict[str, Any]:
         "trace_id": trace_id,
         "span_id": span_id,
         "parent_id": parent_id,
+        "start": start,
+        "duration": duration,
         "meta": {words[key]: words[value] for key, value in meta.items()},
         "metrics": {words[key]: value for key, value in metrics.items()},
     }
@@ -138,7 +153,7 @@ def _chunk(spans: list[dict[str, Any]]) -> Spans:
     own = {span["span_id"] for span in spans}
     service = next((span["service"] for span in spans if span.get("parent_id") not in own), "")
     for span in spans:
-        meta = span.get("meta", {})
+        meta, start_ns = span.get("meta", {}), _nanoseconds(span.get("start"), 1)
         yield (
             setup,
             Span(
@@ -150,6 +165,8 @@ def _chunk(spans: list[dict[str, Any]]) -> Spans:
                 str(meta.get("span.kind", "")),
                 str(span.get("name", "")),
                 replicate,
+                start_ns,
+                start_ns + _nanoseconds(span.get("duration"), 1),
             ),
         )
 
@@ -172,6 +189,7 @@ def _elastic(content: bytes) -> Spans:
         for kind in ("transaction", "span"):
             if kind in event and event[kind].get("sampled", True):
                 span = event[kind]
+                start_ns = _nanoseconds(span.get("timestamp"), 10**3)
                 yield (
                     setup,
                     Span(
@@ -183,6 +201,8 @@ def _elastic(content: bytes) -> Spans:
                         "server" if kind == "transaction" else "client",
                         str(span.get("name", "")),
                         replicate,
+                        start_ns,
+                        start_ns + _nanoseconds(span.get("duration"), 10**6),
                     ),
                 )
 
@@ -230,12 +250,15 @@ def _transaction(event: dict[str, Any]) -> Spans:
                 str(span.get("op", "")),
                 name,
                 replicate,
+                _nanoseconds(span.get("start_timestamp"), 10**9),
+                _nanoseconds(span.get("timestamp"), 10**9),
             ),
         )
 
 
 def _named(event: dict[str, Any], root: dict[str, Any]) -> Iterable[tuple[dict[str, Any], str]]:
-    yield root, str(event.get("transaction", ""))
+    times = {name: event.get(name) for name in ("start_timestamp", "timestamp")}
+    yield root | times, str(event.get("transaction", ""))
     for span in event.get("spans", ()):
         yield span, str(span.get("description", ""))
 

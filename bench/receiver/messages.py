@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias
+from typing import Annotated, TypeAlias
+
+from msgspec import Meta
 
 from bench.plan.records import Shape
 
@@ -203,3 +205,33 @@ class TraceSpan:
     def failed(self) -> bool:
         """True if it says that something went wrong."""
         return self.status == "error" or (self.answered or 0) >= 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeptTrace:
+    """A trace of a setup that is kept: the slowest one of a replicate, or an example of what is wrong.
+
+    Time before the first span of a request is in requests.csv.gz alone.
+
+    Attributes:
+        setup: whose.
+        spans: all that arrived; at least one.
+        damage: what is wrong with it, such as mixed; empty for the slowest.
+        replicate: in which it came.
+    """
+
+    setup: str
+    spans: Annotated[tuple[TraceSpan, ...], Meta(min_length=1)]
+    damage: str = ""
+    replicate: int = 0
+
+    @property
+    def trace_id(self) -> str:
+        """Hexadecimal."""
+        return self.spans[0].trace_id
+
+    @property
+    def duration_s(self) -> float:
+        """Duration of its root span, or of its longest span if the root is lost."""
+        roots = [span for span in self.spans if not span.parent_id]
+        return max(span.duration_s for span in roots or self.spans)

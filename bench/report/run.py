@@ -54,7 +54,8 @@ BIAS = (
 )
 """What makes the figures larger or smaller than in the reader's own system."""
 INCOMPLETE = Text(
-    text="The span accounting is incomplete: setups in red lost spans, and look cheaper.", red=True
+    text="The span accounting is incomplete: the traces of setups in red are not what their requests left.",
+    red=True,
 )
 BURNT_INSIDE = (
     "The injected cost of this run burns its CPU inside the application, and what that does to the work "

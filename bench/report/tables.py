@@ -1,5 +1,6 @@
 """The tables of a run."""
 
+from bench.analysis.accounting import DAMAGES, Accounting
 from bench.analysis.claims import LoadName
 from bench.analysis.collector_cost import CollectorSummary
 from bench.analysis.layers import Layer
@@ -271,20 +272,24 @@ def accounting_table(summary: Summary) -> Table:
     rows = []
     for setup in summary.setups:
         accounting, traces = setup.accounting, setup.accounting.traces
-        damaged = f" + {traces.damaged:,} damaged" if traces.damaged else ""
+        not_whole = ((getattr(traces, word), word) for word in ("damaged", "joined", "background"))
         low, high = traces.expected_low, traces.expected_high
         states = {True: "complete", False: "INCOMPLETE", None: "received"}
         rows.append(
             (
                 setup.name,
                 count(accounting.requests),
-                f"{traces.whole:,}{damaged}",
+                "".join(
+                    (f"{traces.whole:,}", *(f" + {number:,} {word}" for number, word in not_whole if number))
+                ),
                 f"{low:,}" if low == high else f"{low:,}-{high:,}",
                 count(accounting.spans_expected),
                 count(accounting.spans_received),
-                count(accounting.lost),
+                _lost(accounting),
+                count(accounting.excess + accounting.background),
                 count(accounting.duplicated),
-                count(traces.orphaned),
+                ", ".join(f"{number:,} {word}" for word in DAMAGES if (number := getattr(traces, word)))
+                or ABSENT,
                 *(count(getattr(accounting, name)) for name in others),
                 count(accounting.exports),
                 count(round(accounting.bytes / max(accounting.requests, 1))),
@@ -294,13 +299,20 @@ def accounting_table(summary: Summary) -> Table:
     return Table(
         heads=(
             "setup", "requests", "traces", "traces expected", "spans expected", "received", "lost",
-            "duplicated", "orphaned", *(signals[name] for name in others),
+            "excess", "duplicated", "damage", *(signals[name] for name in others),
             "exports", "bytes per request", "accounting",
         ),
-        left=(0, 11 + len(others)),
+        left=(0, 9, 12 + len(others)),
         rows=tuple(rows),
         red=frozenset(at for at, setup in enumerate(summary.setups) if setup.accounting.complete is False),
     )  # fmt: skip
+
+
+def _lost(accounting: Accounting) -> str:
+    """How many spans were lost; at least how many, where the expected number is unknown."""
+    if accounting.spans_expected is not None or accounting.complete is True:
+        return count(accounting.lost)
+    return f"at least {accounting.lost:,}" if accounting.lost else "not known"
 
 
 def layer_table(layers: tuple[Layer, ...]) -> Table:

@@ -10,20 +10,19 @@ import io
 import os
 import shutil
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import msgspec
-from msgspec import Meta
 
 from bench.errors import ResultsError
 from bench.plan.machine import Machine
 from bench.plan.readings import Ending, Raw, RequestRow, StepReading
 from bench.plan.records import NOTHING_LEARNED, SCHEMA, Learned, Plan
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace
 from bench.results import consistency
 
 T = TypeVar("T")
@@ -31,7 +30,7 @@ PLAN, LEARNED, READINGS, REQUESTS, ENDING, MACHINE = (
     "plan.json", "learned.json", "readings.jsonl", "requests.csv.gz", "ending.json", "machine.json",
 )  # fmt: skip
 TRACES = "traces.jsonl.gz"
-"""The slowest traces of a run; no figure rests on them."""
+"""Traces of a run, the slowest and damaged ones; no figure rests on them."""
 MAX_UNPACKED_BYTES = 2**31
 """Size limit of an unpacked file; a run of thirty setups leaves a hundredth of it."""
 MIN_FREE_BYTES = 50 * 1024 * 1024
@@ -41,29 +40,6 @@ WRITTEN_BY_ANOTHER = (
     "read it with the version that wrote it (CHANGELOG.md says which one), or measure again with "
     "`tracing-overhead run`"
 )
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SlowestTrace:
-    """The slowest trace of a setup in a replicate, by its root span.
-
-    Time before the first span of a request is in requests.csv.gz alone.
-    """
-
-    setup: str
-    replicate: int
-    spans: Annotated[tuple[TraceSpan, ...], Meta(min_length=1)]
-
-    @property
-    def trace_id(self) -> str:
-        """Hexadecimal."""
-        return self.spans[0].trace_id
-
-    @property
-    def duration_s(self) -> float:
-        """Duration of its root span, or of its longest span if the root is lost."""
-        roots = [span for span in self.spans if not span.parent_id]
-        return max(span.duration_s for span in roots or self.spans)
 
 
 def folder_name(now: datetime, name: str) -> str:
@@ -150,11 +126,10 @@ class Store:
         self._append_rows(reading, rows)
         self.append_line(READINGS, reading)
 
-    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """Append a replicate's slowest traces."""
-        for setup, spans in sorted(traces.items()):
-            if spans:
-                self.append_packed(TRACES, SlowestTrace(setup=setup, replicate=replicate, spans=spans))
+    def append_traces(self, replicate: int, traces: Iterable[KeptTrace]) -> None:
+        """Append the traces that are kept of a replicate."""
+        for trace in traces:
+            self.append_packed(TRACES, replace(trace, replicate=replicate))
 
     def append_line(self, name: str, record: object) -> None:
         """Append a record to a file of lines."""

@@ -1,6 +1,6 @@
 """The run: a loop over the plan's steps, each on disk before the next one begins."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -10,7 +10,7 @@ from bench.errors import BenchError, MeasurementError, ResultsError, ServiceErro
 from bench.plan.readings import Ending, Raw, RequestRow, StepReading
 from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan, Step
 from bench.plan.schedule import light_rates, schedule, step_of
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace
 from bench.runner.learning import learned_from
 
 
@@ -28,8 +28,8 @@ class Performer(Protocol):
     ) -> tuple[StepReading, tuple[RequestRow, ...]]:
         """Perform any other step."""
 
-    def slowest(self) -> Mapping[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every setup in the last account."""
+    def kept(self) -> Sequence[KeptTrace]:
+        """Of every setup in the last account, the slowest trace and one of each damage."""
 
     def stop_instances(self) -> None:
         """Stop all instances."""
@@ -47,8 +47,8 @@ class Log:
     def append(self, reading: StepReading, rows: Sequence[RequestRow]) -> None:
         """A step as it went."""
 
-    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """A replicate's slowest traces."""
+    def append_traces(self, replicate: int, traces: Sequence[KeptTrace]) -> None:
+        """The traces that are kept of a replicate."""
 
 
 class Progress(Protocol):
@@ -160,7 +160,7 @@ class _Replicate:
                 self._learn(replace(self._run.learned, rates=rates, capacities=capacities))
             elif kind in {Kind.LIGHT, Kind.SATURATION}:
                 self._repeat_spoiled(kind, reading)
-        self._log.append_slowest(self._replicate, self._performer.slowest())
+        self._log.append_traces(self._replicate, self._performer.kept())
 
     def _capacities(self, reading: StepReading) -> dict[str, float]:
         """Requests per second of active time in a closed loop, by setup."""

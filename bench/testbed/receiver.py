@@ -9,7 +9,16 @@ import httpx
 import msgspec
 
 from bench.plan.readings import Account
-from bench.receiver.messages import Answering, CloseAccounts, Forwarded, Forwarding, Ports, Seen, TraceSpan
+from bench.receiver.messages import (
+    Answering,
+    CloseAccounts,
+    Forwarded,
+    Forwarding,
+    KeptTrace,
+    Ports,
+    Seen,
+    TraceSpan,
+)
 from bench.testbed.process import RUN_VARIABLE, Child, plain_environ, undone_on_failure
 
 DECODE_LIMIT_S = 120.0
@@ -95,9 +104,9 @@ class Receiver:
         """All spans since the last account."""
         return msgspec.json.decode(self._ask("spans"), type=tuple[TraceSpan, ...])
 
-    def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every setup in the last account."""
-        return msgspec.json.decode(self._ask("slowest"), type=dict[str, tuple[TraceSpan, ...]])
+    def kept(self) -> tuple[KeptTrace, ...]:
+        """Of every setup in the last account, the slowest trace and one of each damage."""
+        return msgspec.json.decode(self._ask("kept"), type=tuple[KeptTrace, ...])
 
     def drain(self, collector: str) -> bool:
         """Wait until everything that a collector had has arrived; False if it does not.

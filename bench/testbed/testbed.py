@@ -18,7 +18,7 @@ from bench.plan.readings import Account, InstanceReading, RequestRow, StepReadin
 from bench.plan.records import NOTHING_LEARNED, Burn, Kind, Learned, Open, Plan, Quiet, Step
 from bench.plan.schedule import hash_seed, start_order
 from bench.receiver.accounting import total
-from bench.receiver.messages import CloseAccounts, TraceSpan
+from bench.receiver.messages import CloseAccounts, KeptTrace
 from bench.testbed import leftovers, meter
 from bench.testbed.environ import Launch
 from bench.testbed.instance import Instance, LocalInstance
@@ -382,9 +382,9 @@ class Testbed:
         self.instances.sampled()
         self.instances.discarded()
 
-    def slowest(self) -> dict[str, tuple[TraceSpan, ...]]:
-        """The slowest trace of every setup in the last account; none if the receiver has died."""
-        return self.receiver.slowest() if self.receiver.is_running() else {}
+    def kept(self) -> tuple[KeptTrace, ...]:
+        """The traces that are kept of the last account; none if the receiver has died."""
+        return self.receiver.kept() if self.receiver.is_running() else ()
 
     def stop_instances(self) -> None:
         """Stop all instances; those that run elsewhere go on."""

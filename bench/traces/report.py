@@ -3,11 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace, TraceSpan
 from bench.report import vega
 from bench.report.document import Chart, Document, Items, Text, document, section
 from bench.report.words import ABSENT, Table, milliseconds
-from bench.results.store import SlowestTrace
 from bench.traces.journey import Row, diagnosis, export_gaps, rows, traces
 
 BAR = 40
@@ -143,17 +142,23 @@ def cpu_table(spans: Sequence[TraceSpan], cpu_s: Mapping[str, float]) -> Table:
     )
 
 
-def slowest(kept: Sequence[SlowestTrace], folder: str) -> Document:
-    """The slowest traces that a folder has kept."""
-    return document(f"The slowest traces that {folder} has kept", [slowest_table(kept)])
+def kept_traces(kept: Sequence[KeptTrace], folder: str) -> Document:
+    """The traces that a folder has kept: the slowest, and one of each damage."""
+    damaged = [trace for trace in kept if trace.damage]
+    return document(
+        f"The slowest traces that {folder} has kept",
+        [kept_table([trace for trace in kept if not trace.damage])],
+        section("Damaged traces", kept_table(damaged) if damaged else None),
+    )
 
 
-def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
-    """The slowest traces that a run has kept, the slowest first."""
+def kept_table(kept: Sequence[KeptTrace], most: int = 10) -> Table:
+    """Traces, the slowest first."""
     ordered = sorted(kept, key=lambda kept_trace: kept_trace.duration_s, reverse=True)[:most]
+    is_damaged = any(trace.damage for trace in ordered)
     return Table(
-        heads=("trace", "setup", "replicate", "ms", "spans"),
-        left=(0, 1),
+        heads=("trace", "setup", "replicate", "ms", "spans", *(("damage",) if is_damaged else ())),
+        left=(0, 1, 5),
         rows=tuple(
             (
                 kept_trace.trace_id,
@@ -161,6 +166,7 @@ def slowest_table(kept: Sequence[SlowestTrace], most: int = 10) -> Table:
                 str(kept_trace.replicate),
                 milliseconds(kept_trace.duration_s),
                 str(len(kept_trace.spans)),
+                *((kept_trace.damage,) if is_damaged else ()),
             )
             for kept_trace in ordered
         ),

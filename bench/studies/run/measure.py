@@ -1,7 +1,7 @@
 """Carries a run out: testbed, raw log, and what it was measured on."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bench.app.file import warnings
@@ -9,7 +9,7 @@ from bench.plan.budget import duration_s
 from bench.plan.machine import Machine
 from bench.plan.readings import RequestRow, StepReading
 from bench.plan.records import Learned, Plan
-from bench.receiver.messages import TraceSpan
+from bench.receiver.messages import KeptTrace
 from bench.report.words import percent
 from bench.results.redact import redacted, redacted_variables
 from bench.results.store import ENDING, MACHINE, Store, pretty
@@ -57,9 +57,9 @@ class StoreLog(Log):
         """A step as it went."""
         self._store.append(reading, rows)
 
-    def append_slowest(self, replicate: int, traces: Mapping[str, tuple[TraceSpan, ...]]) -> None:
-        """A replicate's slowest traces."""
-        self._store.append_slowest(replicate, traces)
+    def append_traces(self, replicate: int, traces: Sequence[KeptTrace]) -> None:
+        """The traces that are kept of a replicate."""
+        self._store.append_traces(replicate, traces)
 
 
 def measure(  # noqa: PLR0913 - what a run is
