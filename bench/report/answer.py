@@ -215,7 +215,7 @@ def _lost(summary: Summary) -> str:
     if any(account.spans_received and account.spans_expected is None for account in accounts):
         # Traces of different size: each was whole, and as many came as were expected.
         if any(account.complete is None for account in accounts if account.spans_received):
-            return ""
+            return f"How many spans were lost is not known{f', at least {lost:,}' if lost else ''}."
         whole = sum(account.traces.whole for account in accounts)
         return f"{lost:,} spans lost{where}: {whole:,} traces arrived whole."
     expected = sum(account.spans_expected or 0 for account in accounts)
