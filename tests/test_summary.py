@@ -9,7 +9,7 @@ import pytest
 from bench.analysis import cost_model
 from bench.analysis.claims import Severity, VerdictKind
 from bench.analysis.figures import Figure
-from bench.analysis.records import Summary
+from bench.analysis.records import Summary, Throughput
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
 from bench.plan.machine import Machine
@@ -247,16 +247,17 @@ def test_foreign_spans_at_the_receiver_make_a_run_invalid() -> None:
     assert "stray" in codes(summarise(replace(ok, readings=foreign)))
 
 
-@pytest.mark.parametrize("cpus", [(), (0, 1)])
-def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...]) -> None:
-    ok: Raw = make.raw(make.plan(ALL, services_cpus=cpus), SimulatedPerformer())
-    half = tuple(
+def at_full_load(ok: Raw, *, idle: set[str], waiting: bool = True, **machine: float) -> Raw:
+    """A run in which some setups use half of their CPU at full load, and users wait for them or not."""
+    idling = {ok.plan.names.index(name) for name in idle}
+    readings = tuple(
         replace(
             reading,
+            blocks=tuple(replace(block, **machine) for block in reading.blocks),
             switches=tuple(
                 type(switch)(
                     switch.instance, switch.block, switch.start_ns, switch.stop_ns,
-                    switch.cpu_ns // 2 if switch.instance == 6 else switch.cpu_ns, 0,
+                    switch.cpu_ns // 2 if switch.instance in idling else switch.cpu_ns, 0,
                 )
                 for switch in reading.switches
             ),
@@ -265,24 +266,75 @@ def test_a_load_that_was_the_limit_has_derived_throughput(cpus: tuple[int, ...])
         else reading
         for reading in ok.readings
     )  # fmt: skip
+    saturation = {reading.number for reading in ok.readings if reading.kind is Kind.SATURATION}
     rows = {
         key: tuple(
-            msgspec.structs.replace(row, planned_ns=row.done_ns - 10, sent_ns=row.done_ns - 10)
+            row
+            if waiting or key[1] not in saturation or row.instance not in idling
+            else msgspec.structs.replace(row, planned_ns=row.done_ns - 10, sent_ns=row.done_ns - 10)
             for row in mine
         )
         for key, mine in ok.rows.items()
     }
-    saturation = {reading.number for reading in ok.readings if reading.kind is Kind.SATURATION}
-    rows = {key: rows[key] if key[1] in saturation else ok.rows[key] for key in ok.rows}
-    found = summarise(replace(ok, readings=half, rows=rows))
-    batch = found.setup("batch")
-    assert batch
-    assert batch.throughput
-    assert batch.throughput.derived
+    return replace(ok, readings=readings, rows=rows)
+
+
+def throughputs(found: Summary) -> dict[str, Throughput]:
+    return {setup.name: setup.throughput for setup in found.setups if setup.throughput}
+
+
+@pytest.mark.parametrize("cpus", [(), (0, 1)])
+def test_where_the_load_was_the_limit_of_one_setup_all_throughput_is_derived(cpus: tuple[int, ...]) -> None:
+    ok: Raw = make.raw(make.plan(ALL, services_cpus=cpus), SimulatedPerformer())
+    found = summarise(at_full_load(ok, idle={"batch"}, waiting=False))
     assert "idle" in codes(found, Severity.CAVEAT)
-    # The application uses one CPU, however many there are.
-    assert batch.saturation
-    assert batch.throughput.per_s == pytest.approx(1 / (batch.saturation.cpu_per_request_s or 1.0), rel=0.01)
+    rates = throughputs(found)
+    assert all(rate.derived for rate in rates.values())
+    for setup in found.setups:
+        # The application uses one CPU, however many there are.
+        assert setup.saturation
+        per_s = 1 / (setup.saturation.cpu_per_request_s or 1.0)
+        assert rates[setup.name].per_s == pytest.approx(per_s, rel=0.01)
+    # The load keeps up with the others, and with the A/A pair: no change comes from a mixture.
+    aa = rates["none-aa"].change
+    assert aa
+    assert aa.low <= 0 <= aa.high
+
+
+def test_a_setup_that_waits_for_something_else_keeps_its_measured_throughput() -> None:
+    ok: Raw = make.raw(make.plan(ALL), SimulatedPerformer())
+    before = throughputs(summarise(ok))
+    found = summarise(at_full_load(ok, idle={"batch"}))
+    assert "blocked" in codes(found, Severity.CAVEAT)
+    assert "idle" not in codes(found, Severity.CAVEAT)
+    assert throughputs(found)["batch"] == before["batch"]
+
+
+def test_a_measured_rate_is_not_compared_with_derived_ones() -> None:
+    ok: Raw = make.raw(make.plan(ALL), SimulatedPerformer())
+    mixed = at_full_load(at_full_load(ok, idle={"batch"}), idle={"none", "none-aa"}, waiting=False)
+    rates = throughputs(summarise(mixed))
+    assert rates["none"].derived
+    assert rates["ratio-10"].change
+    assert not rates["batch"].derived
+    assert rates["batch"].change is None
+    # Without a baseline no change remains.
+    blind = at_full_load(at_full_load(ok, idle={"none", "none-aa"}), idle={"batch"}, waiting=False)
+    assert all(rate.change is None for rate in throughputs(summarise(blind)).values())
+
+
+def test_a_generator_that_is_busy_keeps_answers_waiting_itself() -> None:
+    """The users seem to wait for the service; their answers wait for the generator."""
+    ok: Raw = make.raw(make.plan(ALL, workers=1), SimulatedPerformer())
+    found = summarise(at_full_load(ok, idle={"batch"}, load_s=1.8))
+    assert {"idle"} <= codes(found, Severity.CAVEAT)
+    assert throughputs(found)["batch"].derived
+
+
+def test_time_that_others_took_is_no_idling() -> None:
+    ok: Raw = make.raw(make.plan(ALL), SimulatedPerformer())
+    found = summarise(at_full_load(ok, idle={"batch"}, foreign_s=1.3))
+    assert not {"idle", "blocked"} & codes(found, Severity.CAVEAT)
 
 
 def test_a_cost_in_seconds_has_the_sign_of_its_ratio() -> None:

@@ -24,9 +24,6 @@ NETWORK_S = 0.001
 AA_LIMIT = 0.03
 AA_T = 3.5
 INJECTED_CONFIDENCE = 0.99
-IDLE_LIMIT, OUTSIDE_LIMIT = 0.01, 0.10
-"""A closed-loop instance that idles more than the first share is limited by the load if more than the
-second share of the users are not waiting for it."""
 LAG_LIMIT_S = 2e-3
 
 
@@ -142,22 +139,6 @@ def host(steal: float, foreign: float) -> Iterator[Caveat]:
         f"other programs used {percent(foreign)} of a core",
         "close them, or run with --wait-for-quiet", "other programs were running",
     )  # fmt: skip
-
-
-def idle(phases: Sequence[MeasuredPhase], plan: Plan) -> Iterator[Caveat]:
-    """Whether full load was limited by the load generator; throughput then follows from CPU time."""
-    for number, setup in enumerate(plan.setups):
-        shares = [phase.utilization(number) for phase in phases if phase.active_s(number)]
-        mean = sum(shares) / len(shares) if shares else 1.0
-        outside = max((phase.outside(number) for phase in phases), default=0.0)
-        if mean < 1 - IDLE_LIMIT and outside > OUTSIDE_LIMIT:
-            yield Caveat(
-                code="idle",
-                message=f"at full load the CPU of {setup.name} idled {percent(1 - mean)} of its time slices",
-                advice="its throughput was derived from CPU time per request; more --workers may drive it",
-                setup=setup.name,
-                load="saturation",
-            )
 
 
 def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:

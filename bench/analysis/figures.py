@@ -7,10 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from bench.analysis import checks
 from bench.analysis.accounting import accounting_of, traffic_of
 from bench.analysis.blocks import MeasuredPhase, logs, measured_phases
 from bench.analysis.claims import Change, change_of
+from bench.analysis.limits import limits_of
 from bench.analysis.stats import Estimate, against, contrasts, half_width_of_mean
 from bench.app.records import AA, BASELINE, CHECKS
 from bench.plan.readings import Raw
@@ -137,8 +137,9 @@ class RunAnalysis:
         self.saturation = measured_phases(raw, Kind.SATURATION)
         self.light_cpu = figure(self.plan, self.light, "cpu_per_request_s")
         self.saturation_cpu = figure(self.plan, self.saturation, "cpu_per_request_s")
-        self.idle = tuple(checks.idle(self.saturation, self.plan))
-        self.throughput = self._throughput()
+        self.limits = limits_of(self.saturation, self.plan)
+        self.measured_rates = figure(self.plan, self.saturation, "per_s")
+        self.throughput = self._cpu_bound_rates() if self.limits.generator else self.measured_rates
         self.latency = {name: self._latency(q) for name, q in QUANTILES.items()}
         self.traffic = {name: traffic_of(raw, name) for name in self.plan.names}
         self.accounting = {
@@ -146,19 +147,26 @@ class RunAnalysis:
             for setup in self.plan.setups
         }
 
-    def _throughput(self) -> Figure:
-        measured = figure(self.plan, self.saturation, "per_s")
-        # Where the load was the limit, throughput is derived from CPU per request and from the number of
-        # CPUs that an instance can use: as many as the busiest instance used.
+    def _cpu_bound_rates(self) -> Figure:
+        """Throughput as far as CPU limits it, of all setups but those that wait for something else.
+
+        It is derived from CPU per request and from the CPUs that an instance can use: as many as the busiest
+        instance used. Measured and derived rates have no common scale, so one figure has one kind.
+        """
         shares = [
             part.utilization(number) for part in self.saturation for number in range(len(self.plan.setups))
         ]
         cpus = min(max(shares, default=1.0), 1.0) * self.plan.service_cpus
-        derived = {
-            name: [cpus / cost if cost else None for cost in self.saturation_cpu.values[name]]
-            for name in self.derived
-        }
-        return Figure(plan=self.plan, values=dict(measured.values) | derived)
+        # Without the baseline there is nothing to compare with.
+        names = [] if BASELINE in self.limits.blocked else self.plan.names
+        return Figure(
+            plan=self.plan,
+            values={
+                name: [cpus / cost if cost else None for cost in self.saturation_cpu.values[name]]
+                for name in names
+                if name not in self.limits.blocked
+            },
+        )
 
     @property
     def main_cpu(self) -> Figure:
@@ -174,11 +182,6 @@ class RunAnalysis:
             "throughput": self.throughput,
             "p50": self.latency["p50"],
         }
-
-    @property
-    def derived(self) -> frozenset[str]:
-        """Setups whose throughput is derived from CPU time."""
-        return frozenset(caveat.setup for caveat in self.idle if caveat.setup)
 
     def _latency(self, q: float) -> Figure:
         """A quantile, of the setups that hold the light rate."""

@@ -106,7 +106,7 @@ def _setup(analysis: RunAnalysis, name: str, caveats: Sequence[Caveat]) -> Setup
         invalid=reason is not None,
         light=light,
         saturation=saturation,
-        throughput=_throughput(analysis.throughput, name, derived=name in analysis.derived),
+        throughput=_throughput_at_full_load(analysis, name),
         highest_rate=_highest_rate(analysis, name),
         latency=_latency(analysis, name),
         rest=_rest(analysis.raw, name),
@@ -179,6 +179,14 @@ def verdict(cost: Cost | None, reason: str | None, delta: float, *, is_baseline:
 def _throughput(rates: Figure, name: str, *, derived: bool = False) -> Throughput | None:
     per_s = rates.level(name)
     return None if per_s is None else Throughput(per_s=per_s, change=rates.change(name), derived=derived)
+
+
+def _throughput_at_full_load(analysis: RunAnalysis, name: str) -> Throughput | None:
+    """Measured or derived as those of all setups; without a change where there is no common scale."""
+    if name in analysis.throughput.values:
+        return _throughput(analysis.throughput, name, derived=bool(analysis.limits.generator))
+    per_s = analysis.measured_rates.level(name)
+    return None if per_s is None else Throughput(per_s=per_s)
 
 
 def _highest_rate(analysis: RunAnalysis, name: str) -> Throughput | None:
@@ -330,7 +338,7 @@ def _caveats(analysis: RunAnalysis, load: LoadSummary) -> tuple[Caveat, ...]:
             )
         ),
         *checks.trends(analysis.light, plan),
-        *analysis.idle,
+        *analysis.limits.caveats,
         *(
             caveat
             for name, figure in analysis.checked.items()

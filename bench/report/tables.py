@@ -227,7 +227,8 @@ def throughput_table(summary: Summary) -> Table:
             ]
         rows.append(tuple(cells))
     limit = f"{summary.plan.latency_limit_s * 1e3:g} ms"
-    heads = ("setup", "per s", "change %", "95 % interval %")
+    derived = any(setup.throughput and setup.throughput.derived for setup in setups)
+    heads = ("setup", "CPU-bound, per s" if derived else "per s", "change %", "95 % interval %")
     more = (f"held under {limit}, per s", "change %", "95 % interval %") if searched else ()
     return Table(
         heads=(*heads, *more),
