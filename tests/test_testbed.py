@@ -18,7 +18,7 @@ from bench.errors import MeasurementError, ServiceError, UsageError
 from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan
 from bench.plan.schedule import light_rates, step_of
 from bench.runner.learning import LearningTestbed
-from bench.testbed import keeper, machine
+from bench.testbed import exporter_log, keeper, machine
 from bench.testbed.environ import Place
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
@@ -353,3 +353,34 @@ def test_the_application_does_not_see_the_programs_of_the_harness(monkeypatch: p
     active = {"PATH": of_pyenv, "VIRTUAL_ENV": "/home/me/shop/.venv"}
     assert plain_environ(active)["PATH"] == "/home/me/shop/.venv/bin:/home/me/.pyenv/bin:/usr/bin"
     assert plain_environ(active | {"VIRTUAL_ENV": "/elsewhere"})["PATH"].startswith("/home/me/.pyenv/bin:")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "2026-12-01 14:00:00,1 Failed to export span batch code: 413, reason: Payload Too Large",
+        "Failed to export traces to localhost:4317, error code: StatusCode.RESOURCE_EXHAUSTED",
+        "WARNING:opentelemetry.sdk._shared_internal:Queue full, dropping Span.",
+        '{"stack":"OTLPExporterError: Not Found","code":"404"}',
+        "[otel.javaagent 2026-12-01 14:00:00:000] ERROR HttpExporter - Failed to export spans. 503",
+        "2026/12/01 14:00:00 traces export: context deadline exceeded",
+    ],
+)
+def test_what_an_exporter_says_of_a_failure_is_found_in_its_log(tmp_path: Path, line: str) -> None:
+    log = tmp_path / "web.log"
+    log.write_text(f"GET /items 200\n{line}\nexporting every 5 s\n{line}\n", "utf-8")
+    ((said, count),) = exporter_log.failures([("web", log)]).items()
+    assert count == 2
+    assert said.startswith("web: ")
+    assert "2026" not in said
+
+
+def test_only_the_end_of_a_long_log_is_read_and_no_more_than_three_lines_are_quoted(tmp_path: Path) -> None:
+    log = tmp_path / "web.log"
+    lines = [f"Failed to export batch: reason {chr(65 + number)}\n" for number in range(5)]
+    log.write_text(
+        "Failed to export: long ago\n" + "x" * exporter_log.MAX_BYTES + "\n" + "".join(lines), "utf-8"
+    )
+    said = exporter_log.failures([("web", log), ("gone", tmp_path / "gone.log")])
+    assert len(said) == exporter_log.MAX_LINES
+    assert not any("long ago" in line for line in said)

@@ -288,6 +288,14 @@ def test_a_loss_comes_first_and_says_where() -> None:
     assert "look for a full queue or a failing exporter" in text
 
 
+def test_a_loss_quotes_what_the_exporters_say() -> None:
+    found = account(nothing(90, Expected()) + lose_a_leaf(1, Expected()), [SHAPE])
+    said = {"web: Failed to export span batch code: 413": 3}
+    traffic = Traffic(account=found, completed=2, failed=0, sampled=None, discarded=0, failures=said)
+    (caveat,) = checks.accounting(BATCH, balance(LEARNED, BATCH, traffic))
+    assert 'It says, 3 times in all: "web: Failed to export span batch code: 413"' in caveat.advice
+
+
 def test_more_than_was_asked_for_is_excess_and_no_loss() -> None:
     text = told([span for number in range(3) for span in request(number)], 1)
     assert "traces of 3 requests arrived where 1 were expected" in text

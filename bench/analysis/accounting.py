@@ -4,8 +4,9 @@ Always-on must match exactly; a ratio must match the application's count of samp
 binomial range; a setup that exports nothing must have sent nothing. Every trace must be whole.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -85,6 +86,7 @@ class Accounting(Record, frozen=True, kw_only=True):
         logs: log records received.
         processes: spans received by process.
         scopes: spans received by instrumentation scope.
+        failures: what exporters wrote about failed exports, and how often.
         problems: what is not explained, a sentence each.
     """
 
@@ -105,6 +107,7 @@ class Accounting(Record, frozen=True, kw_only=True):
     logs: int = 0
     processes: dict[str, int] = msgspec.field(default_factory=dict)
     scopes: dict[str, int] = msgspec.field(default_factory=dict)
+    failures: dict[str, int] = msgspec.field(default_factory=dict)
     problems: tuple[str, ...] = ()
 
 
@@ -118,6 +121,7 @@ class Traffic:
         failed: requests that were sent but not answered as expected; each excuses one trace.
         sampled: traces that the application counted; None where it does not.
         discarded: spans that a discarding exporter counted.
+        failures: what exporters wrote about failed exports, and how often.
     """
 
     account: Account
@@ -125,6 +129,7 @@ class Traffic:
     failed: int
     sampled: int | None
     discarded: int
+    failures: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def spans(self) -> int:
@@ -153,6 +158,7 @@ def traffic_of(raw: Raw, setup: str) -> tuple[Traffic, ...]:
                 failed=sum(instance.failed for instance in loaded),
                 sampled=closing.sampled,
                 discarded=sum(closing.discarded.values()),
+                failures=closing.failures,
             )
         )
     return tuple(traffic)
@@ -171,7 +177,16 @@ def together(parts: Sequence[Traffic]) -> Traffic:
         failed=sum(part.failed for part in parts),
         sampled=None if None in counts or not counts else sum(count or 0 for count in counts),
         discarded=sum(part.discarded for part in parts),
+        failures=_most_frequent(part.failures for part in parts),
     )
+
+
+def _most_frequent(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts added up, the largest first."""
+    added: Counter[str] = Counter()
+    for part in parts:
+        added.update(part)
+    return dict(added.most_common())
 
 
 def accounting_of(learned: Learned, setup: Setup, parts: Sequence[Traffic]) -> Accounting:
@@ -253,6 +268,7 @@ def balance(
         logs=sum(account.logs.values()),
         processes=account.spans,
         scopes=account.scopes,
+        failures=dict(traffic.failures),
         problems=problems,
     )
 

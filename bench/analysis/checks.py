@@ -222,7 +222,11 @@ ACCOUNTING_ADVICE = {
 def _advice(account: Accounting) -> str:
     counts: dict[str, int] = {word: getattr(account.traces, word) for word in DAMAGES}
     counts |= {word: getattr(account, word) for word in ("lost", "duplicated", "excess")}
-    return next(advice for word, advice in ACCOUNTING_ADVICE.items() if counts.get(word) or not word)
+    advice = next(advice for word, advice in ACCOUNTING_ADVICE.items() if counts.get(word) or not word)
+    if account.lost and account.failures:
+        line, count = next(iter(account.failures.items()))
+        return f'{advice}. It says, {count:,} times in all: "{line}"'
+    return advice
 
 
 def flushes(raw: Raw) -> Iterator[Caveat]:

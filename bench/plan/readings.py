@@ -163,6 +163,7 @@ class InstanceReading:
         sampled: requests whose trace was sampled, as the application counts them; absent where
             it does not.
         discarded: spans by process that an exporter to nowhere has counted.
+        failures: what its exporters wrote about failed exports, and how often; where accounts are closed.
         answer_bytes: size of an answer by kind of request, the median; of the first look alone.
     """
 
@@ -177,6 +178,7 @@ class InstanceReading:
     account: Account | None = None
     sampled: Count | None = None
     discarded: dict[str, Count] = field(default_factory=dict)
+    failures: dict[str, Count] = field(default_factory=dict)
     answer_bytes: tuple[Count, ...] = ()
 
 

@@ -17,6 +17,7 @@ import msgspec
 from bench.app.records import Process, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
+from bench.testbed import exporter_log
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
 from bench.testbed.pids import listening, memory_of, pin
@@ -79,6 +80,9 @@ class Instance(Protocol):
 
     def memory(self) -> Memory:
         """Memory of all its processes."""
+
+    def failures(self) -> dict[str, int]:
+        """What its exporters wrote about failed exports, and how often; empty where no log can be read."""
 
     def check(self) -> None:
         """Raise ServiceError if one of its processes has ended."""
@@ -256,6 +260,9 @@ class LocalInstance:
     def log_of(self, process: str) -> str:
         """What a process has written so far."""
         return self._log(process).read_text("utf-8", "replace")
+
+    def failures(self) -> dict[str, int]:
+        return exporter_log.failures((name, self._log(name)) for name in self._processes)
 
     def flush(self) -> tuple[str, ...]:
         path = self._launch.app.tracing.flush

@@ -82,6 +82,10 @@ class RemoteInstance:
     def cpu_ns(self) -> int:
         return sum(usage.cpu_ns or 0 for usage in self.usage().values())
 
+    def failures(self) -> dict[str, int]:
+        """Nothing: its logs are elsewhere."""
+        return {}
+
     def memory(self) -> Memory:
         sizes = [usage.memory_bytes for usage in self.usage().values()]
         return Memory(

@@ -266,7 +266,12 @@ class Testbed:
         drained = self._settle(plan)
         accounts = self.accounts(learned, step.replicate)
         parts = zip(
-            self.read(watch), failed, self.instances.sampled(), self.instances.discarded(), strict=True
+            self.read(watch),
+            failed,
+            self.instances.sampled(),
+            self.instances.discarded(),
+            (instance.failures() for instance in self.instances),
+            strict=True,
         )
         readings = [
             replace(
@@ -275,8 +280,9 @@ class Testbed:
                 account=accounts.get(reading.setup, Account()),
                 sampled=sampled,
                 discarded=discarded,
+                failures=failures,
             )
-            for reading, names, sampled, discarded in parts
+            for reading, names, sampled, discarded, failures in parts
         ]
         stray = total(account for setup, account in accounts.items() if setup not in plan.names)
         return replace(self.reading(step, watch, readings), stray=stray, drained=drained)
