@@ -111,6 +111,11 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
             "`traceparent` would decide what is sampled",
             "leave",
         ),
+        (
+            ("expect = [200, 304]", 'headers = { X-Key = "1", x-key = "2" }'),
+            "`X-Key` stands twice",
+            "leave one of them out",
+        ),
     ],
 )  # fmt: skip
 def test_an_error_names_line_and_key_and_says_what_to_do(

@@ -135,6 +135,13 @@ def test_a_version_that_is_not_known_is_not_said(summary: Summary) -> None:
     assert "polls" not in answer(summary, failed)[-1]
 
 
+def test_a_setup_that_costs_much_more_than_tracing_every_request_is_named() -> None:
+    own = [Setup(name="old", description="An old release.", env={"OTEL_TRACES_SAMPLER": "always_on"})]
+    performer = SimulatedPerformer(costs=COSTS | {"old": 0.05}, noise=0.002)
+    others = answer(summarise(make.raw(make.plan((*make.NAMES, "old"), own=own), performer)))[1]
+    assert re.search(r", old \(the most expensive\) \+[34]\d\d\.\d %\.$", others), others
+
+
 def test_few_caveats_are_shown_and_many_are_counted(summary: Summary) -> None:
     one = Caveat(code="x", message="it is so", advice="do that")
     assert "caveat: it is so - do that." in printed(structs.replace(summary, caveats=(one,)), 100)

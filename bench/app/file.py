@@ -118,6 +118,12 @@ def parse_app(text: str, name: str) -> App:
     app = _decode(text, source, App)
     _check_unique(source, "process", [process.name for process in app.process])
     for at, request in enumerate(app.request):
+        lower = [header.lower() for header in request.headers]
+        twice = next((header for header in request.headers if lower.count(header.lower()) > 1), None)
+        if twice is not None:
+            raise source.error(
+                f"$.request[{at}].headers", twice, "stands twice, in other letters", "leave one of them out"
+            )
         for header in request.headers:
             if header.lower() in DECIDING or header.lower().startswith("x-b3-"):
                 raise source.error(

@@ -155,6 +155,27 @@ def _alternatives(summary: Summary) -> Iterator[tuple[str, SetupSummary]]:
         cheapest = next((result for result, setup in declared if fits(setup)), None)
         if cheapest:
             yield words, cheapest
+    dearest = _dearest(summary)
+    if dearest:
+        yield f"{dearest.name} (the most expensive)", dearest
+
+
+def _dearest(summary: Summary) -> SetupSummary | None:
+    """The most expensive setup, if that is more than tracing every request in batches and no known one.
+
+    What the simple processor costs stands in the advice.
+    """
+    full = summary.full
+    costly = [
+        setup
+        for setup in summary.tested
+        if setup.overhead and summary.declared(setup.name).tracing != "simple"
+    ]
+    if full is None or full.overhead is None or not costly:
+        return None
+    dearest = max(costly, key=lambda setup: setup.overhead.ratio if setup.overhead else 0.0)
+    is_more = dearest.overhead is not None and dearest.overhead.low > full.overhead.high
+    return dearest if is_more else None
 
 
 def _is_unsampled(setup: Setup) -> bool:
