@@ -18,7 +18,7 @@ from bench.errors import MeasurementError, ServiceError, UsageError
 from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan
 from bench.plan.schedule import light_rates, step_of
 from bench.runner.learning import LearningTestbed
-from bench.testbed import exporter_log, keeper, machine
+from bench.testbed import keeper, log_lines, machine
 from bench.testbed.environ import Place
 from bench.testbed.options import Options
 from bench.testbed.pausing import ControlGroup, Group, SignalGroup, control_group_root
@@ -369,7 +369,7 @@ def test_the_application_does_not_see_the_programs_of_the_harness(monkeypatch: p
 def test_what_an_exporter_says_of_a_failure_is_found_in_its_log(tmp_path: Path, line: str) -> None:
     log = tmp_path / "web.log"
     log.write_text(f"GET /items 200\n{line}\nexporting every 5 s\n{line}\n", "utf-8")
-    ((said, count),) = exporter_log.failures([("web", log)]).items()
+    ((said, count),) = log_lines.failed_exports([("web", log)]).items()
     assert count == 2
     assert said.startswith("web: ")
     assert "2026" not in said
@@ -379,8 +379,8 @@ def test_only_the_end_of_a_long_log_is_read_and_no_more_than_three_lines_are_quo
     log = tmp_path / "web.log"
     lines = [f"Failed to export batch: reason {chr(65 + number)}\n" for number in range(5)]
     log.write_text(
-        "Failed to export: long ago\n" + "x" * exporter_log.MAX_BYTES + "\n" + "".join(lines), "utf-8"
+        "Failed to export: long ago\n" + "x" * log_lines.MAX_BYTES + "\n" + "".join(lines), "utf-8"
     )
-    said = exporter_log.failures([("web", log), ("gone", tmp_path / "gone.log")])
-    assert len(said) == exporter_log.MAX_LINES
+    said = log_lines.failed_exports([("web", log), ("gone", tmp_path / "gone.log")])
+    assert len(said) == log_lines.MAX_LINES
     assert not any("long ago" in line for line in said)

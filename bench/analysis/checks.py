@@ -15,7 +15,7 @@ from bench.analysis.records import LoadSummary
 from bench.analysis.stats import Estimate, trend
 from bench.app.records import AA, INJECTED, Setup
 from bench.plan.readings import Ending, Raw
-from bench.plan.records import Plan
+from bench.plan.records import Kind, Plan
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
@@ -227,6 +227,23 @@ def _advice(account: Accounting) -> str:
         line, count = next(iter(account.failures.items()))
         return f'{advice}. It says, {count:,} times in all: "{line}"'
     return advice
+
+
+def not_loaded(raw: Raw) -> Iterator[Caveat]:
+    """Whether every instrumentation loaded that a setup asks for."""
+    looks = (reading for reading in raw.readings if reading.kind is Kind.LEARN)
+    for setup, line in dict.fromkeys(
+        (instance.setup, line)
+        for look in looks
+        for instance in look.instances
+        for line in instance.not_loaded
+    ):
+        yield Caveat(
+            code="not-loaded",
+            message=f'an instrumentation of {setup} did not load: "{line}"',
+            advice="install releases that fit each other, or uninstall it: without its spans, tracing looks cheap",
+            setup=setup,
+        )
 
 
 def flushes(raw: Raw) -> Iterator[Caveat]:

@@ -164,6 +164,7 @@ class InstanceReading:
             it does not.
         discarded: spans by process that an exporter to nowhere has counted.
         failures: what its exporters wrote about failed exports, and how often; where accounts are closed.
+        not_loaded: what it wrote about instrumentations that did not load; of the first look alone.
         answer_bytes: size of an answer by kind of request, the median; of the first look alone.
     """
 
@@ -179,6 +180,7 @@ class InstanceReading:
     sampled: Count | None = None
     discarded: dict[str, Count] = field(default_factory=dict)
     failures: dict[str, Count] = field(default_factory=dict)
+    not_loaded: tuple[str, ...] = ()
     answer_bytes: tuple[Count, ...] = ()
 
 

@@ -81,6 +81,18 @@ def _spans(plan: Plan, learned: Learned, reading: InstanceReading) -> Iterator[F
             advice="right for a service without one; else its version is unknown to the instrumentation, or "
             f"it is made of ES modules, which need `{ESM_LOADER}` in NODE_OPTIONS",
         )
+    for line in reading.not_loaded:
+        yield Finding(
+            text=f'An instrumentation did not load: "{line}".',
+            advice="install releases that fit each other, or uninstall it: without its spans, tracing looks cheap",
+        )
+    scopes = ", ".join(
+        f"{count / reading.completed:g} of {scope.removeprefix('opentelemetry.instrumentation.')}"
+        for scope, count in account.scopes.items()
+        if scope
+    )
+    if scopes:
+        yield Finding(text=f"By instrumentation: {scopes}.")
     silent = [
         process.name for process in plan.app.process if process.traced and process.name not in account.spans
     ]

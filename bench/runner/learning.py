@@ -79,9 +79,10 @@ def learn(testbed: Testbed, plan: Plan, readings: Sequence[InstanceReading]) -> 
             reading,
             completed=sum(map(len, of_kinds)),
             account=replace(accounts.get(reading.setup, Account()), start_shapes=starts.start_shapes),
+            not_loaded=instance.not_loaded() if isinstance(instance, LocalInstance) else (),
             answer_bytes=tuple(round(median(of_kind)) for of_kind in of_kinds),
         )
-        for reading, of_kinds in zip(readings, sizes, strict=True)
+        for reading, of_kinds, instance in zip(readings, sizes, testbed.instances, strict=True)
     ]
 
 

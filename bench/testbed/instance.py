@@ -17,7 +17,7 @@ import msgspec
 from bench.app.records import Process, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
-from bench.testbed import exporter_log
+from bench.testbed import log_lines
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
 from bench.testbed.pids import listening, memory_of, pin
@@ -262,7 +262,11 @@ class LocalInstance:
         return self._log(process).read_text("utf-8", "replace")
 
     def failures(self) -> dict[str, int]:
-        return exporter_log.failures((name, self._log(name)) for name in self._processes)
+        return log_lines.failed_exports((name, self._log(name)) for name in self._processes)
+
+    def not_loaded(self) -> tuple[str, ...]:
+        """What its processes wrote about instrumentations that did not load."""
+        return tuple(log_lines.failed_instrumentations((name, self._log(name)) for name in self._processes))
 
     def flush(self) -> tuple[str, ...]:
         path = self._launch.app.tracing.flush

@@ -1,7 +1,7 @@
-"""What exporters wrote about exports that failed, in the logs of an instance's processes."""
+"""What exporters and instrumentations wrote about failures, in the logs of an instance's processes."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 MAX_BYTES = 2**20
@@ -16,25 +16,42 @@ FAILURE = re.compile(
     re.IGNORECASE,
 )
 """OpenTelemetry's SDKs for Python, Node.js, Java, Go, .NET and Ruby name what they do and how it failed."""
+NOT_LOADED = re.compile(
+    r"DependencyConflict|dependency conflict|nothing can be instrumented"
+    r"|(Importing|Instrumenting|Configuration) of \S+ failed"
+    r"|instrumentation.*(unsupported|not supported|failed to load)|Failed to auto initialize",
+    re.IGNORECASE,
+)
+"""OpenTelemetry's agents for Python and Node.js write such a line, and go on."""
 STAMP = re.compile(r"\d{4}[-/]\d\d[-/]\d\d[T ][\d:.,]*Z?|^\W+")
 CREDENTIALS = re.compile(r"//[^/@\s]+@")
 NUMBER = re.compile(r"\d+")
 
 
-def failures(logs: Iterable[tuple[str, Path]]) -> dict[str, int]:
+def failed_exports(logs: Iterable[tuple[str, Path]]) -> dict[str, int]:
     """Lines about failed exports, the most frequent first, and how many there are like each.
-
-    Lines that differ in numbers alone are alike; the first one is quoted, without its time.
 
     Args:
         logs: by process.
     """
+    return _lines(logs, lambda line: bool(EXPORT.search(line) and FAILURE.search(line)))
+
+
+def failed_instrumentations(logs: Iterable[tuple[str, Path]]) -> dict[str, int]:
+    """Lines about instrumentations that did not load, as `failed_exports` has its own.
+
+    Args:
+        logs: by process.
+    """
+    return _lines(logs, lambda line: bool(NOT_LOADED.search(line)))
+
+
+def _lines(logs: Iterable[tuple[str, Path]], is_wanted: Callable[[str], bool]) -> dict[str, int]:
+    """Lines that differ in numbers alone are alike; the first one is quoted, without its time."""
     first: dict[str, str] = {}
     counts: dict[str, int] = {}
     for process, path in logs:
-        for line in _end_of(path).splitlines():
-            if not EXPORT.search(line) or not FAILURE.search(line):
-                continue
+        for line in filter(is_wanted, _end_of(path).splitlines()):
             text = f"{process}: {_without_time(line)[:MAX_CHARACTERS]}"
             kind = NUMBER.sub("#", text)
             first.setdefault(kind, text)
