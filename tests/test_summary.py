@@ -247,6 +247,28 @@ def test_foreign_spans_at_the_receiver_make_a_run_invalid() -> None:
     assert "stray" in codes(summarise(replace(ok, readings=foreign)))
 
 
+def test_an_instrumentation_that_did_not_load_is_said_once() -> None:
+    ok = make.raw(make.plan(ALL), SimulatedPerformer())
+    readings = tuple(
+        replace(
+            reading,
+            instances=tuple(
+                replace(instance, not_loaded=("web: nothing can be instrumented",))
+                if instance.setup == "batch"
+                else instance
+                for instance in reading.instances
+            ),
+        )
+        if reading.kind is Kind.LEARN
+        else reading
+        for reading in ok.readings
+    )
+    found = summarise(replace(ok, readings=readings))
+    (caveat,) = (caveat for caveat in found.caveats if caveat.code == "not-loaded")
+    assert caveat.setup == "batch"
+    assert "nothing can be instrumented" in caveat.message
+
+
 def at_full_load(ok: Raw, *, idle: set[str], waiting: bool = True, **machine: float) -> Raw:
     """A run in which some setups use half of their CPU at full load, and users wait for them or not."""
     idling = {ok.plan.names.index(name) for name in idle}

@@ -375,6 +375,23 @@ def test_what_an_exporter_says_of_a_failure_is_found_in_its_log(tmp_path: Path, 
     assert "2026" not in said
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        'sqlalchemy only instruments "sqlalchemy >= 1.0.0, < 2.1.0", but currently installed version '
+        '("sqlalchemy 2.1.0") falls outside of that range, so nothing can be instrumented.',
+        'DependencyConflict: requested: "flask >= 1.0" but found: "Flask 0.12"',
+        "Instrumenting of celery failed",
+    ],
+)
+def test_an_instrumentation_that_did_not_load_is_found_in_the_log(tmp_path: Path, line: str) -> None:
+    log = tmp_path / "web.log"
+    log.write_text(f"Instrumented flask\n{line}\n", "utf-8")
+    ((said, count),) = log_lines.failed_instrumentations([("web", log)]).items()
+    assert said.startswith(f"web: {line[:40]}")
+    assert count == 1
+
+
 def test_only_the_end_of_a_long_log_is_read_and_no_more_than_three_lines_are_quoted(tmp_path: Path) -> None:
     log = tmp_path / "web.log"
     lines = [f"Failed to export batch: reason {chr(65 + number)}\n" for number in range(5)]

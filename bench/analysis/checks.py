@@ -231,17 +231,14 @@ def _advice(account: Accounting) -> str:
 
 def not_loaded(raw: Raw) -> Iterator[Caveat]:
     """Whether every instrumentation loaded that a setup asks for."""
-    looks = (reading for reading in raw.readings if reading.kind is Kind.LEARN)
-    for setup, line in dict.fromkeys(
-        (instance.setup, line)
-        for look in looks
-        for instance in look.instances
-        for line in instance.not_loaded
-    ):
+    looks = [reading.instances for reading in raw.readings if reading.kind is Kind.LEARN]
+    lines = ((instance.setup, line) for look in looks for instance in look for line in instance.not_loaded)
+    for setup, line in dict.fromkeys(lines):
         yield Caveat(
             code="not-loaded",
             message=f'an instrumentation of {setup} did not load: "{line}"',
-            advice="install releases that fit each other, or uninstall it: without its spans, tracing looks cheap",
+            advice="install releases that fit each other, or uninstall it; without its spans tracing looks "
+            "cheap",
             setup=setup,
         )
 

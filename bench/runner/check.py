@@ -84,7 +84,8 @@ def _spans(plan: Plan, learned: Learned, reading: InstanceReading) -> Iterator[F
     for line in reading.not_loaded:
         yield Finding(
             text=f'An instrumentation did not load: "{line}".',
-            advice="install releases that fit each other, or uninstall it: without its spans, tracing looks cheap",
+            advice="install releases that fit each other, or uninstall it; without its spans tracing looks "
+            "cheap",
         )
     scopes = ", ".join(
         f"{count / reading.completed:g} of {scope.removeprefix('opentelemetry.instrumentation.')}"
