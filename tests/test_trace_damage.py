@@ -14,7 +14,7 @@ from bench.analysis.accounting import Accounting, Traffic, balance
 from bench.app.setups import TABLE
 from bench.plan.readings import Account
 from bench.plan.records import Learned, Shape
-from bench.receiver.accounting import account
+from bench.receiver.accounting import account, begun_since
 from bench.receiver.spans import Span, shape_of
 
 MS = 10**6
@@ -247,6 +247,18 @@ def test_any_mixture_in_any_order_adds_up(
     found, accounting = judged(spans, expected)
     assert found.duplicated == duplicates
     adds_up(accounting)
+
+
+def test_traces_of_first_requests_are_left_out_where_shapes_are_learned() -> None:
+    first, later = request(1), request(2)
+    unlike_later_ones = replace(first[LEAF], span=b"compiles", name="compile")
+    spans = [*first, unlike_later_ones, *later]
+    assert len(account(spans, [], learn=True).shapes) == 2
+    since_ns = later[ROOT].start_ns
+    assert account(begun_since(spans, since_ns), [], learn=True).shapes == (SHAPE,)
+    # A tracer that does not say when has no first ones.
+    timeless = [replace(span, start_ns=0) for span in spans]
+    assert len(account(begun_since(timeless, since_ns), [], learn=True).shapes) == 2
 
 
 def test_a_setup_that_must_send_nothing_has_no_word_for_what_it_sends() -> None:

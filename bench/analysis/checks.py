@@ -16,6 +16,7 @@ from bench.analysis.stats import Estimate, trend
 from bench.app.records import AA, INJECTED, Setup
 from bench.plan.readings import Ending, Raw
 from bench.plan.records import Kind, Plan
+from bench.plan.schedule import LEARN_REQUESTS
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
@@ -227,6 +228,21 @@ def _advice(account: Accounting) -> str:
         line, count = next(iter(account.failures.items()))
         return f'{advice}. It says, {count:,} times in all: "{line}"'
     return advice
+
+
+def learned(raw: Raw) -> Iterator[Caveat]:
+    """Whether traces were learned from as many requests as planned."""
+    planned = LEARN_REQUESTS * len(raw.plan.app.request)
+    for look in (reading.instances for reading in raw.readings if reading.kind is Kind.LEARN):
+        for instance in look:
+            if instance.discarded_requests and instance.completed < planned:
+                yield Caveat(
+                    code="learned-few",
+                    message=f"the traces of {instance.setup} were learned from {instance.completed} requests "
+                    f"instead of {planned}: it is slow",
+                    advice="a rare kind of trace may be unknown, and count as damaged",
+                    setup=instance.setup,
+                )
 
 
 def not_loaded(raw: Raw) -> Iterator[Caveat]:

@@ -328,6 +328,7 @@ def _caveats(analysis: RunAnalysis, load: LoadSummary) -> tuple[Caveat, ...]:
         *checks.without_checks(plan),
         *work_checks.work(raw),
         *checks.stray(raw),
+        *checks.learned(raw),
         *checks.not_loaded(raw),
         *checks.flushes(raw),
         *(

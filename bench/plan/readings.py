@@ -154,6 +154,7 @@ class InstanceReading:
         setup: its setup.
         cpu_ns: CPU time that it used.
         completed: requests answered as expected.
+        discarded_requests: requests before those that shapes are learned from; of the first look alone.
         failed: requests answered otherwise, or not at all.
         unsent: arrivals that were not sent.
         ready_s: from the start of its processes until all answered; of a start alone.
@@ -171,6 +172,7 @@ class InstanceReading:
     setup: str
     cpu_ns: Nanoseconds = 0
     completed: Count = 0
+    discarded_requests: Count = 0
     failed: Count = 0
     unsent: Count = 0
     ready_s: Seconds | None = None

@@ -19,7 +19,7 @@ OVERLOADED = 0.8
 """A rate above this share of its capacity overloads an instance: it gets no percentiles."""
 OVERLOADED_SHARE = 0.5
 """The rate of an overloaded setup, as a share of its capacity."""
-LEARN_REQUESTS = 20
+LEARN_REQUESTS = 60
 """Requests of every kind from whose traces shapes are learned."""
 LEAD_ROUNDS = 2
 """Rounds of a closed loop before its first block, at least."""

@@ -79,6 +79,15 @@ def account(
     )
 
 
+def begun_since(spans: Iterable[Span], since_ns: int) -> Iterable[Span]:
+    """The spans of traces that began at some time or later, and of those whose time is not known."""
+    if not since_ns:
+        return spans
+    kept = list(spans)
+    earlier = {span.trace for span in kept if 0 < span.start_ns < since_ns}
+    return [span for span in kept if span.trace not in earlier]
+
+
 def _is_tree(trace: Mapping[bytes, Span]) -> bool:
     """True if all spans of a trace hang below one root."""
     roots = sum(not span.parent for span in trace.values())

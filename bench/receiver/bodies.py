@@ -5,7 +5,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 from bench.plan.readings import Account
-from bench.receiver.accounting import account
+from bench.receiver.accounting import account, begun_since
 from bench.receiver.decoding import (
     MARKER,
     Body,
@@ -150,7 +150,7 @@ class Bodies:
         accounts = {
             setup: replace(
                 account(
-                    spans[setup],
+                    begun_since(spans[setup], request.since_ns.get(setup, 0)),
                     request.shapes.get(setup, ()),
                     start_shapes=request.start_shapes,
                     replicate=request.replicate,

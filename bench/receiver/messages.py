@@ -92,12 +92,14 @@ class CloseAccounts:
         shapes: shapes of a sampled request's trace, by setup.
         start_shapes: of the traces that a start leaves.
         learn: whether to return the shapes of all traces.
+        since_ns: by setup, when learning began; traces that began before are left out.
     """
 
     replicate: int
     shapes: dict[str, tuple[Shape, ...]] = field(default_factory=dict)
     start_shapes: tuple[Shape, ...] = ()
     learn: bool = False
+    since_ns: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

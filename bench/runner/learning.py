@@ -4,7 +4,9 @@ A typo in a variable must never read as "tracing is free": a setup that should t
 sends no span stops the run here, and so does a baseline that sends one.
 """
 
+import math
 import re
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import median
@@ -25,6 +27,10 @@ from bench.testbed.testbed import Testbed
 
 FEW_REQUESTS = 2
 """Requests of every kind to a setup of which no shapes are learned."""
+DISCARDED_REQUESTS = 20
+"""Requests of every kind before those that are learned from: first ones compile, connect and fill caches."""
+LEARN_LIMIT_S = 10.0
+"""How long a setup's requests are learned from, and a third of that how long they are discarded."""
 ANSWER_CHARACTERS = 160
 MARKUP = re.compile(r"<(style|script)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 ADVICE = {
@@ -65,11 +71,16 @@ def learn(testbed: Testbed, plan: Plan, readings: Sequence[InstanceReading]) -> 
     """
     starts = _with_starts(testbed, plan, NOTHING_LEARNED)
     sizes = []
+    discarded, since_ns = [], dict[str, int]()
     for instance in testbed.instances:
         full = sampling_ratio(instance.setup) == 1.0
-        sizes.append(ask(plan, instance, LEARN_REQUESTS if full else FEW_REQUESTS))
+        # What runs elsewhere has another clock, and was warm before.
+        is_new = full and isinstance(instance, LocalInstance)
+        discarded.append(sum(map(len, _warmed(plan, instance))) if is_new else 0)
+        since_ns[instance.setup.name] = time.time_ns() if is_new else 0
+        sizes.append(ask(plan, instance, LEARN_REQUESTS if full else FEW_REQUESTS, LEARN_LIMIT_S))
     testbed.settle(plan)
-    accounts = testbed.accounts(starts, 0, learn=True)
+    accounts = testbed.accounts(starts, 0, learn=True, since_ns=since_ns)
     for instance in testbed.instances:
         _check(plan, instance, accounts.get(instance.setup.name, Account()))
     accounts |= _learned_apart(testbed, plan, starts, accounts)
@@ -78,11 +89,14 @@ def learn(testbed: Testbed, plan: Plan, readings: Sequence[InstanceReading]) -> 
         replace(
             reading,
             completed=sum(map(len, of_kinds)),
+            discarded_requests=before,
             account=replace(accounts.get(reading.setup, Account()), start_shapes=starts.start_shapes),
             not_loaded=instance.not_loaded() if isinstance(instance, LocalInstance) else (),
             answer_bytes=tuple(round(median(of_kind)) for of_kind in of_kinds),
         )
-        for reading, of_kinds, instance in zip(readings, sizes, testbed.instances, strict=True)
+        for reading, of_kinds, instance, before in zip(
+            readings, sizes, testbed.instances, discarded, strict=True
+        )
     ]
 
 
@@ -108,7 +122,7 @@ def learned_from(plan: Plan, readings: Sequence[InstanceReading]) -> Learned:
     starts = next((account.start_shapes for account in accounts.values()), ())
     shapes: dict[str, tuple[Shape, ...]] = {}
     varies = []
-    requests = {instance.setup: instance.completed for instance in readings}
+    requests = {instance.setup: (instance.completed, instance.discarded_requests) for instance in readings}
     footprints = {}
     for setup in plan.setups:
         if not sampling_ratio(setup) and setup.env.get("OTEL_TRACES_EXPORTER") is None:
@@ -122,16 +136,17 @@ def learned_from(plan: Plan, readings: Sequence[InstanceReading]) -> Learned:
             seen = tuple({str(shape): shape for shape in both}.values())
         shapes[setup.name] = (declared,) if declared else seen
         if sampling_ratio(setup) == 1.0 and setup.name in accounts:
-            footprints[setup.name] = _footprint(plan, setup, accounts[setup.name], requests[setup.name])
+            footprints[setup.name] = _footprint(plan, setup, accounts[setup.name], *requests[setup.name])
         traces = footprints[setup.name].traces if setup.name in footprints else 1
         if not declared and len(seen) > len(plan.app.request) * (traces or 1):
             varies.append(setup.name)
     return Learned(shapes=shapes, start_shapes=starts, varies=tuple(varies), footprints=footprints)
 
 
-def _footprint(plan: Plan, setup: Setup, account: Account, requests: int) -> Footprint:
-    """What a request of a setup that samples every request left."""
-    logs = {logger: count // requests for logger, count in account.logs.items() if not count % requests}
+def _footprint(plan: Plan, setup: Setup, account: Account, requests: int, discarded: int) -> Footprint:
+    """What a request of a setup that samples every request left; log records are those of all requests."""
+    every = requests + discarded
+    logs = {logger: count // every for logger, count in account.logs.items() if not count % every}
     if not is_partly_instrumented(setup):
         return Footprint(traces=1, logs=logs)
     # Trace context may not be propagated between processes. With several kinds of request it is
@@ -151,14 +166,32 @@ def _of_relatives(plan: Plan, setup: Setup, seen: Mapping[str, tuple[Shape, ...]
     return ()
 
 
-def ask(plan: Plan, instance: Instance, count: int) -> list[list[int]]:
-    """Send `count` requests of every kind; returns the sizes of their answers, by kind.
+def _warmed(plan: Plan, instance: Instance) -> list[list[int]]:
+    """What the first requests of an instance were answered with."""
+    return ask(plan, instance, DISCARDED_REQUESTS, LEARN_LIMIT_S / 3)
+
+
+def ask(plan: Plan, instance: Instance, count: int, limit_s: float = math.inf) -> list[list[int]]:
+    """Send `count` requests of every kind in turn; returns the sizes of their answers, by kind.
+
+    Args:
+        plan: of the run.
+        instance: that is asked.
+        count: requests of every kind, if the time is long enough.
+        limit_s: no round of requests begins later; one of every kind is always sent.
 
     Raises:
         MeasurementError: an answer is not the expected one.
     """
+    sizes: list[list[int]] = [[] for _ in plan.app.request]
+    deadline = time.monotonic() + limit_s
     with httpx.Client(timeout=plan.timeout_s, trust_env=False) as client:
-        return [[_send(client, instance, request) for _ in range(count)] for request in plan.app.request]
+        for number in range(count):
+            if number and time.monotonic() > deadline:
+                break
+            for of_kind, request in zip(sizes, plan.app.request, strict=True):
+                of_kind.append(_send(client, instance, request))
+    return sizes
 
 
 def _send(client: httpx.Client, instance: Instance, request: Request) -> int:
@@ -277,12 +310,14 @@ def _learned_apart(
         testbed.instances.append(instance)
         try:
             learned = _with_starts(testbed, plan, learned)
-            ask(plan, instance, LEARN_REQUESTS)
+            _warmed(plan, instance)
+            since_ns = {setup.name: time.time_ns()}
+            ask(plan, instance, LEARN_REQUESTS, LEARN_LIMIT_S)
             testbed.settle(plan)
         finally:
             testbed.instances.remove(instance)
             instance.stop()
-        account = testbed.accounts(learned, 0, learn=True).get(setup.name, Account())
+        account = testbed.accounts(learned, 0, learn=True, since_ns=since_ns).get(setup.name, Account())
         _check(plan, instance, account)
         apart[setup.name] = account
         seen[setup.name] = account.shapes

@@ -9,7 +9,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bench.app.records import Setup
@@ -373,13 +373,31 @@ class Testbed:
         self._flush()
         self._settle(plan)
 
-    def accounts(self, learned: Learned, replicate: int, *, learn: bool = False) -> dict[str, Account]:
-        """The receiver's accounts by setup; none if it has died, which the span accounting then shows."""
+    def accounts(
+        self,
+        learned: Learned,
+        replicate: int,
+        *,
+        learn: bool = False,
+        since_ns: Mapping[str, int] | None = None,
+    ) -> dict[str, Account]:
+        """The receiver's accounts by setup; none if it has died, which the span accounting then shows.
+
+        Args:
+            learned: the shapes of traces.
+            replicate: whose processes are running.
+            learn: whether accounts should have the shapes of all traces.
+            since_ns: by setup, when the traces that count began at the earliest.
+        """
         if not self.receiver.is_running():
             return {}
         return self.receiver.close_accounts(
             CloseAccounts(
-                replicate=replicate, shapes=learned.shapes, start_shapes=learned.start_shapes, learn=learn
+                replicate=replicate,
+                shapes=learned.shapes,
+                start_shapes=learned.start_shapes,
+                learn=learn,
+                since_ns=dict(since_ns or {}),
             )
         )
 
