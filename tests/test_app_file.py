@@ -112,6 +112,11 @@ def test_the_schema_beside_the_files_is_that_of_the_records() -> None:
             "leave",
         ),
         (
+            ('name = "web"\n', 'name = "web"\nready = "none"\n'),
+            "`ready` says that it listens nowhere",
+            "put the process that answers them first",
+        ),
+        (
             ("expect = [200, 304]", 'headers = { X-Key = "1", x-key = "2" }'),
             "`X-Key` stands twice",
             "leave one of them out",

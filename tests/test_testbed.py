@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import psutil
 import pytest
 
-from bench.app.records import App, Process, Request, Setup, Tracing
+from bench.app.records import App, Process, ReadyLine, Request, Setup, Tracing
 from bench.app.setups import TABLE
 from bench.errors import MeasurementError, ServiceError, UsageError
 from bench.plan.records import NOTHING_LEARNED, Kind, Learned, Plan
@@ -230,6 +231,35 @@ def test_a_program_that_does_not_exist_is_named(folder: Path) -> None:
 def test_a_process_that_never_answers_ends_the_run_at_its_timeout(folder: Path) -> None:
     command = "{python} -c 'import time; print({port}, flush=True); time.sleep(60)'"
     expect_error(folder, app(command, ready_timeout_s=0.5), ServiceError, "did not answer / within 0.5 s")
+
+
+def beside(**changes: object) -> App:
+    """The small service, and a worker beside it that listens nowhere."""
+    worker = "{python} -c 'import time; print(\"connected {port}\", flush=True); time.sleep(600)'"
+    service = app().process[0]
+    more = Process(name="worker", command=worker, ready_timeout_s=0.5, **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(app(), process=[service, more])
+
+
+def test_a_process_that_listens_nowhere_is_told_from_one_on_the_wrong_port(folder: Path) -> None:
+    hint = expect_error(folder, beside(), ServiceError, r"worker \(setup none\) listens on no port")
+    assert '`ready = "none"`' in hint
+    wrong = "{python} {dir}/server.py 18099"
+    only = app(wrong, ready_timeout_s=0.5)
+    expect_error(folder, only, ServiceError, r"web \(setup none\) listens on port 18099 and not on the one")
+    written = beside(ready=ReadyLine(log="ready"))
+    expect_error(folder, written, ServiceError, r"worker \(setup none\) did not write 'ready' within 0.5 s")
+
+
+@pytest.mark.parametrize("ready", ["none", ReadyLine(log="connected")])
+def test_a_process_that_listens_nowhere_can_be_ready(folder: Path, ready: str | ReadyLine) -> None:
+    plan_ = replace(plan(beside(ready=ready)), setups=(BY_NAME["none"],))
+    testbed = LearningTestbed(plan_, Options(place=Place(folder=folder), load=False))
+    try:
+        start_and_learn(testbed, plan_)
+        assert len(testbed.instances) == 1
+    finally:
+        testbed.close()
 
 
 def test_a_failing_preparation_is_shown(folder: Path) -> None:

@@ -246,6 +246,15 @@ def _check_placeholders(app: App, source: _Source) -> None:
                     f"the processes are {', '.join(processes)}",
                 )
     for at, process in enumerate(app.process):
+        if process.listens_nowhere:
+            if not at:
+                raise source.error(
+                    "$.process[0]",
+                    "ready",
+                    "says that it listens nowhere, and the first process gets the requests",
+                    "put the process that answers them first",
+                )
+            continue
         command = process.command if isinstance(process.command, str) else " ".join(process.command)
         if "{port" not in command + " ".join(process.env.values()):
             raise source.error(

@@ -42,6 +42,20 @@ class Environment(_Record, frozen=True, kw_only=True):
     always: bool = True
 
 
+NOWHERE = "none"
+"""Ready path of a process that listens nowhere."""
+
+
+class ReadyLine(_Record, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a process that listens nowhere writes when it is ready.
+
+    Attributes:
+        log: text that stands in its output.
+    """
+
+    log: Annotated[str, Meta(min_length=1)]
+
+
 class Process(_Record, frozen=True, kw_only=True):
     """One process of the application, with all the processes that it starts itself.
 
@@ -50,7 +64,8 @@ class Process(_Record, frozen=True, kw_only=True):
         command: split as a shell would, or a list; never run by a shell.
         cwd: relative to the app file.
         env: variables of its own.
-        ready: path that is asked until it answers below 500; "tcp" for what speaks no HTTP.
+        ready: path that is asked until it answers below 500; "tcp" for what speaks no HTTP; for what listens
+            nowhere the text of a line that it writes, or "none": it is ready as soon as it runs.
         ready_timeout_s: how long it may take.
         prepare: command to run before each start, in the instance's own temporary folder.
         version: command whose output is stored with every result.
@@ -63,13 +78,18 @@ class Process(_Record, frozen=True, kw_only=True):
     command: Command
     cwd: str = "."
     env: Environ = {}
-    ready: str = "/"
+    ready: str | ReadyLine = "/"
     ready_timeout_s: Annotated[float, Meta(gt=0, le=600)] = 30.0
     prepare: Command = ""
     version: Command = ""
     stop: Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"] = "SIGTERM"
     stop_timeout_s: Annotated[float, Meta(gt=0, le=120)] = 10.0
     traced: bool = True
+
+    @property
+    def listens_nowhere(self) -> bool:
+        """True for a process, such as a worker of a queue, that nobody connects to."""
+        return isinstance(self.ready, ReadyLine) or self.ready == NOWHERE
 
 
 class Request(_Record, frozen=True, kw_only=True):

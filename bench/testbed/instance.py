@@ -14,13 +14,13 @@ from typing import Protocol
 import httpx
 import msgspec
 
-from bench.app.records import Process, Setup
+from bench.app.records import Process, ReadyLine, Setup
 from bench.errors import ServiceError, UsageError
 from bench.plan.readings import Memory
 from bench.testbed import log_lines
 from bench.testbed.environ import Launch
 from bench.testbed.pausing import Group
-from bench.testbed.pids import listening, memory_of, pin
+from bench.testbed.pids import listening, memory_of, pin, with_children
 from bench.testbed.ports import READY_BELOW, answer_of
 from bench.testbed.process import death_of, undone_on_failure
 
@@ -195,24 +195,41 @@ class LocalInstance:
 
     def _wait_until_ready(self, process: Process) -> None:
         deadline = time.monotonic() + process.ready_timeout_s
-        port = self._launch.ports[process.name]
-        while not 0 < (status := answer_of(port, process.ready)) < READY_BELOW:
+        while not 0 < (status := self._status(process)) < READY_BELOW:
             if self._processes[process.name].poll() is not None:
                 raise self._death(process.name)
             if time.monotonic() > deadline:
                 raise self._not_ready(process, status)
             time.sleep(LOOK_S)
 
+    def _status(self, process: Process) -> int:
+        """What a process answers when asked whether it is ready; 200 if its output says so, 0 for nothing."""
+        if isinstance(process.ready, ReadyLine):
+            return 200 if process.ready.log in self.log_of(process.name) else 0
+        return answer_of(self._launch.ports[process.name], process.ready)
+
     def _not_ready(self, process: Process, status: int) -> ServiceError:
         """What a process did instead of getting ready."""
         name, words = f"{process.name} (setup {self.setup.name})", self._death(process.name).hint
         within = f"within {process.ready_timeout_s:g} s"
+        if isinstance(process.ready, ReadyLine):
+            return ServiceError(
+                f"{name} did not write {process.ready.log!r} {within}",
+                f"name a text that it writes when it is ready; {words}",
+            )
         if status:
             return ServiceError(
                 f"{name} answered {process.ready} with {status} {within}",
                 f"name a path with `ready` that answers below {READY_BELOW}, or look at {words}",
             )
-        others = listening(self._group.pids()) - {self._launch.ports[process.name]}
+        own = listening(with_children(self._processes[process.name].pid))
+        others = own - {self._launch.ports[process.name]}
+        if not own and listening(self._group.pids()):
+            return ServiceError(
+                f"{name} listens on no port, and did not answer {process.ready} {within}",
+                'if it should listen nowhere, write `ready = "none"`, or `ready = { log = "TEXT" }` with a '
+                f"text that it writes when it is ready; {words}",
+            )
         if others:
             return ServiceError(
                 f"{name} listens on port {min(others)} and not on the one it was given",

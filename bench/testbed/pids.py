@@ -23,6 +23,13 @@ def listening(pids: Iterable[int]) -> set[int]:
     return ports
 
 
+def with_children(pid: int) -> list[int]:
+    """A process and all processes below it."""
+    with contextlib.suppress(psutil.Error):
+        return [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
+    return [pid]
+
+
 def memory_of(pids: Iterable[int]) -> Memory:
     """PSS and USS of some processes together; one that has just ended counts nothing."""
     pss = uss = 0

@@ -4,6 +4,7 @@ import http.client
 import os
 import socket
 
+from bench.app.records import NOWHERE
 from bench.errors import ServiceError
 
 UNSAMPLED = {"traceparent": "00-0123456789abcdef0123456789abcdef-0123456789abcdef-00"}
@@ -52,6 +53,8 @@ READY_BELOW = 500
 
 def answer_of(port: int, ready: str) -> int:
     """The status of a process's ready path; 200 for an accepted connection, 0 without an answer."""
+    if ready == NOWHERE:
+        return 200
     if ready == "tcp":
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
