@@ -269,6 +269,31 @@ def test_an_instrumentation_that_did_not_load_is_said_once() -> None:
     assert "nothing can be instrumented" in caveat.message
 
 
+def test_figures_by_kind_of_request_say_how_each_was_answered() -> None:
+    ok = make.raw(make.plan(ALL), SimulatedPerformer())
+    assert summarise(ok).requests == ()
+    one = ok.plan.app.request[0]
+    other = msgspec.structs.replace(one, path="/search")
+    app = msgspec.structs.replace(ok.plan.app, request=[one, other])
+    light = min(step for step in ok.rows if any(row.instance == 6 for row in ok.rows[step]))
+    rows = {
+        step: tuple(msgspec.structs.replace(row, request=at % 2) for at, row in enumerate(mine))
+        for step, mine in ok.rows.items()
+    }
+    at = next(at for at, row in enumerate(rows[light]) if row.instance == 6 and row.request == 1)
+    broken = msgspec.structs.replace(rows[light][at], status=500)
+    rows[light] = (*rows[light][:at], broken, *rows[light][at + 1 :])
+    found = summarise(replace(ok, plan=replace(ok.plan, app=app), rows=rows))
+    rows_of = {(row.request, row.setup): row for row in found.requests}
+    assert len(rows_of) == 2 * len(ALL)
+    assert rows_of[other.label, "batch"].failed == {"500": 1}
+    assert rows_of[one.label, "batch"].failed == {}
+    assert rows_of[one.label, "batch"].p50_s
+    assert rows_of[one.label, "batch"].requests > 10
+    assert "By kind of request" in markdown.render(report(found, None))
+    assert "By kind of request" not in markdown.render(report(summarise(ok), None))
+
+
 def at_full_load(ok: Raw, *, idle: set[str], waiting: bool = True, **machine: float) -> Raw:
     """A run in which some setups use half of their CPU at full load, and users wait for them or not."""
     idling = {ok.plan.names.index(name) for name in idle}

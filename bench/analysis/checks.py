@@ -142,12 +142,13 @@ def host(steal: float, foreign: float) -> Iterator[Caveat]:
     )  # fmt: skip
 
 
-def errors(setup: str, requests: int, failed: int) -> Iterator[Caveat]:
-    """Whether requests failed."""
+def errors(setup: str, requests: int, failed: int, answered: str) -> Iterator[Caveat]:
+    """Whether requests failed, and how they were answered."""
     for caveat in _graded(
         "errors", failed / max(requests, 1), 0.0, 1e-3,
-        f"{failed} of {requests} requests of {setup} failed or timed out",
-        "look at their status in requests.csv.gz; if it is 0, no answer came in time: lower --rate",
+        f"{failed} of {requests} requests of {setup} failed or timed out ({answered})",
+        "where no answer came, lower --rate; a status is the application's own answer: send the request by "
+        "hand and look at its output",
         "requests failed",
     ):  # fmt: skip
         yield msgspec.structs.replace(caveat, setup=setup)

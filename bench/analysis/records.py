@@ -8,6 +8,7 @@ import msgspec
 from bench.analysis.accounting import Accounting
 from bench.analysis.claims import Caveat, Change, Record, Verdict, VerdictKind
 from bench.analysis.collector_cost import CollectorSummary
+from bench.analysis.kinds import KindOfRequest
 from bench.analysis.layers import Layer
 from bench.app.records import CHECKS, Setup
 from bench.app.setups import everything
@@ -339,6 +340,7 @@ class Summary(Record, frozen=True, kw_only=True):
         cost_model_saturation: likewise, at saturation.
         layers: of a ladder of setups; empty without one.
         collector: absent without one.
+        requests: figures by kind of request; none of an application with a single kind.
     """
 
     schema: int
@@ -360,6 +362,7 @@ class Summary(Record, frozen=True, kw_only=True):
     cost_model_saturation: CostModel | None = None
     layers: tuple[Layer, ...] = ()
     collector: CollectorSummary | None = None
+    requests: tuple[KindOfRequest, ...] = ()
 
     def setup(self, name: str) -> SetupSummary | None:
         """The setup of a name; None where the run has none."""

@@ -15,6 +15,7 @@ from bench.analysis.accounting import Traffic, together
 from bench.analysis.claims import Caveat, Severity, Verdict, VerdictKind, change_of
 from bench.analysis.contrasts import alternatives, contrasts
 from bench.analysis.figures import QUANTILES, Figure, RunAnalysis
+from bench.analysis.kinds import by_kind, failures
 from bench.analysis.load import load_summary
 from bench.analysis.rate_search import rates_found
 from bench.analysis.records import (
@@ -82,6 +83,7 @@ def summarise(raw: Raw, predict: Predict | None = None) -> Summary:
             plan, analysis.light_cpu.logs, predict(plan, _totals(analysis)) if predict else {}
         ),
         collector=collector_cost.summarise(raw, analysis.traffic),
+        requests=by_kind(analysis),
     )
 
 
@@ -358,4 +360,5 @@ def _errors(analysis: RunAnalysis, name: str) -> Sequence[Caveat]:
         if instance.setup == name
     ]
     failed = sum(part.failed for part in parts)
-    return tuple(checks.errors(name, failed + sum(part.completed for part in parts), failed))
+    answered = ", ".join(f"{word}: {count}" for word, count in failures(analysis.raw, name).items())
+    return tuple(checks.errors(name, failed + sum(part.completed for part in parts), failed, answered))

@@ -102,6 +102,7 @@ def report(summary: Summary, machine: Machine | None, *more: Section) -> Documen
         )
         if summary.plan.saturation.blocks
         else section("Throughput"),
+        section("By kind of request", tables.kinds_table(summary), folded=True),
         section("Start, rest and memory", tables.rest_table(summary), folded=True),
         *_cpu(summary),
         section(

@@ -309,6 +309,29 @@ def accounting_table(summary: Summary) -> Table:
     )  # fmt: skip
 
 
+def kinds_table(summary: Summary) -> Table | None:
+    """Latency and failures by kind of request; None for an application with a single kind."""
+    if not summary.requests:
+        return None
+    return Table(
+        heads=("request", "setup", "requests", "failed", "p50 ms", "p90 ms"),
+        left=(0, 1, 3),
+        keys=2,
+        rows=tuple(
+            (
+                row.request,
+                row.setup,
+                count(row.requests),
+                ", ".join(f"{word}: {number:,}" for word, number in row.failed.items()) or "none",
+                milliseconds(row.p50_s),
+                milliseconds(row.p90_s),
+            )
+            for row in summary.requests
+        ),
+        red=frozenset(at for at, row in enumerate(summary.requests) if row.failed),
+    )
+
+
 def _lost(accounting: Accounting) -> str:
     """How many spans were lost; at least how many, where the expected number is unknown."""
     if accounting.spans_expected is not None or accounting.complete is True:
