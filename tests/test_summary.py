@@ -275,7 +275,7 @@ def test_figures_by_kind_of_request_say_how_each_was_answered() -> None:
     one = ok.plan.app.request[0]
     other = msgspec.structs.replace(one, path="/search")
     app = msgspec.structs.replace(ok.plan.app, request=[one, other])
-    light = min(step for step in ok.rows if any(row.instance == 6 for row in ok.rows[step]))
+    light = next((look.replicate, look.number) for look in ok.readings if look.kind is Kind.LIGHT)
     rows = {
         step: tuple(msgspec.structs.replace(row, request=at % 2) for at, row in enumerate(mine))
         for step, mine in ok.rows.items()
