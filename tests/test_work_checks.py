@@ -9,7 +9,7 @@ from bench.analysis.claims import Severity
 from bench.analysis.work_checks import answers, at_rest, late, work
 from bench.app.records import Tracing
 from bench.plan.readings import Account, InstanceReading, Raw
-from bench.plan.records import Kind
+from bench.plan.records import Kind, Shape
 from bench.runner.learning import learned_from
 from tests import make
 from tests.make import SimulatedPerformer
@@ -84,3 +84,22 @@ def test_a_sampled_setup_is_held_to_all_shapes_of_the_one_that_samples_everythin
         InstanceReading(setup="batch", completed=40, account=Account(shapes=(asked, ordered))),
     ]
     assert set(map(str, learned_from(plan, readings).shapes["ratio-10"])) == {str(asked), str(ordered)}
+
+
+def test_a_setup_that_loses_a_whole_process_does_not_teach_its_loss_as_normal() -> None:
+    plan = replace(make.plan(("none", "batch", "simple")), app=FLUSHLESS)
+    whole = {"web\tserver\tGET /": 1, "web\tproducer\tsend": 1, "worker\tconsumer\trun": 1}
+    without_worker = {key: count for key, count in whole.items() if not key.startswith("worker")}
+    without_inner = {key: count for key, count in whole.items() if "producer" not in key}
+
+    def learned(seen: Shape) -> tuple[Shape, ...]:
+        readings = [
+            InstanceReading(setup="none", completed=60),
+            InstanceReading(setup="batch", completed=60, account=Account(shapes=(seen,))),
+            InstanceReading(setup="simple", completed=60, account=Account(shapes=(whole,))),
+        ]
+        return learned_from(plan, readings).shapes["batch"]
+
+    assert learned(without_worker) == (whole,)
+    # Fewer spans inside a process are no loss: instrumentations may differ.
+    assert learned(without_inner) == (without_inner,)

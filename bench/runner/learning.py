@@ -134,6 +134,7 @@ def learned_from(plan: Plan, readings: Sequence[InstanceReading]) -> Learned:
             # A few sampled requests may not show every kind of request.
             both = (*seen, *_of_relatives(plan, setup, seen_by_setup))
             seen = tuple({str(shape): shape for shape in both}.values())
+        seen = _with_all_arrivals(plan, setup, seen, seen_by_setup)
         shapes[setup.name] = (declared,) if declared else seen
         if sampling_ratio(setup) == 1.0 and setup.name in accounts:
             footprints[setup.name] = _footprint(plan, setup, accounts[setup.name], *requests[setup.name])
@@ -155,6 +156,39 @@ def _footprint(plan: Plan, setup: Setup, account: Account, requests: int, discar
     if len(plan.app.request) > 1 or traces % requests or spans % requests:
         return Footprint(logs=logs)
     return Footprint(traces=traces // requests, spans=spans // requests, logs=logs)
+
+
+def _with_all_arrivals(
+    plan: Plan, setup: Setup, seen: tuple[Shape, ...], seen_by_setup: Mapping[str, tuple[Shape, ...]]
+) -> tuple[Shape, ...]:
+    """The shapes of a setup, or those of its reference if that shows processes or arrivals that it lacks.
+
+    A setup that loses the spans of a whole process, such as a worker that ends before its batch is
+    exported, would else teach its own loss as normal. The reference exports each span as it ends, or traces
+    like `batch`.
+    """
+    if not seen or is_partly_instrumented(setup) or setup.has_packages:
+        return seen
+    others = [
+        other
+        for other in plan.setups
+        if other.name != setup.name
+        and other.spans == setup.spans
+        and sampling_ratio(other) == 1.0
+        and not (other.may_lose or other.has_packages or is_partly_instrumented(other))
+        and seen_by_setup.get(other.name)
+    ]
+    others.sort(key=lambda other: (other.tracing != "simple", other.name != "batch"))
+    reference = seen_by_setup[others[0].name] if others else ()
+    return reference if _arrivals(reference) - _arrivals(seen) else seen
+
+
+def _arrivals(shapes: Sequence[Shape]) -> set[str]:
+    """The processes of traces, and where they receive requests or messages."""
+    keys = [key.split("\t") for shape in shapes for key in shape]
+    return {key[0] for key in keys} | {
+        "\t".join(key[:2]) for key in keys if len(key) > 1 and key[1] in {"server", "consumer"}
+    }
 
 
 def _of_relatives(plan: Plan, setup: Setup, seen: Mapping[str, tuple[Shape, ...]]) -> tuple[Shape, ...]:
