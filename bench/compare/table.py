@@ -56,7 +56,8 @@ def table(costs: Sequence[AppCost]) -> Table:
                 percent(row.saturation_ratio),
                 percent(row.throughput_ratio),
                 percent(row.off_ratio),
-                MICROSECONDS.figure(row.per_span_s),
+                # A slope below zero is noise: no span has a negative cost.
+                ABSENT if (row.per_span_s or 0.0) < 0 else MICROSECONDS.figure(row.per_span_s),
                 "complete" if row.complete else "INCOMPLETE",
             )
             for cost, row in rows

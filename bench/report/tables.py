@@ -301,7 +301,9 @@ def accounting_table(summary: Summary) -> Table:
         heads=(
             "setup", "requests", "traces", "traces expected", "spans expected", "received", "lost",
             "excess", "duplicated", "damage", *(signals[name] for name in others),
-            "exports", "bytes per request", "accounting",
+            "exports",
+            f"bytes per request{f', from {summary.plan.collector}' if summary.plan.collector else ''}",
+            "accounting",
         ),
         left=(0, 9, 12 + len(others)),
         rows=tuple(rows),
