@@ -478,6 +478,16 @@ def test_a_setup_is_compared_with_the_one_that_it_names(against_each_other: Summ
     assert mine.throughput.ratio == pytest.approx(-0.2, abs=0.03)
 
 
+def test_a_setup_that_may_lose_spans_is_incomplete_nowhere(against_each_other: Summary) -> None:
+    assert against_each_other.incomplete == ()
+    lossy = against_each_other.setup("lossy")
+    assert lossy
+    assert lossy.accounting.complete is False
+    text = markdown.render(report(against_each_other, None))
+    assert "The span accounting is incomplete" not in text
+    assert "lost some, as it may" in text
+
+
 def test_spans_that_a_setup_may_lose_are_a_caveat(against_each_other: Summary) -> None:
     lossy = against_each_other.setup("lossy")
     assert lossy

@@ -368,6 +368,16 @@ class Summary(Record, frozen=True, kw_only=True):
         """The setup of a name; None where the run has none."""
         return next((setup for setup in self.setups if setup.name == name), None)
 
+    @property
+    def incomplete(self) -> tuple[str, ...]:
+        """Setups whose span accounting is incomplete, but for those that only lost spans and may do so."""
+        may_lose = {setup.name for setup in self.plan.setups if setup.may_lose}
+        return tuple(
+            setup.name
+            for setup in self.setups
+            if setup.accounting.complete is False and not (setup.name in may_lose and not setup.invalid)
+        )
+
     def declared(self, name: str) -> Setup:
         """How the setup of a name is traced."""
         return next(setup for setup in self.plan.setups if setup.name == name)

@@ -163,8 +163,8 @@ def _lossy(summary: Summary) -> str | None:
     """The reason why even counts cannot pass; None if they can."""
     if not summary.complete:
         return "the run was not carried out to its end"
-    lossy = [setup.name for setup in summary.setups if setup.accounting.complete is False]
-    return f"the span accounting of {', '.join(lossy)} is incomplete" if lossy else None
+    lossy = ", ".join(summary.incomplete)
+    return f"the span accounting of {lossy} is incomplete" if lossy else None
 
 
 def _invalid(summary: Summary) -> str | None:

@@ -230,7 +230,7 @@ def _lost(summary: Summary) -> str:
     """How many of the expected spans were lost."""
     accounts = [setup.accounting for setup in summary.setups]
     lost = sum(account.lost for account in accounts)
-    if not sum(account.spans_received for account in accounts) or _incomplete(summary):
+    if not sum(account.spans_received for account in accounts) or summary.incomplete:
         return ""
     where = ", in setups that may lose some" if lost else ""
     if any(account.spans_received and account.spans_expected is None for account in accounts):
@@ -241,16 +241,6 @@ def _lost(summary: Summary) -> str:
         return f"{lost:,} spans lost{where}: {whole:,} traces arrived whole."
     expected = sum(account.spans_expected or 0 for account in accounts)
     return f"{lost:,} of {expected:,} spans lost{where}."
-
-
-def _incomplete(summary: Summary) -> list[str]:
-    """Setups whose span accounting is incomplete although they may lose nothing."""
-    may_lose = {setup.name for setup in summary.plan.setups if setup.may_lose}
-    return [
-        setup.name
-        for setup in summary.setups
-        if setup.accounting.complete is False and not (setup.name in may_lose and not setup.invalid)
-    ]
 
 
 def _checks(summary: Summary) -> str:
@@ -266,9 +256,8 @@ def _checks(summary: Summary) -> str:
         both = f", at full load {_recovered(second)}" if second and second is not first else ""
         cost = f"{MICROSECONDS.figure(first.expected_s)} {MICROSECONDS.name} of CPU injected per request"
         parts.append(f"{cost}, beside the application, was measured as {_recovered(first)}{both}")
-    incomplete = _incomplete(summary)
-    if incomplete:
-        parts.append(f"the span accounting of {', '.join(incomplete)} is incomplete")
+    if summary.incomplete:
+        parts.append(f"the span accounting of {', '.join(summary.incomplete)} is incomplete")
     rough = " (rough: setups cannot be ranked)" if noise_floor is not None and noise_floor > ROUGH else ""
     return f"Checks{rough}: {'; '.join(parts)}." if parts else ""
 

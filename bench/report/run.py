@@ -84,7 +84,7 @@ def report(summary: Summary, machine: Machine | None, *more: Section) -> Documen
         more: further sections, which stand before the machine, such as microbenchmarks.
     """
     lines = answer(summary, machine)
-    incomplete = any(setup.accounting.complete is False for setup in summary.setups)
+    incomplete = bool(summary.incomplete)
     return document(
         f"What tracing costs: {summary.app.name}",
         [glance(summary), Text(text=lines[0], red=not summary.valid), *lines[1:]],

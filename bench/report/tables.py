@@ -271,6 +271,10 @@ def accounting_table(summary: Summary) -> Table:
     signals = {"metrics": "metrics exports", "logs": "log records"}
     others = [name for name in signals if any(getattr(setup.accounting, name) for setup in summary.setups)]
     rows = []
+
+    def is_allowed(setup: SetupSummary) -> bool:
+        return setup.accounting.complete is False and setup.name not in summary.incomplete
+
     for setup in summary.setups:
         accounting, traces = setup.accounting, setup.accounting.traces
         not_whole = ((getattr(traces, word), word) for word in ("damaged", "joined", "background"))
@@ -294,7 +298,7 @@ def accounting_table(summary: Summary) -> Table:
                 *(count(getattr(accounting, name)) for name in others),
                 count(accounting.exports),
                 count(round(accounting.bytes / max(accounting.requests, 1))),
-                states[accounting.complete],
+                "lost some, as it may" if is_allowed(setup) else states[accounting.complete],
             )
         )
     return Table(
@@ -307,7 +311,7 @@ def accounting_table(summary: Summary) -> Table:
         ),
         left=(0, 9, 12 + len(others)),
         rows=tuple(rows),
-        red=frozenset(at for at, setup in enumerate(summary.setups) if setup.accounting.complete is False),
+        red=frozenset(at for at, setup in enumerate(summary.setups) if setup.name in summary.incomplete),
     )  # fmt: skip
 
 
