@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis.accounting import Traffic, accounting_of, balance
+from bench.analysis.accounting import DAMAGES, Traffic, accounting_of, balance
 from bench.app.records import Setup
 from bench.app.setups import TABLE, sampling_ratio
 from bench.plan.readings import Account
@@ -120,6 +120,7 @@ def test_no_count_is_expected_of_traces_that_vary() -> None:
     accounting = balance(learned, BY_NAME["batch"], traffic(account(spans, [SHAPE]), 2))
     assert accounting.complete is None
     assert accounting.problems == ()
+    assert not any(getattr(accounting.traces, word) for word in DAMAGES)
 
 
 def test_a_problem_of_one_replicate_is_found_in_the_sum() -> None:

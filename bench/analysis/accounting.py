@@ -255,7 +255,8 @@ def balance(
             received=traces,
             whole=account.whole,
             damaged=account.damaged,
-            **{word: account.damages.get(word, 0) for word in DAMAGES},
+            # Where traces vary, one of an unknown shape may be as it should be.
+            **{word: account.damages.get(word, 0) for word in ((Damage.ORPHANED,) if varies else DAMAGES)},
             joined=account.joined,
             background=account.background,
             sampled=traffic.sampled,
