@@ -69,6 +69,32 @@ def test_growth_and_loss_are_reported(taken: list[Sample], words: str) -> None:
     assert words in markdown.render(document.report(result))
 
 
+def test_what_the_harness_holds_is_no_growth_of_the_application() -> None:
+    taken = [
+        replace(sample, uses=tuple(replace(use, name="load") for use in sample.uses))
+        for sample in samples(per_s=1000)
+    ]
+    result = soak(taken)
+    assert result.growths[0].grows
+    assert result.sound
+    text = markdown.render(document.report(result))
+    assert "Nothing grows" in text
+    assert "MB an hour" in text
+
+
+def test_growth_is_relevant_from_ten_bytes_a_request() -> None:
+    # Ten requests a second: 100 bytes a second are the limit.
+    (small,) = soak(samples(per_s=40)).growths
+    assert small.low is not None
+    assert not small.grows
+    assert small.relevant_per_s == pytest.approx(100, rel=0.02)
+    (large,) = soak(samples(per_s=400)).growths
+    assert large.grows
+    side_by_side = [replace(sample, setups=("none", "batch")) for sample in samples(per_s=40)]
+    assert soak(side_by_side).growths[0].relevant_per_s == pytest.approx(50, rel=0.02)
+    assert "Instances of none, batch side by side" in markdown.render(document.report(soak(side_by_side)))
+
+
 def test_the_interval_of_a_slope_holds_where_neighbours_are_alike() -> None:
     random = np.random.default_rng(7)
     times = np.arange(150) * 10.0

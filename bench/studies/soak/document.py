@@ -7,11 +7,13 @@ from bench.studies.soak.figures import Growth, Soak
 
 KIB = 1024
 ABOUT = (
-    "One instance at half of its capacity (open model), every request traced, batch processor. Every ten "
+    "{instances} at half of the capacity (open model). Every ten "
     "seconds, with no requests in flight, memory (what a process has written and does not share), threads, "
     "open files and temporary files are read. The first fifth of the time is ignored. A slope is that of a "
-    "line through the medians of eight phases; its 95 % interval holds for all processes at once. Threads "
-    "and open files are the minimum in the first and in the last quarter of that time."
+    "line through the medians of eight phases; its 95 % interval holds for all processes at once. A process "
+    "grows if its whole interval is over the smallest relevant growth, 10 KB for 1,000 requests. Threads "
+    "and open files are the minimum in the first and in the last quarter of that time. The receiver, the "
+    "load and the harness are the harness's own processes; they are no part of the answer."
 )
 
 
@@ -19,17 +21,23 @@ def report(result: Soak, *more: Section) -> Document:
     """The whole report, which ends with further sections."""
     return document(
         "Does anything grow under load?",
-        [_answer(result), ABOUT],
+        [_answer(result), ABOUT.format(instances=_instances(result))],
         section("Memory, threads and files", _chart(result), table(result)),
         *more,
     )
+
+
+def _instances(result: Soak) -> str:
+    if not result.setups:
+        return "One instance, every request traced by the batch processor,"
+    return f"Instances of {', '.join(result.setups)} side by side, each"
 
 
 def _answer(result: Soak) -> str:
     minutes = plural(round(result.seconds / 60), "minute")
     expected = result.spans_expected
     lost = "" if expected is None else f", {expected - result.spans} of {expected:,} spans lost"
-    growing = [growth.name for growth in result.growths if growth.grows]
+    growing = [growth.name for growth in result.growths if growth.grows and not growth.own]
     what = f"Growing: {', '.join(growing)};" if growing else "Nothing grows"
     return (
         f"{what} in {minutes} at {result.rate_per_s:.0f} requests/s: {result.completed:,} "
@@ -65,7 +73,9 @@ def table(result: Soak) -> Table:
             )
             for growth in result.growths
         ),
-        red=frozenset(number for number, growth in enumerate(result.growths) if growth.grows),
+        red=frozenset(
+            number for number, growth in enumerate(result.growths) if growth.grows and not growth.own
+        ),
     )
 
 
@@ -76,11 +86,11 @@ def _per_minute(per_s: float | None) -> str:
 def _verdict(growth: Growth) -> str:
     if growth.per_s is None or growth.low is None or growth.high is None:
         return "too short to tell"
-    if growth.low > 0:
+    if growth.low > growth.relevant_per_s:
         return f"grows by {growth.per_s * 3600 / 2**20:.2f} MB an hour"
     if growth.grows:
         return "holds more threads or files"
-    return "shrinks" if growth.high < 0 else "does not grow"
+    return "does not grow" if growth.high < growth.relevant_per_s else "inconclusive: run for longer"
 
 
 def _chart(result: Soak) -> Chart:

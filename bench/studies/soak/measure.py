@@ -3,12 +3,12 @@
 import contextlib
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
 
-from bench.app.setups import declared_spans
+from bench.app.setups import declared_spans, sampling_ratio
 from bench.errors import MeasurementError, ServiceError
 from bench.plan.readings import RequestRow
 from bench.plan.records import Plan
@@ -40,7 +40,7 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
     """Sample every process: before the load, every few seconds under it, and after everything was exported.
 
     Args:
-        plan: with the application and the one setup.
+        plan: with the application and the setups that run side by side.
         place: where it is started from.
         seconds: under load.
         progress: displays what is going on.
@@ -53,10 +53,13 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
         progress.say("fresh processes")
         testbed = Testbed(plan, Options(place=place))
         stack.callback(testbed.close)
-        launch = testbed.launch(plan, plan.setups[0], 0, free_ports(len(plan.app.process)))
-        instance = testbed.start_instance(launch)
-        testbed.instances.append(instance)
-        soaking = _Soaking(plan, testbed, instance)
+        taken: set[int] = set()
+        instances = []
+        for setup in plan.setups:
+            launch = testbed.launch(plan, setup, 0, free_ports(len(plan.app.process), taken))
+            instances.append(testbed.start_instance(launch))
+            testbed.instances.append(instances[-1])
+        soaking = _Soaking(plan, testbed, instances)
         progress.say("capacity")
         rate_per_s = soaking.capacity() * HALF
         started = time.monotonic()
@@ -66,63 +69,81 @@ def samples(plan: Plan, place: Place, seconds: float, progress: Progress) -> Ite
             soaking.load(rate_per_s)
             yield soaking.sample(time.monotonic() - started)
         progress.say("exporting")
-        instance.flush()
-        instance.let_go()
-        testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        soaking.export()
         yield soaking.sample(time.monotonic() - started, final=True)
 
 
 class _Soaking:
-    """One instance under load."""
+    """Instances under load, side by side."""
 
-    def __init__(self, plan: Plan, testbed: Testbed, instance: LocalInstance) -> None:
+    def __init__(self, plan: Plan, testbed: Testbed, instances: Sequence[LocalInstance]) -> None:
         self._plan = plan
         self._testbed = testbed
-        self._instance = instance
-        declared = declared_spans(plan.app, plan.setups[0])
-        self._spans_each = sum(declared.values()) if declared else None
+        self._instances = instances
         self._intervals = self._completed = self._failed = self._spans = 0
+        self._expected: int | None = 0
         self._processes = [
-            *((name, psutil.Process(pid)) for name, pid in instance.started().items()),
+            *(
+                (name if len(instances) == 1 else f"{instance.setup.name}: {name}", psutil.Process(pid))
+                for instance in instances
+                for name, pid in instance.started().items()
+            ),
             ("receiver", psutil.Process(testbed.receiver.child.pid)),
             ("load", psutil.Process(testbed.load.child.pid)),
             ("harness", psutil.Process(os.getpid())),
         ]
 
     def capacity(self) -> float:
-        """Requests per second of a closed loop.
+        """Requests per second of a closed loop, of each instance where several run.
 
         Raises:
             MeasurementError: none was answered.
         """
         self._send(FullLoad(seconds=CROWD_S, users=CROWD))
-        good, _ = self._send(FullLoad(seconds=CAPACITY_S, users=USERS))
+        good = min(self._send(FullLoad(seconds=CAPACITY_S, users=USERS))[0])
         if not good:
             raise MeasurementError(
                 "no request was answered as expected", "`tracing-overhead check FILE` says why"
             )
-        self._instance.flush()
-        self._instance.let_go()
-        self._testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
+        self.export()
         self._testbed.receiver.close_accounts(CloseAccounts(replicate=0))
         return good / CAPACITY_S
+
+    def export(self) -> None:
+        """Have everything exported, and wait until it has arrived."""
+        for instance in self._instances:
+            instance.flush()
+            instance.let_go()
+        self._testbed.receiver.wait_until_quiet(QUIET_S, QUIET_LIMIT_S)
 
     def load(self, rate_per_s: float) -> None:
         """An interval of load."""
         self._intervals += 1
         good, bad = self._send(Steady(seconds=INTERVAL_S, rate_per_s=rate_per_s, seed=self._intervals))
-        self._completed += good
+        self._completed += sum(good)
         self._failed += bad
-        self._instance.check()
+        for instance, completed in zip(self._instances, good, strict=True):
+            instance.check()
+            spans = self._spans_of(instance, completed)
+            self._expected = None if None in {spans, self._expected} else (self._expected or 0) + (spans or 0)
 
-    def _send(self, kind: Steady | FullLoad) -> tuple[int, int]:
-        """Requests answered as expected, and others."""
-        targets = {self._plan.app.name: self._instance.url}
+    def _spans_of(self, instance: LocalInstance, completed: int) -> int | None:
+        """The spans that requests must have made; None where that cannot be known."""
+        ratio, declared = sampling_ratio(instance.setup), declared_spans(self._plan.app, instance.setup)
+        if not ratio or not completed:
+            return 0
+        return sum(declared.values()) * completed if declared and ratio == 1.0 else None
+
+    def _send(self, kind: Steady | FullLoad) -> tuple[list[int], int]:
+        """Requests answered as expected, by instance, and all others."""
+        targets = {instance.setup.name: instance.url for instance in self._instances}
         order = order_without_slices(self._plan, self._testbed.load, targets, TIMEOUT_S, kind)
         self._testbed.load.send(order)
         rows = self._testbed.load.rows()
-        good = sum(map(self._is_good, rows))
-        return good, len(rows) - good
+        good = [0] * len(self._instances)
+        for row in filter(self._is_good, rows):
+            good[row.instance] += 1
+        return good, len(rows) - sum(good)
 
     def _is_good(self, row: RequestRow) -> bool:
         return row.status in self._plan.app.request[row.request].statuses
@@ -138,8 +159,9 @@ class _Soaking:
             completed=self._completed,
             failed=self._failed,
             spans=self._spans,
-            spans_expected=None if self._spans_each is None else self._spans_each * self._completed,
+            spans_expected=self._expected,
             final=final,
+            setups=self._plan.names if len(self._instances) > 1 else (),
         )
 
 

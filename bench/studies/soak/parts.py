@@ -26,13 +26,15 @@ class Options(AppOptions, StudyOptions):
     """What `tracing-overhead soak` understands.
 
     Attributes:
-        duration: Under load, such as 30m; every request is traced, at half of the capacity.
+        duration: Under load, such as 30m, at half of the capacity.
+        setups: Setups side by side, as A,B, with the untraced one beside them; by default batch alone.
     """
 
     duration: Annotated[
         float,
         Parameter(converter=read_as(between(5, 24 * 3600)), show_default=lambda _: "30m", metavar="DURATION"),
     ] = 1800.0
+    setups: str | None = None
 
 
 def prepare(options: Options) -> Measurement:
@@ -42,8 +44,9 @@ def prepare(options: Options) -> Measurement:
         UsageError: the app file is wrong.
     """
     loaded = load(options.app, options.setups_file)
-    (setup,) = choose(loaded.app, [EVERYTHING], loaded.own)[1:]
-    plan = without_load("soak", loaded.app, [setup])
+    names = options.setups.split(",") if options.setups else [EVERYTHING]
+    setups = choose(loaded.app, names, loaded.own)
+    plan = without_load("soak", loaded.app, setups if options.setups else setups[1:])
 
     def measure(log: Store, progress: Progress) -> None:
         for sample in samples(plan, loaded.place, options.duration, progress):
