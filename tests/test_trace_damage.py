@@ -124,6 +124,35 @@ def mix_inside(number: int, expected: Expected) -> list[Span]:
     return first + second[:SERVER] + moved
 
 
+def mix_what_ends_early(number: int, expected: Expected) -> list[Span]:
+    """Entries that do not overlap, each with the inner spans of another request, as a native SDK left them."""
+    first, second = request(number), request(number + 1)
+    expected.requests += 2
+    expected.damaged += 1
+    expected.labels["mixed"] += 1
+    second = [replace(span, trace=first[ROOT].trace) for span in second]
+    second[ROOT] = replace(second[ROOT], parent=first[ROOT].span)
+    # The second request's inner spans hang below the first one's entry, and the other way round.
+    late_ns = second[ROOT].start_ns
+    first[CLIENT] = replace(first[CLIENT], parent=second[ROOT].span, start_ns=late_ns)
+    second[CLIENT] = replace(second[CLIENT], parent=first[ROOT].span, start_ns=late_ns)
+    first[LEAF], second[LEAF] = (
+        replace(first[LEAF], parent=second[SERVER].span),
+        replace(second[LEAF], parent=second[SERVER].span),
+    )
+    return first + second
+
+
+def hold(number: int, expected: Expected) -> list[Span]:
+    """A request's inner spans come in the trace of a concurrent one, which keeps its own."""
+    first, second = request(number), request(number + 1, number * 200 + 5)
+    expected.requests += 2
+    expected.damaged += 2
+    expected.labels.update(["mixed", "split"])
+    moved = [replace(span, trace=first[ROOT].trace, parent=first[SERVER].span) for span in second[LEAF:]]
+    return first + second[:LEAF] + moved
+
+
 def join(number: int, expected: Expected) -> list[Span]:
     """A connection keeps its first request's context for the second one."""
     first, second = request(number), request(number + 1)
@@ -187,6 +216,8 @@ KINDS = (
     lose_a_process,
     mix,
     mix_inside,
+    mix_what_ends_early,
+    hold,
     join,
     split,
     split_keeping_the_parent,

@@ -91,6 +91,7 @@ class _Case:
         trace: its id.
         begin_ns: when its first span began.
         end_ns: when its last span ended.
+        begun: how many requests begin in it.
         labels: found so far.
         missing: spans that its requests lack, by key.
     """
@@ -98,6 +99,7 @@ class _Case:
     trace: bytes
     begin_ns: int
     end_ns: int
+    begun: int
     labels: set[Damage]
     missing: Counter[str]
 
@@ -135,7 +137,10 @@ def judge(
         requests = len(begun) or int(orphans > 0)
         needed = _needed(members, begun, requests, shapes, key)
         case = _case(trace, members, needed, spare, key)
-        case.labels |= _together(members, begun, needed, key) | ({Damage.ORPHANED} if orphans else set())
+        case.begun = len(begun)
+        case.labels |= _together(members, begun, needed, shapes, key) | (
+            {Damage.ORPHANED} if orphans else set()
+        )
         case.labels |= {Damage.SPLIT} if not requests and not strange else set()
         judged.requests += requests
         judged.orphans += orphans
@@ -159,6 +164,7 @@ def _case(
         trace=trace,
         begin_ns=members[0].start_ns,
         end_ns=max(span.end_ns for span in members),
+        begun=0,
         labels=set(),
         missing=needed - Counter(key(span) for span in members),
     )
@@ -230,14 +236,19 @@ def _distance(left: Counter[str], shape: Shape) -> int:
 
 
 def _together(
-    members: Sequence[Span], begun: Sequence[Span], needed: Counter[str], key: Callable[[Span], str]
+    members: Sequence[Span],
+    begun: Sequence[Span],
+    needed: Counter[str],
+    shapes: Sequence[Shape],
+    key: Callable[[Span], str],
 ) -> set[Damage]:
     """Whether a trace holds several requests, at the same time or one after another."""
     labels: set[Damage] = set()
-    until_ns = begun[0].end_ns if begun else 0
+    own = _own(members, begun)
+    until_ns = max((span.end_ns for span in own[begun[0].span]), default=0) if begun else 0
     for span in begun[1:]:
         labels.add(Damage.MIXED if span.start_ns <= until_ns else Damage.JOINED)
-        until_ns = max(until_ns, span.end_ns)
+        until_ns = max(until_ns, *(one.end_ns for one in own[span.span]))
     arrived: Counter[str] = Counter()
     for span in members if begun else ():
         if span.kind not in BEGINNERS or span in begun:
@@ -246,11 +257,35 @@ def _together(
         # A process answered more often than these requests ask it: on behalf of another one.
         if arrived[key(span)] > needed[key(span)]:
             labels.add(Damage.MIXED if span.start_ns <= until_ns else Damage.JOINED)
+    if labels == {Damage.JOINED} and Counter(key(span) for span in members) == needed:
+        # All spans are there, but below another request's entry.
+        parts = [Counter(key(span) for span in spans) for spans in own.values()]
+        labels = labels if all(part in shapes for part in parts) else {Damage.MIXED}
     return labels
 
 
+def _own(members: Sequence[Span], begun: Sequence[Span]) -> dict[bytes, list[Span]]:
+    """By the id of its entry, the spans of each request: those below it that are below no other entry."""
+    by_id = {span.span: span for span in members}
+    own: dict[bytes, list[Span]] = {span.span: [] for span in begun}
+    for span in members:
+        at: Span | None = span
+        climbed: set[bytes] = set()
+        while at is not None and at.span not in own and at.span not in climbed:
+            climbed.add(at.span)
+            at = by_id.get(at.parent)
+        if at is not None and at.span in own:
+            own[at.span].append(span)
+    return own
+
+
 def _reunite(cases: Sequence[_Case], spare: Spare) -> None:
-    """Give requests back the spans that came in other traces, those of their own time first."""
+    """Give requests back the spans that came in other traces, those of their own time first.
+
+    A trace of requests that held spans of another one is mixed, and so is one with several requests, of
+    which one has spans elsewhere.
+    """
+    by_trace = {case.trace: case for case in cases}
     for places in spare.values():
         places.sort()
     for during in (True, False):
@@ -261,7 +296,11 @@ def _reunite(cases: Sequence[_Case], spare: Spare) -> None:
                     at = bisect_left(places, (case.begin_ns, b"")) if during else 0
                     if at >= len(places) or (during and places[at][0] > case.end_ns):
                         break
-                    places.pop(at)
+                    holder = by_trace[places.pop(at)[1]]
                     case.missing[key] -= 1
                     case.labels.add(Damage.SPLIT)
+                    holder.labels |= {Damage.MIXED} if holder.begun else set()
             case.missing = +case.missing
+    for case in cases:
+        if {Damage.JOINED, Damage.SPLIT} <= case.labels:
+            case.labels = case.labels - {Damage.JOINED} | {Damage.MIXED}
