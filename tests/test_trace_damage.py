@@ -125,7 +125,7 @@ def mix_inside(number: int, expected: Expected) -> list[Span]:
 
 
 def mix_what_ends_early(number: int, expected: Expected) -> list[Span]:
-    """Entries that do not overlap, each with the inner spans of another request, as a native SDK left them."""
+    """Entries that do not overlap, each with the inner spans of another request, as a native SDK does."""
     first, second = request(number), request(number + 1)
     expected.requests += 2
     expected.damaged += 1
@@ -312,7 +312,7 @@ def test_mixed_requests_are_no_loss() -> None:
     spans = [span for number in (1, 3, 5) for span in mix(number, Expected())]
     text = told(spans + nothing(90, Expected()), 7)
     assert "all 35 spans arrived, in 4 traces where 7 were expected; 3 of 4 traces mix spans of" in text
-    assert "3 requests begin below a span of another one" in text
+    assert "concurrent requests, and 3 requests begin below a span of another one" in text
     assert "context leaks between concurrent requests; these traces cannot be trusted" in text
     assert "lost" not in text
 

@@ -354,7 +354,7 @@ def _damages(account: Account, traces: int, expected: str, *, all_arrived: bool)
     """What is wrong with damaged traces other than that spans are missing."""
     spans = sum(account.spans.values()) - account.duplicated
     arrived = f"all {spans:,} spans arrived, in {traces:,} traces where {expected}; " if all_arrived else ""
-    nested = f": {account.nested:,} requests begin below a span of another one" if account.nested else ""
+    nested = f", and {account.nested:,} requests begin below a span of another one" if account.nested else ""
     sentences = {
         Damage.MIXED: f"{arrived}{{}} mix spans of concurrent requests{nested}",
         Damage.SPLIT: f"{arrived}{{}} are parts of split requests",

@@ -124,12 +124,10 @@ class Bodies:
                 if root is not None and root > slowest.get(setup, (0, b"")):
                     slowest[setup] = root
         wanted = {(setup, ""): trace.hex() for setup, (_, trace) in slowest.items() if setup != STRAY}
-        wanted |= {
-            (setup, damage): trace
-            for setup, examples in self._examples.items()
-            for damage, trace in examples.items()
-            if setup != STRAY
-        }
+        for setup, examples in self._examples.items():
+            for trace in dict.fromkeys(examples.values()) if setup != STRAY else ():
+                damage = ", ".join(sorted(word for word, of in examples.items() if of == trace))
+                wanted[setup, damage] = trace
         spans: dict[str, list[TraceSpan]] = {trace: [] for trace in wanted.values()}
         for body in self._closed.traces:
             for span in trace_spans(body, spans):

@@ -218,7 +218,7 @@ class KeptTrace:
     Attributes:
         setup: whose.
         spans: all that arrived; at least one.
-        damage: what is wrong with it, such as mixed; empty for the slowest.
+        damage: what is wrong with it, such as `mixed, split`; empty for the slowest.
         replicate: in which it came.
     """
 
