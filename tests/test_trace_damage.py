@@ -341,7 +341,7 @@ def test_a_loss_quotes_what_the_exporters_say() -> None:
 
 def test_more_than_was_asked_for_is_excess_and_no_loss() -> None:
     text = told([span for number in range(3) for span in request(number)], 1)
-    assert "traces of 3 requests arrived where 1 were expected" in text
+    assert "3 traces arrived where 1 were expected" in text
     assert "look at its sampler" in text
     assert "lost" not in text
 
@@ -352,3 +352,21 @@ def test_joined_traces_and_background_work_are_caveats() -> None:
     assert "1 of 3 traces of batch hold several requests, one after another" in text
     assert "1 of 3 traces of batch were begun by no request (2 spans)" in text
     assert "incomplete" not in text
+
+
+def test_where_a_share_is_sampled_a_loss_is_a_lower_bound() -> None:
+    setup = next(setup for setup in TABLE if setup.name == "ratio-10")
+    learned = Learned(shapes={"ratio-10": (SHAPE,)})
+    expected = Expected()
+    spans = [span for number in range(11) for span in nothing(number, expected)]
+    found = account(spans + lose_a_leaf(20, expected), [SHAPE])
+    traffic = Traffic(account=found, completed=100, failed=0, sampled=None, discarded=0)
+    accounting = balance(learned, setup, traffic)
+    assert (accounting.lost, accounting.spans_expected) == (1, 60)
+    assert accounting.traces.expected_low < 12 < accounting.traces.expected_high
+    assert accounting.problems[0] == "at least 1 spans were lost: 1 of 12 traces lack spans"
+    adds_up(accounting)
+    # Far more than the ratio allows is no loss.
+    many = account([span for number in range(60) for span in request(number)], [SHAPE])
+    (problem,) = balance(learned, setup, replace(traffic, account=many)).problems
+    assert problem.startswith("60 traces arrived where ")

@@ -237,7 +237,7 @@ def balance(
         lost += max(low - begun, 0) * spans_each
         excess += max(begun - high - excused, 0) * spans_each
     problems = (
-        *_problems(setup, traffic, (low, high), lost, excused, varies=varies),
+        *_problems(setup, traffic, (low, begun, high), lost, excused, varies=varies),
         *_other_signals(setup, traffic, footprint.logs),
     )
     return Accounting(
@@ -311,12 +311,12 @@ def _spans_each(shapes: Sequence[Shape]) -> int | None:
 
 
 def _problems(  # noqa: PLR0913 - both sides of the accounting
-    setup: Setup, traffic: Traffic, range_: tuple[int, int], lost: int, excused: int, *, varies: bool
+    setup: Setup, traffic: Traffic, range_: tuple[int, int, int], lost: int, excused: int, *, varies: bool
 ) -> Iterable[str]:
     """A sentence for each unexplained count, the gravest first; failed requests excuse `excused` traces."""
     account = traffic.account
-    (low, high), traces = range_, account.whole + account.damaged + account.joined
-    begun = traces if account.requests is None else account.requests
+    (low, begun, high), traces = range_, account.whole + account.damaged + account.joined
+    what = f"{traces:,} traces" if begun == traces else f"traces of {begun:,} requests"
     expected = f"{low:,} were expected" if low == high else f"{low:,} to {high:,} were expected"
     if account.undecodable:
         yield f"{account.undecodable:,} export bodies could not be decoded"
@@ -324,10 +324,8 @@ def _problems(  # noqa: PLR0913 - both sides of the accounting
         yield f"{_bounded(lost, low, high)} spans were lost{_where(account, traces, begun, low)}"
     if account.damaged > excused and not varies:
         yield from _damages(account, traces, expected, all_arrived=not lost)
-    if begun > high + excused:
-        yield f"traces of {begun:,} requests arrived where {expected}"
-    if begun < low and not lost:
-        yield f"traces of {begun:,} requests arrived where {expected}"
+    if begun > high + excused or (begun < low and not lost):
+        yield f"{what} arrived where {expected}"
     if account.orphaned and varies:
         yield f"{account.orphaned:,} spans arrived without their parent"
     if account.late:
