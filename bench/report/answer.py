@@ -121,7 +121,7 @@ def _invalid(summary: Summary) -> str:
         return "NOT VALID: too few replicates for an interval. Measure again, and let the run complete."
     first = reasons[0]
     more = f" ({plural(len(reasons) - 1, 'further reason')} below)" if len(reasons) > 1 else ""
-    return f"NOT VALID: {first.message}: {first.advice}.{more}"
+    return f"NOT VALID: {first.message}. {first.advice[0].upper()}{first.advice[1:]}.{more}"
 
 
 def _others(summary: Summary) -> str:

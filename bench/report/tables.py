@@ -30,7 +30,7 @@ WHOLE = 10.0
 """Rates from here on are shown without decimals."""
 ABOUT_INTERVALS = (
     "Brackets are 95 % intervals; ± is half of one, in percentage points. "
-    "The report has the intervals of all columns."
+    "Further down, the report has the intervals of all columns."
 )
 BURNT_APART = 4
 """The method since which the injected cost burns in a process of its own."""
