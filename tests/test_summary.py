@@ -13,7 +13,7 @@ from bench.analysis.records import Summary, Throughput
 from bench.analysis.summary import summarise
 from bench.app.records import Setup
 from bench.plan.machine import Machine
-from bench.plan.readings import Raw
+from bench.plan.readings import Account, Raw
 from bench.plan.records import Kind, Step
 from bench.report import markdown
 from bench.report.contrasts import BATCHING, batching, batching_line, compared
@@ -245,6 +245,38 @@ def test_foreign_spans_at_the_receiver_make_a_run_invalid() -> None:
         for reading in ok.readings
     )
     assert "stray" in codes(summarise(replace(ok, readings=foreign)))
+
+
+def test_fewer_spans_of_an_instrumentation_are_said() -> None:
+    ok = make.raw(make.plan(ALL), SimulatedPerformer())
+
+    def with_scopes(scopes: dict[str, dict[str, int]]) -> Raw:
+        readings = tuple(
+            replace(
+                reading,
+                instances=tuple(
+                    replace(
+                        instance,
+                        completed=60,
+                        account=replace(instance.account or Account(), scopes=scopes.get(instance.setup, {})),
+                    )
+                    for instance in reading.instances
+                ),
+            )
+            if reading.kind is Kind.LEARN
+            else reading
+            for reading in ok.readings
+        )
+        return replace(ok, readings=readings)
+
+    whole = {"flask": 60, "sqlalchemy": 120}
+    assert "fewer-spans" not in codes(
+        summarise(with_scopes({"simple": whole, "batch": whole})), Severity.CAVEAT
+    )
+    found = summarise(with_scopes({"simple": whole, "batch": {"flask": 60}}))
+    (caveat,) = (caveat for caveat in found.caveats if caveat.code == "fewer-spans")
+    assert caveat.setup == "batch"
+    assert "fewer spans than one of simple: 0 instead of 2 of sqlalchemy" in caveat.message
 
 
 def test_an_instrumentation_that_did_not_load_is_said_once() -> None:

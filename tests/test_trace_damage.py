@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.analysis import checks
+from bench.analysis import trace_checks
 from bench.analysis.accounting import Accounting, Traffic, balance
 from bench.app.setups import TABLE
 from bench.plan.readings import Account
@@ -305,7 +305,9 @@ def told(spans: list[Span], requests: int) -> str:
     """What the report says of an account, and what to do."""
     found = account(spans, [SHAPE])
     traffic = Traffic(account=found, completed=requests, failed=0, sampled=None, discarded=0)
-    return " / ".join(str(caveat) for caveat in checks.accounting(BATCH, balance(LEARNED, BATCH, traffic)))
+    return " / ".join(
+        str(caveat) for caveat in trace_checks.accounting(BATCH, balance(LEARNED, BATCH, traffic))
+    )
 
 
 def test_mixed_requests_are_no_loss() -> None:
@@ -335,7 +337,7 @@ def test_a_loss_quotes_what_the_exporters_say() -> None:
     found = account(nothing(90, Expected()) + lose_a_leaf(1, Expected()), [SHAPE])
     said = {"web: Failed to export span batch code: 413": 3}
     traffic = Traffic(account=found, completed=2, failed=0, sampled=None, discarded=0, failures=said)
-    (caveat,) = checks.accounting(BATCH, balance(LEARNED, BATCH, traffic))
+    (caveat,) = trace_checks.accounting(BATCH, balance(LEARNED, BATCH, traffic))
     assert 'It says, 3 times in all: "web: Failed to export span batch code: 413"' in caveat.advice
 
 

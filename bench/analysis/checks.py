@@ -8,15 +8,13 @@ from collections.abc import Collection, Iterator, Sequence
 
 import msgspec
 
-from bench.analysis.accounting import DAMAGES, Accounting
 from bench.analysis.blocks import MeasuredPhase
 from bench.analysis.claims import Caveat, Severity
 from bench.analysis.records import LoadSummary
 from bench.analysis.stats import Estimate, trend
-from bench.app.records import AA, INJECTED, Setup
+from bench.app.records import AA, INJECTED
 from bench.plan.readings import Ending, Raw
-from bench.plan.records import Kind, Plan
-from bench.plan.schedule import LEARN_REQUESTS
+from bench.plan.records import Plan
 
 TREND_SIGNIFICANCE = 0.01
 TREND_LIMIT = 0.02
@@ -37,7 +35,8 @@ def _graded(  # noqa: PLR0913, PLR0917 - a row of the table
         yield Caveat(code=code, message=message, advice=advice, severity=severity, reason=reason or None)
 
 
-def _invalid(code: str, message: str, advice: str, reason: str, setup: str | None = None) -> Caveat:
+def invalid(code: str, message: str, advice: str, reason: str, setup: str | None = None) -> Caveat:
+    """A caveat that makes figures invalid: those of a setup, or all."""
     return Caveat(
         code=code, message=message, advice=advice, severity=Severity.INVALID, setup=setup, reason=reason
     )
@@ -51,7 +50,7 @@ def percent(share: float, digits: int = 1) -> str:
 def progress(plan: Plan, replicates: int, ending: Ending) -> Iterator[Caveat]:
     """Whether the plan was completed, with enough replicates for an interval."""
     if ending.failure is not None:
-        yield _invalid(
+        yield invalid(
             "failure",
             f"the run ended early: {ending.failure}",
             "fix the cause and measure again",
@@ -64,14 +63,14 @@ def progress(plan: Plan, replicates: int, ending: Ending) -> Iterator[Caveat]:
             advice="the intervals are valid but wide; let the run complete",
         )
     if replicates < 2:
-        yield _invalid(
+        yield invalid(
             "too-short",
             f"{replicates} of {plan.replicates} replicates are complete; an interval needs two",
             "measure again, and let the run complete",
             "too few replicates",
         )
     elif ending.complete and replicates < plan.replicates:
-        yield _invalid(
+        yield invalid(
             "replicates",
             f"only {replicates} of {plan.replicates} replicates have a figure of every setup",
             "lower --rate, or leave out the setup that completes no request",
@@ -154,112 +153,6 @@ def errors(setup: str, requests: int, failed: int, answered: str) -> Iterator[Ca
         yield msgspec.structs.replace(caveat, setup=setup)
 
 
-def accounting(setup: Setup, account: Accounting) -> Iterator[Caveat]:
-    """Whether every span is accounted for, and a loss of all of them would be seen."""
-    name = setup.name
-    if account.problems and setup.may_lose and account.lost and not account.duplicated:
-        yield Caveat(
-            code="loss",
-            message=f"{name} lost {account.lost:,} of {account.spans_expected or 0:,} spans",
-            advice="that is a result; its CPU excludes the spans that were dropped",
-            setup=name,
-        )
-    elif account.problems:
-        yield _invalid(
-            "accounting",
-            f"the span accounting of {name} is incomplete: {account.problems[0]}",
-            _advice(account),
-            "its span accounting is incomplete",
-            name,
-        )
-    elif account.complete is None:
-        yield Caveat(
-            code="varies",
-            message=f"traces of {name} differ from request to request: {account.spans_received} spans "
-            "were received, and the expected number is unknown",
-            advice="send requests that do the same work each time",
-            setup=name,
-        )
-    if account.traces.joined and not account.problems:
-        yield Caveat(
-            code="joined",
-            message=f"{account.traces.joined:,} of {account.traces.received:,} traces of {name} hold several "
-            "requests, one after another",
-            advice="the context outlives its request, as that of a connection does; costs are right, read "
-            "such traces with care",
-            setup=name,
-        )
-    if account.background and not account.problems:
-        yield Caveat(
-            code="background",
-            message=f"{account.traces.background:,} of {account.traces.received:,} traces of {name} were "
-            f"begun by no request ({account.background:,} spans)",
-            advice="background work is traced, too; its spans are in no figure for a request",
-            setup=name,
-        )
-    if account.traces.expected_high > 0 == account.traces.expected_low:
-        yield Caveat(
-            code="accounting-blind",
-            message=f"of {account.requests} requests {name} may sample none, "
-            "so a loss of all its traces would not be seen",
-            advice="measure for longer, or with a larger ratio",
-            setup=name,
-        )
-
-
-ACCOUNTING_ADVICE = {
-    "lost": "the CPU of lost spans is missing from its figure: look for a full queue or a failing exporter "
-    "in the logs of its processes",
-    "mixed": "context leaks between concurrent requests; these traces cannot be trusted",
-    "split": "context is lost inside a request: look for a client, thread or task that is not instrumented",
-    "orphaned": "a span names a parent that was never exported: look for a process that exports elsewhere",
-    "duplicated": "an exporter sends again what has arrived: look for timeouts in the logs of its processes",
-    "excess": "it samples or creates more than its configuration says: look at its sampler, and for work "
-    "after the answer",
-    "": "its figure is not that of the setup: find the cause before you use it",
-}
-"""What to do about an incomplete account, the gravest first."""
-
-
-def _advice(account: Accounting) -> str:
-    counts: dict[str, int] = {word: getattr(account.traces, word) for word in DAMAGES}
-    counts |= {word: getattr(account, word) for word in ("lost", "duplicated", "excess")}
-    advice = next(advice for word, advice in ACCOUNTING_ADVICE.items() if counts.get(word) or not word)
-    if account.lost and account.failures:
-        line, count = next(iter(account.failures.items()))
-        return f'{advice}. It says, {count:,} times in all: "{line}"'
-    return advice
-
-
-def learned(raw: Raw) -> Iterator[Caveat]:
-    """Whether traces were learned from as many requests as planned."""
-    planned = LEARN_REQUESTS * len(raw.plan.app.request)
-    for look in (reading.instances for reading in raw.readings if reading.kind is Kind.LEARN):
-        for instance in look:
-            if instance.discarded_requests and instance.completed < planned:
-                yield Caveat(
-                    code="learned-few",
-                    message=f"the traces of {instance.setup} were learned from {instance.completed} requests "
-                    f"instead of {planned}: it is slow",
-                    advice="a rare kind of trace may be unknown, and count as damaged",
-                    setup=instance.setup,
-                )
-
-
-def not_loaded(raw: Raw) -> Iterator[Caveat]:
-    """Whether every instrumentation loaded that a setup asks for."""
-    looks = [reading.instances for reading in raw.readings if reading.kind is Kind.LEARN]
-    lines = ((instance.setup, line) for look in looks for instance in look for line in instance.not_loaded)
-    for setup, line in dict.fromkeys(lines):
-        yield Caveat(
-            code="not-loaded",
-            message=f'an instrumentation of {setup} did not load: "{line}"',
-            advice="install releases that fit each other, or uninstall it; without its spans tracing looks "
-            "cheap",
-            setup=setup,
-        )
-
-
 def flushes(raw: Raw) -> Iterator[Caveat]:
     """Whether every process completed its flushes."""
     failed: dict[str, int] = {}
@@ -268,7 +161,7 @@ def flushes(raw: Raw) -> Iterator[Caveat]:
             if instance.flush_failed:
                 failed[instance.setup] = failed.get(instance.setup, 0) + len(instance.flush_failed)
     for setup, count in failed.items():
-        yield _invalid(
+        yield invalid(
             "flush",
             f"{count} flushes of {setup} timed out",
             "check that the exporter can reach its endpoint",
@@ -281,7 +174,7 @@ def stray(raw: Raw) -> Iterator[Caveat]:
     """Whether the receiver got spans of no setup, and a collector passed on everything."""
     exports = sum(reading.stray.exports for reading in raw.readings if reading.stray)
     if exports:
-        yield _invalid(
+        yield invalid(
             "stray",
             f"the receiver got {exports} export requests from outside this run",
             "stop other programs that export to the receiver's port",
@@ -289,7 +182,7 @@ def stray(raw: Raw) -> Iterator[Caveat]:
         )
     refused = sum(reading.stray.refused for reading in raw.readings if reading.stray)
     if refused:
-        yield _invalid(
+        yield invalid(
             "refused",
             f"the receiver refused {refused} export requests that were too large for it",
             "export smaller batches, or send fewer requests: it takes 16 MiB per request, packed and "
@@ -298,7 +191,7 @@ def stray(raw: Raw) -> Iterator[Caveat]:
         )
     undrained = sum(not reading.drained for reading in raw.readings)
     if undrained:
-        yield _invalid(
+        yield invalid(
             "collector",
             f"{raw.plan.collector} had not passed on everything long after the flush, {undrained} times",
             "configure it to export everything to the receiver, in small batches",
@@ -397,7 +290,7 @@ def injected(residual: Estimate | None, known: float) -> Iterator[Caveat]:
         return
     low, high = residual.interval(INJECTED_CONFIDENCE)
     if not low <= 0.0 <= high:
-        yield _invalid(
+        yield invalid(
             "injected",
             f"the injected cost was not recovered: it is off by {percent(residual.ratio)} of a request, "
             "outside its 99 % interval",

@@ -10,7 +10,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 
-from bench.analysis import checks, collector_cost, cost_model, layers, work_checks
+from bench.analysis import checks, collector_cost, cost_model, layers, trace_checks, work_checks
 from bench.analysis.accounting import Traffic, together
 from bench.analysis.claims import Caveat, Severity, Verdict, VerdictKind, change_of
 from bench.analysis.contrasts import alternatives, contrasts
@@ -330,15 +330,16 @@ def _caveats(analysis: RunAnalysis, load: LoadSummary) -> tuple[Caveat, ...]:
         *checks.without_checks(plan),
         *work_checks.work(raw),
         *checks.stray(raw),
-        *checks.learned(raw),
-        *checks.not_loaded(raw),
+        *trace_checks.learned(raw),
+        *trace_checks.fewer_spans(raw),
+        *trace_checks.not_loaded(raw),
         *checks.flushes(raw),
         *(
             caveat
             for setup in plan.setups
             for caveat in (
                 *_errors(analysis, setup.name),
-                *checks.accounting(setup, analysis.accounting[setup.name]),
+                *trace_checks.accounting(setup, analysis.accounting[setup.name]),
             )
         ),
         *checks.trends(analysis.light, plan),
