@@ -258,7 +258,10 @@ def test_fewer_spans_of_an_instrumentation_are_said() -> None:
                     replace(
                         instance,
                         completed=60,
-                        account=replace(instance.account or Account(), scopes=scopes.get(instance.setup, {})),
+                        account=Account(
+                            scopes=scopes.get(instance.setup, {}),
+                            spans={"web": 60} if instance.setup in scopes else {},
+                        ),
                     )
                     for instance in reading.instances
                 ),

@@ -117,7 +117,8 @@ def fewer_spans(raw: Raw) -> Iterator[Caveat]:
         for reading in raw.readings
         if reading.kind is Kind.LEARN
         for instance in reading.instances
-        if instance.setup in alike and instance.account and instance.completed
+        # One that sends no span at all discards them, or stops the run.
+        if instance.setup in alike and instance.account and instance.account.spans and instance.completed
     }
     ranked = sorted(looks, key=lambda name: (alike[name].tracing != "simple", name != EVERYTHING))
     for name in ranked[1:]:
