@@ -227,7 +227,7 @@ KINDS = (
 )
 
 
-def judged(spans: list[Span], expected: Expected) -> tuple[Account, Accounting]:
+def assert_judged(spans: list[Span], expected: Expected) -> tuple[Account, Accounting]:
     found = account(spans, [SHAPE])
     assert found.damages == dict(sorted(expected.labels.items()))
     assert (found.whole, found.damaged, found.joined) == (expected.whole, expected.damaged, expected.joined)
@@ -241,7 +241,7 @@ def judged(spans: list[Span], expected: Expected) -> tuple[Account, Accounting]:
     return found, balance(LEARNED, BATCH, traffic)
 
 
-def adds_up(accounting: Accounting) -> None:
+def assert_adds_up(accounting: Accounting) -> None:
     """Both accounts: that of spans, and that of traces."""
     traces = accounting.traces
     assert traces.received == traces.whole + traces.damaged + traces.joined + traces.background
@@ -255,14 +255,14 @@ def test_each_damage_has_its_word(damage: Damaging) -> None:
     expected = Expected()
     # Roots of whole traces say what a request begins with.
     spans = nothing(90, expected) + damage(1, expected)
-    _, accounting = judged(spans, expected)
-    adds_up(accounting)
+    _, accounting = assert_judged(spans, expected)
+    assert_adds_up(accounting)
 
 
 @pytest.mark.parametrize("damage", [mix, lose_a_leaf, join, detach], ids=lambda kind: kind.__name__)
 def test_each_damage_has_its_word_where_no_trace_is_whole(damage: Damaging) -> None:
     expected = Expected()
-    judged([*damage(1, expected), *damage(3, expected)], expected)
+    assert_judged([*damage(1, expected), *damage(3, expected)], expected)
 
 
 @given(st.lists(st.sampled_from(KINDS), min_size=1, max_size=12), st.randoms(), st.integers(0, 3))
@@ -275,9 +275,9 @@ def test_any_mixture_in_any_order_adds_up(
         spans += damage(2 * at + 1, expected)
     spans += [spans[chance.randrange(len(spans))] for _ in range(duplicates)]
     chance.shuffle(spans)
-    found, accounting = judged(spans, expected)
+    found, accounting = assert_judged(spans, expected)
     assert found.duplicated == duplicates
-    adds_up(accounting)
+    assert_adds_up(accounting)
 
 
 def test_traces_of_first_requests_are_left_out_where_shapes_are_learned() -> None:
@@ -367,7 +367,7 @@ def test_where_a_share_is_sampled_a_loss_is_a_lower_bound() -> None:
     assert (accounting.lost, accounting.spans_expected) == (1, 60)
     assert accounting.traces.expected_low < 12 < accounting.traces.expected_high
     assert accounting.problems[0] == "at least 1 spans were lost: 1 of 12 traces lack spans"
-    adds_up(accounting)
+    assert_adds_up(accounting)
     # Far more than the ratio allows is no loss.
     many = account([span for number in range(60) for span in request(number)], [SHAPE])
     (problem,) = balance(learned, setup, replace(traffic, account=many)).problems

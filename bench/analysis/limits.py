@@ -101,6 +101,5 @@ def generator_share(phases: Sequence[MeasuredPhase], instance: int, plan: Plan) 
     active_s = sum(phase.active_s(instance) for phase in phases)
     if not every or not active_s:
         return 0.0
-    workers = min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus)
     completed = sum(phase.completed(instance) for phase in phases)
-    return load_s / every * completed / active_s / workers
+    return load_s / every * completed / active_s / plan.load_cpus

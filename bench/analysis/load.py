@@ -19,7 +19,6 @@ def load_summary(analysis: RunAnalysis) -> LoadSummary:
     light_s = sum(block.duration_s for block in light) or 1.0
     steps = [reading for reading in raw.readings if reading.kind in {Kind.LIGHT, Kind.SATURATION}]
     lags, outside = _lags(analysis)
-    cpus = min(max(plan.workers, 1), len(plan.other_cpus) or plan.cpus)
     return LoadSummary(
         requests=sum(
             instance.completed + instance.failed + instance.unsent
@@ -31,7 +30,7 @@ def load_summary(analysis: RunAnalysis) -> LoadSummary:
         lag_p50_s=quantile(lags, 0.5),
         lag_p99_s=quantile(lags, 0.99),
         outside=outside,
-        load_utilization=sum(block.load_s for block in light) / light_s / cpus,
+        load_utilization=sum(block.load_s for block in light) / light_s / plan.load_cpus,
         steal=sum(block.steal_s for block in counting) / length_s,
         foreign=sum(block.foreign_s for block in counting) / length_s,
         slice_error=_slice_error(raw),

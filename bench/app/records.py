@@ -88,7 +88,7 @@ class Process(_Record, frozen=True, kw_only=True):
 
     @property
     def listens_nowhere(self) -> bool:
-        """True for a process, such as a worker of a queue, that nobody connects to."""
+        """True for a process that accepts no connections, such as a worker of a queue."""
         return isinstance(self.ready, ReadyLine) or self.ready == NOWHERE
 
 

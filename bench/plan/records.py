@@ -184,6 +184,11 @@ class Plan:
         return tuple(setup.name for setup in self.setups)
 
     @property
+    def load_cpus(self) -> int:
+        """How many CPUs the load generator can use: one for each of its processes."""
+        return min(max(self.workers, 1), len(self.other_cpus) or self.cpus)
+
+    @property
     def service_cpus(self) -> int:
         """How many CPUs an instance can use at once."""
         return len(self.services_cpus) or self.cpus

@@ -1,4 +1,4 @@
-"""What is wrong with traces that are not whole: every span of theirs is somebody's, or nobody's.
+"""What is wrong with traces that are not whole.
 
 A request begins with its entry: the span that is the root of whole traces. A trace with several entries holds
 several requests; one without any holds spans of a request whose other spans came elsewhere. Spans that one
